@@ -1,0 +1,211 @@
+"""How everything that runs starts and stops: in order, in reverse order, each within its budget of time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Protocol
+
+import structlog
+
+from servicekit.clock import Clock, SystemClock
+
+STOP_BUDGET = 8.0
+"""Seconds a part may take to stop. The sum stays below the cluster's terminationGracePeriodSeconds."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+RESTART_FIRST, RESTART_LONGEST = 0.5, 30.0
+"""Seconds before a background task that died is started again: doubled each time, up to the second number."""
+
+
+class Part(Protocol):
+    """Something that starts and stops. Stopping before starting, or twice, is fine."""
+
+    async def start(self) -> None:
+        """Come up; answer when ready for work."""
+        ...
+
+    async def stop(self) -> None:
+        """Finish or hand back the work in hand, then let go of everything."""
+        ...
+
+
+class StartFailed(Exception):
+    """A part did not come up; those started before it are stopped again. Tells which part, and why."""
+
+
+class StopForced(Exception):
+    """A second signal came while stopping: the rest was not stopped in order."""
+
+
+async def run(service: str, parts: Sequence[Part], *, budgets: float | Sequence[float] = STOP_BUDGET) -> None:
+    """Start the parts in order, wait for SIGTERM or SIGINT, stop them in reverse order.
+
+    A signal during the start ends it and stops what was started. A part that takes longer to stop than
+    its budget (seconds: one number for all, or one per part) is logged and left behind.
+
+    Raises:
+        StartFailed: a part's `start` raised.
+        StopForced: a second signal arrived before everything had stopped.
+    """
+    log = structlog.get_logger(__name__).bind(service=service)
+    seconds = [float(budgets)] * len(parts) if isinstance(budgets, int | float) else list(budgets)
+    if len(seconds) != len(parts):
+        raise ValueError(
+            f"budgets: {len(seconds)} numbers for {len(parts)} parts; give one for all or one each"
+        )
+    touched: list[tuple[Part, float]] = []
+    with _signals() as (first, second):
+        try:
+            for part, budget in zip(parts, seconds, strict=True):
+                touched.append((part, budget))
+                if not await _start(service, part, unless=first):
+                    break
+            else:
+                log.info("started", parts=[_name(part) for part in parts])
+                await first.wait()
+        finally:
+            log.info("stopping")
+            await _until(second, _stop(touched, log))
+            log.info("stopped")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Two events: set by the first signal, and by any later one.
+
+    Only a handler of the loop lets `finally` blocks run; Python's default for SIGTERM ends the process.
+    """
+    first, second = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        (second if first.is_set() else first).set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, received)
+    try:
+        yield first, second
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
+    """Start one part; False when `unless` was set first."""
+    starting, signalled = asyncio.ensure_future(part.start()), asyncio.ensure_future(unless.wait())
+    try:
+        await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return False
+        starting.result()
+        return not unless.is_set()
+    except Exception as error:  # noqa: BLE001  # whatever it is, the sentence says which part and why
+        raise StartFailed(
+            f"{service}: {_name(part)} did not start: {error or type(error).__name__}"
+        ) from error
+    finally:
+        await _end(starting, signalled)
+
+
+async def _stop(touched: Sequence[tuple[Part, float]], log: structlog.typing.FilteringBoundLogger) -> None:
+    for part, budget in reversed(touched):
+        try:
+            async with asyncio.timeout(budget):
+                await part.stop()
+        except TimeoutError:
+            log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=budget)
+        except Exception:  # one part's trouble must not keep the others from stopping
+            log.exception("part did not stop cleanly", part=_name(part))
+
+
+async def _until(event: asyncio.Event, work: Awaitable[None]) -> None:
+    """Await the work, unless the event comes first."""
+    working, forced = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({working, forced}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise StopForced("a second signal arrived: stopped at once")
+    finally:
+        await _end(working, forced)
+
+
+async def _end(*futures: asyncio.Future[object] | asyncio.Future[None]) -> None:
+    """Cancel what is not done and wait for it."""
+    for future in futures:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)
+
+
+def _name(part: object) -> str:
+    return type(part).__name__
+
+
+class Tasks:
+    """A `Part` of background tasks: restarted (with growing pauses) when they die, logged, ended at stop.
+
+    Each task is an async function without arguments. Those added after the start run at once.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._log = structlog.get_logger(__name__)
+        self._bodies: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._running: list[asyncio.Task[None]] = []
+        self._started = False
+
+    def every(self, seconds: float, fn: Callable[[], Awaitable[object]], name: str) -> Tasks:
+        """Call `fn` now and again `seconds` after each end; a round that fails is logged, the next comes sooner or later."""
+
+        async def rounds() -> None:
+            while True:
+                await fn()
+                await self._clock.sleep(seconds)
+
+        return self._add(name, rounds)
+
+    def forever(self, fn: Callable[[], Awaitable[object]], name: str) -> Tasks:
+        """Keep `fn` running: started again when it returns or dies."""
+
+        async def body() -> None:
+            await fn()
+
+        return self._add(name, body)
+
+    async def start(self) -> None:
+        """Start every task."""
+        if not self._started:
+            self._started = True
+            for name, body in self._bodies:
+                self._launch(name, body)
+
+    async def stop(self) -> None:
+        """End every task and wait until it has ended."""
+        self._started = False
+        running, self._running = self._running, []
+        await _end(*running)
+
+    def _add(self, name: str, body: Callable[[], Awaitable[None]]) -> Tasks:
+        self._bodies.append((name, body))
+        if self._started:
+            self._launch(name, body)
+        return self
+
+    def _launch(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
+        self._running.append(asyncio.create_task(self._keep(name, body), name=name))
+
+    async def _keep(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
+        pause = RESTART_FIRST
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await body()
+            except Exception:  # a background task has nobody else to tell
+                self._log.exception("background task died", task=name, again_in_s=pause)
+            if self._clock.monotonic() - began > RESTART_LONGEST:
+                pause = RESTART_FIRST  # it had worked for a while: this is a new trouble
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, RESTART_LONGEST)

@@ -19,6 +19,7 @@ a test iterates `ErrorKind` and asserts that each is total. Pure code may import
 the standard library alone.
 """
 
+# ruff: noqa: N818  # the class is the word that product and edges use: NotFound, not NotFoundError
 from __future__ import annotations
 
 from collections.abc import Sequence

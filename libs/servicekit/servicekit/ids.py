@@ -21,7 +21,7 @@ PREFIXES: dict[str, str] = {
 }
 """The kinds of records, and what their ids start with."""
 
-# Crockford's base 32 without I, L, O and U; 26 digits hold 130 bits and a ULID has 128, so the first is 0 to 7.
+# Crockford's base 32, without I, L, O, U; 26 digits hold 130 bits and a ULID has 128: the first is 0 to 7.
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 _SHOWN = 40

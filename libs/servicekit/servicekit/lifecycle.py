@@ -1,12 +1,13 @@
 """How everything that runs starts and stops: in order, in reverse order, each within its budget of time."""
 
+# ruff: noqa: N818  # the names tell what happened
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -103,7 +104,7 @@ async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
             return False
         starting.result()
         return not unless.is_set()
-    except Exception as error:  # noqa: BLE001  # whatever it is, the sentence says which part and why
+    except Exception as error:  # whatever it is, the sentence says which part and why
         raise StartFailed(
             f"{service}: {_name(part)} did not start: {error or type(error).__name__}"
         ) from error
@@ -133,7 +134,7 @@ async def _until(event: asyncio.Event, work: Awaitable[None]) -> None:
         await _end(working, forced)
 
 
-async def _end(*futures: asyncio.Future[object] | asyncio.Future[None]) -> None:
+async def _end(*futures: asyncio.Future[Any]) -> None:
     """Cancel what is not done and wait for it."""
     for future in futures:
         future.cancel()
@@ -158,7 +159,7 @@ class Tasks:
         self._started = False
 
     def every(self, seconds: float, fn: Callable[[], Awaitable[object]], name: str) -> Tasks:
-        """Call `fn` now and again `seconds` after each end; a round that fails is logged, the next comes sooner or later."""
+        """Call `fn` now, and again `seconds` after each end; a failed round is logged and tried again."""
 
         async def rounds() -> None:
             while True:
@@ -203,7 +204,7 @@ class Tasks:
             began = self._clock.monotonic()
             try:
                 await body()
-            except Exception:  # a background task has nobody else to tell
+            except Exception:  # noqa: BLE001  # a background task has nobody else to tell
                 self._log.exception("background task died", task=name, again_in_s=pause)
             if self._clock.monotonic() - began > RESTART_LONGEST:
                 pause = RESTART_FIRST  # it had worked for a while: this is a new trouble

@@ -1,0 +1,144 @@
+"""One child process that serves: spawned in a session of its own, watched until ready, ended in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from servicekit.errors import Unavailable
+
+_POLL = 0.02
+"""Seconds between two looks at a child that starts or ends."""
+
+_PORTS = range(20_000, 32_000)
+"""Below Linux' ephemeral range (32768…), so that no outgoing connection takes a port between stop and restart."""
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: when we are killed outright, the server must not stay behind on its port and data."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_port(*, also: Sequence[int] = (0,)) -> int:
+    """A port of 127.0.0.1 that nobody listens on now; `also` are offsets from it that must be free too."""
+    for _ in range(200):
+        port = random.choice(_PORTS) - max(also)  # noqa: S311  # spreads test runs apart, guards nothing
+        if all(_bindable(port + offset) for offset in also):
+            return port
+    raise Unavailable(
+        f"no free port of 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}: stop what uses them"
+    )
+
+
+def _bindable(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def find_binary(name: str, package: str) -> str:
+    """The path of a console binary: beside this interpreter (where pip puts it), else on PATH."""
+    beside = Path(sys.executable).parent / name
+    if beside.is_file():
+        return str(beside)
+    found = shutil.which(name)
+    if found is None:
+        raise Unavailable(f"{name} is neither beside {sys.executable} nor on PATH: pip install {package}")
+    return found
+
+
+class ServerProcess:
+    """A child process that serves, with its output in one log file."""
+
+    def __init__(self, name: str, log_path: Path) -> None:
+        self.name = name
+        self.log_path = log_path
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it lives."""
+        return self._child.pid if self.is_alive and self._child else None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child runs right now."""
+        return self._child is not None and self._child.poll() is None
+
+    def spawn(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | None = None
+    ) -> None:
+        """Start the child in a session of its own: a Ctrl-C in the terminal is for us, and we stop it in order."""
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self._child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(env or {})},
+                user=user,
+                cwd=self.log_path.parent,
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one prctl call
+            )
+
+    async def ready(self, check: Callable[[], Awaitable[bool]], *, within: float) -> None:
+        """Wait until `check` answers true.
+
+        Raises:
+            Unavailable: the child died or is not ready `within` seconds; carries the end of its log.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while not await check():
+            if not self.is_alive:
+                raise Unavailable(
+                    f"{self.name} ended while starting; {self.log_path} ends with:\n{self.tail()}"
+                )
+            if loop.time() > deadline:
+                raise Unavailable(
+                    f"{self.name} was not ready within {within:g} s; {self.log_path} ends with:\n{self.tail()}"
+                )
+            await asyncio.sleep(_POLL)
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL), and reap it."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    async def stop(self, *, within: float, sign: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to end; kill it when it has not `within` seconds. Fine when it never started or has ended."""
+        if self._child is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._child.send_signal(sign)
+        deadline = asyncio.get_running_loop().time() + within
+        while self.is_alive and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_POLL)
+        self.kill()
+
+    def tail(self, characters: int = 1500) -> str:
+        """The end of its log."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.log_path.read_text(errors="replace")[-characters:].strip()
+        return ""

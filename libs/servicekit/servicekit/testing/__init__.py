@@ -1,0 +1,19 @@
+"""Real servers and databases on free ports, a clock that tests move, and waiting without sleeping."""
+
+from servicekit.testing.clock import TestClock
+from servicekit.testing.databases import PostgresServer, postgres_url, sqlite_url
+from servicekit.testing.eventually import eventually
+from servicekit.testing.nats import NatsFixture, nats_server
+from servicekit.testing.s3 import S3Fixture, s3_store
+
+__all__ = [
+    "NatsFixture",
+    "PostgresServer",
+    "S3Fixture",
+    "TestClock",
+    "eventually",
+    "nats_server",
+    "postgres_url",
+    "s3_store",
+    "sqlite_url",
+]

@@ -1,0 +1,42 @@
+"""Waiting for something that happens elsewhere, with a deadline and a reason instead of a sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+
+_PAUSES = (0.005, 0.01, 0.02, 0.05)
+"""Seconds between looks; the last one stays."""
+
+
+async def eventually(check: Callable[[], Awaitable[T] | T], *, within: float = 10.0) -> T:
+    """Call `check` until it answers something true, and answer that.
+
+    `check` may be sync or async; an AssertionError from it means "not yet". A check that answers None
+    without raising counts as passed, so a body of plain asserts needs no return.
+
+    Raises:
+        AssertionError: not so within `within` seconds; shows the last answer or the last failure.
+    """
+    deadline = time.monotonic() + within
+    tries = 0
+    while True:
+        try:
+            answer = check()
+            value: T = await answer if inspect.isawaitable(answer) else cast(T, answer)
+        except AssertionError as error:
+            last: object = f"failed: {error or type(error).__name__}"
+        else:
+            if value or value is None:
+                return value
+            last = f"answered {value!r}"
+        if time.monotonic() > deadline:
+            name = getattr(check, "__qualname__", repr(check))
+            raise AssertionError(f"{name}: not within {within:g} s; the last of {tries + 1} looks {last}")
+        await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+        tries += 1

@@ -1,0 +1,117 @@
+"""The test servers as pytest fixtures; registered as the pytest plugin `servicekit` by the package itself.
+
+| fixture | scope | gives |
+| --- | --- | --- |
+| `nats` | test | `NatsFixture`: a server of its own (20 ms), `kill()`, `restart()`; it is its own address |
+| `s3` | session | `S3Fixture`: one store for all; a test that kills it starts its own with `s3_store()` |
+| `blobs` | test | `BlobStore`, started, on a fresh bucket of `s3` |
+| `postgres` | session | `PostgresServer` |
+| `postgres_database`, `sqlite_database` | test | the URL of a fresh database |
+| `database_url` | test, twice | first SQLite, then PostgreSQL: for contract suites |
+| `clock` | test | `TestClock` |
+"""
+
+# Drivers are imported inside the fixtures: the plugin is loaded for every test run, also of pure code.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+if TYPE_CHECKING:
+    from servicekit.blobs import BlobStore
+    from servicekit.testing import NatsFixture, PostgresServer, S3Fixture, TestClock
+
+
+@pytest_asyncio.fixture
+async def nats() -> AsyncIterator[NatsFixture]:
+    """A nats-server of this test alone."""
+    from servicekit.testing import nats_server
+
+    async with nats_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Fixture]:
+    """One S3 store for all tests: use a bucket of your own, and do not kill it."""
+    from servicekit.testing import s3_store
+
+    # Its start is a coroutine, but the process belongs to no event loop: each test has another loop.
+    runner = asyncio.Runner()
+    stack = AsyncExitStack()
+    try:
+        yield runner.run(stack.enter_async_context(s3_store()))
+    finally:
+        runner.run(stack.aclose())
+        runner.close()
+
+
+@pytest_asyncio.fixture
+async def blobs(s3: S3Fixture) -> AsyncIterator[BlobStore]:
+    """A started BlobStore on a fresh bucket."""
+    from servicekit.blobs import BlobStore
+
+    store = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, f"test-{secrets.token_hex(6)}")
+    await store.start()
+    yield store
+    await store.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests."""
+    from servicekit.testing import PostgresServer
+
+    server = PostgresServer()
+    try:
+        asyncio.run(server.start())
+        yield server
+    finally:
+        asyncio.run(server.stop())
+
+
+@pytest_asyncio.fixture
+async def postgres_database(postgres: PostgresServer) -> AsyncIterator[str]:
+    """The URL of a fresh PostgreSQL database."""
+    async with postgres.database() as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def sqlite_database(tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a fresh SQLite file."""
+    from servicekit.testing import sqlite_url
+
+    async with sqlite_url(tmp_path) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A fresh database of each kind in turn."""
+    from servicekit.testing import sqlite_url
+
+    if request.param == "sqlite":
+        async with sqlite_url(tmp_path) as url:
+            yield url
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        async with server.database() as url:
+            yield url
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    """A clock that stands still until the test moves it."""
+    from servicekit.testing import TestClock
+
+    return TestClock()

@@ -23,6 +23,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
+FAILED = StatusCode.ERROR
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS = {
     "internal": SpanKind.INTERNAL,
@@ -73,7 +75,12 @@ def extract(headers: Mapping[str, str]) -> Context:
 
 @contextmanager
 def span(
-    name: str, kind: str = "internal", *, parent: Context | None = None, **attrs: AttributeValue
+    name: str,
+    kind: str = "internal",
+    *,
+    parent: Context | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
+    **attrs: AttributeValue,
 ) -> Iterator[Span]:
     """A span around the block, child of the current one or of `parent`.
 
@@ -81,7 +88,8 @@ def span(
         name: what is done, without ids: few names, many spans.
         kind: "internal", "server", "client", "producer" or "consumer".
         parent: a context from `extract`.
-        attrs: attributes; `prediction_id=` is written `prediction_id`, never a secret or a full address.
+        attributes: facts about it, under names with dots; never a secret or a full address.
+        attrs: the same, under names without dots.
 
     An exception marks the span as failed with the exception's class; its text is left to the log.
     """
@@ -90,7 +98,7 @@ def span(
         name,
         context=parent,
         kind=_KINDS[kind],
-        attributes=attrs,
+        attributes={**(attributes or {}), **attrs},
         record_exception=False,
         set_status_on_exception=False,
     ) as current:
@@ -98,7 +106,7 @@ def span(
             yield current
         except BaseException as error:
             current.set_attribute("error.type", type(error).__name__)
-            current.set_status(StatusCode.ERROR)
+            current.set_status(FAILED)
             raise
 
 

@@ -1,0 +1,158 @@
+"""Settings of a service: one frozen dataclass, read from the environment once, all complaints at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+_REQUIRED: Any = dataclasses.MISSING
+_KEY = "servicekit.setting"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+MASK = "***"
+
+S = TypeVar("S")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Setting:
+    env: str
+    doc: str
+    secret: bool
+
+
+class ConfigError(Exception):
+    """Some settings are missing or unreadable; the text lists every one of them, and how to put it right."""
+
+
+def setting(env: str, *, doc: str, default: Any = _REQUIRED, secret: bool = False) -> Any:
+    """Declare one field of a settings dataclass.
+
+    Args:
+        env: the environment variable it is read from.
+        doc: one sentence for the operator, with the unit.
+        default: its value when the variable is unset or empty; without one the setting is required.
+        secret: never shown: not in errors, and left out of the settings' repr.
+    """
+    return dataclasses.field(default=default, repr=not secret, metadata={_KEY: _Setting(env, doc, secret)})
+
+
+def load(cls: type[S], environ: Mapping[str, str]) -> S:
+    """Read the settings. Fields: str, int, float, bool, Path, timedelta (seconds), StrEnum, tuple[str, ...].
+
+    An empty variable counts as unset. A tuple is written with commas, a bool as true or false.
+
+    Raises:
+        ConfigError: listing every missing and every unreadable setting.
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, declared, kind, default in _settings(cls):
+        raw = environ.get(declared.env, "")
+        if raw == "":
+            if default is _REQUIRED:
+                problems.append(f"{declared.env} is missing: {_expected(kind)}. {declared.doc}")
+            continue
+        try:
+            values[name] = _cast(raw, kind)
+        except ValueError:
+            shown = MASK if declared.secret else repr(raw)
+            problems.append(f"{declared.env}={shown} cannot be read: {_expected(kind)}. {declared.doc}")
+    if problems:
+        raise ConfigError(
+            "the settings are not complete:\n" + "\n".join(f"  {problem}" for problem in problems)
+        )
+    return cls(**values)
+
+
+def describe(cls: type[Any]) -> list[tuple[str, str, str, str]]:
+    """Each setting as (env, type, default, doc), for the README table and its test.
+
+    The default is as one would write it in the environment: "required" for none, masked for a secret.
+    """
+    return [
+        (declared.env, _type_name(kind), _written(default, declared), declared.doc)
+        for _, declared, kind, default in _settings(cls)
+    ]
+
+
+def _settings(cls: type[Any]) -> list[tuple[str, _Setting, Any, Any]]:
+    hints = typing.get_type_hints(cls)
+    return [
+        (field.name, field.metadata[_KEY], hints[field.name], field.default)
+        for field in dataclasses.fields(cls)
+        if _KEY in field.metadata
+    ]
+
+
+def _bool(raw: str) -> bool:
+    word = raw.strip().lower()
+    if word not in _TRUE + _FALSE:
+        raise ValueError(raw)
+    return word in _TRUE
+
+
+def _duration(raw: str) -> timedelta:
+    try:
+        return timedelta(seconds=float(raw))
+    except OverflowError as error:
+        raise ValueError(raw) from error
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    return tuple(word for part in raw.split(",") if (word := part.strip()))
+
+
+_TYPES: dict[Any, tuple[str, str, Callable[[str], Any]]] = {
+    str: ("text", "a text", str),
+    int: ("int", "a whole number", int),
+    float: ("float", "a number", float),
+    bool: ("bool", "true or false", _bool),
+    Path: ("path", "a path", Path),
+    timedelta: ("seconds", "a number of seconds", _duration),
+    tuple[str, ...]: ("list", "words with commas between them", _words),
+}
+
+
+def _cast(raw: str, kind: Any) -> Any:
+    if _is_choice(kind):
+        return kind(raw.strip())
+    return _row(kind)[2](raw)
+
+
+def _expected(kind: Any) -> str:
+    return "expected " + ("one of " + ", ".join(kind) if _is_choice(kind) else _row(kind)[1])
+
+
+def _type_name(kind: Any) -> str:
+    return " | ".join(kind) if _is_choice(kind) else _row(kind)[0]
+
+
+def _is_choice(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, StrEnum)
+
+
+def _row(kind: Any) -> tuple[str, str, Callable[[str], Any]]:
+    if kind not in _TYPES:
+        raise TypeError(
+            f"a setting cannot be of type {kind}; use one of {', '.join(map(str, _TYPES))} or a StrEnum"
+        )
+    return _TYPES[kind]
+
+
+def _written(default: Any, declared: _Setting) -> str:
+    if default is _REQUIRED:
+        return "required"
+    if declared.secret:
+        return MASK if default else ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():g}"
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return str(default)

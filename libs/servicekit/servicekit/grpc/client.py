@@ -1,0 +1,111 @@
+"""Channels to our own services: deadline, trace context, and the servers' `AppError`s as they were raised."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from servicekit import telemetry
+from servicekit.errors import AppError
+from servicekit.grpc.status import restore
+
+DEADLINE = 10.0
+"""Seconds for a unary call that names no timeout of its own."""
+
+_OPTIONS: list[tuple[str, Any]] = [
+    # A restarted service is found again within a second or two, not gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A host that vanished without a word is noticed by streams that only listen.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # All replicas behind a headless service get their share.
+    ("grpc.lb_policy_name", "round_robin"),
+]
+
+
+def open_channel(target: str, *, deadline: float = DEADLINE) -> grpc.aio.Channel:
+    """A channel to `target` ("host:port"); whoever opens it closes it.
+
+    Unary calls without a timeout get `deadline` seconds; streams live until either side ends them.
+    A failed call raises the `AppError` that the server raised; trouble on the way is `Unavailable`, a
+    missed deadline `TimedOut`.
+    """
+    return grpc.aio.insecure_channel(
+        target,
+        options=_OPTIONS,
+        interceptors=[_UnaryInterceptor(target, deadline), _StreamInterceptor(target)],
+    )
+
+
+class _UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, target: str, deadline: float) -> None:
+        self._target = target
+        self._deadline = deadline
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        method = _method(client_call_details)
+        timeout = self._deadline if client_call_details.timeout is None else client_call_details.timeout
+        with telemetry.span(
+            method, "client", attributes={"rpc.system": "grpc", "server.address": self._target}
+        ):
+            call = await continuation(_with_trace(client_call_details, timeout), request)
+            try:
+                await call
+            except grpc.aio.AioRpcError as error:
+                raise _restored(error, f"{self._target} {method}") from error
+            return call
+
+
+class _StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        method = _method(client_call_details)
+        call = await continuation(_with_trace(client_call_details, client_call_details.timeout), request)
+        return _restoring(call, f"{self._target} {method}")
+
+
+async def _restoring(call: Any, what: str) -> AsyncIterator[Any]:
+    """The call's messages; its error as an `AppError`; the call cancelled when the reader leaves early."""
+    try:
+        async for message in call:
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise _restored(error, what) from error
+    finally:
+        call.cancel()
+
+
+def _restored(error: grpc.aio.AioRpcError, what: str) -> AppError:
+    return restore(error.code(), error.details() or "", error.trailing_metadata(), target=what)
+
+
+def _with_trace(details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
+    metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    for key, value in telemetry.inject().items():
+        metadata.add(key, value)
+    return grpc.aio.ClientCallDetails(
+        details.method, timeout, metadata, details.credentials, details.wait_for_ready
+    )
+
+
+def _method(details: grpc.aio.ClientCallDetails) -> str:
+    method: str | bytes = details.method
+    return (method.decode() if isinstance(method, bytes) else method).removeprefix("/")

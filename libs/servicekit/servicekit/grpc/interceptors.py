@@ -1,0 +1,163 @@
+"""What happens around every call that a server answers: errors, trace, access line, metrics, field rules."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import Message
+from ulid import ULID
+
+from servicekit import metrics, telemetry
+from servicekit.clock import Clock
+from servicekit.errors import AppError, Internal
+from servicekit.grpc import status
+from servicekit.grpc.rules import check
+
+# Probes come every few seconds and tell nothing.
+_UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
+
+_log = structlog.get_logger(__name__)
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class EdgeInterceptor(grpc.aio.ServerInterceptor):
+    """The outermost interceptor: nothing that a servicer raises reaches the client unmapped.
+
+    An `AppError` becomes its status with `status.metadata`; anything else becomes INTERNAL with an opaque
+    reference, under which the log holds the exception. Requests are checked against their field rules
+    before the servicer sees them. Unary and server-streaming calls, and the two with streamed requests
+    (without the check), are treated alike.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of one call."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # an unknown method: gRPC answers UNIMPLEMENTED
+            return None
+        method = handler_call_details.method
+        headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
+        if handler.response_streaming:
+            return self._streaming(handler, method, headers)
+        return self._unary(handler, method, headers)
+
+    def _unary(self, handler: Handler, method: str, headers: dict[str, str]) -> Handler:
+        behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        make = (
+            grpc.stream_unary_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with self._edge(method, headers, context):
+                _check(request)
+                return await behaviour(request, context)
+
+        return make(answer, handler.request_deserializer, handler.response_serializer)
+
+    def _streaming(self, handler: Handler, method: str, headers: dict[str, str]) -> Handler:
+        behaviour: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.request_streaming
+            else grpc.unary_stream_rpc_method_handler
+        )
+
+        # A coroutine that writes, not a generator: the trace context is then entered and left in one task.
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            async with self._edge(method, headers, context):
+                _check(request)
+                produced = behaviour(request, context)
+                if inspect.isawaitable(produced):
+                    await produced
+                    return
+                try:
+                    async for message in produced:
+                        await context.write(message)
+                finally:
+                    await produced.aclose()
+
+        return make(answer, handler.request_deserializer, handler.response_serializer)
+
+    @asynccontextmanager
+    async def _edge(
+        self, method: str, headers: dict[str, str], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[None]:
+        began, code, failure = self._clock.monotonic(), grpc.StatusCode.OK, None
+        service, _, name = method.removeprefix("/").partition("/")
+        with telemetry.span(
+            method.removeprefix("/"),
+            "server",
+            parent=telemetry.extract(headers),
+            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+        ) as span:
+            try:
+                yield
+            except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED
+                raise
+            except grpc.aio.AbortError:  # the servicer has answered by itself (health and reflection do)
+                code = _aborted(context)
+                raise
+            except Exception as error:  # noqa: BLE001  # everything is mapped here: that is the point
+                failure = _mapped(error, method)
+                code = status.STATUS[failure.kind]
+                if failure.kind is Internal.kind:
+                    span.set_status(telemetry.FAILED)
+            finally:
+                span.set_attribute("rpc.grpc.status_code", code.value[0])
+                self._tell(method, code, self._clock.monotonic() - began, failure)
+        if failure is not None:
+            await context.abort(code, status.details(failure), status.metadata(failure))
+
+    def _tell(self, method: str, code: grpc.StatusCode, seconds: float, failure: AppError | None) -> None:
+        metrics.RPC_REQUESTS.labels(method, code.name).inc()
+        metrics.RPC_SECONDS.labels(method).observe(seconds)
+        if method.startswith(_UNLOGGED):
+            return
+        told: dict[str, Any] = {"method": method, "status": code.name, "ms": round(seconds * 1000, 1)}
+        if failure is not None:
+            told["error"] = failure.message
+            told |= {"code": failure.code} if failure.code else {}
+        _log.info("rpc", **told)
+
+
+def _check(request: object) -> None:
+    if isinstance(request, Message):
+        check(request)
+
+
+def _mapped(error: Exception, method: str) -> AppError:
+    """The error that the client is told. A fault of ours is logged, and told by its reference alone."""
+    if isinstance(error, AppError) and error.kind is not Internal.kind:
+        return error
+    reference = error.reference if isinstance(error, AppError) and error.reference else str(ULID())
+    _log.error("internal error", method=method, reference=reference, exc_info=error)
+    return Internal(f"internal error; quote the reference {reference}", reference=reference)
+
+
+def _aborted(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    code: Any = context.code()
+    for known in grpc.StatusCode:
+        if code in (known, known.value[0]):
+            return known
+    return grpc.StatusCode.UNKNOWN
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")

@@ -1,0 +1,108 @@
+"""The table between error kinds and gRPC status, and the error's passage across a call.
+
+The status tells foreign clients what they need; our own get the very same error back, because kind, code,
+fields, wait and reference travel as JSON in the trailing metadata under `ERROR_KEY`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+
+from servicekit.errors import ERRORS, AppError, ErrorKind, FieldProblem
+
+ERROR_KEY = "rushes-error-bin"
+
+STATUS: dict[ErrorKind, grpc.StatusCode] = {
+    ErrorKind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorKind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    ErrorKind.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    ErrorKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorKind.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
+    ErrorKind.PRECONDITION: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorKind.LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ErrorKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorKind.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ErrorKind.INTERNAL: grpc.StatusCode.INTERNAL,
+}
+
+KIND: dict[grpc.StatusCode, ErrorKind] = {
+    **{status: kind for kind, status in STATUS.items()},
+    grpc.StatusCode.ABORTED: ErrorKind.CONFLICT,
+    grpc.StatusCode.OUT_OF_RANGE: ErrorKind.INVALID,
+    # The other side gave up on the call, which says nothing about the request: as if it had gone away.
+    grpc.StatusCode.CANCELLED: ErrorKind.UNAVAILABLE,
+    grpc.StatusCode.UNIMPLEMENTED: ErrorKind.INTERNAL,
+    grpc.StatusCode.UNKNOWN: ErrorKind.INTERNAL,
+    grpc.StatusCode.DATA_LOSS: ErrorKind.INTERNAL,
+}
+"""What a foreign status means to us; total but for OK."""
+
+# gRPC refuses metadata beyond 8 KiB in all, and percent-encodes the details: one character may take 12 bytes.
+_DETAILS_CHARACTERS = 400
+_METADATA_BYTES = 3000
+
+
+def details(error: AppError) -> str:
+    """The error's message, short enough for a status line."""
+    if len(error.message) <= _DETAILS_CHARACTERS:
+        return error.message
+    return error.message[: _DETAILS_CHARACTERS - 1] + "…"
+
+
+def metadata(error: AppError) -> tuple[tuple[str, bytes], ...]:
+    """The trailing metadata that restores the error; field problems that find no room are left out."""
+    told: dict[str, Any] = {"kind": error.kind.value}
+    if error.code:
+        told["code"] = error.code
+    if error.retry_after is not None:
+        told["retry_after"] = error.retry_after
+    if error.reference:
+        told["reference"] = error.reference
+    room = _METADATA_BYTES - len(_bytes(told))
+    fields = []
+    for problem in error.fields:
+        pair = [problem.field, problem.message]
+        room -= len(_bytes(pair)) + 2
+        if room < 0:
+            break
+        fields.append(pair)
+    if fields:
+        told["fields"] = fields
+    return ((ERROR_KEY, _bytes(told)),)
+
+
+def restore(
+    code: grpc.StatusCode, text: str, trailing: Iterable[tuple[str, str | bytes]] | None, *, target: str
+) -> AppError:
+    """The `AppError` that a failed call stands for: the very one that was raised, when one of us raised it.
+
+    Args:
+        code: the call's status.
+        text: the call's details.
+        trailing: the call's trailing metadata.
+        target: what was called, named in errors that no server of ours has put into words.
+    """
+    for key, value in trailing or ():
+        if key == ERROR_KEY:
+            return _restored(text, json.loads(value))
+    return ERRORS[KIND[code]](f"{target}: {text or code.name.lower()}")
+
+
+def _restored(message: str, told: dict[str, Any]) -> AppError:
+    # A newer server may know a kind that we do not: then it is a fault that we cannot judge.
+    kind = ErrorKind(told["kind"]) if told.get("kind") in set(ErrorKind) else ErrorKind.INTERNAL
+    return ERRORS[kind](
+        message,
+        fields=[FieldProblem(field, text) for field, text in told.get("fields", ())],
+        retry_after=told.get("retry_after"),
+        code=told.get("code", ""),
+        reference=told.get("reference", ""),
+    )
+
+
+def _bytes(told: object) -> bytes:
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,55 @@
+"""The outermost frame of a service's process: what its `__main__.py` calls, and the exit codes it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+
+from servicekit import logs, telemetry
+from servicekit.config import ConfigError
+from servicekit.errors import AppError
+from servicekit.lifecycle import STOP_BUDGET, Part, StartFailed, StopForced, run
+
+Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]]
+"""A service's composition root: the environment in, its parts out, in the order of their start."""
+
+OK, FAILED, MISCONFIGURED = 0, 1, 2
+
+
+def main(
+    service: str,
+    build: Build,
+    *,
+    environ: Mapping[str, str] | None = None,
+    budgets: float | Sequence[float] = STOP_BUDGET,
+) -> int:
+    """Set up logs and traces, build the parts inside a running loop, run them until a signal.
+
+    Answers the exit code: 0 stopped in order, 1 did not start or was forced, 2 the settings are wrong.
+    `__main__.py` is `sys.exit(main("catalog", build))`.
+    """
+    env = os.environ if environ is None else environ
+    logs.configure(service, env)
+    telemetry.configure(service, env)
+    log = structlog.get_logger(__name__)
+    try:
+        asyncio.run(_live(service, build, env, budgets))
+    except ConfigError as error:
+        log.error("wrong settings", problem=str(error))  # noqa: TRY400  # a stack would hide the list
+        return MISCONFIGURED
+    except (StartFailed, StopForced, AppError) as error:
+        log.error("ended", reason=str(error))  # noqa: TRY400  # the sentence is for the operator
+        return FAILED
+    finally:
+        telemetry.shutdown()
+    return OK
+
+
+async def _live(service: str, build: Build, env: Mapping[str, str], budgets: float | Sequence[float]) -> None:
+    built = build(env)
+    parts = await built if inspect.isawaitable(built) else built
+    await run(service, parts, budgets=budgets)

@@ -1,0 +1,1 @@
+"""HTTP servers that speak `servicekit.errors`, carry the trace and drain before they stop."""

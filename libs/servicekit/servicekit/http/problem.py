@@ -1,0 +1,110 @@
+"""The table between error kinds and HTTP, and errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from ulid import ULID
+
+from servicekit.errors import AppError, ErrorKind, Internal
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[ErrorKind, HTTPStatus] = {
+    ErrorKind.INVALID: HTTPStatus.BAD_REQUEST,  # 422 when the error names fields, see `status_of`
+    ErrorKind.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    ErrorKind.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    ErrorKind.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorKind.CONFLICT: HTTPStatus.CONFLICT,
+    ErrorKind.PRECONDITION: HTTPStatus.CONFLICT,
+    ErrorKind.LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorKind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    ErrorKind.TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
+    ErrorKind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_log = structlog.get_logger(__name__)
+
+
+def status_of(error: AppError) -> HTTPStatus:
+    """The status of an error: that of its kind, but 422 when it names the fields that are wrong."""
+    if error.kind is ErrorKind.INVALID and error.fields:
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    return STATUS[error.kind]
+
+
+def problem(error: AppError, *, instance: str) -> JSONResponse:
+    """The response for an error: type, title, status, detail, instance, errors, and code when it has one.
+
+    Args:
+        error: an internal one is told by its reference alone, and logged under it.
+        instance: the path that was asked for, without its query.
+    """
+    if error.kind is ErrorKind.INTERNAL:
+        error = _referenced(error, instance)
+    status = status_of(error)
+    body: dict[str, Any] = {
+        "type": f"urn:rushes:error:{error.kind}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": error.message,
+        "instance": instance,
+        "errors": [{"field": wrong.field, "message": wrong.message} for wrong in error.fields],
+    }
+    if error.code:
+        body["code"] = error.code
+    if error.reference:
+        body["reference"] = error.reference
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(0, math.ceil(error.retry_after)))
+    if error.kind is ErrorKind.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, status_code=status.value, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: Starlette) -> None:
+    """Let a Starlette app answer every error as a problem: `AppError`s, HTTP errors, and anything else."""
+    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_anything)
+
+
+async def _on_app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)  # noqa: S101  # Starlette's registry is by class; for the types alone
+    return problem(error, instance=request.url.path)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # as above
+    if error.status_code in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        return Response(status_code=error.status_code, headers=error.headers)
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status_code).phrase,
+        "status": error.status_code,
+        "detail": error.detail,
+        "instance": request.url.path,
+        "errors": [],
+    }
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _on_anything(request: Request, error: Exception) -> Response:
+    unknown = Internal(str(error))
+    unknown.__cause__ = error
+    return problem(unknown, instance=request.url.path)
+
+
+def _referenced(error: AppError, instance: str) -> AppError:
+    """The same fault with nothing but a reference, under which it is logged here, and perhaps elsewhere."""
+    reference = error.reference or str(ULID())
+    _log.error("internal error", path=instance, reference=reference, exc_info=error.__cause__ or error)
+    return Internal(f"internal error; quote the reference {reference}", reference=reference)

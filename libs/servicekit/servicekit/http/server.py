@@ -1,0 +1,87 @@
+"""An HTTP server as a `Part`: uvicorn in our loop, under our signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from servicekit.errors import Unavailable
+
+GRACE = 5.0
+"""Seconds that running requests get to finish at stop, before they are cancelled."""
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn without signal handlers: `servicekit.lifecycle` has them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves an ASGI app on `listen` ("host:port"; port 0 lets the system choose, see `port`)."""
+
+    def __init__(self, app: ASGIApp, listen: str, *, grace: float = GRACE) -> None:
+        self._app = app
+        self._listen = listen
+        self._grace = grace
+        self._log = structlog.get_logger(__name__)
+        self._server: _Uvicorn | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen; answers when requests are accepted.
+
+        Raises:
+            Unavailable: the address cannot be listened on, or the app's lifespan failed to start.
+        """
+        listening = _bind(self._listen)
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(self._grace)),
+        )
+        server = _Uvicorn(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
+        self._server, self._serving = server, serving
+        while not server.started:
+            if serving.done():
+                serving.result()
+                raise Unavailable(
+                    f"the app on {self._listen} did not start: its lifespan failed, see the log"
+                )
+            await asyncio.sleep(0.005)  # uvicorn tells by a flag alone
+        self._log.info("http listening", address=self._listen, port=self.port)
+
+    async def stop(self) -> None:
+        """Take no new connections, let running requests finish within the grace, then cut them off."""
+        server, self._server = self._server, None
+        serving, self._serving = self._serving, None
+        if server is not None and serving is not None:
+            server.should_exit = True
+            await serving
+
+
+def _bind(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, int(port)))
+    except (OSError, ValueError) as error:
+        listening.close()
+        raise Unavailable(f"cannot listen on {listen}: {error}") from error
+    return listening

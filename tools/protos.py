@@ -47,7 +47,11 @@ def main() -> int:
         fresh = Path(folder)
         (fresh / "rushes").mkdir()
         generate(fresh)
-        files = {p.relative_to(fresh / "rushes"): p.read_bytes() for p in (fresh / "rushes").rglob("*") if p.is_file()}
+        files = {
+            p.relative_to(fresh / "rushes"): p.read_bytes()
+            for p in (fresh / "rushes").rglob("*")
+            if p.is_file()
+        }
         if "--check" in sys.argv[1:]:
             there = {
                 p.relative_to(CONTRACTS): p.read_bytes()
@@ -56,7 +60,9 @@ def main() -> int:
             }
             stale = sorted(str(k) for k in files.keys() | there.keys() if files.get(k) != there.get(k))
             if stale:
-                print("Not fresh in libs/contracts/rushes (run `make protos` and commit):", *stale, sep="\n  ")
+                print(
+                    "Not fresh in libs/contracts/rushes (run `make protos` and commit):", *stale, sep="\n  "
+                )
                 return 1
             print(f"{len(files)} generated files are fresh.")
             return 0

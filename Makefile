@@ -1,0 +1,84 @@
+# Everything people and CI run. `make` lists the targets; each sets up what it needs by itself.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+LOCKED := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
+PACKAGES := libs services cli tools bench tests
+BASE ?= origin/main
+
+export UV_PYTHON_DOWNLOADS := never
+export PYTHONDONTWRITEBYTECODE :=
+# The environment is this folder's, whichever one the caller's shell stands in.
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down doctor test lint types protos check check-protos format bench clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Rushes needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another one with make PYTHON=python3.11 …")'
+	@echo "Setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# What runs, without what only tests and builds need.
+$(VENV)/.ready: $(LOCKED) | $(UV)
+	@$(UV) sync --frozen --inexact --no-dev --quiet
+	@touch $@
+
+$(VENV)/.ready-dev: $(LOCKED) | $(UV)
+	@$(UV) sync --frozen --inexact --quiet
+	@touch $@ $(VENV)/.ready
+
+demo: $(VENV)/.ready ## Photos to a finished video on this machine (PHOTOS=folder for your own)
+	@$(BIN)/rushes demo $(PHOTOS)
+
+up: $(VENV)/.ready ## Start the whole system and keep it running; Ctrl-C stops it
+	@$(BIN)/rushes up
+
+down: $(VENV)/.ready ## Stop a system that was left running
+	@$(BIN)/rushes down
+
+doctor: $(VENV)/.ready ## What is missing or wrong here, and the way out
+	@$(BIN)/rushes doctor
+
+test: $(VENV)/.ready-dev ## Every test, on real parts
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not e2e"
+	@$(BIN)/pytest -q -m e2e
+
+lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/ruff format --check $(PACKAGES)
+	@$(BIN)/lint-imports --config .importlinter
+	@$(BIN)/buf lint libs/contracts/rushes/contracts.binpb
+
+format: $(VENV)/.ready-dev ## Put the code into its form
+	@$(BIN)/ruff check --fix $(PACKAGES)
+	@$(BIN)/ruff format $(PACKAGES)
+
+types: $(VENV)/.ready-dev ## Strict types
+	@$(BIN)/mypy libs/servicekit/servicekit services/*/*/ cli/rushes_cli tools
+
+protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
+	@$(BIN)/python tools/protos.py
+
+check-protos: $(VENV)/.ready-dev ## Generated code is fresh, and no contract breaks those of BASE
+	@$(BIN)/python tools/protos.py --check
+	@if git cat-file -e $(BASE):libs/contracts/rushes/contracts.binpb 2>/dev/null; then \
+		git show $(BASE):libs/contracts/rushes/contracts.binpb > $(VENV)/base.binpb && \
+		$(BIN)/buf breaking libs/contracts/rushes/contracts.binpb --against $(VENV)/base.binpb && \
+		echo "No contract breaks those of $(BASE)."; \
+	else echo "No contracts at $(BASE) to compare with."; fi
+
+check: lint types check-protos test ## All that CI checks but the demo
+
+bench: $(VENV)/.ready-dev ## Measure against what a user would use instead
+	@$(BIN)/python -m bench
+
+clean: ## Remove the environment and the local data
+	rm -rf $(VENV) .rushes

@@ -1,0 +1,132 @@
+"""`rushes demo`: the main job from photos to a playing cut, on a stack that is started when none runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rushes_cli import main_job as steps
+from rushes_cli import view
+from rushes_cli.commands.up import down, start_detached
+from rushes_cli.fingerprint import code_fingerprint
+from rushes_cli.folder import DataFolder, StackState
+from rushes_cli.photos import draw_photos
+from rushes_cli.pictures import find_photos
+from rushes_cli.problems import FAILED, Problem
+from rushes_cli.rest import RestClient
+from rushes_cli.stack.services import Options
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for."""
+
+    photos: Path | None
+    """A folder; None for drawn photos."""
+    out: Path | None
+    """Where the video goes; None for the data folder."""
+    scenes: int
+    seconds: float
+    within: float
+
+
+async def demo(folder: DataFolder, wish: Wish, environ: Mapping[str, str]) -> int:
+    """Do the main job once and show what came of it."""
+    began = time.monotonic()
+    photos = find_photos(wish.photos) if wish.photos else None  # before anything is started for nothing
+    folder.prepare()
+    out = _place(wish.out, folder)
+    state = await _stack(folder, environ)
+    if photos is None:
+        photos = draw_photos(folder.path / "photos")
+    async with RestClient(state.gateway, folder.api_key) as client:
+        with view.LiveJob() as live:
+            campaign = await _campaign_with(client, photos, wish, live)
+            job = await steps.plan_and_approve(
+                client, campaign["id"], scenes=wish.scenes, seconds=wish.seconds
+            )
+            async for told in steps.follow(client, job["id"], within=wish.within):
+                job = told
+                live.show(job)
+        if job["status"] != "completed":
+            raise Problem(
+                f"Job {job['id']} {job['status']}: {view.now(job)}",
+                f"See what happened with `rushes jobs {job['id']}`.",
+                exit_code=FAILED,
+            )
+        await client.download(job["result"]["url"], out)
+    _show(job, out, state, folder, time.monotonic() - began)
+    return 0
+
+
+def _place(out: Path | None, folder: DataFolder) -> Path:
+    place = (out or folder.path / "rushes-demo.mp4").expanduser().absolute()
+    if place.is_dir() or not place.parent.is_dir():
+        raise Problem(
+            f"{place} is no place for the video.", "Name a file in a folder that exists with --out."
+        )
+    return place
+
+
+async def _stack(folder: DataFolder, environ: Mapping[str, str]) -> StackState:
+    """The stack that runs on the folder, if it runs this very code; else a fresh one."""
+    state = folder.running()
+    if state is not None and state.code != code_fingerprint():
+        view.console.print("The running system is of older code; starting it afresh.")
+        await down(folder)
+        state = None
+    if state is None:
+        with view.console.status("starting the system …"):
+            state = await start_detached(folder, Options(environ=environ))
+    view.console.print(f"system     {state.gateway}", highlight=False, soft_wrap=True)
+    return state
+
+
+async def _campaign_with(
+    client: RestClient, photos: list[Path], wish: Wish, live: view.LiveJob
+) -> dict[str, Any]:
+    name = wish.photos.absolute().name if wish.photos else "Three houses"
+    campaign = await steps.open_campaign(client, name)
+    live.step("photos", 0.0, f"uploading {len(photos)}")
+    uploaded = await steps.upload(
+        client,
+        campaign["id"],
+        photos,
+        lambda done: live.step("photos", 100.0 * done / len(photos), f"uploading: {done} of {len(photos)}"),
+    )
+    for line in uploaded.refused:
+        view.errors.print(f"skipped    {line}", highlight=False, markup=False, soft_wrap=True)
+    if not uploaded.accepted:
+        await steps.close_campaign(client, campaign)
+        raise Problem(
+            f"None of the {len(photos)} files in {wish.photos} is a photo that can be used.",
+            "Use JPEG, PNG, GIF or WebP files of at most 10 MB and 50 megapixels that open in a viewer.",
+        )
+    return campaign
+
+
+def _show(job: Mapping[str, Any], out: Path, state: StackState, folder: DataFolder, seconds: float) -> None:
+    facts = job["result"]["facts"]
+    lines = {
+        "video": str(out),
+        "facts": ", ".join(
+            (
+                f"{facts['duration_s']:.2f} s",
+                f"{facts['width']}x{facts['height']}",
+                f"{facts['fps']:g} frames/s",
+                " + ".join(facts["codecs"]),
+                f"{facts['size_bytes'] / 1e6:.1f} MB",
+            )
+        ),
+        "cost": f"{view.money(job['cost_cents'])} at {state.provider}",
+        "took": f"{seconds:.1f} s",
+        "cut": state.gateway + job["result"]["url"],
+        "API": f"{state.gateway}/docs",
+        "key": f"in {folder.path}/api-key (send it as X-API-Key)",
+        "stop": "rushes down, or make down",
+    }
+    for name, value in lines.items():
+        view.console.print(f"{name:<10} {value}", highlight=False, markup=False, soft_wrap=True)

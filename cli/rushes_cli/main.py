@@ -1,0 +1,154 @@
+"""The command line: reads arguments, calls one command, shows problems as sentences with an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rushes_cli import view
+from rushes_cli.commands import demo as demo_command
+from rushes_cli.commands import doctor as doctor_command
+from rushes_cli.commands import events as events_command
+from rushes_cli.commands import jobs as jobs_command
+from rushes_cli.commands import up as up_command
+from rushes_cli.folder import DataFolder, default_folder
+from rushes_cli.problems import Problem
+from rushes_cli.stack.services import Options, parse_replicas
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Photos and a brief in, a finished video advert out: no clip is lost, and none is paid for twice.",
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="The data folder of the stack [default: $RUSHES_DATA, or .rushes here].",
+        show_default=False,
+    ),
+]
+
+
+def _folder(data: Path | None) -> DataFolder:
+    return DataFolder(data or default_folder(os.environ))
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> None:
+    """Run a command to its exit code; a problem becomes a sentence, Ctrl-C the usual 130."""
+    try:
+        code = asyncio.run(work)
+    except Problem as problem:
+        view.show_problem(problem)
+        raise typer.Exit(problem.exit_code) from problem
+    except KeyboardInterrupt as error:
+        raise typer.Exit(130) from error
+    except BrokenPipeError as error:  # `rushes events | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from error
+    raise typer.Exit(code or 0)
+
+
+@app.command()
+def up(
+    data: Data = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the REST interface; 0 takes a free one.")
+    ] = 0,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option("--replicas", metavar="SERVICE=N", help="Run a service N times; may be repeated."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+) -> None:
+    """Start the whole system, keep it running, and restart what dies. Ctrl-C drains and stops it.
+
+    REPLICATE_API_TOKEN makes it use the real provider instead of the sandbox; NATS_URL, BLOB_ENDPOINT (with
+    BLOB_ACCESS_KEY and BLOB_SECRET_KEY) and DATABASE_URL replace the embedded parts.
+    """
+
+    async def work() -> int:
+        options = Options(port, parse_replicas(replicas or []), dict(os.environ))
+        if detach:
+            return await up_command.up_detached(_folder(data), options)
+        return await up_command.up(_folder(data), options)
+
+    _run(work())
+
+
+@app.command()
+def down(data: Data = None) -> None:
+    """Stop a system that was left running, in order."""
+    _run(up_command.down(_folder(data)))
+
+
+@app.command()
+def demo(
+    photos_dir: Annotated[
+        Path | None, typer.Argument(help="Your photos; drawn ones when left out.", show_default=False)
+    ] = None,
+    data: Data = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The video's file [default: rushes-demo.mp4 in the data folder].",
+            show_default=False,
+        ),
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=1, max=20, help="How many scenes.")] = 4,
+    seconds: Annotated[float, typer.Option(min=1, max=30, help="Length of a scene in seconds.")] = 4.0,
+    within: Annotated[float, typer.Option(min=1, help="Seconds to wait for the video.")] = 900.0,
+) -> None:
+    """Photos in, finished video out: start the system if it is not running, and do the main job once."""
+    wish = demo_command.Wish(photos_dir, out, scenes, seconds, within)
+    _run(demo_command.demo(_folder(data), wish, dict(os.environ)))
+
+
+@app.command()
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="One job, in full.", show_default=False)] = None,
+    data: Data = None,
+) -> None:
+    """List the newest jobs, or show one with its scenes, what happened to it, and its addresses."""
+    _run(jobs_command.jobs(_folder(data), job_id))
+
+
+@app.command()
+def events(
+    data: Data = None,
+    job: Annotated[str, typer.Option("--job", help="Only facts of this job.")] = "",
+    types: Annotated[
+        str, typer.Option("--types", help="Only these, as in job.completed,stitch.failed.")
+    ] = "",
+    after: Annotated[
+        int | None,
+        typer.Option(
+            "--after", min=0, help="Start after this sequence; 0 is the beginning.", show_default=False
+        ),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on with what happens next.")
+    ] = True,
+) -> None:
+    """Read the event log: one line a fact, with what it speaks of."""
+    _run(events_command.events(_folder(data), job=job, types=types, after=after, follow=follow))
+
+
+@app.command()
+def doctor(data: Data = None) -> None:
+    """What is missing or wrong on this machine, and the way out. Exit code 1 when something is."""
+    _run(doctor_command.doctor(_folder(data), dict(os.environ)))
+
+
+if __name__ == "__main__":
+    app()

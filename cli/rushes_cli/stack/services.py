@@ -1,0 +1,179 @@
+"""Which processes a stack has, and the environment each is given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from rushes_cli.folder import DataFolder
+from rushes_cli.problems import Problem
+from servicekit.embedded.process import free_port
+
+SERVICES = ("catalog", "generator", "downloader", "stitcher", "gateway", "sandbox")
+REPLICABLE = ("generator", "downloader", "stitcher", "gateway")
+"""The catalog is one process on SQLite, and the sandbox keeps its state in a folder of its own."""
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What people choose at a start."""
+
+    port: int = 0
+    """Of the REST interface; 0 takes a free one."""
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """The caller's environment: real provider, external NATS, S3 store or database come from here."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process to run."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    health: str
+    """gRPC address of its health service."""
+    address: str
+    """Where it serves, for people."""
+
+
+@dataclass(frozen=True)
+class Backing:
+    """Where the log and the blobs are."""
+
+    nats_url: str
+    blob_endpoint: str
+    blob_access_key: str
+    blob_secret_key: str
+
+
+def uses_sandbox(environ: Mapping[str, str]) -> bool:
+    """Whether the sandbox stands in for the provider: nobody named a real one."""
+    return not (environ.get("REPLICATE_API_TOKEN") or environ.get("REPLICATE_BASE_URL"))
+
+
+def parse_replicas(texts: list[str]) -> dict[str, int]:
+    """`["generator=2", …]` as a table.
+
+    Raises:
+        Problem: an unknown service, one that cannot have replicas, or a number that is none.
+    """
+    replicas: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in REPLICABLE or not number.isdigit() or not 1 <= int(number) <= 16:
+            raise Problem(
+                f"--replicas {text} is not a service and a number from 1 to 16.",
+                f"Write for example --replicas generator=2; it takes {', '.join(REPLICABLE)}.",
+            )
+        replicas[name] = int(number)
+    return replicas
+
+
+def services(folder: DataFolder, options: Options, backing: Backing) -> list[Service]:
+    """Every service process, in the order of their start."""
+    builder = _Builder(folder, options, backing)
+    return builder.build()
+
+
+class _Builder:
+    def __init__(self, folder: DataFolder, options: Options, backing: Backing) -> None:
+        self._folder = folder
+        self._options = options
+        self._environ = options.environ
+        self._backing = backing
+        self._grpc: dict[str, list[str]] = {}
+        self._http: dict[str, list[str]] = {}
+
+    def build(self) -> list[Service]:
+        sandbox = uses_sandbox(self._environ)
+        names = [name for name in SERVICES if name != "sandbox" or sandbox]
+        for name in names:
+            count = self._options.replicas.get(name, 1)
+            self._grpc[name] = [f"127.0.0.1:{free_port()}" for _ in range(count)]
+        gateways = len(self._grpc["gateway"])
+        first = self._options.port or free_port()
+        self._http["gateway"] = [f"127.0.0.1:{first if i == 0 else free_port()}" for i in range(gateways)]
+        if sandbox:
+            self._http["sandbox"] = [f"127.0.0.1:{free_port()}"]
+        return [self._service(name, i) for name in names for i in range(len(self._grpc[name]))]
+
+    def _service(self, name: str, index: int) -> Service:
+        health = self._grpc[name][index]
+        http = self._http.get(name)
+        label = name if len(self._grpc[name]) == 1 else f"{name}-{index + 1}"
+        return Service(
+            name=label,
+            argv=(sys.executable, "-m", name),
+            env={**self._shared(), **self._own(name, index), "GRPC_LISTEN": health},
+            health=health,
+            address=f"http://{http[index]}" if http else health,
+        )
+
+    def _shared(self) -> dict[str, str]:
+        return {
+            "NATS_URL": self._backing.nats_url,
+            "BLOB_ENDPOINT": self._backing.blob_endpoint,
+            "BLOB_ACCESS_KEY": self._backing.blob_access_key,
+            "BLOB_SECRET_KEY": self._backing.blob_secret_key,
+            "BLOB_BUCKET": self._environ.get("BLOB_BUCKET", "rushes"),
+            "SIGNING_KEY": self._folder.secret("signing-key"),
+            **{f"{name.upper()}_ADDRESS": self._target(name) for name in self._grpc},
+        }
+
+    def _target(self, name: str) -> str:
+        addresses = self._grpc[name]
+        return addresses[0] if len(addresses) == 1 else "ipv4:" + ",".join(addresses)
+
+    def _own(self, name: str, index: int) -> dict[str, str]:
+        path = self._folder.path
+        match name:
+            case "catalog":
+                database = self._environ.get("DATABASE_URL") or f"sqlite+aiosqlite:///{path / 'catalog.db'}"
+                return {"DATABASE_URL": database, "RUSHES_ADMIN_KEY": self._folder.api_key}
+            case "gateway":
+                return {"HTTP_LISTEN": self._http["gateway"][index], "PUBLIC_URL": self._public_url()}
+            case "generator":
+                return {"PUBLIC_URL": self._public_url(), **self._provider()}
+            case "downloader":
+                return {"FETCH_ALLOW": self._allowed()}
+            case "sandbox":
+                return {
+                    "SANDBOX_LISTEN": self._http["sandbox"][0],
+                    "SANDBOX_DATA": str(path / "sandbox"),
+                }
+            case _:
+                return {}
+
+    def _provider(self) -> dict[str, str]:
+        if "sandbox" in self._http:
+            return {
+                "REPLICATE_BASE_URL": f"http://{self._http['sandbox'][0]}",
+                "REPLICATE_API_TOKEN": "sandbox",
+            }
+        return {}
+
+    def _public_url(self) -> str:
+        """The gateway as the provider reaches it. A provider on the internet cannot reach this machine."""
+        asked = self._environ.get("PUBLIC_URL", "")
+        if asked or not (uses_sandbox(self._environ) or self._local_provider()):
+            return asked
+        return f"http://{self._http['gateway'][0]}"
+
+    def _allowed(self) -> str:
+        """Private hosts that may be fetched from: a provider on this machine, and what people name."""
+        named = self._environ.get("FETCH_ALLOW", "")
+        if "sandbox" in self._http:
+            return ",".join(filter(None, (named, self._http["sandbox"][0])))
+        local = self._local_provider()
+        return ",".join(filter(None, (named, local)))
+
+    def _local_provider(self) -> str:
+        """`host:port` of a provider on this machine; empty when there is none."""
+        address = urlsplit(self._environ.get("REPLICATE_BASE_URL", ""))
+        return address.netloc if address.hostname in _LOOPBACK else ""

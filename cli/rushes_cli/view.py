@@ -1,0 +1,161 @@
+"""What people see: tables, a job's live bars, problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rushes_cli.folder import StackState
+from rushes_cli.problems import Problem
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def show_problem(problem: Problem) -> None:
+    """A sentence, and the way out below it."""
+    errors.print(f"[red]{_plain(problem.sentence)}[/red]", highlight=False, soft_wrap=True)
+    if problem.way_out:
+        errors.print(_plain(problem.way_out), highlight=False, soft_wrap=True)
+
+
+def show_stack(state: StackState, data: str) -> None:
+    """The table of processes and addresses of a running stack."""
+    table = _table("service", "address", "process")
+    for each in state.processes:
+        table.add_row(each.name, each.address, str(each.pid))
+    console.print(table)
+    lines = {
+        "API": f"{state.gateway}/docs",
+        "provider": state.provider,
+        "key": f"in {data}/api-key (send it as X-API-Key)",
+        "logs": f"{data}/logs",
+    }
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        console.print(f"{name:<{width}}  {_plain(value)}", highlight=False, soft_wrap=True)
+
+
+def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
+    """A line a job."""
+    table = _table("job", "status", "%", "scenes", "cost", "created", "now")
+    for job in jobs:
+        table.add_row(
+            job["id"],
+            "paused" if job["paused"] else job["status"],
+            f"{percent(job):.0f}",
+            str(len(job["scenes"])),
+            money(job["cost_cents"]),
+            str(job["created_at"])[:19].replace("T", " "),
+            now(job),
+        )
+    console.print(table)
+
+
+def show_job(job: Mapping[str, Any], base: str) -> None:
+    """One job: scenes, timeline, addresses."""
+    show_jobs([job])
+    table = _table("scene", "stage", "seconds", "model", "clip or reason")
+    for scene in job["scenes"]:
+        told = (scene["error"] or {}).get("message") or (
+            base + scene["clip_url"] if scene["clip_url"] else ""
+        )
+        table.add_row(
+            str(scene["position"]), scene["stage"], f"{scene['seconds']:g}", scene["model"], _plain(told)
+        )
+    console.print(table)
+    for entry in job["timeline"]:
+        at = str(entry["at"])[:19].replace("T", " ")
+        console.print(
+            f"{at}  {entry['type']:<24} {_plain(entry['message'])}", highlight=False, soft_wrap=True
+        )
+    if job["result"]:
+        console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
+
+
+class LiveJob:
+    """Bars for a job's scenes, its music and its stitch; plain lines where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>4.0f} %"),
+            TextColumn("{task.fields[message]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._bars: dict[str, TaskID] = {}
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> LiveJob:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def step(self, name: str, percent_done: float, message: str) -> None:
+        """Move one bar; where there is no terminal, say each new message once."""
+        if not console.is_terminal:
+            steady = message.split(":", maxsplit=1)[0]
+            if self._said.get(name) != steady:
+                self._said[name] = steady
+                console.print(
+                    f"{name:<10} {percent_done:>4.0f} %  {_plain(message)}", highlight=False, soft_wrap=True
+                )
+            return
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=100.0, message="")
+        self._progress.update(self._bars[name], completed=percent_done, message=_plain(message))
+
+    def show(self, job: Mapping[str, Any]) -> None:
+        """Move every bar of a job."""
+        for scene in job["scenes"]:
+            told = scene["progress"] or {}
+            self.step(f"scene {scene['position']}", told.get("percent", 0.0), scene_now(scene))
+        done = job["status"] == "completed"
+        if job["status"] in ("stitching", "completed", "failed"):
+            self.step("cut", 100.0 if done else percent(job), "stored" if done else now(job))
+
+
+def scene_now(scene: Mapping[str, Any]) -> str:
+    """What a scene is at, in words."""
+    if scene["error"]:
+        return f"failed: {scene['error']['message']}"
+    return (scene["progress"] or {}).get("message") or str(scene["stage"])
+
+
+def percent(job: Mapping[str, Any]) -> float:
+    """How far a job is, 0 to 100."""
+    return float((job["progress"] or {}).get("percent", 0.0))
+
+
+def now(job: Mapping[str, Any]) -> str:
+    """What a job is at, or why it failed."""
+    if job["error"]:
+        return _plain(f"{job['error']['code']}: {job['error']['message']}")
+    return _plain((job["progress"] or {}).get("message", ""))
+
+
+def money(cents: float) -> str:
+    """Cents as dollars: `$1.20`; fractions of a cent are kept where they are all there is."""
+    return f"${cents / 100:.2f}" if cents >= 1 or cents == 0 else f"${cents / 100:.4f}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _plain(text: str) -> str:
+    """Text from elsewhere, with nothing in it that would be read as a style."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,126 @@
+"""Looks at a finished video as a stranger would, and says whether it is what the main job promises."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+SECONDS, TOLERANCE = 16.0, 0.2
+SCENES = 4
+_SILENCE = 0.003
+"""RMS of samples in -1..1 under which a track counts as silent: about -50 dBFS."""
+_DIFFERENT = 12.0
+"""Mean difference of two pictures' pixels (0..255) above which they show something else."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen."""
+
+    seconds: float
+    size: tuple[int, int]
+    codec: str
+    pixel_format: str
+    sar: str
+    steps: set[int]
+    """Differences between the times of neighbouring frames, in stream ticks: one when the rate is constant."""
+    audio: list[str]
+    loudness: float
+    scenes: list[np.ndarray]
+    """One small picture from the middle of each scene."""
+    boxes: list[str]
+    """Top-level boxes of the file, in order."""
+
+
+def look(path: Path) -> Look:
+    """Open, decode and measure a video."""
+    with av.open(str(path)) as film:
+        video = film.streams.video[0]
+        assert video.time_base is not None
+        assert film.duration is not None
+        seconds = film.duration / av.time_base
+        times: list[int] = []
+        pictures: list[np.ndarray] = []
+        wanted = [seconds * (i + 0.5) / SCENES for i in range(SCENES)]
+        for frame in film.decode(video):
+            assert frame.pts is not None
+            times.append(frame.pts)
+            if len(pictures) < SCENES and float(frame.pts * video.time_base) >= wanted[len(pictures)]:
+                pictures.append(
+                    frame.reformat(width=96, height=54, format="rgb24").to_ndarray().astype(float)
+                )
+        context = video.codec_context
+        facts = (
+            (context.width, context.height),
+            context.name,
+            context.pix_fmt or "",
+            str(context.sample_aspect_ratio),
+        )
+        audio = [stream.codec_context.name for stream in film.streams.audio]
+    with av.open(str(path)) as film:
+        sound = [frame.to_ndarray() for frame in film.decode(film.streams.audio[0])] if audio else []
+    rms = float(np.sqrt(np.mean(np.concatenate([s.reshape(-1) for s in sound]) ** 2))) if sound else 0.0
+    steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    return Look(seconds, *facts, steps, audio, rms, pictures, _boxes(path))
+
+
+def _boxes(path: Path) -> list[str]:
+    """Names of the top-level boxes (ISO 14496-12 §4.2): a 32-bit size and four letters, a 64-bit size after size 1."""
+    names, data = [], path.read_bytes()
+    at = 0
+    while at + 8 <= len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        names.append(data[at + 4 : at + 8].decode("latin-1"))
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        if size == 0:
+            break
+        at += size
+    return names
+
+
+def _differences(pictures: list[np.ndarray]) -> list[float]:
+    return [float(np.abs(a - b).mean()) for i, a in enumerate(pictures) for b in pictures[i + 1 :]]
+
+
+CHECKS: dict[str, Callable[[Look], bool]] = {
+    f"{SECONDS} ± {TOLERANCE} s": lambda seen: abs(seen.seconds - SECONDS) <= TOLERANCE,
+    "1920x1080": lambda seen: seen.size == (1920, 1080),
+    "H.264": lambda seen: seen.codec == "h264",
+    "yuv420p": lambda seen: seen.pixel_format == "yuv420p",
+    "SAR 1:1": lambda seen: seen.sar in ("1", "1/1", "1:1"),
+    "constant rate": lambda seen: len(seen.steps) == 1,
+    "moov before mdat": lambda seen: seen.boxes.index("moov") < seen.boxes.index("mdat"),
+    "one AAC track": lambda seen: seen.audio == ["aac"],
+    "not silent": lambda seen: seen.loudness > _SILENCE,
+    f"{SCENES} scenes that differ": lambda seen: (
+        len(seen.scenes) == SCENES and min(_differences(seen.scenes)) > _DIFFERENT
+    ),
+}
+
+
+def main(path: Path) -> int:
+    """Print every check; 1 when one fails."""
+    seen = look(path)
+    width = max(map(len, CHECKS))
+    failed = [name for name, check in CHECKS.items() if not check(seen)]
+    for name in CHECKS:
+        print(f"{'WRONG' if name in failed else 'ok   '}  {name:<{width}}")
+    print(
+        f"{path.name}: {seen.seconds:.3f} s, {seen.size[0]}x{seen.size[1]}, {seen.codec} {seen.pixel_format}, "
+        f"SAR {seen.sar}, ticks between frames {sorted(seen.steps)}, audio {seen.audio} RMS {seen.loudness:.4f}, "
+        f"boxes {seen.boxes}, differences {[round(d) for d in _differences(seen.scenes)]}"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Usage: python tools/probe_cut.py VIDEO")
+    sys.exit(main(Path(sys.argv[1])))

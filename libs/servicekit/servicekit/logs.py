@@ -111,7 +111,7 @@ def shorten_address(address: str) -> str:
     if parts.scheme not in _SHORTENED:
         return where + parts.path
     first, _, rest = parts.path.removeprefix("/").partition("/")
-    short = where + parts.path if parts.path in ("", "/") else f"{where}/{first}"
+    short = f"{where}/{first}" if first else where
     return f"{short}/…" if rest or parts.query or parts.fragment else short
 
 

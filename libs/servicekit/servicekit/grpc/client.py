@@ -32,7 +32,8 @@ _OPTIONS: list[tuple[str, Any]] = [
 def open_channel(target: str, *, deadline: float = DEADLINE) -> grpc.aio.Channel:
     """A channel to `target` ("host:port"); whoever opens it closes it.
 
-    Unary calls without a timeout get `deadline` seconds; streams live until either side ends them.
+    Unary calls without a timeout get `deadline` seconds; streams live until either side ends them: whoever
+    stops reading early calls the stream's `cancel()`.
     A failed call raises the `AppError` that the server raised; trouble on the way is `Unavailable`, a
     missed deadline `TimedOut`.
     """

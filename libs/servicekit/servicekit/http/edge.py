@@ -1,8 +1,7 @@
-"""What happens around every HTTP request: trace context, access line, metrics."""
+"""What happens around every HTTP request: trace context, access line, metrics, the last word on errors."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import structlog
@@ -10,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit import metrics, telemetry
 from servicekit.clock import Clock, SystemClock
+from servicekit.http.problem import fault
 from servicekit.logs import clean_text
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ _CLIENT_GONE = 499
 class EdgeMiddleware:
     """An ASGI middleware, to be the outermost: a server span, one log line and two metrics per request.
 
+    What the app raises before it has answered becomes a problem here, so that its log line has the trace.
     Our own forty lines rather than `opentelemetry-instrumentation-asgi`: that one is beta, brings three
     packages, adds a span for every message sent (thousands in an SSE stream) and does not log.
     """
@@ -51,11 +52,10 @@ class EdgeMiddleware:
         ) as span:
             try:
                 await self._app(scope, receive, sent)
-            except asyncio.CancelledError:
-                raise
-            except Exception:
-                seen["status"] = 500  # what the server answers when even the handlers failed
-                raise
+            except Exception as error:
+                if seen["status"] != _CLIENT_GONE:
+                    raise  # half an answer is out: the server breaks the connection, and the client knows
+                await fault(error, instance=scope["path"])(scope, receive, sent)
             finally:
                 route = _route(scope)
                 span.update_name(f"{method} {route}")

@@ -30,6 +30,9 @@ STATUS: dict[ErrorKind, HTTPStatus] = {
     ErrorKind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+_KIND = {status: kind for kind, status in reversed(STATUS.items())}
+"""What a bare HTTP error of Starlette's means to us; the first kind of a status wins."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -70,6 +73,15 @@ def problem(error: AppError, *, instance: str) -> JSONResponse:
     return JSONResponse(body, status_code=status.value, headers=headers, media_type=MEDIA_TYPE)
 
 
+def fault(error: Exception, *, instance: str) -> JSONResponse:
+    """The response for an exception that nobody expected: logged, and told by an opaque reference alone."""
+    if isinstance(error, AppError):
+        return problem(error, instance=instance)
+    unknown = Internal("unexpected")
+    unknown.__cause__ = error
+    return problem(unknown, instance=instance)
+
+
 def install(app: Starlette) -> None:
     """Let a Starlette app answer every error as a problem: `AppError`s, HTTP errors, and anything else."""
     app.add_exception_handler(AppError, _on_app_error)
@@ -86,8 +98,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # as above
     if error.status_code in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         return Response(status_code=error.status_code, headers=error.headers)
+    kind = _KIND.get(HTTPStatus(error.status_code))
     body = {
-        "type": "about:blank",
+        "type": f"urn:rushes:error:{kind}" if kind else "about:blank",
         "title": HTTPStatus(error.status_code).phrase,
         "status": error.status_code,
         "detail": error.detail,
@@ -98,9 +111,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_anything(request: Request, error: Exception) -> Response:
-    unknown = Internal(str(error))
-    unknown.__cause__ = error
-    return problem(unknown, instance=request.url.path)
+    return fault(error, instance=request.url.path)
 
 
 def _referenced(error: AppError, instance: str) -> AppError:

@@ -1,0 +1,41 @@
+"""What operators ask every service over HTTP: is it alive, may it have work, what has it counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from servicekit import metrics
+from servicekit.errors import AppError
+
+Ready = Callable[[], Awaitable[None]]
+"""Returns when the service may have work; raises an `AppError` that says what is missing."""
+
+
+def ops_routes(ready: Ready | None = None) -> list[Route]:
+    """`/healthz` (the process answers), `/readyz` (200, or 503 and why not) and `/metrics`."""
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readiness(_: Request) -> Response:
+        try:
+            if ready is not None:
+                await ready()
+        except AppError as error:
+            return PlainTextResponse(error.message, status_code=503)
+        return PlainTextResponse("ready")
+
+    async def counted(_: Request) -> Response:
+        return Response(metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    return [Route("/healthz", alive), Route("/readyz", readiness), Route("/metrics", counted)]
+
+
+def ops_app(ready: Ready | None = None) -> Starlette:
+    """An app with nothing else, for services whose own edge is not HTTP."""
+    return Starlette(routes=ops_routes(ready))

@@ -1,0 +1,287 @@
+"""A real server and a real channel: errors, traces, health, reflection, stop."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from servicekit import telemetry
+from servicekit.clock import SystemClock
+from servicekit.errors import ERRORS, AppError, ErrorKind, FieldProblem, Internal, TimedOut, Unavailable
+from servicekit.grpc import interceptors, status
+from servicekit.grpc.client import open_channel
+from servicekit.grpc.server import GrpcServer
+
+NAME = "servicekit.tests.Echo"
+
+
+class Echo:
+    """Answers with the text, raises what it is told to, and tells when it is working."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.working = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.trace = ""
+
+    async def say(self, request: StringValue, context: Any) -> StringValue:
+        self.trace = telemetry.trace_id()
+        if self.error is not None:
+            raise self.error
+        return request
+
+    async def wait(self, request: StringValue, context: Any) -> StringValue:
+        self.working.set()
+        try:
+            await self.go_on.wait()
+        finally:
+            self.ended.set()
+        return request
+
+    async def count(self, request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        try:
+            for number in range(int(request.value)):
+                yield StringValue(value=str(number))
+            if self.error is not None:
+                raise self.error
+        finally:
+            self.ended.set()
+
+
+def add_echo(echo: Any, server: grpc.aio.Server) -> None:
+    def handler(make: Any, behaviour: Any) -> Any:
+        return make(behaviour, StringValue.FromString, StringValue.SerializeToString)
+
+    methods = {
+        "Say": handler(grpc.unary_unary_rpc_method_handler, echo.say),
+        "Wait": handler(grpc.unary_unary_rpc_method_handler, echo.wait),
+        "Count": handler(grpc.unary_stream_rpc_method_handler, echo.count),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, methods),))
+
+
+class Caller:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        kind: Any = {
+            "request_serializer": StringValue.SerializeToString,
+            "response_deserializer": StringValue.FromString,
+        }
+        self.channel = channel
+        self.say: Any = channel.unary_unary(f"/{NAME}/Say", **kind)
+        self.wait: Any = channel.unary_unary(f"/{NAME}/Wait", **kind)
+        self.count: Any = channel.unary_stream(f"/{NAME}/Count", **kind)
+
+
+@pytest.fixture
+def echo() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+async def server(echo: Echo) -> AsyncIterator[GrpcServer]:
+    part = GrpcServer("127.0.0.1:0", [(add_echo, echo, NAME)], clock=SystemClock(), service="echo", grace=0.2)
+    await part.start()
+    yield part
+    await part.stop()
+
+
+@pytest.fixture
+async def caller(server: GrpcServer) -> AsyncIterator[Caller]:
+    async with open_channel(f"127.0.0.1:{server.port}") as channel:
+        yield Caller(channel)
+
+
+async def test_a_call_is_answered(caller: Caller) -> None:
+    assert (await caller.say(StringValue(value="hello"))).value == "hello"
+    assert [message.value async for message in caller.count(StringValue(value="3"))] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("method", ["say", "count"])
+@pytest.mark.parametrize("kind", [kind for kind in ErrorKind if kind is not ErrorKind.INTERNAL])
+async def test_an_error_crosses_whole(caller: Caller, echo: Echo, kind: ErrorKind, method: str) -> None:
+    raised = ERRORS[kind]("grün: no", fields=[FieldProblem("a.b", "wröng")], retry_after=1.5, code="word")
+    echo.error = raised
+    with pytest.raises(ERRORS[kind]) as caught:
+        await call(caller, method)
+    assert vars(caught.value) == vars(raised)
+
+
+@pytest.mark.parametrize("method", ["say", "count"])
+@pytest.mark.parametrize("error", [RuntimeError("hunter2"), Internal("hunter2")])
+async def test_a_fault_is_told_by_its_reference_alone(
+    caller: Caller, echo: Echo, error: Exception, method: str
+) -> None:
+    echo.error = error
+    with capture_logs() as logged, pytest.raises(Internal) as caught:
+        await call(caller, method)
+    reference = caught.value.reference
+    assert reference
+    assert reference in str(caught.value)
+    cause = caught.value.__cause__
+    assert isinstance(cause, grpc.aio.AioRpcError)
+    assert "hunter2" not in f"{caught.value} {cause.details()} {cause.trailing_metadata()}"
+    [line] = [line for line in logged if line["event"] == "internal error"]
+    assert (line["reference"], line["exc_info"]) == (reference, error)
+
+
+async def test_a_fault_keeps_its_reference_from_service_to_service(caller: Caller, echo: Echo) -> None:
+    echo.error = Internal("elsewhere", reference="REF")
+    with pytest.raises(Internal, match="REF") as caught:
+        await call(caller, "say")
+    assert caught.value.reference == "REF"
+
+
+async def test_more_problems_than_metadata_holds_are_cut(caller: Caller, echo: Echo) -> None:
+    fields = [FieldProblem(f"scenes[{number}].prompt", "is wrong: ✗" * 5) for number in range(500)]
+    echo.error = ERRORS[ErrorKind.INVALID]("✗" * 5000, fields=fields)
+    with pytest.raises(ERRORS[ErrorKind.INVALID]) as caught:
+        await call(caller, "say")
+    assert 0 < len(caught.value.fields) < 500
+    assert caught.value.fields == tuple(fields)[: len(caught.value.fields)]
+    assert str(caught.value).endswith("✗…")
+
+
+async def test_a_request_is_checked_before_the_servicer_sees_it(
+    caller: Caller, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: object) -> None:
+        raise ERRORS[ErrorKind.INVALID]("value is required", fields=[FieldProblem("value", "is required")])
+
+    monkeypatch.setattr(interceptors, "check", refuse)
+    echo.error = AssertionError("the servicer was asked")
+    for method in ("say", "count"):
+        with pytest.raises(ERRORS[ErrorKind.INVALID], match="value is required"):
+            await call(caller, method)
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    async with open_channel("127.0.0.1:1") as channel:
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 servicekit\.tests\.Echo/Say"):
+            await Caller(channel).say(StringValue())
+        with pytest.raises(Unavailable):
+            await call(Caller(channel), "count")
+
+
+async def test_a_call_without_a_timeout_has_a_deadline(server: GrpcServer, echo: Echo) -> None:
+    async with open_channel(f"127.0.0.1:{server.port}", deadline=0.1) as channel:
+        with pytest.raises(TimedOut):
+            await Caller(channel).wait(StringValue())
+    async with asyncio.timeout(5):
+        await echo.ended.wait()
+
+
+async def test_an_unknown_method_is_our_fault(caller: Caller) -> None:
+    with pytest.raises(Internal, match="Method not found"):
+        await caller.channel.unary_unary(f"/{NAME}/Nothing")(b"")
+
+
+async def test_the_trace_goes_on_in_the_server(caller: Caller, echo: Echo) -> None:
+    with telemetry.span("outer"):
+        outer = telemetry.trace_id()
+        await caller.say(StringValue())
+    assert echo.trace == outer
+
+
+async def test_every_call_is_counted_and_told(caller: Caller, echo: Echo) -> None:
+    def counted(code: str) -> float:
+        return (
+            REGISTRY.get_sample_value("rushes_rpc_requests_total", {"method": f"/{NAME}/Say", "code": code})
+            or 0.0
+        )
+
+    before = counted("OK"), counted("NOT_FOUND")
+    with capture_logs() as logged:
+        await caller.say(StringValue())
+        echo.error = ERRORS[ErrorKind.NOT_FOUND]("no job job_1", code="gone")
+        with pytest.raises(AppError):
+            await caller.say(StringValue())
+    assert (counted("OK"), counted("NOT_FOUND")) == (before[0] + 1, before[1] + 1)
+    told = [{key: line.get(key) for key in ("method", "status", "error", "code")} for line in logged]
+    assert told == [
+        {"method": f"/{NAME}/Say", "status": "OK", "error": None, "code": None},
+        {"method": f"/{NAME}/Say", "status": "NOT_FOUND", "error": "no job job_1", "code": "gone"},
+    ]
+
+
+async def test_a_reader_that_leaves_ends_the_stream(caller: Caller, echo: Echo) -> None:
+    stream = caller.count(StringValue(value="1000000"))
+    assert (await anext(aiter(stream))).value == "0"
+    stream.cancel()
+    async with asyncio.timeout(5):
+        await echo.ended.wait()
+
+
+async def test_health_and_reflection(caller: Caller) -> None:
+    health: Any = health_pb2_grpc.HealthStub(caller.channel)
+    for name in ("", NAME):
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(ERRORS[ErrorKind.NOT_FOUND]):
+        await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(caller.channel)
+
+    async def ask() -> AsyncIterator[Any]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    [answer] = [answer async for answer in stub.ServerReflectionInfo(ask())]
+    assert NAME in {service.name for service in answer.list_services_response.service}
+
+
+async def test_stop_first_reports_not_serving_then_lets_calls_finish(
+    server: GrpcServer, echo: Echo, caller: Caller
+) -> None:
+    health: Any = health_pb2_grpc.HealthStub(caller.channel)
+    watching = health.Watch(health_pb2.HealthCheckRequest(service=NAME))
+    watch = aiter(watching)
+    assert (await anext(watch)).status == health_pb2.HealthCheckResponse.SERVING
+    server._grace = 5.0
+    running = asyncio.ensure_future(caller.wait(StringValue(value="kept")))
+    await echo.working.wait()
+    stopping = asyncio.create_task(server.stop())
+    assert (await anext(watch)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    watching.cancel()
+    echo.go_on.set()
+    assert (await running).value == "kept"
+    await stopping
+    await server.stop()
+
+
+async def test_a_call_that_outlives_the_grace_is_cut_off(
+    server: GrpcServer, echo: Echo, caller: Caller
+) -> None:
+    running = asyncio.ensure_future(caller.wait(StringValue()))
+    await echo.working.wait()
+    await server.stop()
+    with pytest.raises(Unavailable):
+        await running
+    assert echo.ended.is_set()
+
+
+async def test_a_taken_port_is_told(server: GrpcServer) -> None:
+    other = GrpcServer(f"127.0.0.1:{server.port}", [], clock=SystemClock(), service="other")
+    await other.stop()
+    with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{server.port}"):
+        await other.start()
+
+
+def test_an_error_of_a_newer_server_is_a_fault() -> None:
+    told = json.dumps({"kind": "haunted", "code": "boo"}).encode()
+    error = status.restore(grpc.StatusCode.UNKNOWN, "?", [(status.ERROR_KEY, told)], target="x")
+    assert (type(error), error.code) == (Internal, "boo")
+
+
+async def call(caller: Caller, method: str) -> None:
+    if method == "say":
+        await caller.say(StringValue())
+    else:
+        assert [message.value async for message in caller.count(StringValue(value="1"))]

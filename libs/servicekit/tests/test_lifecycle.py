@@ -1,0 +1,167 @@
+"""Start in order, stop in reverse, whatever happens in between; background tasks that do not stay dead."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from structlog.testing import capture_logs
+
+from servicekit.errors import Unavailable
+from servicekit.lifecycle import Part, StartFailed, StopForced, Tasks, run
+from servicekit.testing.clock import TestClock
+from servicekit.testing.eventually import eventually
+
+
+class Probe:
+    """A part that writes down what happens to it."""
+
+    def __init__(self, name: str, diary: list[str]) -> None:
+        self.name = name
+        self.diary = diary
+        self.started = asyncio.Event()
+
+    async def start(self) -> None:
+        self.diary.append(f"{self.name} starts")
+        self.started.set()
+
+    async def stop(self) -> None:
+        self.diary.append(f"{self.name} stops")
+
+
+class Broken(Probe):
+    async def start(self) -> None:
+        await super().start()
+        raise Unavailable("no database at db:5432")
+
+
+class Untidy(Probe):
+    async def stop(self) -> None:
+        await super().stop()
+        raise RuntimeError("oh")
+
+
+class SlowStart(Probe):
+    async def start(self) -> None:
+        await super().start()
+        await asyncio.Event().wait()
+
+
+class SlowStop(Probe):
+    def __init__(self, name: str, diary: list[str]) -> None:
+        super().__init__(name, diary)
+        self.stopping = asyncio.Event()
+
+    async def stop(self) -> None:
+        await super().stop()
+        self.stopping.set()
+        await asyncio.Event().wait()
+
+
+async def signalled(parts: list[Part], last: Probe, budgets: float | list[float] = 5.0) -> None:
+    """Run the parts and send SIGTERM once the last has started."""
+    running = asyncio.create_task(run("svc", parts, budgets=budgets))
+    await last.started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await running
+
+
+async def test_parts_start_in_order_and_stop_in_reverse() -> None:
+    diary: list[str] = []
+    a, b = Probe("a", diary), Probe("b", diary)
+    await signalled([a, b], b)
+    assert diary == ["a starts", "b starts", "b stops", "a stops"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_a_failed_start_stops_what_was_started_and_says_which() -> None:
+    diary: list[str] = []
+    with pytest.raises(StartFailed, match="svc: Broken did not start: no database at db:5432"):
+        await run("svc", [Probe("a", diary), Broken("b", diary), Probe("c", diary)])
+    assert diary == ["a starts", "b starts", "b stops", "a stops"]
+
+
+async def test_a_signal_ends_a_start_that_takes_long() -> None:
+    diary: list[str] = []
+    slow = SlowStart("slow", diary)
+    await signalled([Probe("a", diary), slow, Probe("c", diary)], slow)
+    assert diary == ["a starts", "slow starts", "slow stops", "a stops"]
+
+
+async def test_one_part_cannot_keep_the_others_from_stopping() -> None:
+    diary: list[str] = []
+    last = SlowStop("slow", diary)
+    with capture_logs() as logged:
+        await signalled([Probe("a", diary), Untidy("untidy", diary), last], last, [5.0, 5.0, 0.01])
+    assert diary[-3:] == ["slow stops", "untidy stops", "a stops"]
+    told = {line.get("part"): line["event"] for line in logged if line["log_level"] in ("warning", "error")}
+    assert told == {
+        "SlowStop": "part left behind: it did not stop in time",
+        "Untidy": "part did not stop cleanly",
+    }
+
+
+async def test_a_second_signal_forces_the_end() -> None:
+    diary: list[str] = []
+    slow = SlowStop("slow", diary)
+    running = asyncio.create_task(run("svc", [Probe("a", diary), slow], budgets=60.0))
+    await slow.started.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+    await slow.stopping.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(StopForced):
+        async with asyncio.timeout(5):
+            await running
+    assert "a stops" not in diary
+
+
+async def test_budgets_are_one_for_all_or_one_each() -> None:
+    with pytest.raises(ValueError, match="2 numbers for 1 parts"):
+        await run("svc", [Probe("a", [])], budgets=[1.0, 2.0])
+
+
+async def test_a_task_that_dies_is_told_and_started_again() -> None:
+    clock, lives, second = TestClock(), [], asyncio.Event()
+
+    async def mortal() -> None:
+        lives.append(clock.monotonic())
+        if len(lives) == 3:
+            second.set()
+            await asyncio.Event().wait()
+        raise RuntimeError("oh")
+
+    tasks = Tasks(clock=clock).forever(mortal, "mortal")
+    with capture_logs() as logged:
+        await tasks.start()
+        for pause in (0.5, 1.0):
+            await asleep(clock)
+            clock.advance(pause)
+        await second.wait()
+        await tasks.stop()
+    assert lives == [0.0, 0.5, 1.5]
+    assert [(line["event"], line["task"]) for line in logged] == [("background task died", "mortal")] * 2
+
+
+async def test_a_task_comes_every_so_often_until_stopped() -> None:
+    clock, rounds = TestClock(), []
+
+    async def tick() -> None:
+        rounds.append(clock.monotonic())
+
+    tasks = Tasks(clock=clock)
+    await tasks.stop()
+    await tasks.start()
+    tasks.every(10, tick, "tick")
+    for _ in range(2):
+        await asleep(clock)
+        clock.advance(10)
+    await asleep(clock)
+    await tasks.stop()
+    await tasks.stop()
+    assert rounds == [0.0, 10.0, 20.0]
+    assert clock.sleeping == 0
+
+
+async def asleep(clock: TestClock) -> None:
+    await eventually(lambda: clock.sleeping)

@@ -1,0 +1,100 @@
+"""Exit codes and last words of a service's process; the real thing once, under a real signal."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+import structlog
+
+from servicekit import config, process, telemetry
+from servicekit.errors import Unavailable
+from servicekit.lifecycle import Part
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, provider = root.handlers[:], root.level, telemetry._Tracing.provider
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], telemetry._Tracing.provider = handlers, provider
+    root.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Settings:
+    url: str = config.setting("URL", doc="Where the database is.")
+
+
+class Nothing:
+    async def start(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def stop(self) -> None:
+        pass
+
+
+class Broken(Nothing):
+    async def start(self) -> None:
+        raise Unavailable("no database")
+
+
+def build(environ: Mapping[str, str]) -> Sequence[Part]:
+    config.load(Settings, environ)
+    return [Nothing()]
+
+
+async def build_in_the_loop(environ: Mapping[str, str]) -> Sequence[Part]:
+    assert asyncio.get_running_loop()
+    return [Broken()]
+
+
+def test_stopped_in_order_is_0() -> None:
+    assert process.main("svc", build, environ={"URL": "x"}) == process.OK
+
+
+def test_wrong_settings_are_told_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert process.main("svc", build, environ={}) == process.MISCONFIGURED
+    line = json.loads(capsys.readouterr().out)
+    assert "URL is missing: expected a text. Where the database is." in line["problem"]
+    assert "exception" not in line
+
+
+def test_a_failed_start_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert process.main("svc", build_in_the_loop, environ={}) == process.FAILED
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: no database")
+
+
+PROGRAM = """
+import sys
+from starlette.applications import Starlette
+from servicekit.http.server import HttpServer
+from servicekit.process import main
+sys.exit(main("web", lambda environ: [HttpServer(Starlette(), "127.0.0.1:0")]))
+"""
+
+
+def test_a_process_ends_in_order_at_sigterm() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        told = []
+        for line in child.stdout:
+            told.append(json.loads(line)["event"])
+            if told[-1] == "started":
+                child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
+    assert [event for event in told if event in ("started", "stopping", "stopped")] == [
+        "started",
+        "stopping",
+        "stopped",
+    ]

@@ -1,0 +1,67 @@
+"""Spans: nested, carried in headers, written where tests of other processes read them."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from servicekit import telemetry
+
+Spans = Callable[[], list[dict[str, object]]]
+
+
+@pytest.fixture
+def spans(tmp_path: Path) -> Iterator[Spans]:
+    path = tmp_path / "deep" / "trace.jsonl"
+    before = telemetry._Tracing.provider
+    telemetry.configure("catalog", {"RUSHES_TRACE_FILE": str(path)})
+    yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+    telemetry.shutdown()
+    telemetry._Tracing.provider = before
+
+
+def test_the_context_travels_in_headers(spans: Spans) -> None:
+    with telemetry.span("send", "producer", job_id="job_1"):
+        headers = telemetry.inject({"other": "kept"})
+    with telemetry.span("receive", "consumer", parent=telemetry.extract(headers)):
+        pass
+    sent, received = spans()
+    assert headers["other"] == "kept"
+    assert received["trace_id"] == sent["trace_id"]
+    assert received["parent_id"] == sent["span_id"]
+    assert (sent["parent_id"], sent["kind"], sent["service"]) == ("", "producer", "catalog")
+    assert sent["attributes"] == {"job_id": "job_1"}
+    assert float(str(sent["end"])) >= float(str(sent["start"])) > 1.7e9
+
+
+def test_a_span_is_written_as_soon_as_it_ends(spans: Spans) -> None:
+    with telemetry.span("outer"):
+        with telemetry.span("inner"):
+            pass
+        assert [span["name"] for span in spans()] == ["inner"]
+
+
+def test_a_failure_is_told_by_its_class_and_not_by_its_text(spans: Spans) -> None:
+    with pytest.raises(ValueError, match="hunter2"), telemetry.span("work"):
+        raise ValueError("hunter2")
+    [span] = spans()
+    assert (span["status"], span["attributes"]) == ("error", {"error.type": "ValueError"})
+    assert "hunter2" not in json.dumps(span)
+
+
+def test_headers_without_a_context_start_a_new_trace(spans: Spans) -> None:
+    with (
+        telemetry.span("outer"),
+        telemetry.span("other", parent=telemetry.extract({"traceparent": "rubbish"})),
+    ):
+        pass
+    other, outer = spans()
+    assert other["trace_id"] != outer["trace_id"]
+
+
+def test_without_an_exporter_the_context_still_travels() -> None:
+    assert telemetry.inject() == {}
+    assert telemetry.trace_id() == ""
+    with telemetry.span("work"):
+        assert telemetry.trace_id() in telemetry.inject()["traceparent"]

@@ -7,6 +7,7 @@ import asyncio
 import asyncpg
 import nats as nats_client
 import pytest
+
 from servicekit.testing import NatsFixture, PostgresServer, TestClock, eventually, s3_store
 
 

@@ -1,4 +1,4 @@
-"""One child process that serves: spawned in a session of its own, watched until ready, ended in bounded time."""
+"""One child process that serves: spawned in its own session, watched until ready, ended in bounded time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POLL = 0.02
 """Seconds between two looks at a child that starts or ends."""
 
 _PORTS = range(20_000, 32_000)
-"""Below Linux' ephemeral range (32768…), so that no outgoing connection takes a port between stop and restart."""
+"""Below Linux' ephemeral range (32768…): no outgoing connection takes a port between stop and restart."""
 
 
 _LIBC = ctypes.CDLL(None)
@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def _die_with_parent() -> None:
-    """Runs in the child: when we are killed outright, the server must not stay behind on its port and data."""
+    """Runs in the child: when we are killed, the server must not stay behind on its port and data."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -86,7 +86,7 @@ class ServerProcess:
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | None = None
     ) -> None:
-        """Start the child in a session of its own: a Ctrl-C in the terminal is for us, and we stop it in order."""
+        """Start the child in its own session: Ctrl-C in the terminal is for us, and we stop it in order."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
@@ -112,7 +112,7 @@ class ServerProcess:
         while not await check():
             if not self.is_alive:
                 raise Unavailable(
-                    f"{self.name} ended while starting; {self.log_path} ends with:\n{self.tail()}"
+                    f"{self.name} ended at its start; {self.log_path} ends with:\n{self.tail()}"
                 )
             if loop.time() > deadline:
                 raise Unavailable(
@@ -127,13 +127,14 @@ class ServerProcess:
             self._child.wait()
 
     async def stop(self, *, within: float, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end; kill it when it has not `within` seconds. Fine when it never started or has ended."""
+        """Ask it to end; kill it when it has not `within` seconds. Fine when it never ran or has ended."""
         if self._child is None:
             return
         with contextlib.suppress(ProcessLookupError):
             self._child.send_signal(sign)
         deadline = asyncio.get_running_loop().time() + within
-        while self.is_alive and asyncio.get_running_loop().time() < deadline:
+        # A child process sets no asyncio.Event, and Popen (unlike asyncio's) outlives any one event loop.
+        while self.is_alive and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
         self.kill()
 

@@ -11,6 +11,8 @@ from servicekit.embedded.process import ServerProcess, find_binary, free_port
 START_BUDGET = 30.0
 STOP_BUDGET = 8.0
 
+LOCAL_SECRET = "rushes-local"  # noqa: S105  # of a store that listens on the loopback interface alone
+
 _LISTENERS = ("master", "volume", "filer")
 
 
@@ -26,7 +28,7 @@ class S3Server:
     """
 
     def __init__(
-        self, folder: Path, *, port: int = 0, access_key: str = "rushes", secret_key: str = "rushes-local"
+        self, folder: Path, *, port: int = 0, access_key: str = "rushes", secret_key: str = LOCAL_SECRET
     ) -> None:
         self.folder = folder
         self.port = port
@@ -79,10 +81,13 @@ class S3Server:
         self._remove_sockets()
 
     def _choose_ports(self) -> None:
-        self.port = self.port or free_port()
-        for name in (*_LISTENERS, *(f"{name}.grpc" for name in (*_LISTENERS, "s3"))):
-            self._inner[name] = free_port()
-        # The maintenance worker looks for the admin part's gRPC port 10000 above its HTTP port, whatever is set.
+        names = [*_LISTENERS, *(f"{name}.grpc" for name in (*_LISTENERS, "s3"))]
+        ports: set[int] = set()
+        while len(ports) <= len(names):
+            ports.add(free_port())
+        self.port, *inner = [self.port or ports.pop(), *ports]
+        self._inner = dict(zip(names, inner, strict=False))
+        # The maintenance worker seeks the admin part's gRPC port 10000 above its HTTP port, whatever is set.
         self._inner["admin"] = free_port(also=(0, 10_000))
 
     def _flags(self) -> list[str]:

@@ -59,5 +59,5 @@ class TestClock:
         return len(self._sleepers)
 
     async def wait_for_sleepers(self, count: int = 1, *, within: float = 10.0) -> None:
-        """Wait (real time) until at least `count` coroutines sleep on this clock: then `advance` reaches them."""
+        """Wait (real time) until at least `count` coroutines sleep here: then `advance` reaches them."""
         await eventually(lambda: self.sleeping >= count, within=within)

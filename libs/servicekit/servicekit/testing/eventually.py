@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ async def eventually(check: Callable[[], Awaitable[T] | T], *, within: float = 1
     while True:
         try:
             answer = check()
-            value: T = await answer if inspect.isawaitable(answer) else cast(T, answer)
+            value: T = await answer if inspect.isawaitable(answer) else answer
         except AssertionError as error:
             last: object = f"failed: {error or type(error).__name__}"
         else:

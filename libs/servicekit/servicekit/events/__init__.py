@@ -1,0 +1,21 @@
+"""The event log: facts published once, delivered at least once, on NATS JetStream."""
+
+from servicekit.events.bucket import Bucket
+from servicekit.events.consumer import Consumer, Handler
+from servicekit.events.event import Event
+from servicekit.events.lease import Lease
+from servicekit.events.log import EventLog
+from servicekit.events.outcome import Later
+from servicekit.events.topology import ConsumerSpec, StreamSpec
+
+__all__ = [
+    "Bucket",
+    "Consumer",
+    "ConsumerSpec",
+    "Event",
+    "EventLog",
+    "Handler",
+    "Later",
+    "Lease",
+    "StreamSpec",
+]

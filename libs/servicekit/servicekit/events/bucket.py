@@ -1,0 +1,111 @@
+"""A key-value bucket: small JSON values shared by all replicas, changed by compare-and-set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from nats.errors import NoRespondersError
+from nats.js import JetStreamContext, api
+from nats.js.errors import (
+    APIError,
+    InvalidKeyError,
+    KeyDeletedError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    NoStreamResponseError,
+)
+from nats.js.kv import KeyValue
+
+from servicekit.errors import Conflict, Invalid
+
+T = TypeVar("T")
+Guard = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]
+
+
+class Bucket:
+    """A key-value bucket. Every call raises Unavailable when the server stays away.
+
+    A change that was made but whose answer was lost is tried again, and then reads as Conflict though it
+    was ours: read again before giving up, as after any Conflict.
+    """
+
+    def __init__(self, js: JetStreamContext, config: api.KeyValueConfig, guard: Guard[Any]) -> None:
+        self._js = js
+        self._config = config
+        self._guard = guard
+        self._store: KeyValue | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, letters, digits, `-` and `_`."""
+        return self._config.bucket
+
+    async def get(self, key: str) -> tuple[Any, int] | None:
+        """The value and its revision, or None."""
+
+        async def read() -> tuple[Any, int] | None:
+            try:
+                entry = await self._with(lambda store: store.get(key))
+            except (KeyNotFoundError, KeyDeletedError):
+                return None
+            return json.loads(entry.value or b"null"), entry.revision or 0
+
+        return await self._run("get", key, read)
+
+    async def put(self, key: str, value: Any) -> int:
+        """Set it whatever it was; the new revision."""
+        data = _encode(value)
+        return await self._run("put", key, lambda: self._with(lambda store: store.put(key, data)))
+
+    async def create(self, key: str, value: Any) -> int:
+        """Set it where there is none; the revision. Conflict when there is one."""
+        data = _encode(value)
+        return await self._run("create", key, lambda: self._with(lambda store: store.create(key, data)))
+
+    async def update(self, key: str, value: Any, *, revision: int) -> int:
+        """Set it if it still is at `revision`; the new revision. Conflict when somebody was faster."""
+        data = _encode(value)
+        return await self._run(
+            "update", key, lambda: self._with(lambda store: store.update(key, data, last=revision))
+        )
+
+    async def delete(self, key: str, *, revision: int | None = None) -> None:
+        """Remove it; absent is fine. With `revision`: Conflict when somebody was faster."""
+        await self._run("delete", key, lambda: self._with(lambda store: store.delete(key, last=revision)))
+
+    async def ensure(self) -> None:
+        """Make the bucket where there is none: at first use, and after the server has lost it."""
+        try:
+            self._store = await self._js.create_key_value(self._config)
+        except APIError as error:
+            if error.err_code != 10058:  # it exists with another configuration: use it as it is
+                raise
+            self._store = await self._js.key_value(self.name)
+
+    async def _open(self) -> KeyValue:
+        if self._store is None:
+            await self.ensure()
+        assert self._store is not None  # noqa: S101  # for the type checker: `ensure` sets it
+        return self._store
+
+    async def _with(self, change: Callable[[KeyValue], Awaitable[T]]) -> T:
+        try:
+            return await change(await self._open())
+        except (NoStreamResponseError, NoRespondersError):
+            self._store = None  # the server has lost it: the next try makes it anew
+            raise
+
+    async def _run(self, verb: str, key: str, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            answer: T = await self._guard(f"{verb} {self.name}/{key}", work)
+        except KeyWrongLastSequenceError as error:
+            raise Conflict(f"{self.name}/{key} has changed meanwhile: read it again") from error
+        except InvalidKeyError as error:
+            raise Invalid(f"{key!r} is no key of bucket {self.name}: letters, digits, and -/_=.") from error
+        return answer
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,130 @@
+"""One fact, and how it is written into and read from the headers of a message (CloudEvents attributes)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from nats.aio.msg import Msg
+
+from servicekit.errors import FieldProblem, Invalid
+from servicekit.events.lease import AlwaysFresh, Lease
+
+MESSAGE_ID = "Nats-Msg-Id"
+"""JetStream drops a second message with the same value within the stream's duplicate window."""
+
+_REFS = {"job": "ce-jobid", "generation": "ce-generationid", "campaign": "ce-campaignid"}
+_TYPE = re.compile(r"[a-z_]+\.[a-z_]+")
+_KEY = re.compile(r"[A-Za-z0-9_\-:]+(\.[A-Za-z0-9_\-:]+)*")
+
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact, on its way out or in.
+
+    Args:
+        id: deterministic, so that saying it twice is saying it once.
+        type: `<entity>.<fact>`, such as "prediction.succeeded".
+        key: the last tokens of the subject: an id ("gen_…"), or a lane and an id ("replicate.gen_…").
+        data: the serialized message; which one is a matter of the type.
+        source: the service that says it; set on publish when empty.
+        time: when it became true (UTC); set on publish when None.
+        refs: "job", "generation", "campaign" → id, for those who watch one of them.
+        traceparent: W3C; set on receipt, taken from the current span on publish when empty.
+        sequence: on receipt, its place in the log; 0 before.
+        deliveries: on receipt, how many times this consumer was given it, this one included.
+        lease: on receipt through a consumer, see `Lease`.
+    """
+
+    id: str
+    type: str
+    key: str
+    data: bytes = b""
+    source: str = ""
+    time: datetime | None = None
+    refs: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
+    sequence: int = 0
+    deliveries: int = 1
+    lease: Lease = field(default_factory=AlwaysFresh, compare=False, repr=False)
+
+    @property
+    def subject(self) -> str:
+        """Where it stands in the log: `<type>.<key>`."""
+        return f"{self.type}.{self.key}"
+
+    def message(self, cls: type[M]) -> M:
+        """Its data as a message of that class; Invalid when they do not parse."""
+        try:
+            return cls.FromString(self.data)
+        except DecodeError as error:
+            raise Invalid(f"event {self.id} ({self.type}) holds no {cls.__name__}: {error}") from error
+
+
+def check(event: Event) -> None:
+    """Refuse an event that could not be published or found again; Invalid names each wrong field."""
+    problems = []
+    if not event.id or not event.id.isprintable() or " " in event.id:
+        problems.append(FieldProblem("id", f"{event.id!r} is no event id: printable, without spaces"))
+    if not _TYPE.fullmatch(event.type):
+        problems.append(FieldProblem("type", f"{event.type!r} is no event type: <entity>.<fact>, lower case"))
+    if not _KEY.fullmatch(event.key):
+        problems.append(FieldProblem("key", f"{event.key!r} is no key: an id, or tokens joined by dots"))
+    if unknown := sorted(set(event.refs) - set(_REFS)):
+        problems.append(FieldProblem("refs", f"unknown {', '.join(unknown)}: only {', '.join(_REFS)}"))
+    if problems:
+        raise Invalid("; ".join(f"{p.field}: {p.message}" for p in problems), fields=problems)
+
+
+def to_headers(event: Event) -> dict[str, str]:
+    """The event's attributes as message headers; `source` and `time` must be set."""
+    headers = {
+        MESSAGE_ID: event.id,
+        "ce-specversion": "1.0",
+        "ce-id": event.id,
+        "ce-type": event.type,
+        "ce-source": event.source,
+        "ce-subject": event.key,
+    }
+    if event.time is not None:
+        headers["ce-time"] = event.time.isoformat()
+    headers.update({_REFS[name]: value for name, value in event.refs.items() if value})
+    if event.traceparent:
+        headers["traceparent"] = event.traceparent
+    return headers
+
+
+def from_message(message: Msg, *, lease: Lease | None = None) -> Event:
+    """Read what a consumer was given. What lacks our headers is told by its subject and sequence."""
+    headers = message.headers or {}
+    tokens = message.subject.split(".")
+    type_ = headers.get("ce-type") or ".".join(tokens[:2])
+    key = message.subject.removeprefix(f"{type_}.")
+    metadata = message.metadata
+    return Event(
+        id=headers.get("ce-id") or f"{metadata.stream}:{metadata.sequence.stream}",
+        type=type_,
+        key=key,
+        data=message.data,
+        source=headers.get("ce-source", ""),
+        time=_time(headers.get("ce-time", "")),
+        refs={name: headers[header] for name, header in _REFS.items() if header in headers},
+        traceparent=headers.get("traceparent", ""),
+        sequence=metadata.sequence.stream,
+        deliveries=metadata.num_delivered,
+        lease=lease or AlwaysFresh(),
+    )
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

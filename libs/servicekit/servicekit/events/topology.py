@@ -1,0 +1,137 @@
+"""The streams and consumers as data, and creating or updating them to be so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from nats.js import JetStreamContext, api
+from nats.js.errors import APIError, NotFoundError
+
+from servicekit.errors import Invalid, Precondition
+
+STREAM = "RUSHES"
+DEAD_LETTERS = "RUSHES_DLQ"
+DEAD_LETTER_PREFIX = "dlq"
+
+_NAME_IN_USE = 10058
+"""JetStream: the stream exists with another configuration (JSStreamNameExistErr)."""
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """A stream: the subjects it stores on file, how long, and within which time it knows a duplicate."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: timedelta = timedelta(days=30)
+    duplicate_window: timedelta = timedelta(hours=2)
+    replicas: int = 1
+
+
+ENTITIES = (
+    "job",
+    "generation",
+    "attempt",
+    "prediction",
+    "download",
+    "stitch",
+    "asset",
+    "media",
+    "scene",
+    "campaign",
+    "client",
+)
+"""The first tokens of every subject in the log. They may not overlap with another stream's."""
+
+
+def streams(replicas: int = 1) -> tuple[StreamSpec, ...]:
+    """The streams of Rushes. `replicas`: 1 on one server, 3 in a cluster of three."""
+    return (
+        StreamSpec(STREAM, tuple(f"{entity}.>" for entity in ENTITIES), replicas=replicas),
+        StreamSpec(DEAD_LETTERS, (f"{DEAD_LETTER_PREFIX}.>",), replicas=replicas),
+    )
+
+
+@dataclass(frozen=True)
+class ConsumerSpec:
+    """A durable consumer.
+
+    Args:
+        name: the durable's name, the same in every replica.
+        subjects: filters such as "prediction.succeeded.>"; they may not overlap.
+        slots: events that one replica handles at once.
+        max_in_flight: events in hand over all replicas; None is no limit of ours. Mind that an event
+            that was put off ("later") counts as in hand until it is delivered again.
+        ack_wait: seconds without a heartbeat after which the server gives the event to another replica.
+        patience: deliveries of an event whose handler fails with a fault of ours before its dead letter.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    slots: int = 8
+    max_in_flight: int | None = None
+    ack_wait: float = 20.0
+    patience: int = 10
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two heartbeats: two may be lost before the third is too late."""
+        return self.ack_wait / 3
+
+
+async def apply_stream(js: JetStreamContext, spec: StreamSpec) -> None:
+    """Create the stream, or update it; Precondition when what exists cannot become what is wanted."""
+    config = api.StreamConfig(
+        name=spec.name,
+        subjects=list(spec.subjects),
+        retention=api.RetentionPolicy.LIMITS,
+        storage=api.StorageType.FILE,
+        max_age=spec.max_age.total_seconds(),
+        duplicate_window=spec.duplicate_window.total_seconds(),
+        num_replicas=spec.replicas,
+        allow_direct=True,
+    )
+    try:
+        await js.add_stream(config)
+    except APIError as error:
+        if error.err_code != _NAME_IN_USE:
+            raise
+        await _update(js, config)
+
+
+async def _update(js: JetStreamContext, config: api.StreamConfig) -> None:
+    try:
+        await js.update_stream(config)
+    except NotFoundError:
+        await js.add_stream(config)
+    except APIError as error:
+        if error.code == 503:  # no leader yet, or out of resources: not a matter of the configuration
+            raise
+        raise Precondition(
+            f"stream {config.name} exists with a configuration that cannot become ours ({error.description}): "
+            f"change it by hand, or remove it with its data: nats stream rm {config.name}"
+        ) from error
+
+
+async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str = STREAM) -> None:
+    """Create the durable, or update it; Invalid when the server refuses it.
+
+    `add_consumer` is create-or-update, where `pull_subscribe(config=…)` of nats-py ignores the
+    configuration of a durable that exists.
+    """
+    config = api.ConsumerConfig(
+        durable_name=spec.name,
+        filter_subjects=list(spec.subjects),
+        deliver_policy=api.DeliverPolicy.ALL,
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=spec.ack_wait,
+        max_deliver=-1,  # giving up is ours to decide (see `outcome`), never the server's
+        max_ack_pending=spec.max_in_flight if spec.max_in_flight is not None else 1000,
+    )
+    try:
+        await js.add_consumer(stream, config)
+    except APIError as error:
+        if error.code == 404 or error.code == 503:
+            raise
+        raise Invalid(f"consumer {spec.name} on {', '.join(spec.subjects)}: {error.description}") from error

@@ -6,6 +6,7 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -29,7 +30,7 @@ class Look:
     pixel_format: str
     sar: str
     steps: set[int]
-    """Differences between the times of neighbouring frames, in stream ticks: one when the rate is constant."""
+    """Ticks of the stream from one frame to the next: one value when the rate is constant."""
     audio: list[str]
     loudness: float
     scenes: list[np.ndarray]
@@ -66,12 +67,12 @@ def look(path: Path) -> Look:
     with av.open(str(path)) as film:
         sound = [frame.to_ndarray() for frame in film.decode(film.streams.audio[0])] if audio else []
     rms = float(np.sqrt(np.mean(np.concatenate([s.reshape(-1) for s in sound]) ** 2))) if sound else 0.0
-    steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(times)}
     return Look(seconds, *facts, steps, audio, rms, pictures, _boxes(path))
 
 
 def _boxes(path: Path) -> list[str]:
-    """Names of the top-level boxes (ISO 14496-12 §4.2): a 32-bit size and four letters, a 64-bit size after size 1."""
+    """Names of the top-level boxes: a 32-bit size, four letters, 64 bits after size 1 (ISO 14496-12 §4.2)."""
     names, data = [], path.read_bytes()
     at = 0
     while at + 8 <= len(data):
@@ -112,11 +113,16 @@ def main(path: Path) -> int:
     failed = [name for name, check in CHECKS.items() if not check(seen)]
     for name in CHECKS:
         print(f"{'WRONG' if name in failed else 'ok   '}  {name:<{width}}")
-    print(
-        f"{path.name}: {seen.seconds:.3f} s, {seen.size[0]}x{seen.size[1]}, {seen.codec} {seen.pixel_format}, "
-        f"SAR {seen.sar}, ticks between frames {sorted(seen.steps)}, audio {seen.audio} RMS {seen.loudness:.4f}, "
-        f"boxes {seen.boxes}, differences {[round(d) for d in _differences(seen.scenes)]}"
-    )
+    facts = {
+        "seconds": f"{seen.seconds:.3f}",
+        "size": "x".join(map(str, seen.size)),
+        "video": f"{seen.codec} {seen.pixel_format} SAR {seen.sar}",
+        "ticks between frames": sorted(seen.steps),
+        "audio": f"{' '.join(seen.audio)} RMS {seen.loudness:.4f}",
+        "boxes": " ".join(seen.boxes),
+        "differences": [round(each) for each in _differences(seen.scenes)],
+    }
+    print(f"{path.name}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
     return 1 if failed else 0
 
 

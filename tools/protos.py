@@ -1,4 +1,4 @@
-"""Generates libs/contracts from protos/: Python modules, type stubs, and the descriptor image with comments."""
+"""Generates libs/contracts from protos/: modules, type stubs, and the descriptor image with its comments."""
 
 from __future__ import annotations
 
@@ -41,23 +41,21 @@ def generate(into: Path) -> None:
     (into / "rushes" / "py.typed").touch()
 
 
+def _files(folder: Path) -> dict[Path, bytes]:
+    """Every file of a folder by its path in it, byte-code left out."""
+    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder): path.read_bytes() for path in found}
+
+
 def main() -> int:
     """Writes the generated files, or with --check says which ones are not fresh."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
         (fresh / "rushes").mkdir()
         generate(fresh)
-        files = {
-            p.relative_to(fresh / "rushes"): p.read_bytes()
-            for p in (fresh / "rushes").rglob("*")
-            if p.is_file()
-        }
+        files = _files(fresh / "rushes")
         if "--check" in sys.argv[1:]:
-            there = {
-                p.relative_to(CONTRACTS): p.read_bytes()
-                for p in CONTRACTS.rglob("*")
-                if p.is_file() and "__pycache__" not in p.parts
-            }
+            there = _files(CONTRACTS)
             stale = sorted(str(k) for k in files.keys() | there.keys() if files.get(k) != there.get(k))
             if stale:
                 print(

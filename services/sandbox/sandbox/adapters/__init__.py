@@ -1,0 +1,1 @@
+"""What the model server calls: the state on disk, renderers, receivers of webhooks."""

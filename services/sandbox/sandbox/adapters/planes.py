@@ -1,0 +1,131 @@
+"""Pictures as the three planes of yuv420p: fitted to a canvas once, then sampled by sub-pixel boxes per frame.
+
+Working in the video's own planes halves the pixels of RGB and needs no colour conversion per frame.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+
+from sandbox.core.ports import RenderError
+
+Box = tuple[float, float, float, float]
+LARGEST_PIXELS = 150_000_000
+_FILL_BELOW = 0.62  # a photo that would lose more than 38 % to cropping is shown whole over its blurred self
+
+
+def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
+    """The picture upright and in RGB; a large JPEG is decoded at a fraction of its size, not below `near`.
+
+    Raises:
+        RenderError: not a picture, cut short, or larger than 150 megapixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture: Image.Image = Image.open(path)
+        if picture.width * picture.height > LARGEST_PIXELS:
+            raise RenderError(
+                f"The input was invalid. Picture of {picture.width}x{picture.height} is too large"
+            )
+        longest = max(near)
+        picture.draft("RGB", (longest, longest))
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode in ("RGBA", "LA", "P", "PA"):
+            alpha = picture.convert("RGBA")
+            ground = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
+            picture = Image.alpha_composite(ground, alpha)
+        return picture.convert("RGB")
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as trouble:
+        raise RenderError("The input was invalid. Picture cannot be decoded") from trouble
+
+
+def fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture filling the size: cropped when little is lost, else whole over a blurred, darkened fill."""
+    ratio = (picture.width / picture.height) / (size[0] / size[1])
+    if min(ratio, 1 / ratio) >= _FILL_BELOW:
+        return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    small = ImageOps.fit(picture, (size[0] // 16, size[1] // 16), Image.Resampling.BOX)
+    ground = small.filter(ImageFilter.GaussianBlur(4)).resize(size, Image.Resampling.BICUBIC)
+    ground = ground.point(lambda value: int(value * 0.6))
+    whole = ImageOps.contain(picture, size, Image.Resampling.LANCZOS)
+    ground.paste(whole, ((size[0] - whole.width) // 2, (size[1] - whole.height) // 2))
+    return ground
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Y, U and V of one picture (bt709, limited range); U and V have half the size of Y."""
+
+    y: Image.Image
+    u: Image.Image
+    v: Image.Image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in luma samples."""
+        return self.y.size
+
+    def sample(self, box: Box, size: tuple[int, int]) -> Planes:
+        """The part inside `box` (luma samples, fractions welcome) scaled to `size`."""
+        half = (box[0] / 2, box[1] / 2, box[2] / 2, box[3] / 2)
+        small = (size[0] // 2, size[1] // 2)
+        cubic = Image.Resampling.BICUBIC
+        return Planes(
+            self.y.resize(size, cubic, box=box),
+            self.u.resize(small, cubic, box=half),
+            self.v.resize(small, cubic, box=half),
+        )
+
+    def blend(self, other: Planes, share: float) -> Planes:
+        """This picture dissolved into another of the same size; `share` 0 is this one, 1 the other."""
+        if share <= 0.0:
+            return self
+        if share >= 1.0:
+            return other
+        return Planes(
+            Image.blend(self.y, other.y, share),
+            Image.blend(self.u, other.u, share),
+            Image.blend(self.v, other.v, share),
+        )
+
+    def frame(self) -> av.VideoFrame:
+        """The planes as a frame for the encoder."""
+        frame = av.VideoFrame(self.size[0], self.size[1], "yuv420p")
+        for plane, image in zip(frame.planes, (self.y, self.u, self.v), strict=True):
+            _fill(plane, image)
+        return frame
+
+
+def to_planes(picture: Image.Image) -> Planes:
+    """RGB to yuv420p with bt709 coefficients in limited range; the picture's sides must be even."""
+    frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
+        format="yuv420p", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
+    )
+    return Planes(*(_image(plane) for plane in frame.planes))
+
+
+def _image(plane: av.video.plane.VideoPlane) -> Image.Image:
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return Image.fromarray(np.ascontiguousarray(rows[:, : plane.width]))
+
+
+def _fill(plane: av.video.plane.VideoPlane, image: Image.Image) -> None:
+    if plane.line_size == plane.width:
+        plane.update(image.tobytes())
+        return
+    rows = np.zeros((plane.height, plane.line_size), np.uint8)
+    rows[:, : plane.width] = np.asarray(image)
+    plane.update(rows.tobytes())

@@ -1,0 +1,1 @@
+"""What the model server decides: no driver and no socket in here."""

@@ -1,0 +1,95 @@
+"""The time that predictions live in: real by default, or virtual and moved only by a control route."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from servicekit.clock import Clock
+
+
+class SandboxClock:
+    """A `Clock` that can be stopped and moved; everybody asleep on it wakes when their time has come.
+
+    Switching to virtual time stops it where it stands; switching back keeps what it had gained, so that time
+    never runs backwards for a stored prediction.
+    """
+
+    def __init__(self, base: Clock, *, offset: float = 0.0, frozen_at: datetime | None = None) -> None:
+        self._base = base
+        self._offset = offset
+        self._frozen_at = frozen_at
+        self._changed = asyncio.Event()
+
+    @property
+    def virtual(self) -> bool:
+        """Whether only `advance` moves the time."""
+        return self._frozen_at is not None
+
+    @property
+    def offset(self) -> float:
+        """Seconds that this clock is ahead of the real one."""
+        return (self.now() - self._base.now()).total_seconds() if self.virtual else self._offset
+
+    def now(self) -> datetime:
+        """The time of day in UTC, timezone-aware."""
+        return self._frozen_at or self._base.now() + timedelta(seconds=self._offset)
+
+    def wall(self) -> datetime:
+        """The real time of day: for signatures that a receiver compares with its own clock."""
+        return self._base.now()
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards, on the same time as `now`."""
+        return (self.now() - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds of this clock's time; zero or less gives others their turn."""
+        due = self.now() + timedelta(seconds=max(seconds, 0.0))
+        while True:
+            left = (due - self.now()).total_seconds()
+            if left <= 0:
+                await asyncio.sleep(0)
+                return
+            changed = self._changed
+            if self.virtual:
+                await changed.wait()
+                continue
+            timer = asyncio.ensure_future(self._base.sleep(left))
+            moved = asyncio.ensure_future(changed.wait())
+            try:
+                await asyncio.wait({timer, moved}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+                moved.cancel()
+
+    def stop_time(self) -> None:
+        """Switch to virtual time: it stands still until `advance`."""
+        if self._frozen_at is None:
+            self._frozen_at = self.now()
+            self._tell()
+
+    def run_time(self) -> None:
+        """Switch back to real time, keeping what was gained."""
+        if self._frozen_at is not None:
+            self._offset = (self._frozen_at - self._base.now()).total_seconds()
+            self._frozen_at = None
+            self._tell()
+
+    def advance(self, seconds: float) -> None:
+        """Move the time forward; works in both modes.
+
+        Raises:
+            ValueError: the number of seconds is negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"time cannot go back ({seconds} s); give zero or more")
+        if self._frozen_at is None:
+            self._offset += seconds
+        else:
+            self._frozen_at += timedelta(seconds=seconds)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,1 @@
+"""Replicate's HTTP surface, the output files and the control routes."""

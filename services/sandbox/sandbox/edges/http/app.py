@@ -1,0 +1,98 @@
+"""Puts the routes together behind the token check."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.edges.http.replies import problem
+from sandbox.edges.http.troubles import BAD_TOKEN
+
+Cover = Callable[[str], bytes]
+_GUARDED = ("/v1/", "/sandbox/")
+
+
+class TokenCheck:
+    """ASGI middleware: refuses API and control requests without the right token, `Bearer` or `Token`."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 401."""
+        # A signed download carries its right in the query.
+        guarded = (
+            scope["type"] == "http" and scope["path"].startswith(_GUARDED) and not _signed(scope["path"])
+        )
+        if not self._token or not guarded:
+            await self._app(scope, receive, send)
+            return
+        given = Request(scope).headers.get("authorization")
+        if given is None:
+            refused = problem(401, "You did not pass an authentication token", "Unauthenticated")
+        else:
+            scheme, _, token = given.partition(" ")
+            right = hmac.compare_digest(token.strip().encode(), self._token.encode())
+            if scheme.lower() in ("bearer", "token") and right:
+                await self._app(scope, receive, send)
+                return
+            refused = problem(401, BAD_TOKEN, "Unauthenticated")
+        await refused(scope, receive, send)
+
+
+def _signed(path: str) -> bool:
+    return path.startswith("/v1/files/") and path.endswith("/download")
+
+
+def build(routes: Sequence[BaseRoute], *, token: str, webhook_secret: str, cover: Cover) -> ASGIApp:
+    """The whole HTTP surface as one ASGI app."""
+
+    async def healthz(request: Request) -> Response:  # noqa: ARG001 - a handler
+        return JSONResponse({"status": "ok"})
+
+    async def secret(request: Request) -> Response:  # noqa: ARG001 - a handler
+        return JSONResponse({"key": webhook_secret})
+
+    async def account(request: Request) -> Response:  # noqa: ARG001 - a handler
+        return JSONResponse(
+            {
+                "type": "organization",
+                "username": "rushes",
+                "name": "Rushes sandbox",
+                "github_url": None,
+                "avatar_url": None,
+            }
+        )
+
+    async def hardware(request: Request) -> Response:  # noqa: ARG001 - a handler
+        return JSONResponse([{"name": "CPU", "sku": "cpu"}])
+
+    async def picture(request: Request) -> Response:
+        return Response(cover(request.path_params["model"]), media_type="image/jpeg")
+
+    async def failed(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler
+        status, detail = (
+            (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Internal error")
+        )
+        return problem(status, detail)
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/v1/webhooks/default/secret", secret),
+            Route("/v1/account", account),
+            Route("/v1/hardware", hardware),
+            Route("/covers/{model:path}.jpg", picture),
+            *routes,
+        ],
+        exception_handlers={HTTPException: failed},
+    )
+    return TokenCheck(app, token)

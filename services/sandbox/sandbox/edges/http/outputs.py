@@ -1,0 +1,205 @@
+"""Output files: HEAD, ranges with strong validators, expiry, and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from sandbox.core.clock import SandboxClock
+from sandbox.core.faults import FaultBook, Rule
+from sandbox.core.ports import OutputFile, Store
+from sandbox.edges.http.troubles import HTML
+from sandbox.edges.http.wire import reset
+
+CHUNK = 256 * 1024
+_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+Body = Callable[[int, int], bytes]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The bytes of a file as they are served now: `read(start, end)`, their number and their validator."""
+
+    read: Body
+    size: int
+    etag: str
+    content_type: str
+
+
+class Outputs:
+    """The handler of `/files/{token}/{name}`: public, as the provider's delivery host is."""
+
+    def __init__(self, store: Store, clock: SandboxClock, faults: FaultBook, *, expired_status: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._faults = faults
+        self._expired = expired_status
+
+    def routes(self) -> list[Route]:
+        """The routes, to be mounted at the root."""
+        return [Route("/files/{token}/{name}", self.get, methods=["GET", "HEAD"])]
+
+    async def get(self, request: Request) -> Response:
+        """The file, a part of it, or why not."""
+        file = self._store.file(request.path_params["token"])
+        if file is None or file.name != request.path_params["name"]:
+            return PlainTextResponse("Not found\n", 404)
+        if file.expires_at <= self._clock.now() or not file.path.exists():
+            return PlainTextResponse("This file has expired\n", self._expired)
+        rule = self._rule(request, file)
+        if rule is not None and (answer := _instead(rule)) is not None:
+            return answer
+        if rule is not None and rule.fault == "output_swapped":
+            self._store.swap(file.token)
+            file = self._store.file(file.token) or file
+        return self._serve(request, _content(file, rule), rule)
+
+    def _rule(self, request: Request, file: OutputFile) -> Rule | None:
+        if request.method == "HEAD":
+            return None
+        # These need a range to go wrong with, and wait for one.
+        partial = "range" in request.headers
+        only = _ANY if not partial else (*_ANY, *_ON_RANGE)
+        return self._faults.take("file", route="files", model=file.model, only=only)
+
+    def _serve(self, request: Request, content: Content, rule: Rule | None) -> Response:
+        headers = {"etag": content.etag, "accept-ranges": "bytes", "cache-control": "private, max-age=3600"}
+        asked = None if rule is not None and rule.fault == "range_ignored" else _range(request, content)
+        if asked == "unsatisfiable":
+            return Response(status_code=416, headers={**headers, "content-range": f"bytes */{content.size}"})
+        start, end = asked if isinstance(asked, tuple) else (0, content.size)
+        status = 206 if asked else 200
+        if asked:
+            headers["content-range"] = f"bytes {start}-{end - 1}/{content.size}"
+        headers["content-length"] = str(end - start)
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers, media_type=content.content_type)
+        if rule is not None and rule.fault in ("output_truncated", "output_reset"):
+            keep = start + int((end - start) * float(rule.params.get("fraction", 0.5)))
+            body = _chunks(content, start, keep)
+            return CutShort(body, status, headers, content.content_type, hard=rule.fault == "output_reset")
+        drip = rule if rule is not None and rule.fault == "slow_drip" else None
+        return StreamingResponse(
+            self._dripping(content, start, end, drip) if drip else _chunks(content, start, end),
+            status_code=status,
+            headers=headers,
+            media_type=content.content_type,
+        )
+
+    async def _dripping(self, content: Content, start: int, end: int, rule: Rule) -> AsyncIterator[bytes]:
+        size, pause = int(rule.params.get("chunk", 1024)), float(rule.params.get("seconds", 0.2))
+        for at in range(start, end, size):
+            yield content.read(at, min(at + size, end))
+            await self._clock.sleep(pause)
+
+
+class CutShort(StreamingResponse):
+    """A body that stops before its announced length, by an orderly close or by a reset."""
+
+    def __init__(
+        self,
+        content: AsyncIterator[bytes],
+        status: int,
+        headers: dict[str, str],
+        media_type: str,
+        *,
+        hard: bool,
+    ) -> None:
+        super().__init__(content, status_code=status, headers=headers, media_type=media_type)
+        self._hard = hard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - part of ASGI
+        """Send the part, then cut the connection."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for chunk in self.body_iterator:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        reset(receive, hard=self._hard)
+
+
+async def _chunks(content: Content, start: int, end: int) -> AsyncIterator[bytes]:
+    for at in range(start, end, CHUNK):
+        yield content.read(at, min(at + CHUNK, end))
+
+
+_ANY = (
+    "output_truncated", "output_short", "output_corrupted", "output_html", "slow_drip", "redirect_private",
+    "output_expired_403", "output_expired_404", "output_500", "output_reset",
+)  # fmt: skip
+_ON_RANGE = ("output_swapped", "range_ignored", "range_416")
+
+
+def _instead(rule: Rule) -> Response | None:
+    makers: dict[str, Callable[[], Response]] = {
+        "output_html": lambda: HTMLResponse("<!DOCTYPE html><html><body>Please sign in</body></html>"),
+        "redirect_private": lambda: RedirectResponse(
+            str(rule.params.get("location", "http://169.254.169.254/latest/meta-data/")), 302
+        ),
+        "output_expired_403": lambda: PlainTextResponse("Forbidden\n", 403),
+        "output_expired_404": lambda: PlainTextResponse("Not found\n", 404),
+        "output_500": lambda: HTMLResponse(HTML, 500),
+        "range_416": lambda: Response(status_code=416),
+    }
+    maker = makers.get(rule.fault)
+    return maker() if maker else None
+
+
+def _content(file: OutputFile, rule: Rule | None) -> Content:
+    def stored(start: int, end: int) -> bytes:
+        with file.path.open("rb") as handle:
+            handle.seek(start)
+            return handle.read(end - start)
+
+    content = Content(stored, file.size, file.etag, file.content_type)
+    if file.swapped:
+        content = _swapped(content)
+    if rule is not None and rule.fault == "output_short":
+        size = int(content.size * float(rule.params.get("fraction", 0.5)))
+        return Content(content.read, size, content.etag, content.content_type)
+    if rule is not None and rule.fault == "output_corrupted":
+        return _corrupted(content)
+    return content
+
+
+def _swapped(content: Content) -> Content:
+    """Another file under the same address: the old one with a `free` box behind it, still a valid MP4."""
+    tail = (64).to_bytes(4, "big") + b"free" + b"swapped".ljust(56, b".")
+    size = content.size
+
+    def read(start: int, end: int) -> bytes:
+        return content.read(start, min(end, size)) + tail[max(0, start - size) : max(0, end - size)]
+
+    return Content(read, size + len(tail), f'"{content.etag.strip(chr(34))[::-1]}"', content.content_type)
+
+
+def _corrupted(content: Content) -> Content:
+    low, high = content.size // 3, content.size * 2 // 3
+
+    def read(start: int, end: int) -> bytes:
+        data = bytearray(content.read(start, end))
+        for at in range(max(start, low), min(end, high)):
+            data[at - start] ^= 0xA5 ^ (at & 0x5A)
+        return bytes(data)
+
+    return Content(read, content.size, content.etag, content.content_type)
+
+
+def _range(request: Request, content: Content) -> tuple[int, int] | str | None:
+    """Start and end of the range asked, None to answer everything, or that it cannot be satisfied."""
+    header = request.headers.get("range")
+    condition = request.headers.get("if-range")
+    found: Any = _RANGE.match(header) if header else None
+    if not found or found.group(0) == "bytes=-" or (condition is not None and condition != content.etag):
+        return None
+    first, last = found.groups()
+    if not first:
+        start, end = max(0, content.size - int(last)), content.size
+    else:
+        start, end = int(first), min(content.size, int(last) + 1 if last else content.size)
+    return (start, end) if start < end else "unsatisfiable"

@@ -1,0 +1,52 @@
+"""The table from what the S3 client raises to our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import urllib3.exceptions
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+
+from servicekit.errors import AppError, Internal, Invalid, NotFound, Unavailable
+
+ERRORS: dict[str, tuple[type[AppError], str]] = {
+    "NoSuchKey": (NotFound, "no blob {key}"),
+    "NoSuchBucket": (Unavailable, "the bucket {bucket} is gone: restart, and it is made again"),
+    "NoSuchUpload": (Unavailable, "the upload of {key} was swept away: send it again"),
+    "InvalidRange": (Invalid, "blob {key} ends before the range begins"),
+    "EntityTooLarge": (Invalid, "blob {key} is larger than the store takes"),
+    "KeyTooLongError": (Invalid, "the key {key} is longer than the store takes"),
+    # Not `forbidden`: that would tell callers (and send events to the dead letters) for a setting of ours.
+    "AccessDenied": (Unavailable, "the store refuses our keys: check BLOB_ACCESS_KEY and BLOB_SECRET_KEY"),
+    "InvalidAccessKeyId": (Unavailable, "the store does not know our access key: check BLOB_ACCESS_KEY"),
+    "SignatureDoesNotMatch": (Unavailable, "the store refuses our signature: check BLOB_SECRET_KEY"),
+    "RequestTimeTooSkewed": (Unavailable, "the clocks of the store and of this machine differ: set them"),
+    "SlowDown": (Unavailable, "the store asks us to slow down"),
+    "ServiceUnavailable": (Unavailable, "the store is not ready"),
+    "InternalError": (Unavailable, "the store has failed inside"),
+}
+"""By S3 error code. `AccessDenied` and its kin end `start` with the same sentence."""
+
+
+@contextmanager
+def translated(endpoint: str, bucket: str, key: str = "") -> Iterator[None]:
+    """Raise our errors for the client's, each naming the blob and the store."""
+    try:
+        yield
+    except S3Error as error:
+        kind, text = ERRORS.get(
+            error.code or "", (Internal, f"the store answered {error.code}: {error.message}")
+        )
+        raise kind(f"{text.format(key=f'{bucket}/{key}', bucket=bucket)} (store {endpoint})") from error
+    except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, OSError) as error:
+        raise Unavailable(f"the blob store at {endpoint} does not answer: {_short(error)}") from error
+    except MinioException as error:
+        raise Internal(f"the blob store at {endpoint}: {_short(error)}") from error
+    except ValueError as error:  # minio checks names and sizes before it asks
+        raise Invalid(f"{bucket}/{key}: {error}") from error
+
+
+def _short(error: BaseException) -> str:
+    reason = getattr(error, "reason", None)
+    return f"{type(reason or error).__name__}: {reason or error}"[:300]

@@ -1,0 +1,242 @@
+"""The blob store: one bucket of an S3 store, for all services."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from servicekit.blobs.client import MIN_PART, S3Client, from_headers, to_headers
+from servicekit.blobs.info import BlobInfo
+from servicekit.blobs.upload import Upload
+from servicekit.errors import Invalid, Unavailable
+
+PART_SIZE = 8 * 1024 * 1024
+CHUNK = 256 * 1024
+"""Bytes that `read` hands over at once."""
+
+_PAGE = 500
+"""Entries that `list` fetches at once."""
+
+_START_BUDGET = 30.0
+
+
+class BlobStore:
+    """Blobs by key: "media/gen_…/0.mp4". A Part; usable once started.
+
+    Args:
+        endpoint: "http://127.0.0.1:8333" or "https://s3.example.org".
+        region: of the bucket; stores that have none take any.
+        part_size: bytes of a multipart upload's part, 5 MiB or more; a smaller blob is one PUT.
+        threads: requests in flight at once.
+        start_within: seconds that `start` waits for the store.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        access_key: str,
+        secret_key: str,
+        bucket: str,
+        *,
+        region: str = "us-east-1",
+        part_size: int = PART_SIZE,
+        threads: int = 16,
+        start_within: float = _START_BUDGET,
+    ) -> None:
+        if part_size < MIN_PART:
+            raise Invalid(f"part_size {part_size} is below S3's smallest part of {MIN_PART} bytes")
+        self._client = S3Client(endpoint, access_key, secret_key, bucket, region=region, threads=threads)
+        self._part_size = part_size
+        self._start_within = start_within
+        self._log = structlog.get_logger("servicekit.blobs")
+
+    # Lifecycle ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Wait for the store and make the bucket where there is none.
+
+        Raises:
+            Unavailable: the store does not answer in time, or refuses our keys; says which.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._start_within
+        while True:
+            try:
+                await asyncio.wait_for(self._client.call(self._make_bucket), self._start_within)
+            except (Unavailable, TimeoutError) as error:
+                if "BLOB_" in str(error):  # refused keys stay refused
+                    raise
+                if loop.time() > deadline:
+                    raise Unavailable(
+                        f"no blob store answers at {self._client.endpoint} within {self._start_within:g} s: "
+                        "start it (rushes up), or correct BLOB_ENDPOINT"
+                    ) from error
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """Let go of threads and connections."""
+        self._client.close()
+
+    def _make_bucket(self) -> None:
+        minio, bucket = self._client.minio, self._client.bucket
+        if not minio.bucket_exists(bucket):
+            try:
+                minio.make_bucket(bucket)
+            except Exception:  # another replica was faster: then it exists now
+                if not minio.bucket_exists(bucket):
+                    raise
+
+    # Writing ------------------------------------------------------------------------------------
+
+    def upload(self, key: str, *, content_type: str, metadata: Mapping[str, str] | None = None) -> Upload:
+        """A blob to be written piece by piece; see `Upload`."""
+        headers = to_headers(content_type, dict(metadata or {}))
+        return Upload(self._client, key, headers, self._part_size, self.stat)
+
+    async def put(
+        self,
+        key: str,
+        data: bytes | AsyncIterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlobInfo:
+        """Store the bytes, or all that the source yields: whole, or (when it raises) not at all."""
+        async with self.upload(key, content_type=content_type, metadata=metadata) as upload:
+            if isinstance(data, bytes | bytearray | memoryview):
+                await upload.write(data)
+            else:
+                async for chunk in data:
+                    await upload.write(chunk)
+            return await upload.complete()
+
+    async def put_file(
+        self, key: str, path: Path, *, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> BlobInfo:
+        """Store a file."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            with await asyncio.to_thread(path.open, "rb") as file:
+                while chunk := await asyncio.to_thread(file.read, 1024 * 1024):
+                    yield chunk
+
+        return await self.put(key, chunks(), content_type=content_type, metadata=metadata)
+
+    # Reading ------------------------------------------------------------------------------------
+
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start`, `length` of them or to the end, in chunks of at most 256 KiB.
+
+        Nothing is fetched ahead of the reader. Closing it early (`aclose`) drops the connection.
+
+        Raises:
+            NotFound: no such blob.
+            Invalid: the range begins behind the end.
+            Unavailable: the store went away; also in the middle. What came before is right.
+        """
+        if length is not None and length <= 0:
+            await self.stat(key)
+            return
+        opening = self._client.submit(
+            lambda: self._client.minio.get_object(self._client.bucket, key, offset=start, length=length or 0),
+            key,
+        )
+        pending: Future[Any] = opening
+        try:
+            response = await asyncio.wrap_future(opening)
+            while True:
+                pending = self._client.submit(lambda: response.read(CHUNK), key)
+                chunk: bytes = await asyncio.wrap_future(pending)
+                if not chunk:
+                    break
+                yield chunk
+        finally:
+            # Cancelled while a thread still reads: close behind it, never under its feet.
+            opening.add_done_callback(lambda _: pending.add_done_callback(lambda _: _close(opening)))
+
+    async def get(self, key: str, *, limit: int) -> bytes:
+        """A small blob as bytes; Invalid when it has more than `limit`."""
+        data = bytearray()
+        async for chunk in self.read(key):
+            data += chunk
+            if len(data) > limit:
+                raise Invalid(f"blob {key} has more than {limit} bytes")
+        return bytes(data)
+
+    async def get_file(self, key: str, path: Path) -> BlobInfo:
+        """Write the blob to `path`: whole, or (when it fails) not at all."""
+        info = await self.stat(key)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with await asyncio.to_thread(partial.open, "wb") as file:
+                async for chunk in self.read(key):
+                    await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(partial.replace, path)
+        finally:
+            await asyncio.to_thread(partial.unlink, missing_ok=True)
+        return info
+
+    async def stat(self, key: str) -> BlobInfo:
+        """What the store knows about it; NotFound."""
+        found = await self._client.call(self._client.minio.stat_object, self._client.bucket, key, key=key)
+        return BlobInfo(
+            key=key,
+            size=found.size or 0,
+            etag=(found.etag or "").strip('"'),
+            content_type=found.content_type or "",
+            modified_at=(found.last_modified or datetime.now(UTC)).astimezone(UTC),
+            metadata=from_headers(dict(found.metadata or {})),
+        )
+
+    async def list(self, prefix: str = "") -> AsyncIterator[BlobInfo]:
+        """Every blob whose key begins with `prefix`, by key."""
+        found = self._client.minio.list_objects(self._client.bucket, prefix=prefix, recursive=True)
+        while page := await self._client.call(lambda: list(itertools.islice(found, _PAGE)), key=prefix):
+            for entry in page:
+                yield BlobInfo(
+                    key=entry.object_name or "",
+                    size=entry.size or 0,
+                    etag=(entry.etag or "").strip('"'),
+                    content_type="",
+                    modified_at=(entry.last_modified or datetime.now(UTC)).astimezone(UTC),
+                )
+
+    async def presign(self, key: str, *, ttl: timedelta) -> str:
+        """An address that anybody may GET the blob at until `ttl` has passed (at most 7 days)."""
+        address: str = await self._client.call(
+            self._client.minio.presigned_get_object, self._client.bucket, key, expires=ttl, key=key
+        )
+        return address
+
+    # Removing -----------------------------------------------------------------------------------
+
+    async def delete(self, key: str) -> None:
+        """Remove it; absent is fine."""
+        await self._client.call(self._client.minio.remove_object, self._client.bucket, key, key=key)
+
+    async def abort_stale_uploads(self, older_than: timedelta) -> int:
+        """End the uploads that were begun that long ago and never completed; how many."""
+        stale = await self._client.call(self._client.multipart.stale, datetime.now(UTC) - older_than)
+        for key, upload in stale:
+            await self._client.call(self._client.multipart.abort, key, upload, key=key)
+        if stale:
+            self._log.info("stale uploads aborted", count=len(stale))
+        return len(stale)
+
+
+def _close(opening: Future[Any]) -> None:
+    """Drop the connection when there is more to come on it, else give it back to the pool."""
+    if not opening.cancelled() and opening.exception() is None:
+        response = opening.result()
+        response.close()
+        response.release_conn()

@@ -1,0 +1,126 @@
+"""One blob on its way into the store: visible whole after `complete`, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+from minio.datatypes import Part
+
+from servicekit.blobs.client import S3Client
+from servicekit.blobs.info import BlobInfo
+from servicekit.errors import AppError, Internal
+
+T = TypeVar("T")
+
+_ABORT_BUDGET = 10.0
+"""Seconds; what cannot be aborted is swept by `abort_stale_uploads`."""
+
+
+class Upload:
+    """An async context manager: `write` chunks, then `complete`. Leaving without `complete` aborts.
+
+    At most two parts are in memory: the one being filled and the one being sent; `write` waits for the
+    store when it is slower than the source. A blob that fits in one part is a single PUT.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        key: str,
+        headers: dict[str, str],
+        part_size: int,
+        stat: Callable[[str], Awaitable[BlobInfo]],
+    ) -> None:
+        self._client = client
+        self._key = key
+        self._headers = headers
+        self._part_size = part_size
+        self._stat = stat
+        self._buffer = bytearray()
+        self._size = 0
+        self._upload = ""
+        self._parts: list[Part] = []
+        self._sending: asyncio.Task[Part] | None = None
+        self._ended = False
+
+    async def __aenter__(self) -> Upload:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._ended:
+            await self.abort()
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    async def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Take the bytes; returns when there is room for more."""
+        if self._ended:
+            raise Internal(f"upload of {self._key} has ended: begin another")
+        view = memoryview(chunk)
+        self._size += len(view)
+        while view:
+            room = self._part_size - len(self._buffer)
+            self._buffer += view[:room]
+            view = view[room:]
+            if len(self._buffer) == self._part_size and view:
+                await self._send()
+
+    async def complete(self) -> BlobInfo:
+        """Make it visible. Internal when the store holds another number of bytes than were written."""
+        if self._upload:
+            if self._buffer:
+                await self._send()
+            await self._settle()
+            await self._call(self._client.multipart.complete, self._key, self._upload, self._parts)
+        else:
+            await self._call(self._client.multipart.put, self._key, self._buffer, dict(self._headers))
+        self._ended = True
+        self._buffer = bytearray()
+        info = await self._stat(self._key)
+        if info.size != self._size:
+            raise Internal(f"blob {self._key} has {info.size} bytes in the store, {self._size} were written")
+        return info
+
+    async def abort(self) -> None:
+        """Forget what was written; nothing was ever visible. Fine twice and after `complete`."""
+        if self._ended:
+            return
+        self._ended = True
+        self._buffer = bytearray()
+        if not self._upload:
+            return
+        # A part that is still being sent would come to life again after the abort: wait for it.
+        with contextlib.suppress(AppError, TimeoutError):
+            await asyncio.wait_for(self._settle(), _ABORT_BUDGET)
+        with contextlib.suppress(AppError, TimeoutError):
+            aborting = self._call(self._client.multipart.abort, self._key, self._upload)
+            await asyncio.wait_for(aborting, _ABORT_BUDGET)
+
+    async def _send(self) -> None:
+        """Send the full buffer as the next part, when the part before has arrived."""
+        if not self._upload:
+            self._upload = await self._call(self._client.multipart.create, self._key, dict(self._headers))
+        await self._settle()
+        data, self._buffer = self._buffer, bytearray()
+        number = len(self._parts) + 1
+        sending = self._call(self._client.multipart.part, self._key, data, self._upload, number)
+        self._sending = asyncio.get_running_loop().create_task(sending)
+
+    async def _settle(self) -> None:
+        """Wait for the part being sent."""
+        if self._sending is not None:
+            part = await asyncio.shield(self._sending)
+            self._sending = None
+            self._parts.append(part)
+
+    def _call(self, work: Callable[..., T], *args: object) -> Coroutine[Any, Any, T]:
+        return self._client.call(work, *args, key=self._key)

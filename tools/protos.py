@@ -23,8 +23,8 @@ def generate(into: Path) -> None:
         [
             sys.executable, "-m", "grpc_tools.protoc",
             f"-I{PROTOS}", f"-I{SITE}",
-            f"--python_out={into}", f"--mypy_out={into}",
-            f"--grpc_python_out={into}", f"--mypy_grpc_out={into}",
+            f"--python_out={into}", f"--mypy_out=quiet:{into}",
+            f"--grpc_python_out={into}", f"--mypy_grpc_out=quiet:{into}",
             "--include_imports", "--include_source_info",
             f"--descriptor_set_out={into / 'rushes' / 'contracts.binpb'}",
             *sources,

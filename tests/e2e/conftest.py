@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from rushes_cli.photos import draw_photos
+from tests.e2e.system import System, running_system
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return draw_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """One system for the tests of a module; its spans go to `traces.jsonl` in its data folder."""
+    data = tmp_path_factory.mktemp("system")
+    env = {"RUSHES_TRACE_FILE": str(data / "traces.jsonl"), "SILENT_AFTER_S": "10", "SUBMIT_WINDOW_S": "4"}
+    async with running_system(data, env=env) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that ran to its end."""
+
+    code: int
+    said: str
+
+
+Command = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def rushes(tmp_path: Path) -> Command:
+    """Run `rushes` with arguments to its end, on a data folder of the test."""
+
+    async def run(*arguments: str, env: dict[str, str] | None = None, within: float = 60.0) -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rushes_cli", *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "RUSHES_DATA": str(tmp_path / "data"), **(env or {})},
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(process.communicate(), within)
+        return Ended(process.returncode or 0, said.decode())
+
+    return run

@@ -1,0 +1,97 @@
+"""What people get wrong at the terminal: one clear sentence, an exit code, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import Command
+
+pytestmark = pytest.mark.e2e
+
+
+def _photo(path: Path, size: tuple[int, int] = (1200, 800)) -> Path:
+    Image.effect_noise(size, 60).convert("RGB").save(path, quality=80)
+    return path
+
+
+async def test_a_folder_without_photos(rushes: Command, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no photos here")
+    ended = await rushes("demo", str(tmp_path))
+    assert ended.code == 2
+    assert "has no photos" in ended.said
+    assert not (tmp_path / "data").exists(), "nothing is started for nothing"
+
+
+async def test_no_folder(rushes: Command, tmp_path: Path) -> None:
+    ended = await rushes("demo", str(tmp_path / "nowhere"))
+    assert ended.code == 2
+    assert "There is no folder" in ended.said
+
+
+async def test_files_that_are_no_photos(rushes: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "house.jpg").write_text("this is text" * 400)
+    whole = _photo(tmp_path / "whole.jpg").read_bytes()
+    (folder / "cut-off.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (10_000, 6_000), "white").save(folder / "huge.png")
+    try:
+        ended = await rushes("demo", str(folder), within=120.0)
+        assert ended.code == 2, ended.said
+        for name, reason in (("house.jpg", "not"), ("cut-off.jpg", "truncated"), ("huge.png", "megapixel")):
+            line = next(line for line in ended.said.splitlines() if name in line)
+            assert reason in line, line
+        assert "None of the 3 files" in ended.said
+        assert not (tmp_path / "data" / "rushes-demo.mp4").exists()
+        listed = await rushes("jobs")
+        assert "No jobs yet" in listed.said
+    finally:
+        await rushes("down")
+
+
+async def test_a_port_in_use(rushes: Command) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = await rushes("up", "--port", str(port))
+    assert ended.code == 2
+    assert f"Port {port} of 127.0.0.1 is not free" in ended.said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+async def test_a_data_folder_that_cannot_be_made(rushes: Command) -> None:
+    ended = await rushes("up", "--data", "/dev/full/rushes")
+    assert ended.code == 2
+    assert "cannot be written" in ended.said
+
+
+async def test_a_dead_store(rushes: Command, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        ended = await rushes(
+            "up", env={"BLOB_ENDPOINT": endpoint, "BLOB_ACCESS_KEY": "a", "BLOB_SECRET_KEY": "b"}
+        )
+    assert ended.code == 1, ended.said
+    assert endpoint in ended.said
+    assert "Traceback" not in ended.said
+    assert not (tmp_path / "data" / "stack.json").exists()
+
+
+async def test_help_names_every_command(rushes: Command) -> None:
+    ended = await rushes("--help")
+    assert ended.code == 0
+    for command in ("up", "down", "demo", "jobs", "events", "doctor"):
+        assert f"  {command} " in ended.said
+
+
+async def test_doctor_finds_nothing_wrong(rushes: Command) -> None:
+    ended = await rushes("doctor", env={k: v for k, v in os.environ.items() if not k.startswith("REPLICATE")})
+    assert ended.code == 0, ended.said
+    assert "WRONG" not in ended.said

@@ -111,7 +111,7 @@ async def test_when_to_come_back_is_told_in_whole_seconds(client: httpx.AsyncCli
 
 @pytest.mark.parametrize("error", [RuntimeError("hunter2"), Internal("hunter2")])
 async def test_a_fault_is_told_by_its_reference_alone(
-    client: httpx.AsyncClient, site: Site, error: Exception
+    client: httpx.AsyncClient, site: Site, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.error = error
     with capture_logs() as logged:
@@ -123,6 +123,7 @@ async def test_a_fault_is_told_by_its_reference_alone(
     assert line["exc_info"] is error
     assert line["reference"] == answer.json()["reference"]
     assert line["reference"] in answer.json()["detail"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "told twice"
 
 
 async def test_a_fault_of_another_service_keeps_its_reference(client: httpx.AsyncClient, site: Site) -> None:

@@ -134,9 +134,12 @@ async def test_a_task_that_dies_is_told_and_started_again() -> None:
     tasks = Tasks(clock=clock).forever(mortal, "mortal")
     with capture_logs() as logged:
         await tasks.start()
-        for pause in (0.5, 1.0):
-            await asleep(clock)
-            clock.advance(pause)
+        await asleep(clock)
+        clock.advance(0.5)
+        await eventually(lambda: len(lives) == 2 and clock.sleeping)
+        clock.advance(0.75)
+        await asleep(clock)
+        clock.advance(0.25)
         await second.wait()
         await tasks.stop()
     assert lives == [0.0, 0.5, 1.5]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from servicekit import signing
 from servicekit.errors import Unauthenticated
 from servicekit.signing import sign, verify
 
@@ -46,3 +47,7 @@ def test_a_longer_life_cannot_be_written_into_a_token() -> None:
 def test_an_empty_secret_signs_nothing() -> None:
     with pytest.raises(ValueError, match="empty secret"):
         sign("", "subject", LATER)
+    seconds = int(LATER.timestamp())
+    forged = f"{seconds}.{signing._digest('', 'subject', seconds)}"
+    with pytest.raises(Unauthenticated):
+        verify("", "subject", forged, now=NOW)

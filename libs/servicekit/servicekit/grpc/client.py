@@ -24,6 +24,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Our services are neighbours; a proxy in the environment is meant for the world outside.
+    ("grpc.enable_http_proxy", 0),
     # All replicas behind a headless service get their share.
     ("grpc.lb_policy_name", "round_robin"),
 ]
@@ -33,7 +35,7 @@ def open_channel(target: str, *, deadline: float = DEADLINE) -> grpc.aio.Channel
     """A channel to `target` ("host:port"); whoever opens it closes it.
 
     Unary calls without a timeout get `deadline` seconds; streams live until either side ends them: whoever
-    stops reading early calls the stream's `cancel()`.
+    stops reading early calls the stream's `cancel()`, or the server goes on until the channel closes.
     A failed call raises the `AppError` that the server raised; trouble on the way is `Unavailable`, a
     missed deadline `TimedOut`.
     """
@@ -84,14 +86,12 @@ class _StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
 
 
 async def _restoring(call: Any, what: str) -> AsyncIterator[Any]:
-    """The call's messages; its error as an `AppError`; the call cancelled when the reader leaves early."""
+    """The call's messages, and its error as an `AppError`."""
     try:
         async for message in call:
             yield message
     except grpc.aio.AioRpcError as error:
         raise _restored(error, what) from error
-    finally:
-        call.cancel()
 
 
 def _restored(error: grpc.aio.AioRpcError, what: str) -> AppError:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,10 @@ from rushes_cli.problems import Problem
 
 _NEEDED_BYTES = 500 * 1024 * 1024
 """Free space below which a stack does not start: a few jobs with their clips and cuts."""
+
+
+_LOOKING = 1.0
+"""Seconds for which others who only look whether a stack runs may hold the lock, all together."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class DataFolder:
             Problem: another stack runs on it.
         """
         with (self.path / "lock").open("a+") as lock:
-            if not _lock(lock):
+            if not _lock(lock, within=_LOOKING):
                 state = self.running()
                 where = f" (process {state.pid}, {state.gateway})" if state else ""
                 raise Problem(
@@ -141,12 +146,18 @@ class DataFolder:
         fresh.replace(self.state_file)
 
 
-def _lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(file: IO[str], *, within: float = 0.0) -> bool:
+    """Take the lock, trying again for `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:

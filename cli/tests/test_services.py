@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rushes_cli.folder import DataFolder
+from rushes_cli.problems import Problem
+from rushes_cli.stack.services import Backing, Options, Service, parse_replicas, services
+
+BACKING = Backing("nats://127.0.0.1:4", "http://127.0.0.1:5", "access", "secret")
+
+
+def _services(tmp_path: Path, **environ: str) -> dict[str, Service]:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    return {each.name: each for each in services(folder, Options(environ=environ), BACKING)}
+
+
+def test_without_a_token_the_sandbox_is_the_provider(tmp_path: Path) -> None:
+    table = _services(tmp_path)
+    sandbox = table["sandbox"].address
+    assert table["generator"].env["REPLICATE_BASE_URL"] == sandbox
+    assert table["downloader"].env["FETCH_ALLOW"] == sandbox.removeprefix("http://")
+    assert table["generator"].env["PUBLIC_URL"] == table["gateway"].address
+
+
+def test_with_a_token_there_is_no_sandbox_and_nothing_private_may_be_fetched(tmp_path: Path) -> None:
+    table = _services(tmp_path, REPLICATE_API_TOKEN="r8_x")
+    assert "sandbox" not in table
+    assert "REPLICATE_BASE_URL" not in table["generator"].env
+    assert table["downloader"].env["FETCH_ALLOW"] == ""
+    assert table["generator"].env["PUBLIC_URL"] == "", "the internet cannot reach this machine"
+
+
+def test_a_provider_on_this_machine_may_be_fetched_from(tmp_path: Path) -> None:
+    table = _services(tmp_path, REPLICATE_BASE_URL="http://127.0.0.1:8123")
+    assert table["downloader"].env["FETCH_ALLOW"] == "127.0.0.1:8123"
+    assert table["generator"].env["PUBLIC_URL"] == table["gateway"].address
+
+
+def test_the_admin_key_goes_to_the_catalog_alone(tmp_path: Path) -> None:
+    table = _services(tmp_path)
+    assert [name for name, each in table.items() if "RUSHES_ADMIN_KEY" in each.env] == ["catalog"]
+
+
+def test_replicas_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    table = services(folder, Options(replicas={"generator": 2, "gateway": 2}), BACKING)
+    names = [each.name for each in table]
+    assert {"generator-1", "generator-2", "gateway-1", "gateway-2", "catalog"} <= set(names)
+    assert len({each.health for each in table}) == len(table)
+    catalog = next(each for each in table if each.name == "catalog")
+    assert catalog.env["GENERATOR_ADDRESS"].startswith("ipv4:127.0.0.1:")
+    assert catalog.env["GENERATOR_ADDRESS"].count(",") == 1
+
+
+@pytest.mark.parametrize("text", ["catalog=2", "generator=0", "generator=x", "generator", "=2", "gateway=99"])
+def test_replicas_that_cannot_be(text: str) -> None:
+    with pytest.raises(Problem, match="--replicas"):
+        parse_replicas([text])

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rushes_cli.commands.events import words
+from rushes_cli.pictures import find_photos, tags_of
+from rushes_cli.problems import Problem
+from rushes_cli.view import money
+
+
+def test_a_fact_in_words_has_its_ids_first_and_no_empty_fields() -> None:
+    data = {
+        "prediction": {"generation_id": "gen_1", "attempt_id": "att_1", "round": 0},
+        "progress": {"percent": 40.0, "message": "rendering"},
+        "outputs": [{}, {}],
+        "job_id": "job_1",
+        "error": None,
+    }
+    assert words(data) == (
+        "job_id=job_1 generation_id=gen_1 attempt_id=att_1 percent=40.0 message=rendering outputs=2"
+    )
+
+
+def test_photos_are_found_by_name_in_order(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "notes.txt", "c.webp"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    assert [photo.name for photo in find_photos(tmp_path)] == ["a.png", "b.JPG", "c.webp"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(Problem, match="is a file"):
+        find_photos(tmp_path / "a.jpg")
+
+
+def test_tags_come_from_the_name() -> None:
+    assert tags_of(Path("house042_kitchen.jpg")) == "house042,kitchen"
+    assert tags_of(Path("Sea view-bedroom bedroom.png")) == "sea,view,bedroom"
+
+
+@given(st.floats(min_value=0, max_value=1e7, allow_nan=False))
+def test_money_is_never_shown_as_nothing_when_it_is_something(cents: float) -> None:
+    shown = money(cents)
+    assert shown.startswith("$")
+    if cents >= 0.01:
+        assert float(shown[1:]) > 0

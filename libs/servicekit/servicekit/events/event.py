@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class Event:
         """Where it stands in the log: `<type>.<key>`."""
         return f"{self.type}.{self.key}"
 
-    def message(self, cls: type[M]) -> M:
+    def message(self, cls: builtins.type[M]) -> M:
         """Its data as a message of that class; Invalid when they do not parse."""
         try:
             return cls.FromString(self.data)

@@ -51,7 +51,7 @@ LONGEST = 30.0
 """Seconds: the longest that a failed delivery waits when the error does not say."""
 
 
-class Later(Exception):
+class Later(Exception):  # noqa: N818  # a verdict, not an error
     """Raised by a handler: not now, give it to me again in `seconds`. Nothing is wrong; nobody is alarmed."""
 
     def __init__(self, seconds: float, why: str = "") -> None:

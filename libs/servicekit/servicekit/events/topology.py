@@ -132,6 +132,6 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
     try:
         await js.add_consumer(stream, config)
     except APIError as error:
-        if error.code == 404 or error.code == 503:
+        if error.code in {404, 503}:
             raise
         raise Invalid(f"consumer {spec.name} on {', '.join(spec.subjects)}: {error.description}") from error

@@ -95,18 +95,22 @@ async def sqlite_database(tmp_path: Path) -> AsyncIterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(params=["sqlite", "postgres"])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def _database_server(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """Which kind it is this time. Not async: the server is started outside of any running loop."""
+    server: PostgresServer | None = None
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+    return server
+
+
+@pytest_asyncio.fixture
+async def database_url(_database_server: PostgresServer | None, tmp_path: Path) -> AsyncIterator[str]:
     """A fresh database of each kind in turn."""
     from servicekit.testing import sqlite_url
 
-    if request.param == "sqlite":
-        async with sqlite_url(tmp_path) as url:
-            yield url
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        async with server.database() as url:
-            yield url
+    async with sqlite_url(tmp_path) if _database_server is None else _database_server.database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,78 @@
+"""Opening a database: SQLite tuned for one process that must not lose a commit, or PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from servicekit.errors import Invalid
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+
+_PRAGMAS = (
+    # Readers do not wait for the writer, nor it for them; a kill -9 leaves a log that the next open replays.
+    "journal_mode=WAL",
+    # fsync at each commit. NORMAL would be faster and may lose the last commits with the machine's power:
+    # a lost "intent" is a paid submission nobody knows of.
+    "synchronous=FULL",
+    # Milliseconds that a writer waits for another one before "database is locked".
+    "busy_timeout=10000",
+    # SQLite checks them only when asked to.
+    "foreign_keys=ON",
+)
+
+
+def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEngine:
+    """An engine for "sqlite:///path", "postgresql://…", or the same with a driver named. Nothing connects yet.
+
+    On SQLite every transaction is BEGIN IMMEDIATE: it takes the write lock at once. A deferred one takes
+    it at its first write, and fails without waiting when another has written since it began to read. For a
+    read-only transaction: `engine.connect().execution_options(read_only=True)`.
+
+    Raises:
+        Invalid: no address, or of another kind of database.
+    """
+    try:
+        address = make_url(url)
+    except ArgumentError as error:
+        raise Invalid("DATABASE_URL is no database address: sqlite:///path or postgresql://…") from error
+    driver = _DRIVERS.get(address.drivername)
+    if driver is None:
+        raise Invalid(f"DATABASE_URL: {address.drivername} is not supported, sqlite and postgresql are")
+    address = address.set(drivername=driver)
+    if driver.startswith("postgresql"):
+        return create_async_engine(
+            address, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, echo=echo
+        )
+    engine = create_async_engine(address, echo=echo)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def is_sqlite(engine: AsyncEngine) -> bool:
+    """Whether it serves one process only."""
+    return engine.dialect.name == "sqlite"
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver shall not begin transactions by itself: `_begin` does
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,7 @@
+"""The outbox: facts committed with the change they tell, published after it; the inbox: facts applied once."""
+
+from servicekit.outbox.inbox import first_time, inbox_table
+from servicekit.outbox.relay import Relay
+from servicekit.outbox.tables import append, outbox_table
+
+__all__ = ["Relay", "append", "first_time", "inbox_table", "outbox_table"]

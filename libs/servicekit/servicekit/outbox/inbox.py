@@ -1,0 +1,45 @@
+"""The inbox: which facts a consumer has applied, written in the same transaction as their effect."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, delete
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from servicekit.clock import Clock
+from servicekit.outbox.tables import micros
+
+
+def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
+    """The table of applied facts. `applied_at`: microseconds since 1970 (UTC)."""
+    return Table(
+        name,
+        metadata,
+        Column("consumer", String(100), primary_key=True),
+        Column("event_id", String(200), primary_key=True),
+        Column("applied_at", BigInteger, nullable=False),
+        Index(f"ix_{name}_applied", "applied_at"),
+    )
+
+
+async def first_time(
+    session: AsyncSession, table: Table, consumer: str, event_id: str, *, clock: Clock
+) -> bool:
+    """Whether this consumer applies the fact for the first time: then do so in this very transaction.
+
+    JetStream knows a duplicate for two hours; this table knows it for as long as its rows are kept. Of two
+    transactions at once the second waits for the first, and then knows.
+    """
+    row = {"consumer": consumer, "event_id": event_id, "applied_at": micros(clock.now())}
+    if session.get_bind().dialect.name == "sqlite":
+        statement = sqlite.insert(table).values(row).on_conflict_do_nothing().returning(table.c.event_id)
+    else:
+        statement = postgresql.insert(table).values(row).on_conflict_do_nothing().returning(table.c.event_id)
+    return (await session.execute(statement)).first() is not None
+
+
+async def trim_inbox(session: AsyncSession, table: Table, older_than: timedelta, *, clock: Clock) -> None:
+    """Forget what was applied that long ago; keep them at least as long as the log keeps its facts."""
+    await session.execute(delete(table).where(table.c.applied_at < micros(clock.now() - older_than)))

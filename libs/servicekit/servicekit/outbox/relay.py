@@ -1,0 +1,194 @@
+"""The relay: takes committed facts in their order, publishes each, marks it. Everything else is bookkeeping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+from sqlalchemy import Row, Table, delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+
+from servicekit.clock import Clock
+from servicekit.errors import AppError
+from servicekit.events.event import Event
+from servicekit.outbox.tables import micros, moment
+
+BATCH = 100
+"""Facts per transaction: their rows stay locked while they are published, a millisecond or two each."""
+
+STOP_BUDGET = 3.0
+"""Seconds for the fact in hand, at stop."""
+
+KEEP = timedelta(days=1)
+"""How long published rows stay, for people who look."""
+
+PUBLISHED = Counter("rushes_outbox_published", "Facts published from the outbox")
+WAITING = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
+
+
+class Publisher(Protocol):
+    """What the relay needs of the event log."""
+
+    async def publish(self, event: Event) -> int:
+        """Store the fact durably, or raise."""
+        ...
+
+
+class Relay:
+    """A Part; any number of replicas may run one over the same PostgreSQL table.
+
+    A fact is published at least once: a crash between publishing and marking publishes it again, with the
+    same id, which the log drops. Facts go out in the order of their ids, and a round ends at the first
+    that cannot be published; so one entity's facts keep their order as long as one relay is at work.
+    With several, a neighbour skips the locked rows and may publish a later fact first: appliers must
+    (and do) tolerate facts out of order.
+
+    Args:
+        engine: the service's engine, or a session maker bound to it.
+        poll: seconds between looks when nobody calls `wake`; also how late a delayed fact may be.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine | async_sessionmaker[AsyncSession],
+        table: Table,
+        log: Publisher,
+        clock: Clock,
+        *,
+        poll: float = 1.0,
+    ) -> None:
+        self._engine: AsyncEngine = engine.kw["bind"] if isinstance(engine, async_sessionmaker) else engine
+        self._table = table
+        self._events = log
+        self._clock = clock
+        self._poll = poll
+        self._log = structlog.get_logger("servicekit.outbox")
+        self._awake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin to publish."""
+        if self._loop is None:
+            self._stopping = False
+            self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox relay")
+
+    async def stop(self) -> None:
+        """Finish the fact in hand; what is left waits for the next start."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        self._stopping = True
+        self._awake.set()
+        await asyncio.wait([loop], timeout=STOP_BUDGET)
+        if not loop.done():  # the log is away: `run_once` still marks what was published
+            loop.cancel()
+            await asyncio.wait([loop], timeout=STOP_BUDGET)
+        self._stopping = False
+
+    def wake(self) -> None:
+        """There is something new: call it after a commit."""
+        self._awake.set()
+
+    async def run_once(self) -> int:
+        """One round: publish what is due, in order, up to `BATCH`; answers how many.
+
+        Raises:
+            AppError: the log refused or is away. What was published before it is marked.
+        """
+        async with self._engine.connect() as connection:
+            # On SQLite: looking for work takes no write lock (see `servicekit.databases`).
+            await connection.execution_options(read_only=True)
+            rows = await self._claim(connection)
+            published: list[int] = []
+            try:
+                for row in rows:
+                    if self._stopping:
+                        break
+                    await self._events.publish(_event(row))
+                    published.append(row.id)
+            finally:
+                # Also when the round ends early: what the log has is marked. Cancelled here, it is
+                # published again, which the log drops.
+                await self._mark(connection, published)
+                PUBLISHED.inc(len(published))
+        return len(published)
+
+    async def trim(self) -> int:
+        """Remove rows published longer than `KEEP` ago; answers how many."""
+        limit = micros(self._clock.now() - KEEP)
+        async with self._engine.begin() as connection:
+            done = await connection.execute(delete(self._table).where(self._table.c.published_at < limit))
+        return done.rowcount
+
+    async def _claim(self, connection: AsyncConnection) -> Sequence[Row[Any]]:
+        """The rows that are due, by id. PostgreSQL: locked until the transaction ends, others' skipped.
+
+        SQLite has one process and no row locks; its transaction is closed here, lest every writer wait
+        for the network.
+        """
+        table = self._table
+        due = (
+            select(table)
+            .where(table.c.published_at.is_(None), table.c.not_before <= micros(self._clock.now()))
+            .order_by(table.c.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)  # SQLite's dialect leaves it out
+        )
+        rows = (await connection.execute(due)).all()
+        if connection.dialect.name == "sqlite":
+            await connection.commit()
+        return rows
+
+    async def _mark(self, connection: AsyncConnection, published: Sequence[int]) -> None:
+        if published:
+            now = micros(self._clock.now())
+            marked = update(self._table).where(self._table.c.id.in_(published)).values(published_at=now)
+            await connection.execute(marked)
+        await connection.commit()
+
+    async def _run(self) -> None:
+        trimmed = self._clock.now() - KEEP
+        while not self._stopping:
+            self._awake.clear()
+            count = 0
+            try:
+                count = await self.run_once()
+                if self._clock.now() - trimmed > KEEP / 24:
+                    await self.trim()
+                    trimmed = self._clock.now()
+                await self._measure(count)
+            except AppError as error:
+                self._log.warning("facts wait: the log does not take them", error=error.message)
+            except (SQLAlchemyError, OSError) as error:
+                self._log.warning("facts wait: the database does not answer", error=type(error).__name__)
+            if count < BATCH:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._awake.wait(), self._poll)
+
+    async def _measure(self, published: int) -> None:
+        if published < BATCH:
+            WAITING.set(0)
+            return
+        table = self._table
+        waiting = select(func.count()).select_from(table).where(table.c.published_at.is_(None))
+        async with self._engine.connect() as connection:
+            WAITING.set((await connection.execute(waiting)).scalar_one())
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        id=row.event_id,
+        type=row.type,
+        key=row.key,
+        data=bytes(row.data),
+        time=moment(row.created_at),
+        refs=row.refs,
+        traceparent=row.traceparent,
+    )

@@ -1,0 +1,291 @@
+"""The outbox over SQLite and PostgreSQL, against a real event log: nothing lost, nothing twice, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import MetaData, func, select, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from servicekit import telemetry
+from servicekit.databases import is_sqlite, open_engine
+from servicekit.errors import Invalid, Unavailable
+from servicekit.events import Event, EventLog
+from servicekit.outbox import Relay, append, first_time, inbox_table, outbox_table
+from servicekit.testing import NatsFixture, TestClock, eventually
+
+metadata = MetaData()
+OUTBOX = outbox_table(metadata)
+INBOX = inbox_table(metadata)
+
+
+class Recorder:
+    """A publisher that remembers, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.broken: set[str] = set()
+        self.gate: asyncio.Event | None = None
+
+    async def publish(self, event: Event) -> int:
+        if self.gate is not None:
+            await self.gate.wait()
+        if event.id in self.broken:
+            raise Unavailable("the log is away")
+        self.ids.append(event.id)
+        return len(self.ids)
+
+
+class Kit(NamedTuple):
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+    clock: TestClock
+
+    async def commit(self, *ids: str, delay: float = 0.0) -> None:
+        async with self.sessions.begin() as session:
+            await append(session, OUTBOX, [fact(id_) for id_ in ids], clock=self.clock, delay=delay)
+
+    async def waiting(self) -> int:
+        async with self.engine.connect() as connection:
+            query = select(func.count()).where(OUTBOX.c.published_at.is_(None))
+            return (await connection.execute(query)).scalar_one()
+
+    def relay(self, log: object) -> Relay:
+        return Relay(self.engine, OUTBOX, log, self.clock, poll=0.05)  # type: ignore[arg-type]
+
+
+def fact(id_: str) -> Event:
+    return Event(id=id_, type="job.created", key="job_1", data=id_.encode(), refs={"job": "job_1"})
+
+
+@pytest.fixture
+async def kit(database_url: str, clock: TestClock) -> AsyncIterator[Kit]:
+    engine = open_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield Kit(engine, async_sessionmaker(engine, expire_on_commit=False), clock)
+    await engine.dispose()
+
+
+async def test_facts_go_out_in_order_and_once(kit: Kit) -> None:
+    log = Recorder()
+    await kit.commit("a", "b")
+    await kit.commit("c")
+    assert await kit.relay(log).run_once() == 3
+    assert await kit.relay(log).run_once() == 0
+    assert log.ids == ["a", "b", "c"]
+
+
+async def test_a_rolled_back_fact_is_never_said(kit: Kit) -> None:
+    log = Recorder()
+    with pytest.raises(ZeroDivisionError):
+        async with kit.sessions.begin() as session:
+            await append(session, OUTBOX, [fact("a")], clock=kit.clock)
+            raise ZeroDivisionError
+    assert await kit.relay(log).run_once() == 0
+
+
+async def test_an_event_that_could_not_be_published_is_refused_in_the_transaction(kit: Kit) -> None:
+    async with kit.sessions.begin() as session:
+        with pytest.raises(Invalid, match="type"):
+            await append(session, OUTBOX, [Event(id="a", type="nonsense", key="k")], clock=kit.clock)
+
+
+async def test_a_delayed_fact_waits(kit: Kit) -> None:
+    log = Recorder()
+    await kit.commit("late", delay=30)
+    await kit.commit("now")
+    assert await kit.relay(log).run_once() == 1
+    kit.clock.advance(29)
+    assert await kit.relay(log).run_once() == 0
+    kit.clock.advance(1)
+    assert await kit.relay(log).run_once() == 1
+    assert log.ids == ["now", "late"]
+
+
+async def test_a_failure_ends_the_round_and_keeps_the_order(kit: Kit) -> None:
+    log = Recorder()
+    log.broken = {"b"}
+    await kit.commit("a", "b", "c")
+    with pytest.raises(Unavailable):
+        await kit.relay(log).run_once()
+    assert log.ids == ["a"]
+    assert await kit.waiting() == 2
+    log.broken = set()
+    assert await kit.relay(log).run_once() == 2
+    assert log.ids == ["a", "b", "c"]
+
+
+async def test_the_log_gets_everything_of_the_fact(kit: Kit, nats: NatsFixture) -> None:
+    log = EventLog(nats.url, service="catalog", clock=kit.clock)
+    await log.start()
+    with telemetry.span("test"):
+        trace = telemetry.trace_id()
+        await kit.commit("a")
+    kit.clock.advance(5)
+    await kit.relay(log).run_once()
+    events = await log.tail(after=0)
+    event = await anext(events)
+    assert (event.id, event.subject, event.data, event.source) == ("a", "job.created.job_1", b"a", "catalog")
+    assert event.refs == {"job": "job_1"}
+    assert event.time == kit.clock.now() - timedelta(seconds=5), "when it became true, not when it was told"
+    assert trace in event.traceparent
+    await events.aclose()  # type: ignore[attr-defined]
+    await log.stop()
+
+
+async def test_a_relay_killed_between_publishing_and_marking_says_nothing_twice(
+    kit: Kit, nats: NatsFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EventLog(nats.url, service="catalog", clock=kit.clock)
+    await log.start()
+    await kit.commit("a", "b")
+    dying = kit.relay(log)
+
+    async def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dying, "_mark", killed)
+    with pytest.raises(KeyboardInterrupt):
+        await dying.run_once()
+    assert await kit.waiting() == 2
+    assert await kit.relay(log).run_once() == 2
+    assert (await log.js.stream_info("RUSHES")).state.messages == 2
+    assert await kit.waiting() == 0
+    await log.stop()
+
+
+async def test_the_running_relay_is_woken_survives_an_outage_and_stops(kit: Kit) -> None:
+    log = Recorder()
+    relay = Relay(kit.sessions, OUTBOX, log, kit.clock, poll=0.05)
+    await relay.start()
+    await kit.commit("a")
+    relay.wake()
+    await eventually(lambda: log.ids == ["a"])
+    log.broken = {"b"}
+    await kit.commit("b")
+    relay.wake()
+    await asyncio.sleep(0.12)
+    assert log.ids == ["a"]
+    log.broken = set()
+    await eventually(lambda: log.ids == ["a", "b"])
+    await relay.stop()
+    await relay.stop()
+    await kit.commit("c")
+    relay.wake()
+    assert await kit.waiting() == 1
+
+
+async def test_stop_does_not_wait_for_a_log_that_is_away(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servicekit.outbox.relay.STOP_BUDGET", 0.1)
+    log = Recorder()
+    log.gate = asyncio.Event()
+    relay = kit.relay(log)
+    await kit.commit("a")
+    await relay.start()
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(relay.stop(), 2)
+    assert await kit.waiting() == 1
+
+
+async def test_writers_do_not_wait_while_the_relay_publishes(kit: Kit) -> None:
+    log = Recorder()
+    log.gate = asyncio.Event()
+    await kit.commit("a")
+    publishing = asyncio.create_task(kit.relay(log).run_once())
+    await asyncio.sleep(0.05)
+    await asyncio.wait_for(kit.commit("b"), 2)
+    log.gate.set()
+    assert await publishing == 1
+
+
+async def test_many_relays_publish_each_fact_once(kit: Kit) -> None:
+    if is_sqlite(kit.engine):
+        pytest.skip("SQLite serves one process: one relay")
+    log = Recorder()
+    await kit.commit(*(f"e{number}" for number in range(250)))
+    relays = [kit.relay(log) for _ in range(4)]
+    while await kit.waiting():
+        await asyncio.gather(*(relay.run_once() for relay in relays))
+    assert len(log.ids) == 250
+    assert len(set(log.ids)) == 250
+
+
+async def test_published_rows_are_trimmed_after_a_day(kit: Kit) -> None:
+    log = Recorder()
+    await kit.commit("a")
+    await kit.relay(log).run_once()
+    await kit.commit("b")
+    kit.clock.advance(timedelta(hours=23).total_seconds())
+    assert await kit.relay(log).trim() == 0
+    kit.clock.advance(timedelta(hours=2).total_seconds())
+    assert await kit.relay(log).trim() == 1
+    assert await kit.waiting() == 1
+
+
+async def test_the_inbox_knows_what_was_applied(kit: Kit) -> None:
+    async with kit.sessions.begin() as session:
+        assert await first_time(session, INBOX, "catalog", "e1", clock=kit.clock)
+    async with kit.sessions.begin() as session:
+        assert not await first_time(session, INBOX, "catalog", "e1", clock=kit.clock)
+        assert await first_time(session, INBOX, "other", "e1", clock=kit.clock)
+    with pytest.raises(ZeroDivisionError):
+        async with kit.sessions.begin() as session:
+            assert await first_time(session, INBOX, "catalog", "e2", clock=kit.clock)
+            raise ZeroDivisionError
+    async with kit.sessions.begin() as session:
+        assert await first_time(session, INBOX, "catalog", "e2", clock=kit.clock), "its effect was undone"
+
+
+async def test_of_racing_appliers_one_is_the_first(kit: Kit) -> None:
+    async def apply() -> bool:
+        async with kit.sessions.begin() as session:
+            first = await first_time(session, INBOX, "catalog", "e1", clock=kit.clock)
+            await asyncio.sleep(0.01)
+            return first
+
+    assert sorted(await asyncio.gather(*(apply() for _ in range(5)))) == [False] * 4 + [True]
+
+
+async def test_racing_read_then_write_transactions_all_succeed(kit: Kit) -> None:
+    """Deferred transactions on SQLite would fail here with "database is locked"."""
+    async with kit.sessions.begin() as session:
+        await session.execute(text("CREATE TABLE counter (n integer)"))
+        await session.execute(text("INSERT INTO counter VALUES (0)"))
+
+    async def add_one() -> None:
+        lock = "" if is_sqlite(kit.engine) else " FOR UPDATE"
+        async with kit.sessions.begin() as session:
+            n = (await session.execute(text("SELECT n FROM counter" + lock))).scalar_one()
+            await asyncio.sleep(0.005)
+            await session.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
+
+    await asyncio.gather(*(add_one() for _ in range(10)))
+    async with kit.sessions.begin() as session:
+        assert (await session.execute(text("SELECT n FROM counter"))).scalar_one() == 10
+
+
+async def test_sqlite_is_set_up_not_to_lose_a_commit(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/x.db")
+    async with engine.connect() as connection:
+        found = {
+            name: (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
+    assert found == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 10000, "foreign_keys": 1}
+    with pytest.raises(OperationalError):
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("SELECT * FROM missing")
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://x/y", ""])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(Invalid, match="DATABASE_URL"):
+        open_engine(url)

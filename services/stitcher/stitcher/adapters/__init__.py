@@ -1,0 +1,1 @@
+"""What the stitcher calls: FFmpeg, PyAV, Pillow, the disk."""

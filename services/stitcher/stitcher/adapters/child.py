@@ -1,0 +1,25 @@
+"""A launcher that FFmpeg is started through: it dies when the stitcher does, however that comes about.
+
+Run as a script, alone: `python -I -S child.py <parent pid> <program> <arguments…>`. It asks the kernel to be
+killed with its parent and becomes the program. (A `preexec_fn` would run Python between fork and exec in a
+process with gRPC's threads, where it may hang for ever.)
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def _become(parent: int, program: str, arguments: list[str]) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            sys.exit(1)
+    os.execv(program, [program, *arguments])  # noqa: S606  # a list of arguments, from our own plan
+
+
+if __name__ == "__main__":
+    _become(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,0 +1,173 @@
+"""Measures media files with PyAV: what they hold, how even their frames are, how loud they sound."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from stitcher.adapters.boxes import is_faststart
+from stitcher.core.facts import AudioFacts, FileFacts, VideoFacts
+from stitcher.core.ports import Unreadable
+
+# Containers that hold media and nothing else: a playlist would make FFmpeg open what it names.
+_CONTAINERS = {"mov", "mp4", "matroska", "webm", "avi", "mp3", "wav", "flac", "ogg", "aac", "mpegts"}
+_MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
+_PICTURES = 24
+
+
+class AvProber:
+    """Measures files in a thread, so that the event loop goes on."""
+
+    async def probe(self, path: Path, *, thoroughly: bool = False) -> FileFacts:
+        """Measure a file; `thoroughly` also listens to all of it and hashes it.
+
+        Raises:
+            Unreadable: it is not media that we know, or broken.
+        """
+        return await asyncio.to_thread(probe, path, thoroughly=thoroughly)
+
+
+def probe(path: Path, *, thoroughly: bool = False) -> FileFacts:
+    """As `AvProber.probe`, in the calling thread."""
+    try:
+        with av.open(path, metadata_errors="ignore") as container:
+            name = container.format.name
+            if not _CONTAINERS & set(name.split(",")):
+                raise Unreadable(f"it is {name}, not a video or sound file that we know")
+            return _measure(path, container, name, thoroughly=thoroughly)
+    except (FFmpegError, EOFError, ValueError) as error:
+        raise Unreadable(f"it is broken or not media: {error}") from error
+
+
+def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bool) -> FileFacts:
+    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
+    sounds = container.streams.audio
+    audio = None
+    if sounds:
+        stream = sounds[0]
+        lasts = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        context = stream.codec_context
+        audio = AudioFacts(context.name, context.sample_rate, context.channels, lasts)
+    video = _video(path, container, videos[0]) if videos else None
+    if audio is not None and thoroughly:
+        audio = _heard(path, audio)
+    digest = ""
+    if thoroughly:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileFacts(
+        container=name,
+        size=path.stat().st_size,
+        duration=(container.duration or 0) / av.time_base,
+        faststart=is_faststart(path),
+        video=video,
+        audio=audio,
+        sha256=digest,
+        audio_tracks=len(sounds),
+    )
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    """An album's cover in a music file counts as a video stream for FFmpeg, not for us."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _video(path: Path, container: InputContainer, stream: VideoStream) -> VideoFacts:
+    times: list[int] = []
+    keyed: list[bool] = []
+    for packet in container.demux(stream):
+        if packet.pts is not None and not packet.is_discard:
+            times.append(packet.pts)
+            keyed.append(packet.is_keyframe)
+    if not times:
+        raise Unreadable("its video track has no frame")
+    context = stream.codec_context
+    base = Fraction(stream.time_base or 1)
+    first, times = times[0], sorted(times)
+    nominal = Fraction(stream.average_rate or stream.guessed_rate or 0)
+    rate, constant = frame_rate(times, base, nominal)
+    pictures, rotation = _pictures(path)
+    return VideoFacts(
+        codec=context.name,
+        width=context.width,
+        height=context.height,
+        pixel_format=context.pix_fmt or "",
+        rate=rate,
+        frames=len(times),
+        constant_rate=constant,
+        starts_with_key=keyed[0] and first == times[0],
+        start=times[0] * base,
+        time_base=base,
+        sar=Fraction(stream.sample_aspect_ratio or 1) or Fraction(1),
+        rotation=rotation,
+        matrix=_MATRICES.get(int(context.colorspace), ""),
+        codec_header=context.extradata or b"",
+        pictures=pictures,
+    )
+
+
+def frame_rate(times: Sequence[int], base: Fraction, nominal: Fraction) -> tuple[Fraction, bool]:
+    """The rate, and whether it is constant, from sorted presentation times in units of `base` seconds.
+
+    A container with a coarse time base (Matroska: milliseconds) rounds each time: a constant rate then has no
+    frame off its place by more than one unit. `nominal` is the rate that the container claims.
+    """
+    steps = {later - earlier for earlier, later in itertools.pairwise(times)}
+    if len(steps) == 1 and (step := next(iter(steps))) > 0:
+        exact = 1 / (step * base)
+        coarse = nominal and abs(1 / nominal - 1 / exact) < base / max(1, len(times) - 1)
+        return (nominal if coarse else exact), True
+    if not steps or not nominal:
+        return nominal, bool(nominal)
+    drift = max(abs(at - times[0] - index / nominal / base) for index, at in enumerate(times))
+    return nominal, drift <= 1
+
+
+def _pictures(path: Path) -> tuple[tuple[bytes, ...], int]:
+    """Up to 24 key frames as 16x9 bytes of luminance, and the turn that the first asks for."""
+    found: list[bytes] = []
+    rotation = 0
+    with av.open(path, metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = "NONKEY"
+        for frame in container.decode(stream):
+            if not found:
+                rotation = round(frame.rotation) % 360
+            small = frame.reformat(width=16, height=9, format="gray").to_ndarray()
+            found.append(np.ascontiguousarray(small).tobytes())
+            if len(found) == _PICTURES:
+                break
+    if not found:
+        raise Unreadable("not one of its frames can be decoded")
+    return tuple(found), rotation
+
+
+def _heard(path: Path, audio: AudioFacts) -> AudioFacts:
+    """Listen to the whole track: its true length, its highest sample and its mean power."""
+    peak, power, samples = 0.0, 0.0, 0
+    with av.open(path, metadata_errors="ignore") as container:
+        resampler = av.AudioResampler(format="flt", layout="mono")
+        for frame in container.decode(audio=0):
+            for even in resampler.resample(frame):
+                values = even.to_ndarray().astype(np.float64)
+                peak = max(peak, float(np.abs(values).max(initial=0.0)))
+                power += float(np.square(values).sum())
+                samples += even.samples
+    return AudioFacts(
+        codec=audio.codec,
+        rate=audio.rate,
+        channels=audio.channels,
+        duration=samples / audio.rate if audio.rate else 0.0,
+        peak=peak,
+        rms=(power / samples) ** 0.5 if samples else 0.0,
+    )

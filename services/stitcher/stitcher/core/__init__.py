@@ -1,0 +1,1 @@
+"""What the stitcher decides: pure, without a driver."""

@@ -1,0 +1,1 @@
+"""What calls the stitcher: the event log and gRPC."""

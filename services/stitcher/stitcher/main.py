@@ -1,0 +1,50 @@
+"""The composition root: settings become adapters, use cases, edges, and the order in which they start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rushes.stitcher.v1.stitcher_pb2_grpc import add_StitcherServiceServicer_to_server
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+from servicekit.config import load
+from servicekit.events import Consumer, EventLog
+from servicekit.grpc.server import GrpcServer
+from servicekit.lifecycle import Part
+from stitcher.adapters.ffmpeg import FFmpegBinary
+from stitcher.adapters.poster import PosterMaker
+from stitcher.adapters.probe import AvProber
+from stitcher.adapters.workspace import WorkFolders
+from stitcher.config import Settings
+from stitcher.core.make_cut import MakeCut
+from stitcher.core.make_thumbnail import MakeThumbnail
+from stitcher.core.plan import Encoder
+from stitcher.edges.events import CutEvents, ThumbnailEvents, cuts_consumer, thumbnails_consumer
+from stitcher.edges.grpc import SERVICE, StitcherServicer
+
+
+def build(environ: Mapping[str, str]) -> Sequence[Part]:
+    """The stitcher's parts, in the order of their start."""
+    settings = load(Settings, environ)
+    clock = SystemClock()
+    blobs = BlobStore(
+        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
+    )
+    log = EventLog(settings.nats_url, service="stitcher", clock=clock)
+    workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
+    prober, posters = AvProber(), PosterMaker()
+    make_cut = MakeCut(
+        blobs=blobs,
+        ffmpeg=FFmpegBinary(settings.ffmpeg),
+        prober=prober,
+        posters=posters,
+        workspace=workspace,
+        encoder=Encoder(settings.preset, settings.crf),
+    )
+    make_thumbnail = MakeThumbnail(blobs=blobs, posters=posters, prober=prober, workspace=workspace)
+    cuts = Consumer(log, cuts_consumer(settings.cuts_at_once), CutEvents(make_cut, log, clock).handlers())
+    thumbnails = Consumer(log, thumbnails_consumer(), ThumbnailEvents(make_thumbnail).handlers())
+    services = [(add_StitcherServiceServicer_to_server, StitcherServicer(make_thumbnail), SERVICE)]
+    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="stitcher")
+    return [workspace, blobs, log, cuts, thumbnails, server]

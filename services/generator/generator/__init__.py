@@ -1,0 +1,1 @@
+"""Runs models at the provider, within its limits, never paying twice."""

@@ -1,0 +1,1 @@
+"""What the generator calls: the provider, catalog, the event log, the blob store."""

@@ -1,0 +1,96 @@
+"""Files of ours as addresses that the provider can read: signed, inlined, or uploaded to it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from servicekit import signing
+from servicekit.blobs import BlobInfo, BlobStore
+from servicekit.clock import Clock
+from servicekit.errors import NotFound
+from servicekit.ids import check_id
+
+from .provider_http import Uploaded
+
+INLINE = 256 * 1000
+"""Bytes up to which a file is inlined (replicate-api.md §4.2)."""
+
+LARGEST = 100 * 1024 * 1024
+"""Bytes that the provider takes in an upload (replicate-api.md §4.3)."""
+
+_PREFIX = "asset:"
+_SPARE = timedelta(minutes=10)
+_UPLOAD_LIFE = timedelta(hours=1)
+
+
+class Upload(Protocol):
+    """Putting a file where the provider's models can read it."""
+
+    async def __call__(self, data: bytes, *, name: str, content_type: str) -> Uploaded:
+        """Answer its address there."""
+        ...
+
+
+class AssetFiles:
+    """`Files` from the blob store.
+
+    Args:
+        public_url: where the provider reaches our gateway; empty when it cannot.
+        signing_key: signs the addresses at the gateway.
+        life: how long a signed address must work, from the moment the attempt was intended.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, upload: Upload, clock: Clock, *, public_url: str, signing_key: str, life: timedelta
+    ) -> None:
+        self._blobs = blobs
+        self._upload = upload
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+        self._signing_key = signing_key
+        self._life = life
+        self._uploaded: dict[str, Uploaded] = {}
+
+    async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
+        """The input with every `asset:<id>`, at any depth, as an address."""
+
+        async def address(asset_id: str) -> str:
+            return await self._address(asset_id, since)
+
+        return {key: await _replace(each, address) for key, each in value.items()}
+
+    async def _address(self, asset_id: str, since: datetime) -> str:
+        check_id(asset_id, "asset", field="input")
+        if self._public_url and self._signing_key:
+            token = signing.sign(self._signing_key, f"asset:{asset_id}", since + self._life)
+            return f"{self._public_url}/api/v3/assets/{asset_id}/data?token={token}"
+        known = self._uploaded.get(asset_id)
+        if known and known.expires_at and self._clock.now() < known.expires_at - _SPARE:
+            return known.address
+        blob = await self._blob(asset_id)
+        data = await self._blobs.get(blob.key, limit=LARGEST)
+        if len(data) <= INLINE:
+            return f"data:{blob.content_type};base64,{base64.b64encode(data).decode()}"
+        uploaded = await self._upload(data, name=blob.key.rpartition("/")[2], content_type=blob.content_type)
+        life = uploaded.expires_at or self._clock.now() + _UPLOAD_LIFE
+        self._uploaded = {k: v for k, v in self._uploaded.items() if v.expires_at and v.expires_at > self._clock.now()}
+        self._uploaded[asset_id] = Uploaded(uploaded.address, life)
+        return uploaded.address
+
+    async def _blob(self, asset_id: str) -> BlobInfo:
+        async for blob in self._blobs.list(f"assets/{asset_id}/original."):
+            return blob
+        raise NotFound(f"asset {asset_id} has no file in the store: it was deleted; choose another one")
+
+
+async def _replace(value: Any, address: Callable[[str], Awaitable[str]]) -> Any:
+    if isinstance(value, str) and value.startswith(_PREFIX):
+        return await address(value.removeprefix(_PREFIX))
+    if isinstance(value, Mapping):
+        return {key: await _replace(each, address) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [await _replace(each, address) for each in value]
+    return value

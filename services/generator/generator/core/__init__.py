@@ -1,0 +1,1 @@
+"""What the generator decides: pure, and the ports through which it acts."""

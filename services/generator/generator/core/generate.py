@@ -1,0 +1,229 @@
+"""The use case "generate": from a request to a prediction's last word, never paying twice.
+
+The order of things is docs/flow.md, "A generation": the intent is written before the money is spent, the
+answer SUBMIT is the only permission to spend it, and it grows old fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unavailable
+
+from .follow import Ports, follow
+from .inputs import whole_numbers
+from .outcomes import Accepted, Failure, Refusal, Refused, Unknown
+from .ports import Attempt, Order, Start, State, Step, Work
+from .prediction import Prediction
+from .reconcile import candidates
+
+UNREACHED_WAIT = 5.0
+"""Seconds before another try when the provider could not be reached at all."""
+
+RECORD_FOR = 600.0
+"""Seconds that `RecordSubmitted` is repeated while catalog is away; after that the next delivery reconciles."""
+
+_LOOK_BACK = 30.0
+"""Seconds before the intent from which the provider's list is read: clocks differ."""
+
+_TRANSIENT = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Somebody asks for a generation.
+
+    Args:
+        generation_id: which.
+        number: the round, from 1.
+        again: it may have been begun before: a later round, or a redelivery.
+        fresh: whether the delivery is surely still ours alone.
+    """
+
+    generation_id: str
+    number: int = 1
+    again: bool = False
+    fresh: Callable[[], bool] = lambda: True
+
+
+async def generate(ports: Ports, request: Request) -> None:
+    """Bring a generation as far as it goes. Returning means: nothing more to do for this request.
+
+    Raises:
+        Limited: the lane is closed or blocked; come back.
+        Unavailable: a part is away, or an outcome is unknown; the next delivery goes on from what is recorded.
+    """
+    turn: Start | None = None
+    wants_turn = not (request.again and await _is_under_way(ports, request.generation_id))
+    while True:
+        if wants_turn and turn is None:
+            turn = await ports.lane.turn()
+        asked = ports.clock.monotonic()
+        work = await ports.attempts.begin(request.generation_id)
+        attempt = work.attempt
+        if work.step is Step.NOTHING or attempt is None:
+            ports.journal.note("nothing_to_do", generation=request.generation_id, reason=work.reason)
+            return
+        if work.step is Step.FOLLOW:
+            await follow(ports, work, attempt, attempt.prediction_id, request.number)
+            return
+        if work.step is Step.SUBMIT:
+            await _submit_and_follow(ports, request, work, attempt, asked, turn)
+            return
+        if await _window_passed(ports, attempt):
+            if found := await _reconcile(ports, work, attempt):
+                await follow(ports, work, attempt, found.id, request.number)
+                return
+            wants_turn = True  # it never reached the provider: the next answer is a fresh intent
+
+
+async def _is_under_way(ports: Ports, generation_id: str) -> bool:
+    """Whether the provider may have it already: then it needs no turn, and a closed lane must not keep us."""
+    attempt = await ports.attempts.newest(generation_id)
+    return attempt is not None and attempt.state in (State.INTENDED, State.UNKNOWN, State.SUBMITTED)
+
+
+async def _submit_and_follow(
+    ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start | None
+) -> None:
+    prediction = await _submit(ports, request, work, attempt, asked, turn)
+    if prediction is not None:
+        await _record(ports, attempt, prediction)
+        await follow(
+            ports, work, replace(attempt, prediction_id=prediction.id), prediction.id, request.number
+        )
+
+
+async def _submit(
+    ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start | None
+) -> Prediction | None:
+    """Buy the run, at once or never; None when the provider refused it unpaid."""
+    order = await _order(ports, work, attempt)
+    if order is None:
+        return None
+    window = ports.rules.submit_window
+    if turn is None or ports.clock.monotonic() - asked > window / 4 or not request.fresh():
+        raise Unavailable(
+            f"attempt {attempt.id} was not sent: its permission is too old; the next delivery looks for it first"
+        )
+    # Sent within a quarter of the window and over within another half: nobody who waits out the window can overlap.
+    outcome = await ports.provider.create(order, timeout=window / 2)
+    match outcome:
+        case Accepted(prediction):
+            if turn.probe:
+                await _mended(ports)
+            return prediction
+        case Refused():
+            await _refused(ports, attempt, outcome)
+            return None
+        case Unknown(reason):
+            ports.journal.note("outcome_unknown", attempt=attempt.id, reason=reason)
+            raise Unavailable(
+                f"whether attempt {attempt.id} was accepted is unknown ({reason}): looking for it next"
+            )
+
+
+async def _order(ports: Ports, work: Work, attempt: Attempt) -> Order | None:
+    """What to send; None when a file it needs does not exist, which ends the generation."""
+    rules = ports.rules
+    try:
+        resolved = await ports.files.resolve(_sent(work), since=attempt.intended_at)
+    except (NotFound, Invalid) as error:
+        failure = Failure("asset", error.message)
+        await ports.attempts.release(attempt.id, failure, fail_generation=True)
+        return None
+    base = rules.webhook_base.rstrip("/")
+    webhook = f"{base}/api/webhooks/replicate/{attempt.id}" if base else ""
+    return Order(work.model, work.version, resolved, webhook, rules.deadline)
+
+
+def _sent(work: Work) -> dict[str, object]:
+    """The input as it leaves: a Struct has made every number a double."""
+    return {key: whole_numbers(value) for key, value in work.input.items()}
+
+
+async def _mended(ports: Ports) -> None:
+    try:
+        await ports.lane.reopen()
+    except AppError as error:  # the run is bought: recording it matters more than the door
+        ports.journal.note("lane_not_reopened", reason=error.message)
+
+
+async def _refused(ports: Ports, attempt: Attempt, refused: Refused) -> None:
+    """Nothing was paid: free the money, and say when or whether to ask again."""
+    ports.journal.note("refused", attempt=attempt.id, status=refused.status, why=refused.kind.value)
+    wait, final = 0.0, False
+    match refused.kind:
+        case Refusal.LIMITED:
+            wait = refused.retry_after or 1.0
+            await ports.lane.block(wait, refused.slow)
+        case Refusal.NO_CREDIT | Refusal.NO_TOKEN:
+            wait = ports.lane.probe_every
+            await ports.lane.close(f"{refused.status} {refused.text}")
+        case Refusal.UNREACHED:
+            wait = UNREACHED_WAIT
+        case _:
+            final = True
+    code = f"http_{refused.status}" if refused.status else refused.kind.value
+    failure = Failure(code, refused.text, retryable=not final, wait=wait)
+    await ports.attempts.release(attempt.id, failure, fail_generation=final, retry_after=wait)
+
+
+async def _record(ports: Ports, attempt: Attempt, prediction: Prediction) -> None:
+    """Tell catalog until it knows. A prediction that cannot be the attempt's is stopped: nobody would fetch it."""
+    began, pause = ports.clock.monotonic(), 0.2
+    while True:
+        try:
+            await ports.attempts.record(attempt.id, prediction.id)
+        except (Conflict, NotFound, Invalid) as error:
+            ports.journal.alarm("orphan", attempt=attempt.id, prediction=prediction.id, reason=error.message)
+            await ports.provider.cancel(prediction.id)
+            raise Unavailable(f"prediction {prediction.id} belongs to no attempt and was stopped") from error
+        except AppError as error:
+            if error.kind not in _TRANSIENT or ports.clock.monotonic() - began > RECORD_FOR:
+                raise
+            await ports.clock.sleep(pause)
+            pause = min(pause * 2, 5.0)
+        else:
+            return
+
+
+async def _window_passed(ports: Ports, attempt: Attempt) -> bool:
+    """Whether nobody can be sending this attempt any more. If not: wait for it, and answer False: ask again."""
+    age = (ports.clock.now() - attempt.intended_at).total_seconds()
+    if age >= ports.rules.submit_window:
+        return True
+    await ports.clock.sleep(ports.rules.submit_window - age)
+    return False
+
+
+async def _reconcile(ports: Ports, work: Work, attempt: Attempt) -> Prediction | None:
+    """Find and adopt what the attempt bought; None when it bought nothing, and its money is free again."""
+    moment = attempt.intended_at.timestamp() - _LOOK_BACK
+    listed = await ports.provider.since(attempt.intended_at.fromtimestamp(moment, attempt.intended_at.tzinfo))
+    found = candidates(
+        listed,
+        attempt_id=attempt.id,
+        model=work.model,
+        version=work.version,
+        sent=_sent(work),
+        intended_at=attempt.intended_at,
+        window=ports.rules.submit_window,
+    )
+    for prediction in found:
+        owner = await ports.attempts.of_prediction(prediction.id)
+        if owner is not None and owner.id != attempt.id:
+            continue
+        try:
+            await ports.attempts.record(attempt.id, prediction.id)
+        except Conflict:
+            continue  # another attempt was faster to adopt it
+        ports.journal.note("adopted", attempt=attempt.id, prediction=prediction.id)
+        return prediction
+    never = Failure("never_sent", "it never reached the provider, and cost nothing", retryable=True)
+    try:
+        await ports.attempts.release(attempt.id, never)
+    except Conflict:
+        ports.journal.note("recorded_meanwhile", attempt=attempt.id)
+    return None

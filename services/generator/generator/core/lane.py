@@ -1,0 +1,119 @@
+"""The lane to a provider: start spacing, waits after a 429, and the door that 401 and 402 close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from servicekit.clock import Clock
+from servicekit.errors import Limited, Unavailable
+
+from . import pacing
+from .pacing import LaneState, NotNow, Turn
+from .ports import Journal
+
+_TRIES = 50
+
+
+class Cell(Protocol):
+    """One small JSON value that all replicas share."""
+
+    async def read(self) -> tuple[Any, int]:
+        """The value (None when unset) and its revision."""
+        ...
+
+    async def write(self, value: Any, revision: int) -> bool:
+        """Set it if it still is at that revision; whether it was."""
+        ...
+
+
+class SharedLane:
+    """A `Lane` over a shared cell.
+
+    Args:
+        cell: where the state lies.
+        clock: ours; replicas' clocks may differ by less than `delay`.
+        journal: is told once when the lane closes and once when it opens again.
+        delay: seconds between two starts over all replicas.
+        probe_every: seconds between two tries while the lane is closed.
+        patience: seconds that a caller may be kept waiting; longer waits are `Limited`.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        clock: Clock,
+        journal: Journal,
+        *,
+        delay: float,
+        probe_every: float = 30.0,
+        patience: float = 30.0,
+    ) -> None:
+        self._cell = cell
+        self._clock = clock
+        self._journal = journal
+        self._delay = delay
+        self._patience = patience
+        self.probe_every = probe_every
+
+    async def turn(self) -> Turn:
+        """Wait for the next start; Limited when there is none soon."""
+        while True:
+            turn = await self._change(self._take)
+            if isinstance(turn, NotNow):
+                raise Limited(f"no submission now: {turn.reason}", retry_after=turn.wait, code="lane")
+            await self._clock.sleep(turn.wait)
+            # While we slept the provider may have asked everybody to wait, or closed its door.
+            if turn.probe or turn.wait <= 0 or pacing.holds(await self._state(), self._now()):
+                return turn
+
+    async def block(self, wait: float, slow: float) -> None:
+        """Nobody starts for `wait` seconds."""
+        await self._change(lambda state: (pacing.block(state, self._now(), wait=wait, slow=slow), None))
+        self._journal.note("provider_limited", wait_s=round(wait, 1), spacing_s=slow)
+
+    async def close(self, reason: str) -> None:
+        """Nobody starts until a probe succeeds; said once."""
+        news = await self._change(
+            lambda state: pacing.close(state, self._now(), reason=reason, probe_every=self.probe_every)
+        )
+        if news:
+            self._journal.alarm("lane_closed", reason=reason)
+
+    async def reopen(self) -> None:
+        """A probe has succeeded; said once."""
+        if await self._change(lambda state: (pacing.reopen(state), bool(state.closed))):
+            self._journal.note("lane_reopened")
+
+    async def try_now(self) -> None:
+        """Let the next caller probe at once: somebody may have mended it while we were away."""
+
+        def soon(state: LaneState) -> tuple[LaneState, None]:
+            return (LaneState(closed=state.closed) if state.closed else state), None
+
+        await self._change(soon)
+
+    async def closed(self) -> str:
+        """Why nothing may be submitted; empty when it may."""
+        return (await self._state()).closed
+
+    def _take(self, state: LaneState) -> tuple[LaneState, Turn | NotNow]:
+        return pacing.take(
+            state, self._now(), delay=self._delay, probe_every=self.probe_every, patience=self._patience
+        )
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    async def _state(self) -> LaneState:
+        return LaneState.load((await self._cell.read())[0])
+
+    async def _change(self, decide: Callable[[LaneState], tuple[LaneState, Any]]) -> Any:
+        """Read, decide, write if unchanged; again while others were faster."""
+        for _ in range(_TRIES):
+            raw, revision = await self._cell.read()
+            state = LaneState.load(raw)
+            decided, answer = decide(state)
+            if decided == state or await self._cell.write(decided.dump(), revision):
+                return answer
+        raise Unavailable(f"the lane's state was changed by others {_TRIES} times in a row; trying later")

@@ -1,0 +1,103 @@
+"""The use case "prepare": what may be sent to a model, and what it should cost, before anything is promised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from servicekit.errors import AppError, FieldProblem, Invalid, NotFound
+
+from . import fitting, inputs
+from .fitting import Scene
+from .kinds import Kind
+from .ports import Work
+from .prediction import Prediction
+from .prices import PriceTable, cost, estimate
+from .schema import Parameter
+from .shelf import Listed, Shelf
+
+_NAME = re.compile(r"([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An input ready to be sent. `version` is empty for an official model; money in micro-dollars."""
+
+    model: str
+    version: str
+    input: dict[str, Any]
+    kind: Kind
+    estimate_micros: int
+    estimate_basis: str
+
+
+async def prepare(
+    shelf: Shelf, prices: PriceTable, model: str, version: str, given: Mapping[str, Any] | Scene
+) -> Prepared:
+    """Check and coerce an input (or fit a scene) for a model.
+
+    Raises:
+        Invalid: naming every field that is wrong, and the way out.
+        NotFound: the provider has no such model.
+    """
+    owner, name = split(model)
+    listed = await shelf.model(owner, name)
+    chosen = _version(listed, version)
+    parameters = await _parameters(shelf, listed, version)
+    raw = fitting.fit(model, parameters, given) if isinstance(given, Scene) else given
+    checked = inputs.check(model, parameters, raw)
+    price = prices.of(model, listed.kind)
+    guess = estimate(price, model=model, parameters=parameters, given=checked)
+    return Prepared(model, chosen, checked, listed.kind, guess.micros, guess.basis)
+
+
+def split(model: str) -> tuple[str, str]:
+    """The owner and the name in `owner/name`; Invalid when it is none."""
+    match = _NAME.fullmatch(model)
+    if match is None:
+        message = f"{model[:80]!r} is no model: write owner/name, such as google/veo-3-fast"
+        raise Invalid(message, fields=[FieldProblem("model", message)])
+    return match[1], match[2]
+
+
+def _version(listed: Listed, asked: str) -> str:
+    """The version to run: none for an official model (it goes by the model route), else the one asked or the newest."""
+    if listed.model.official:
+        return "" if asked in ("", listed.model.version) else asked
+    if asked or listed.model.version:
+        return asked or listed.model.version
+    message = f"{listed.model.full_name} has no version that could run; choose another model"
+    raise Invalid(message, fields=[FieldProblem("model", message)])
+
+
+async def _parameters(shelf: Shelf, listed: Listed, version: str) -> tuple[Parameter, ...] | None:
+    model = listed.model
+    try:
+        return await shelf.parameters(model.owner, model.name, version)
+    except NotFound as error:
+        message = f"{version[:70]!r} is no version of {model.full_name}; leave it out for the newest" + (
+            f" ({model.version[:12]}…)" if model.version else ""
+        )
+        raise Invalid(message, fields=[FieldProblem("version", message)]) from error
+
+
+class Bills:
+    """What finished runs have cost: a `Costs` from the price table and the provider's metrics."""
+
+    def __init__(self, shelf: Shelf, prices: PriceTable) -> None:
+        self._shelf = shelf
+        self._prices = prices
+
+    async def of(self, work: Work, prediction: Prediction | None) -> int:
+        """Micro-dollars; the estimate where nobody can be asked any more."""
+        price = self._prices.of(work.model, work.kind)
+        owner, _, name = work.model.partition("/")
+        try:
+            parameters = await self._shelf.parameters(owner, name, work.version)
+        except AppError:
+            parameters = None  # only guesses of lengths need it; the cost must be told now
+        if prediction is None:
+            return estimate(price, model=work.model, parameters=parameters, given=work.input).micros
+        return cost(price, prediction, parameters=parameters)

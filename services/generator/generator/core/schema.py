@@ -1,0 +1,226 @@
+"""Reading a model's `openapi_schema`: its parameters, in order, whichever of its many forms they take.
+
+The forms are those of replicate-api.md §3.3: `allOf` with a `$ref`, a bare `$ref`, inline `enum`, `anyOf`,
+arrays, `uri` and `password` strings, `nullable`, integer enums, a missing `required`, no schema at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Type(StrEnum):
+    """What a parameter takes."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    FILE = "file"
+    ARRAY = "array"
+    OBJECT = "object"
+    ANY = "any"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter. `items` says of what a list is; `variants` are the shapes that a union allows."""
+
+    name: str
+    type: Type
+    title: str = ""
+    description: str = ""
+    required: bool = False
+    default: Any = None
+    enum: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str = ""
+    format: str = ""
+    secret: bool = False
+    deprecated: bool = False
+    items: Parameter | None = None
+    variants: tuple[Parameter, ...] = ()
+
+
+_DEEPEST = 8
+"""References followed before a schema counts as circular."""
+
+
+def parameters(openapi: Any) -> tuple[Parameter, ...] | None:
+    """The parameters in the order a form shows them; None when the model publishes no schema."""
+    components = _components(openapi)
+    schema = components.get("Input")
+    if not isinstance(schema, Mapping):
+        return None
+    schema = _resolve(schema, components)
+    properties = _mapping(schema.get("properties"))
+    required = schema.get("required")
+    names = (
+        set(required) if isinstance(required, list) and all(isinstance(r, str) for r in required) else set()
+    )
+    found = [
+        (_order(raw, place), _parameter(name, raw, components, required=name in names))
+        for place, (name, raw) in enumerate(properties.items())
+        if isinstance(raw, Mapping)
+    ]
+    return tuple(parameter for _, parameter in sorted(found, key=lambda pair: pair[0]))
+
+
+def _components(openapi: Any) -> Mapping[str, Any]:
+    return _mapping(_mapping(_mapping(openapi).get("components")).get("schemas"))
+
+
+def _order(raw: Mapping[str, Any], place: int) -> tuple[float, int]:
+    """By `x-order`; those without come last, as they are written."""
+    order = raw.get("x-order")
+    known = isinstance(order, int | float) and not isinstance(order, bool)
+    return (float(order) if known else math.inf, place)  # type: ignore[arg-type]  # a number, when known
+
+
+def _resolve(raw: Mapping[str, Any], components: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    """The schema with `$ref` and `allOf` folded in; its own keys win over what they bring."""
+    own = {key: value for key, value in raw.items() if key not in ("$ref", "allOf")}
+    if depth >= _DEEPEST:
+        return own
+    parts: list[Any] = []
+    if isinstance(raw.get("$ref"), str):
+        parts.append(components.get(raw["$ref"].rpartition("/")[2]))
+    if isinstance(raw.get("allOf"), list):
+        parts.extend(raw["allOf"])
+    merged: dict[str, Any] = {}
+    for part in parts:
+        if isinstance(part, Mapping):
+            merged.update(_resolve(part, components, depth + 1))
+    if merged.get("description") == "An enumeration.":  # the generator's text says nothing to people
+        del merged["description"]
+    return merged | own
+
+
+def _parameter(
+    name: str, raw: Mapping[str, Any], components: Mapping[str, Any], *, required: bool, depth: int = 0
+) -> Parameter:
+    schema = _resolve(raw, components)
+    variants = _variants(name, schema, components, depth)
+    if len(variants) == 1:  # "this or null": null means left out
+        inner = variants[0]
+        schema = {**_plain(schema), **_facts(inner)} | {
+            "type": None,
+            "_type": inner.type,
+            "_items": inner.items,
+        }
+        variants = ()
+    kind = schema.get("_type") or (_union(variants) if variants else _type(schema))
+    enum = schema.get("enum")
+    items = schema.get("_items")
+    if kind is Type.ARRAY and items is None and depth < _DEEPEST:
+        items = _parameter("", _mapping(schema.get("items")), components, required=False, depth=depth + 1)
+    return Parameter(
+        name=name,
+        type=kind,
+        title=_string(schema.get("title")) or name.replace("_", " ").capitalize(),
+        description=_string(schema.get("description")),
+        required=required,
+        default=schema.get("default"),
+        enum=tuple(value for value in enum if value is not None) if isinstance(enum, list | tuple) else (),
+        minimum=_number(schema.get("minimum")),
+        maximum=_number(schema.get("maximum")),
+        min_length=_whole(schema.get("minLength")),
+        max_length=_whole(schema.get("maxLength")),
+        pattern=_string(schema.get("pattern")),
+        format=_string(schema.get("format")),
+        secret=schema.get("x-cog-secret") is True or schema.get("format") == "password",
+        deprecated=schema.get("deprecated") is True,
+        items=items,
+        variants=variants,
+    )
+
+
+def _variants(
+    name: str, schema: Mapping[str, Any], components: Mapping[str, Any], depth: int
+) -> tuple[Parameter, ...]:
+    listed = schema.get("anyOf") or schema.get("oneOf")
+    if not isinstance(listed, list) or depth >= _DEEPEST:
+        return ()
+    return tuple(
+        _parameter(name, each, components, required=False, depth=depth + 1)
+        for each in listed
+        if isinstance(each, Mapping) and each.get("type") != "null"
+    )
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+
+
+def _facts(inner: Parameter) -> dict[str, Any]:
+    facts = {
+        "enum": inner.enum,
+        "minimum": inner.minimum,
+        "maximum": inner.maximum,
+        "minLength": inner.min_length,
+        "maxLength": inner.max_length,
+        "pattern": inner.pattern,
+        "format": inner.format,
+    }
+    return {key: value for key, value in facts.items() if value not in (None, "", ())}
+
+
+_NUMBERS = (Type.INTEGER, Type.NUMBER)
+
+
+def _union(variants: tuple[Parameter, ...]) -> Type:
+    """What a form shows for a union: a number when all are numbers, the one type when all agree, else text."""
+    types = {variant.type for variant in variants}
+    if len(types) == 1:
+        return types.pop()
+    return Type.NUMBER if types <= set(_NUMBERS) else Type.STRING
+
+
+def _type(schema: Mapping[str, Any]) -> Type:
+    named = schema.get("type")
+    if isinstance(named, list):  # OpenAPI 3.1: ["string", "null"]
+        named = next((each for each in named if each != "null"), None)
+    if named == "string" and schema.get("format") in ("uri", "binary"):
+        return Type.FILE
+    if named in ("string", "integer", "number", "boolean", "array", "object"):
+        return Type(named)
+    return _type_of_values(schema)
+
+
+def _type_of_values(schema: Mapping[str, Any]) -> Type:
+    """The type of a schema that names none: from its enum, its properties or its items."""
+    values = [value for value in schema.get("enum") or () if value is not None]
+    if values and all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return Type.INTEGER
+    if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return Type.NUMBER
+    if values:
+        return Type.STRING
+    if "properties" in schema:
+        return Type.OBJECT
+    return Type.ARRAY if "items" in schema else Type.ANY
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

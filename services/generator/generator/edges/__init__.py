@@ -1,0 +1,1 @@
+"""What calls the generator: the event log and gRPC."""

@@ -1,0 +1,183 @@
+"""What goes wrong at the provider, through the whole system: the right outcome and reason, never paid twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from servicekit.testing import eventually
+from tests.e2e.system import FINAL, System
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+MODEL = "rushes/instant"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def provider(system: System) -> AsyncIterator[System]:
+    """The system, with no fault left over from another test."""
+    yield system
+    await system.outside.delete(f"{system.address('sandbox')}/sandbox/faults")
+
+
+async def _fault(system: System, name: str, **more: Any) -> None:
+    got = await system.outside.post(
+        f"{system.address('sandbox')}/sandbox/faults", json={"fault": name, **more}
+    )
+    assert got.is_success, got.text
+
+
+async def _generation(system: System, **input_: Any) -> dict[str, Any]:
+    return dict(
+        await system.post("/api/v3/generations", {"model": MODEL, "input": {"prompt": "x", **input_}})
+    )
+
+
+async def _finished(system: System, generation_id: str, *, within: float = 60.0) -> dict[str, Any]:
+    async def final() -> dict[str, Any] | None:
+        told = await system.get(f"/api/v3/generations/{generation_id}")
+        return told if told["status"] in FINAL else None
+
+    return dict(await eventually(final, within=within))
+
+
+async def _charged(system: System, before: int) -> int:
+    return len(await system.charges()) - before
+
+
+@pytest.mark.parametrize(
+    "webhooks", ["webhook_lost", "webhook_doubled", "webhook_reordered", "webhook_bad_signature"]
+)
+async def test_the_result_is_the_same_whatever_becomes_of_webhooks(webhooks: str, provider: System) -> None:
+    before = len(await provider.charges())
+    await _fault(provider, webhooks)
+    done = [await _finished(provider, (await _generation(provider))["id"]) for _ in range(2)]
+    assert [each["status"] for each in done] == ["completed", "completed"]
+    assert [len(each["media"]) for each in done] == [1, 1]
+    assert [each["attempts"] for each in done] == [1, 1]
+    assert await _charged(provider, before) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "params"),
+    [("reset", {}), ("500_html", {"accept": True}), ("hang", {})],
+    ids=["reset", "500", "hang"],
+)
+async def test_a_submission_whose_fate_is_unknown_is_found_not_paid_again(
+    fault: str, params: dict[str, Any], provider: System
+) -> None:
+    before = len(await provider.charges())
+    await _fault(provider, fault, count=1, params=params)
+    done = await _finished(provider, (await _generation(provider))["id"])
+    assert done["status"] == "completed", done["error"]
+    assert done["attempts"] == 1
+    assert await _charged(provider, before) == 1, "adopted, not submitted again"
+
+
+async def test_a_submission_that_never_arrived_is_made_again(provider: System) -> None:
+    before = len(await provider.charges())
+    await _fault(provider, "reset", count=1, params={"accept": False})
+    done = await _finished(provider, (await _generation(provider))["id"])
+    assert done["status"] == "completed", done["error"]
+    assert await _charged(provider, before) == 1
+
+
+@pytest.mark.parametrize("fault", ["E6716", "E9828", "PA"])
+async def test_a_passing_fault_is_tried_again_and_counted(fault: str, provider: System) -> None:
+    await _fault(provider, fault, count=1)
+    done = await _finished(provider, (await _generation(provider))["id"])
+    assert done["status"] == "completed", done["error"]
+    assert done["attempts"] == 2
+
+
+async def test_a_refusal_is_final_and_told_in_the_providers_words(provider: System) -> None:
+    before = len(await provider.charges())
+    await _fault(provider, "E005")
+    done = await _finished(provider, (await _generation(provider))["id"])
+    assert done["status"] == "failed"
+    assert done["error"]["code"] == "E005"
+    assert "flagged as sensitive" in done["error"]["message"]
+    assert done["error"]["retryable"] is False
+    assert done["attempts"] == 1
+    assert await _charged(provider, before) == 1
+
+
+@pytest.mark.parametrize("fault", ["429_header", "429_body", "429_text"])
+async def test_a_full_provider_is_waited_for(fault: str, provider: System) -> None:
+    before = len(await provider.charges())
+    await _fault(provider, fault, count=1)
+    done = await _finished(provider, (await _generation(provider))["id"])
+    assert done["status"] == "completed", done["error"]
+    assert await _charged(provider, before) == 1
+
+
+@pytest.mark.parametrize("fault", ["402", "401"])
+async def test_submissions_stop_while_the_account_is_closed_and_go_on_when_it_is_mended(
+    fault: str, provider: System
+) -> None:
+    before = len(await provider.charges())
+    await _fault(provider, fault)
+    asked = await _generation(provider)
+
+    async def said() -> bool:
+        log = (provider.data / "logs" / "generator.log").read_text()
+        return fault in log
+
+    await eventually(said, within=15.0)
+    told = await provider.get(f"/api/v3/generations/{asked['id']}")
+    assert told["status"] not in FINAL
+    assert await _charged(provider, before) == 0
+    await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
+    done = await _finished(provider, asked["id"], within=90.0)
+    assert done["status"] == "completed", done["error"]
+    assert await _charged(provider, before) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", ["output_truncated", "output_html", "output_reset", "output_500", "range_ignored"]
+)
+async def test_an_output_that_comes_badly_once_is_fetched_again(fault: str, provider: System) -> None:
+    await _fault(provider, fault, count=1)
+    done = await _finished(provider, (await _generation(provider))["id"])
+    assert done["status"] == "completed", done["error"]
+    assert done["attempts"] == 1, "fetching again costs nothing"
+    whole = await provider.bytes_of(done["media"][0]["url"])
+    assert len(whole) == done["media"][0]["facts"]["size_bytes"]
+
+
+async def test_an_output_that_is_gone_fails_with_its_reason_and_stands_in_the_retry_queue(
+    provider: System,
+) -> None:
+    await _fault(provider, "redirect_private")
+    asked = await _generation(provider)
+    done = await _finished(provider, asked["id"])
+    assert done["status"] == "failed"
+    assert "169.254.169.254" in done["error"]["message"]
+    queue = await provider.get("/api/v3/admin/downloads/failed")
+    assert asked["id"] in {each["generation_id"] for each in queue["downloads"]}
+
+    await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
+    await provider.post(f"/api/v3/admin/downloads/{asked['id']}/requeue")
+
+    async def stored() -> dict[str, Any] | None:
+        told = await provider.get(f"/api/v3/generations/{asked['id']}")
+        return told if told["status"] == "completed" else None
+
+    again = await eventually(stored, within=30.0)
+    assert again["attempts"] == 1, "a requeue fetches; it does not pay"
+
+
+async def test_a_wrong_input_is_refused_before_anything_is_paid(provider: System) -> None:
+    before = len(await provider.charges())
+    got = await provider.http.post(
+        "/api/v3/generations",
+        json={"model": "rushes/camera-move", "input": {"image": "asset:x", "duratoin": 4, "fps": 23}},
+    )
+    assert got.status_code == 422
+    problems = {each["field"]: each["message"] for each in got.json()["errors"]}
+    assert "duration" in problems["input.duratoin"]
+    assert "24" in problems["input.fps"]
+    assert await _charged(provider, before) == 0

@@ -33,7 +33,7 @@ _PRAGMAS = (
 
 
 def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEngine:
-    """An engine for "sqlite:///path", "postgresql://…", or the same with a driver named. Nothing connects yet.
+    """An engine for "sqlite:///path" or "postgresql://…", also with a driver named. Nothing connects yet.
 
     On SQLite every transaction is BEGIN IMMEDIATE: it takes the write lock at once. A deferred one takes
     it at its first write, and fails without waiting when another has written since it began to read. For a

@@ -262,7 +262,7 @@ async def test_racing_read_then_write_transactions_all_succeed(kit: Kit) -> None
     async def add_one() -> None:
         lock = "" if is_sqlite(kit.engine) else " FOR UPDATE"
         async with kit.sessions.begin() as session:
-            n = (await session.execute(text("SELECT n FROM counter" + lock))).scalar_one()
+            n = (await session.execute(text(f"SELECT n FROM counter{lock}"))).scalar_one()
             await asyncio.sleep(0.005)
             await session.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
 

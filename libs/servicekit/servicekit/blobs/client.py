@@ -133,9 +133,11 @@ class _Multipart:
             page = self._minio._list_multipart_uploads(  # noqa: SLF001
                 self._bucket, key_marker=key_marker, upload_id_marker=upload_marker
             )
-            for upload in page.uploads:
-                if upload.initiated_time is None or upload.initiated_time < before:
-                    found.append((upload.object_name, upload.upload_id))
+            found.extend(
+                (upload.object_name, upload.upload_id)
+                for upload in page.uploads
+                if upload.initiated_time is None or upload.initiated_time < before
+            )
             if not page.is_truncated:
                 return found
             key_marker, upload_marker = page.next_key_marker, page.next_upload_id_marker

@@ -116,7 +116,7 @@ class ServerProcess:
                 )
             if loop.time() > deadline:
                 raise Unavailable(
-                    f"{self.name} was not ready within {within:g} s; {self.log_path} ends with:\n{self.tail()}"
+                    f"{self.name} is not ready after {within:g} s; {self.log_path} ends with:\n{self.tail()}"
                 )
             await asyncio.sleep(_POLL)
 

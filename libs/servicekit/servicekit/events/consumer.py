@@ -1,4 +1,4 @@
-"""A durable consumer: takes what it has room for, keeps it alive while it works, settles it by its outcome."""
+"""A durable consumer: takes what it has room for, keeps it alive meanwhile, settles it by its outcome."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Consumer:
         self._loop = asyncio.get_running_loop().create_task(self._run(), name=f"consumer {self._spec.name}")
 
     async def stop(self) -> None:
-        """Take no more, let handlers finish within the budget, give the rest back for others to take at once."""
+        """Take no more, let handlers finish within the budget, give the rest back for others at once."""
         self._stopping = True
         self._unsubscribe()
         self._unsubscribe = lambda: None

@@ -65,6 +65,8 @@ class EventLog:
         self._log = structlog.get_logger("servicekit.events")
         self._client: Client | None = None
         self._connected = asyncio.Event()
+        self._lost = asyncio.Event()
+        """Set when the connection goes: whoever waits for an answer on it waits in vain."""
         self._buckets: dict[str, Bucket] = {}
         self._restoring: asyncio.Task[None] | None = None
         self._on_restored: list[Callable[[], None]] = []
@@ -125,6 +127,8 @@ class EventLog:
 
     async def _disconnected(self) -> None:
         self._connected.clear()
+        self._lost.set()
+        self._lost = asyncio.Event()
         if not self._stopping:
             self._log.warning("event log away")
 
@@ -192,7 +196,7 @@ class EventLog:
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._connected.wait()
-                return await work()
+                return await self.unless_lost(work())
             except _TROUBLE as error:
                 if _is_final(error):
                     raise
@@ -203,6 +207,22 @@ class EventLog:
                         await self._apply_streams()
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
+
+    async def unless_lost(self, work: Awaitable[T]) -> T:
+        """Await `work`, but no longer than the connection lives: its answer would never come."""
+        working = asyncio.ensure_future(work)
+        lost = asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ConnectionError("the connection was lost before the answer")
+            return working.result()
+        finally:
+            for task in (working, lost):
+                task.cancel()
+            await asyncio.wait({working, lost})
+            if not working.cancelled():
+                working.exception()  # seen: else asyncio complains about what nobody waits for any more
 
     # Facts --------------------------------------------------------------------------------------
 
@@ -254,7 +274,7 @@ class EventLog:
     # Small shared values, and wake-ups ----------------------------------------------------------
 
     async def bucket(self, name: str, *, ttl: float | None = None) -> Bucket:
-        """The key-value bucket of that name, made when missing; values vanish `ttl` seconds after a change."""
+        """The bucket of that name, made when missing; values vanish `ttl` seconds after they were set."""
         if name not in self._buckets:
             config = api.KeyValueConfig(bucket=name, ttl=ttl, history=1, replicas=self._replicas)
             bucket = Bucket(self.js, config, self.guard)

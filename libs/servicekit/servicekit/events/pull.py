@@ -56,7 +56,7 @@ class Pull:
 
     @property
     def asked(self) -> int:
-        """How many events are asked for and have not come. A request that should have ended counts no more."""
+        """How many events are asked for and have not come. A request past its end counts no more."""
         return self._asked if time.monotonic() < self._until else 0
 
     async def open(self) -> None:
@@ -85,7 +85,7 @@ class Pull:
             return
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             if self._client.is_connected:
-                await asyncio.wait_for(subscription.drain(), _CLOSE_BUDGET)
+                await asyncio.wait_for(subscription.drain(), _CLOSE_BUDGET)  # type: ignore[no-untyped-call]
             else:  # the requests have died with the connection
                 await subscription.unsubscribe()
 

@@ -90,7 +90,8 @@ class Settler:
         if not self._events.is_connected:
             return False
         try:
-            await self._events.client.request(self._message.reply, payload, timeout=timeout)
+            asking = self._events.client.request(self._message.reply, payload, timeout=timeout)
+            await self._events.unless_lost(asking)
         except (nats.errors.Error, AppError, OSError):
             return False
         return True

@@ -65,6 +65,7 @@ class _Tail:
 
     async def _read(self, pull: Pull) -> AsyncIterator[Event]:
         """Yield until in doubt about the consumer."""
+        expected = 1
         while not self._doubt:
             if not pull.asked and self._arrived.empty():
                 await pull.ask(_BATCH)
@@ -73,9 +74,14 @@ class _Tail:
                 message = await asyncio.wait_for(self._arrived.get(), 1.0)
             except TimeoutError:
                 continue
-            if message is None or message.metadata.sequence.stream <= self._last:
+            if message is None:
                 continue
-            self._last = message.metadata.sequence.stream
+            place = message.metadata.sequence
+            if place.consumer != expected:  # one got lost on its way, and nobody acknowledges here
+                self._doubt = f"delivery {place.consumer} came where {expected} was due"
+                continue
+            expected += 1
+            self._last = place.stream
             yield from_message(message)
 
     async def _open(self) -> Pull:

@@ -109,7 +109,7 @@ async def _update(js: JetStreamContext, config: api.StreamConfig) -> None:
         if error.code == 503:  # no leader yet, or out of resources: not a matter of the configuration
             raise
         raise Precondition(
-            f"stream {config.name} exists with a configuration that cannot become ours ({error.description}): "
+            f"stream {config.name} exists, and its configuration cannot become ours ({error.description}): "
             f"change it by hand, or remove it with its data: nats stream rm {config.name}"
         ) from error
 

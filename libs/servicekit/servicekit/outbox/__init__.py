@@ -1,4 +1,4 @@
-"""The outbox: facts committed with the change they tell, published after it; the inbox: facts applied once."""
+"""The outbox: facts committed with the change they tell, published after it. The inbox: applied once."""
 
 from servicekit.outbox.inbox import first_time, inbox_table
 from servicekit.outbox.relay import Relay

@@ -1,4 +1,4 @@
-"""The relay: takes committed facts in their order, publishes each, marks it. Everything else is bookkeeping."""
+"""The relay: takes committed facts in their order, publishes and marks each. The rest is bookkeeping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outbox table for a service's own metadata, and writing facts into it within the caller's transaction."""
+"""The outbox table for a service's own metadata, and writing facts into it in the caller's transaction."""
 
 from __future__ import annotations
 

@@ -44,7 +44,14 @@ class AssetFiles:
     """
 
     def __init__(
-        self, blobs: BlobStore, upload: Upload, clock: Clock, *, public_url: str, signing_key: str, life: timedelta
+        self,
+        blobs: BlobStore,
+        upload: Upload,
+        clock: Clock,
+        *,
+        public_url: str,
+        signing_key: str,
+        life: timedelta,
     ) -> None:
         self._blobs = blobs
         self._upload = upload
@@ -76,7 +83,9 @@ class AssetFiles:
             return f"data:{blob.content_type};base64,{base64.b64encode(data).decode()}"
         uploaded = await self._upload(data, name=blob.key.rpartition("/")[2], content_type=blob.content_type)
         life = uploaded.expires_at or self._clock.now() + _UPLOAD_LIFE
-        self._uploaded = {k: v for k, v in self._uploaded.items() if v.expires_at and v.expires_at > self._clock.now()}
+        self._uploaded = {
+            k: v for k, v in self._uploaded.items() if v.expires_at and v.expires_at > self._clock.now()
+        }
         self._uploaded[asset_id] = Uploaded(uploaded.address, life)
         return uploaded.address
 

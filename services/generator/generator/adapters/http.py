@@ -12,7 +12,16 @@ import httpx
 
 from generator.core import outcomes
 from servicekit import telemetry
-from servicekit.errors import AppError, Forbidden, Invalid, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
+from servicekit.errors import (
+    AppError,
+    Forbidden,
+    Invalid,
+    Limited,
+    NotFound,
+    TimedOut,
+    Unauthenticated,
+    Unavailable,
+)
 
 READ_TIMEOUT = 30.0
 """Seconds for a request that changes nothing; collections are heavy."""
@@ -26,7 +35,9 @@ class Api:
         token: sent as Bearer to `base_url` and nowhere else; empty sends none.
     """
 
-    def __init__(self, base_url: str, token: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, base_url: str, token: str, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._base = base_url.rstrip("/").removesuffix("/v1")
         self._token = token
         self._transport = transport

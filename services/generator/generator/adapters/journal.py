@@ -6,7 +6,9 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 EVENTS = Counter("rushes_generator_events", "What happened on the way to the provider", ["event"])
-LANE_CLOSED = Gauge("rushes_provider_lane_closed", "1 while nothing may be submitted (401 or 402)", ["provider"])
+LANE_CLOSED = Gauge(
+    "rushes_provider_lane_closed", "1 while nothing may be submitted (401 or 402)", ["provider"]
+)
 
 
 class LogJournal:

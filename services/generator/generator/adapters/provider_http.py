@@ -25,7 +25,13 @@ PAGES = 50
 
 _CANCEL_AFTER = (5, 24 * 3600)
 _UNSURE = (408, 425, 499)
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.ProxyError,
+)
 SECRET_TTL = 3600.0
 
 
@@ -52,7 +58,9 @@ class HttpProvider:
         low, high = _CANCEL_AFTER
         headers = {"cancel-after": f"{int(min(max(order.deadline, low), high))}s"}
         try:
-            response = await within(timeout, self._api.send("POST", path, json=body, headers=headers, timeout=timeout))
+            response = await within(
+                timeout, self._api.send("POST", path, json=body, headers=headers, timeout=timeout)
+            )
         except _NEVER_SENT as error:
             return Refused(0, f"the provider cannot be reached ({type(error).__name__})", Refusal.UNREACHED)
         except (httpx.HTTPError, TimeoutError) as error:
@@ -142,5 +150,3 @@ def _outcome(response: httpx.Response) -> Outcome:
     if 400 <= status < 500 and status not in _UNSURE:
         return outcomes.refused(status, headers_of(response), response.text)
     return Unknown(f"status {status}")
-
-

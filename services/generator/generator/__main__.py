@@ -1,0 +1,9 @@
+"""`python -m generator`."""
+
+import sys
+
+from generator.main import build
+from servicekit.process import main
+
+if __name__ == "__main__":
+    sys.exit(main("generator", build))

@@ -1,0 +1,81 @@
+"""The generator's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from servicekit.config import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Read from the environment once, at the start."""
+
+    grpc_listen: str = setting(
+        "GRPC_LISTEN", doc="Address of the gRPC server, host:port.", default="127.0.0.1:7003"
+    )
+    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
+    catalog_address: str = setting(
+        "CATALOG_ADDRESS", doc="gRPC address of catalog.", default="127.0.0.1:7001"
+    )
+    blob_endpoint: str = setting("BLOB_ENDPOINT", doc="The S3 store.", default="http://127.0.0.1:8333")
+    blob_access_key: str = setting("BLOB_ACCESS_KEY", doc="Its access key.", default="rushes")
+    blob_secret_key: str = setting("BLOB_SECRET_KEY", doc="Its secret key.", default="", secret=True)
+    blob_bucket: str = setting("BLOB_BUCKET", doc="Its bucket.", default="rushes")
+    signing_key: str = setting(
+        "SIGNING_KEY",
+        doc="Signs the addresses under which the provider reads assets.",
+        default="",
+        secret=True,
+    )
+    public_url: str = setting(
+        "PUBLIC_URL",
+        doc="The gateway as the provider reaches it; empty: no webhooks, and files are inlined or uploaded.",
+        default="",
+    )
+    base_url: str = setting(
+        "REPLICATE_BASE_URL", doc="The provider's API, without /v1.", default="https://api.replicate.com"
+    )
+    token: str = setting(
+        "REPLICATE_API_TOKEN", doc="Sent as Bearer to that host alone.", default="", secret=True
+    )
+    max_concurrency: int = setting(
+        "REPLICATE_MAX_CONCURRENCY", doc="Predictions in flight over all replicas.", default=4
+    )
+    start_delay_ms: int = setting(
+        "REPLICATE_START_DELAY_MS", doc="Milliseconds between two starts over all replicas.", default=1000
+    )
+    deadline: timedelta = setting(
+        "REPLICATE_DEADLINE_S",
+        doc="Seconds after which the provider ends a prediction by itself (5 to 86400).",
+        default=timedelta(seconds=1800),
+    )
+    submit_window: timedelta = setting(
+        "SUBMIT_WINDOW_S",
+        doc="Seconds after an intent in which it may be sent; the same in every replica.",
+        default=timedelta(seconds=20),
+    )
+    probe_every: timedelta = setting(
+        "LANE_PROBE_S", doc="Seconds between two tries after a 401 or 402.", default=timedelta(seconds=30)
+    )
+    models_ttl: timedelta = setting(
+        "MODELS_TTL_S",
+        doc="Seconds that models and collections are remembered.",
+        default=timedelta(seconds=300),
+    )
+    prices_file: Path = setting(
+        "PRICES_FILE", doc="A price table of your own; empty: the one that comes along.", default=Path()
+    )
+    scene_model: str = setting(
+        "SCENE_MODEL", doc="For scenes; empty: rushes/camera-move, else google/veo-3-fast.", default=""
+    )
+    pair_model: str = setting(
+        "PAIR_MODEL",
+        doc="For first-to-last scenes; empty: rushes/first-last, else kwaivgi/kling-v2.1.",
+        default="",
+    )
+    music_model: str = setting(
+        "MUSIC_MODEL", doc="For music; empty: rushes/music-bed, else meta/musicgen.", default=""
+    )

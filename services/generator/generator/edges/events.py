@@ -1,0 +1,57 @@
+"""What the event log asks of the generator: generations to make, and generations to stop."""
+
+from __future__ import annotations
+
+from generator.core.cancel import cancel
+from generator.core.follow import Ports
+from generator.core.generate import Request, generate
+from rushes.events.v1 import events_pb2
+from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
+
+
+def consumers(log: EventLog, ports: Ports, *, provider: str, concurrency: int) -> list[Consumer]:
+    """The consumers of one provider's lane; at most `concurrency` generations in hand over all replicas."""
+    requests = Requests(ports)
+    name = f"generator-{provider}"
+    return [
+        Consumer(
+            log,
+            ConsumerSpec(
+                name,
+                (f"generation.requested.{provider}.>",),
+                slots=concurrency,
+                max_in_flight=concurrency,
+            ),
+            {"generation.requested": requests.requested},
+        ),
+        Consumer(
+            log,
+            ConsumerSpec(f"{name}-cancel", (f"generation.cancel_requested.{provider}.>",)),
+            {"generation.cancel_requested": requests.cancel_requested},
+        ),
+    ]
+
+
+class Requests:
+    """Handlers: return when nothing more is to do, raise what says when to come back."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    async def requested(self, event: Event) -> None:
+        """`generation.requested`."""
+        message = events_pb2.GenerationRequested.FromString(event.data)
+        await generate(
+            self._ports,
+            Request(
+                message.generation_id,
+                number=max(message.round, 1),
+                again=event.deliveries > 1 or message.round > 1,
+                fresh=event.lease.fresh,
+            ),
+        )
+
+    async def cancel_requested(self, event: Event) -> None:
+        """`generation.cancel_requested`."""
+        message = events_pb2.GenerationCancelRequested.FromString(event.data)
+        await cancel(self._ports, message.generation_id)

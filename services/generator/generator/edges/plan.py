@@ -1,0 +1,67 @@
+"""PlanService: scenes from photos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from generator.core.planning import Wish, plan
+from generator.core.ports import Photo, PhotoLooks
+from generator.core.standard import StandardModels
+from rushes.generator.v1 import plan_pb2, plan_pb2_grpc
+
+DETERMINISTIC = "deterministic"
+
+
+class PlanService(plan_pb2_grpc.PlanServiceServicer):
+    """Plans without asking a language model; whichever planner is asked for, this one is there."""
+
+    def __init__(self, looks: PhotoLooks, standard: StandardModels) -> None:
+        self._looks = looks
+        self._standard = standard
+
+    async def PlanScenes(  # noqa: N802  # the contract's name
+        self,
+        request: plan_pb2.PlanScenesRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> plan_pb2.PlanScenesResponse:
+        """Group, choose, order, and write a prompt for each scene."""
+        photos = [_photo(each) for each in request.photos]
+        looks = await self._looks.look(photos)
+        wish = Wish(
+            scene_count=request.scene_count,
+            scene_seconds=request.scene_seconds,
+            brief=request.brief,
+            brand_guidelines=request.brand_guidelines,
+            width=request.width or 1920,
+            height=request.height or 1080,
+        )
+        model = request.model or await self._standard.scene()
+        return plan_pb2.PlanScenesResponse(
+            scenes=[
+                plan_pb2.PlannedScene(
+                    first_asset_id=scene.asset_id,
+                    prompt=scene.prompt,
+                    seconds=scene.seconds,
+                    reason=scene.reason,
+                    model=model,
+                )
+                for scene in plan(photos, looks, wish)
+            ],
+            planner=DETERMINISTIC,
+            music_model=await self._standard.music(),
+        )
+
+
+def _photo(photo: plan_pb2.Photo) -> Photo:
+    return Photo(
+        asset_id=photo.asset_id,
+        name=photo.name,
+        description=photo.description,
+        tags=tuple(photo.tags),
+        blob_key=photo.blob_key,
+        width=photo.width,
+        height=photo.height,
+        sha256=photo.sha256,
+    )

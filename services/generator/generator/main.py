@@ -1,0 +1,156 @@
+"""The composition root: settings, adapters, core, edges, in the order of their start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from importlib import resources
+from pathlib import Path
+
+import grpc.aio
+
+from generator.adapters.catalog_grpc import CatalogAttempts
+from generator.adapters.event_log import LogCell, LogFacts, LogWakes
+from generator.adapters.files import AssetFiles
+from generator.adapters.http import Api
+from generator.adapters.journal import LogJournal
+from generator.adapters.library_http import HttpLibrary
+from generator.adapters.photo_looks import BlobPhotoLooks
+from generator.adapters.provider_http import HttpProvider
+from generator.config import Settings
+from generator.core.follow import Ports, Rules
+from generator.core.lane import SharedLane
+from generator.core.prepare import Bills
+from generator.core.prices import PriceTable, WrongPrices
+from generator.core.prices import load as load_prices
+from generator.core.shelf import Shelf
+from generator.core.standard import StandardModels
+from generator.edges.events import consumers
+from generator.edges.models import ModelService
+from generator.edges.plan import PlanService
+from generator.edges.webhooks import WebhookService
+from rushes.generator.v1 import models_pb2_grpc, plan_pb2_grpc, webhooks_pb2_grpc
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+from servicekit.config import ConfigError, load
+from servicekit.events import EventLog
+from servicekit.grpc.client import open_channel
+from servicekit.grpc.server import GrpcServer, Service
+from servicekit.lifecycle import Part
+
+PROVIDER = "replicate"
+
+
+def build(environ: Mapping[str, str]) -> Sequence[Part]:
+    """The generator's parts; ConfigError when settings are wrong."""
+    settings = load(Settings, environ)
+    clock, prices = SystemClock(), _prices(settings)
+    log = EventLog(settings.nats_url, service="generator", clock=clock)
+    blobs = BlobStore(
+        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
+    )
+    api = Api(settings.base_url, settings.token)
+    catalog = open_channel(settings.catalog_address)
+    provider, shelf = (
+        HttpProvider(api, clock),
+        Shelf(HttpLibrary(api), clock, ttl=settings.models_ttl.total_seconds()),
+    )
+    journal = LogJournal(PROVIDER)
+    lane = SharedLane(
+        LogCell(log, lane=PROVIDER),
+        clock,
+        journal,
+        delay=settings.start_delay_ms / 1000,
+        probe_every=settings.probe_every.total_seconds(),
+    )
+    ports = Ports(
+        provider=provider,
+        attempts=CatalogAttempts(catalog),
+        lane=lane,
+        facts=LogFacts(log),
+        files=AssetFiles(
+            blobs,
+            provider.upload,
+            clock,
+            public_url=settings.public_url,
+            signing_key=settings.signing_key,
+            life=settings.deadline + timedelta(hours=1),
+        ),
+        wakes=LogWakes(log, clock),
+        costs=Bills(shelf, prices),
+        journal=journal,
+        clock=clock,
+        rules=Rules(
+            submit_window=settings.submit_window.total_seconds(),
+            deadline=settings.deadline.total_seconds(),
+            webhook_base=settings.public_url,
+        ),
+    )
+    standard = StandardModels(
+        shelf, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
+    )
+    services: list[Service] = [
+        (
+            models_pb2_grpc.add_ModelServiceServicer_to_server,
+            ModelService(shelf, prices, provider=PROVIDER),
+            "rushes.generator.v1.ModelService",
+        ),
+        (
+            plan_pb2_grpc.add_PlanServiceServicer_to_server,
+            PlanService(BlobPhotoLooks(blobs), standard),
+            "rushes.generator.v1.PlanService",
+        ),
+        (
+            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
+            WebhookService(ports, provider),
+            "rushes.generator.v1.WebhookService",
+        ),
+    ]
+    return [
+        _Channel(catalog),
+        api,
+        blobs,
+        log,
+        _OpenDoor(lane),
+        GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
+        *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
+    ]
+
+
+def _prices(settings: Settings) -> PriceTable:
+    own = settings.prices_file
+    try:
+        text = (
+            own.read_text() if own != Path() else (resources.files("generator") / "prices.toml").read_text()
+        )
+        return load_prices(text)
+    except (OSError, UnicodeDecodeError, WrongPrices) as error:
+        raise ConfigError(f"PRICES_FILE={str(own)!r} cannot be used: {error}") from error
+
+
+class _Channel:
+    """Closes the channel to catalog at the end."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    async def start(self) -> None:
+        """It connects at the first call."""
+
+    async def stop(self) -> None:
+        """Close it."""
+        await self._channel.close()
+
+
+class _OpenDoor:
+    """Whoever restarts us may have mended the token: a closed lane is tried at once."""
+
+    def __init__(self, lane: SharedLane) -> None:
+        self._lane = lane
+
+    async def start(self) -> None:
+        """Let the next submission probe."""
+        await self._lane.try_now()
+
+    async def stop(self) -> None:
+        """Nothing to let go of."""

@@ -17,7 +17,7 @@ from servicekit.events.topology import DEAD_LETTER_PREFIX, ConsumerSpec
 
 DEAD_LETTERS = Counter("rushes_dead_letters", "Events given up, by kind of failure", ["consumer", "kind"])
 
-_ANSWER = 2.0
+_ANSWER = 1.0
 """Seconds the server may take to confirm."""
 
 _TRIES = 5
@@ -71,14 +71,19 @@ class Settler:
         await self._tell(_TERM)
 
     async def _tell(self, payload: bytes) -> bool:
+        """Send until the server has answered, over reconnects. A server that is there and stays silent
+        knows nothing of the delivery: nats-server writes what was acknowledged a moment later, and has
+        forgotten that moment after a kill -9. Then the event simply comes again.
+        """
         for _ in range(_TRIES):
             if await self._send(payload, _ANSWER):
                 return True
+            if self._events.is_connected:
+                break
             try:
                 await asyncio.wait_for(self._events.connected(), self._spec.ack_wait)
             except TimeoutError:
                 break
-            await asyncio.sleep(0.1)
         structlog.get_logger("servicekit.events").info(
             "settlement unheard: the event comes again",
             consumer=self._spec.name,

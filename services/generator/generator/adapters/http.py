@@ -65,7 +65,7 @@ class Api:
             await client.aclose()
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request; `path` begins with `/v1`, or is an address the API itself gave. Raises httpx's errors."""
+        """One request to `/v1…`, or to an address that the API itself gave. Raises httpx's errors."""
         if self._client is None:
             raise Unavailable("the connection to the provider is not open")
         with telemetry.span(f"provider {method}", "client", attributes={"server.address": self.host}):

@@ -1,4 +1,4 @@
-"""Looking at photos: sharpness, light and a fingerprint of each, decoded small, in threads, remembered by hash."""
+"""Looking at photos: sharpness, light and a fingerprint of each; decoded small, remembered by hash."""
 
 from __future__ import annotations
 

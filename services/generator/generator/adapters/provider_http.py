@@ -87,7 +87,7 @@ class HttpProvider:
             read = [each for each in map(prediction.read, results) if each is not None]
             found += [each for each in read if each.created_at is None or each.created_at >= moment]
             following = page.get("next")
-            # Newest first: once a page ends before the moment, nothing later follows (should the filter be ignored).
+            # Newest first: a page that ends before the moment is the last (should the filter be ignored).
             past = bool(read) and read[-1].created_at is not None and read[-1].created_at < moment
             if not isinstance(following, str) or following in ("", "null") or past:
                 return found

@@ -14,8 +14,8 @@ from .schema import Parameter, Type
 # The names under which public models take each thing, the most telling first.
 PROMPT = ("prompt", "text_prompt", "text", "caption", "description")
 FIRST = (
-    "first_image", "first_frame_image", "first_frame", "start_image", "start_frame", "start_image_url", "image",
-    "input_image", "image_url", "init_image", "img", "image_input", "photo", "first_frame_url",
+    "first_image", "first_frame_image", "first_frame", "start_image", "start_frame", "start_image_url",
+    "image", "input_image", "image_url", "init_image", "img", "image_input", "photo", "first_frame_url",
 )  # fmt: skip
 LAST = (
     "last_image", "last_frame_image", "last_frame", "end_image", "end_frame", "end_image_url", "tail_image",
@@ -54,7 +54,7 @@ def fit(model: str, parameters: Sequence[Parameter] | None, scene: Scene) -> dic
     """The scene as an input of the model; Invalid when the model has no place for one of its pictures."""
     if parameters is None:
         raise Invalid(
-            f"{model} publishes no schema, so a scene cannot be fitted to it: run it with an input of your own",
+            f"{model} publishes no schema, so a scene cannot be fitted to it: give it an input of your own",
             fields=[FieldProblem("model", "has no schema; choose another model for scenes")],
         )
     fitted: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def _length(parameters: Sequence[Parameter], seconds: float) -> dict[str, Any]:
 
 
 def nearest(parameter: Parameter, wanted: float) -> Any:
-    """The allowed value that is long enough and least above `wanted`; the longest when none is. None for free text."""
+    """The least allowed value that is enough; the largest when none is. None for free text."""
     if parameter.enum:
         known = [(number, option) for option in parameter.enum if (number := number_of(option)) is not None]
         enough = [pair for pair in known if pair[0] >= wanted - 1e-6]

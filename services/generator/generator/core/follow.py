@@ -21,7 +21,7 @@ TROUBLE_FOR = 60.0
 """Seconds of nothing but trouble after which the delivery is handed back."""
 
 MISSES = 3
-"""Looks that find nothing before a prediction counts as deleted: a fresh one may not be readable everywhere yet."""
+"""Looks that find nothing before a prediction counts as deleted: a fresh one may not be everywhere yet."""
 
 GRACE = timedelta(seconds=60)
 """What the provider gets beyond a prediction's deadline to say so."""

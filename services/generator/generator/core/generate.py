@@ -22,7 +22,7 @@ UNREACHED_WAIT = 5.0
 """Seconds before another try when the provider could not be reached at all."""
 
 RECORD_FOR = 600.0
-"""Seconds that `RecordSubmitted` is repeated while catalog is away; after that the next delivery reconciles."""
+"""Seconds that `RecordSubmitted` is repeated while catalog is away; then the next delivery reconciles."""
 
 _LOOK_BACK = 30.0
 """Seconds before the intent from which the provider's list is read: clocks differ."""
@@ -52,7 +52,7 @@ async def generate(ports: Ports, request: Request) -> None:
 
     Raises:
         Limited: the lane is closed or blocked; come back.
-        Unavailable: a part is away, or an outcome is unknown; the next delivery goes on from what is recorded.
+        Unavailable: a part is away, or an outcome is unknown; the next delivery goes on from there.
     """
     turn: Start | None = None
     wants_turn = not (request.again and await _is_under_way(ports, request.generation_id))
@@ -105,9 +105,9 @@ async def _submit(
     window = ports.rules.submit_window
     if turn is None or ports.clock.monotonic() - asked > window / 4 or not request.fresh():
         raise Unavailable(
-            f"attempt {attempt.id} was not sent: its permission is too old; the next delivery looks for it first"
+            f"attempt {attempt.id} was not sent: its permission is too old; looking for it next"
         )
-    # Sent within a quarter of the window and over within another half: nobody who waits out the window can overlap.
+    # Sent within a quarter of the window, over within another half: who waits out the window cannot overlap.
     outcome = await ports.provider.create(order, timeout=window / 2)
     match outcome:
         case Accepted(prediction):
@@ -171,7 +171,7 @@ async def _refused(ports: Ports, attempt: Attempt, refused: Refused) -> None:
 
 
 async def _record(ports: Ports, attempt: Attempt, prediction: Prediction) -> None:
-    """Tell catalog until it knows. A prediction that cannot be the attempt's is stopped: nobody would fetch it."""
+    """Tell catalog until it knows. A prediction that cannot be the attempt's is stopped."""
     began, pause = ports.clock.monotonic(), 0.2
     while True:
         try:
@@ -190,7 +190,7 @@ async def _record(ports: Ports, attempt: Attempt, prediction: Prediction) -> Non
 
 
 async def _window_passed(ports: Ports, attempt: Attempt) -> bool:
-    """Whether nobody can be sending this attempt any more. If not: wait for it, and answer False: ask again."""
+    """Whether nobody can be sending it any more. If not: wait until so, and answer False: ask again."""
     age = (ports.clock.now() - attempt.intended_at).total_seconds()
     if age >= ports.rules.submit_window:
         return True

@@ -18,7 +18,7 @@ from servicekit.errors import FieldProblem, Invalid
 from .schema import Parameter, Type
 
 LONGEST_TEXT = 200_000
-"""Characters of a text for which the model names no limit: more is a mistake, or a file in the wrong place."""
+"""Characters of a text for which the model names no limit: more is a mistake, or a misplaced file."""
 
 LONGEST_INLINE = 350_000
 """Characters of a `data:` address: 256 kB of bytes (the provider's advice) in base 64."""
@@ -165,7 +165,7 @@ def _file(_: Parameter, value: Any) -> str:
         )
     if value.startswith("data:") and len(value) > LONGEST_INLINE:
         raise _Wrong(
-            f"is {len(value):,} characters of inlined file; above 256 kB upload it as an asset and write asset:<id>"
+            f"is {len(value):,} characters of inlined file; above 256 kB make it an asset: asset:<id>"
         )
     return value
 
@@ -227,7 +227,7 @@ def _text_limits(parameter: Parameter, value: str) -> Iterator[str]:
 
 
 def _matches(pattern: str, value: str) -> bool:
-    """Whether the pattern is found; one that we cannot read, or a text too long to try it on, counts as matched."""
+    """Whether the pattern is found; one that we cannot read, or a long text, counts as matched."""
     try:
         return len(value) > 1000 or re.search(pattern, value) is not None
     except re.error:
@@ -237,9 +237,7 @@ def _matches(pattern: str, value: str) -> bool:
 def _unknown(name: str, model: str, known: Mapping[str, Parameter]) -> str:
     near = difflib.get_close_matches(name.lower(), [each.lower() for each in known], n=1, cutoff=0.5)
     hint = next((f'; did you mean "{each}"?' for each in known if near and each.lower() == near[0]), "")
-    return f"is no parameter of {model}{hint} It takes {', '.join(known) or 'none'}".replace(
-        "? It", "? It", 1
-    )
+    return f"is no parameter of {model}{hint or '.'} It takes {', '.join(known) or 'none'}"
 
 
 def _written(value: Any) -> str:

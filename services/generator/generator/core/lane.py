@@ -59,7 +59,7 @@ class SharedLane:
     async def turn(self) -> Turn:
         """Wait for the next start; Limited when there is none soon."""
         while True:
-            turn = await self._change(self._take)
+            turn: Turn | NotNow = await self._change(self._take)
             if isinstance(turn, NotNow):
                 raise Limited(f"no submission now: {turn.reason}", retry_after=turn.wait, code="lane")
             await self._clock.sleep(turn.wait)

@@ -15,7 +15,7 @@ from .prediction import Prediction
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something failed, as the provider said it, and whether (and after how many seconds) to try again."""
+    """Why something failed, as the provider said it; whether, and after how many seconds, to try again."""
 
     code: str
     message: str
@@ -148,7 +148,7 @@ def limit_wait(headers: Mapping[str, str], body: Mapping[str, Any], text: str) -
 
 
 def low_credit_spacing(text: str) -> float:
-    """Seconds between starts when the provider has cut the rate ("reduced to 6 requests per minute"); else 0."""
+    """Seconds between starts where the rate was cut ("reduced to 6 requests per minute"); else 0."""
     match = re.search(r"reduced to (\d+) requests? per (second|minute|hour)", text)
     if not match or int(match[1]) == 0:
         return 0.0

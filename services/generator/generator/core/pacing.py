@@ -41,7 +41,7 @@ class LaneState:
 
 @dataclass(frozen=True)
 class Turn:
-    """A start in `wait` seconds is this caller's. `probe`: the lane is closed, and this one tries the door."""
+    """A start in `wait` seconds is the caller's. `probe`: the lane is closed, and this one tries the door."""
 
     wait: float
     probe: bool = False
@@ -84,7 +84,7 @@ def holds(state: LaneState, now: float) -> bool:
 
 
 def block(state: LaneState, now: float, *, wait: float, slow: float = 0.0) -> LaneState:
-    """After a 429: nobody starts for `wait` seconds; afterwards `slow` seconds apart, where a rate was told."""
+    """After a 429: nobody starts for `wait` seconds; then `slow` seconds apart, where a rate was told."""
     blocked = replace(state, blocked_until=max(state.blocked_until, now + wait))
     return replace(blocked, slow=slow, slow_until=now + SLOW_FOR) if slow else blocked
 

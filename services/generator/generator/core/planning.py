@@ -1,4 +1,4 @@
-"""Choosing scenes from photos without asking anyone: group, score, vary, and tell them in the order of a visit."""
+"""Choosing scenes from photos without asking anyone: group, score, vary, tell in the order of a visit."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Scene:
 
 
 def plan(photos: Sequence[Photo], looks: Mapping[str, Look], wish: Wish) -> list[Scene]:
-    """Exactly `scene_count` scenes, from at least one photo; photos are used again only when there are too few."""
+    """Exactly `scene_count` scenes, from at least one photo; one is used again when there are too few."""
     candidates = [candidate(photo, looks.get(photo.asset_id), wish) for photo in photos]
     readable = [each for each in candidates if each.look is not None] or candidates
     chosen = _choose(_one_place(readable, wish), readable, wish.scene_count)
@@ -83,10 +83,10 @@ def _framing(photo: Photo, wish: Wish) -> float:
 
 
 def _one_place(candidates: Sequence[Candidate], wish: Wish) -> list[Candidate]:
-    """The photos of one place when it can fill the advert by itself: an advert that jumps between houses confuses.
+    """The photos of one place when it can fill the advert: one that jumps between houses confuses.
 
-    A place that the brief names wins; else the one with most groups and the best photos. All photos when no place
-    shows as many different things as there are scenes (or as there are at all).
+    A place that the brief names wins; else the one with the best photos. All photos when no place shows as
+    many different things as there are scenes (or as there are at all).
     """
     places: dict[str, list[Candidate]] = defaultdict(list)
     for each in candidates:

@@ -234,7 +234,7 @@ class Lane(Protocol):
     """The way to the provider, shared by all replicas."""
 
     async def turn(self) -> Start:
-        """Wait for the next start. Limited when the lane is closed, or blocked for longer than is worth waiting."""
+        """Wait for the next start. Limited when the lane is closed, or blocked for long."""
         ...
 
     async def block(self, wait: float, slow: float) -> None:
@@ -269,7 +269,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class Look:
-    """What a photo looks like. `sharpness` ≥ 0; the others 0 to 1; `fingerprint` is a 64-bit difference hash."""
+    """What a photo looks like. `sharpness` from 0 up; others 0 to 1; `fingerprint` of 64 bits."""
 
     sharpness: float
     exposure: float

@@ -69,7 +69,7 @@ def read(raw: Any) -> Prediction | None:
 
 
 def when(raw: Any) -> datetime | None:
-    """An RFC 3339 time with any number of fraction digits (3, 6, 8 and 9 have been seen); None when it is none."""
+    """An RFC 3339 time with any number of fraction digits (3, 6, 8 and 9 have been seen), or None."""
     if not isinstance(raw, str):
         return None
     text = _FRACTION.sub(lambda match: "." + match[1][:6].ljust(6, "0"), raw.strip())

@@ -1,4 +1,4 @@
-"""The use case "prepare": what may be sent to a model, and what it should cost, before anything is promised."""
+"""The use case "prepare": what may be sent to a model and what it should cost, before it is promised."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def split(model: str) -> tuple[str, str]:
 
 
 def _version(listed: Listed, asked: str) -> str:
-    """The version to run: none for an official model (it goes by the model route), else the one asked or the newest."""
+    """The version to run: none for an official model (model route), else the one asked or the newest."""
     if listed.model.official:
         return "" if asked in ("", listed.model.version) else asked
     if asked or listed.model.version:

@@ -86,7 +86,7 @@ class PriceTable:
 
 
 def load(text: str) -> PriceTable:
-    """Read a table written in TOML, dollars as numbers: `[default]`, `[kinds.video]`, `[models."owner/name"]`.
+    """Read a table in TOML, dollars as numbers: `[default]`, `[kinds.video]`, `[models."owner/name"]`.
 
     Raises:
         WrongPrices: it is no TOML, has no default, or an entry is not a finite amount of at least 0.

@@ -176,7 +176,7 @@ _NUMBERS = (Type.INTEGER, Type.NUMBER)
 
 
 def _union(variants: tuple[Parameter, ...]) -> Type:
-    """What a form shows for a union: a number when all are numbers, the one type when all agree, else text."""
+    """What a form shows for a union: the type when all agree, a number when all are numbers, else text."""
     types = {variant.type for variant in variants}
     if len(types) == 1:
         return types.pop()

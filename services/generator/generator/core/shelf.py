@@ -1,4 +1,4 @@
-"""What the provider offers, remembered: fresh for a while, stale while the provider is away, fetched once at a time."""
+"""What the provider offers, remembered: fresh for a while, stale while it is away, fetched once at a time."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Shelf:
                 return await self._library.model(owner, name)
             except NotFound as error:
                 raise NotFound(
-                    f"the provider has no model {owner}/{name}; GET /api/v3/models?q={name} finds those it has"
+                    f"the provider has no model {owner}/{name}; find one with GET /api/v3/models?q={name}"
                 ) from error
 
         known = await self._memory.get(("model", owner, name), fetch)

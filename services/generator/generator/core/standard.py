@@ -1,4 +1,4 @@
-"""Which model is meant when nobody names one: what the settings say, else ours where it exists, else a public one."""
+"""Which model is meant when nobody names one: the settings', else ours where it exists, else a public one."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ _GROUPS: tuple[tuple[str, int, frozenset[str]], ...] = (
 _MIDDLE = 6.5
 """Where a group that nobody listed stands in the story."""
 
-# "house" also stands in the names of places ("house042_kitchen"): it tells the group only when nothing else does.
+# "house" also stands in names of places ("house042_kitchen"): it tells the group when nothing else does.
 _WEAK = frozenset({"house", "building", "table", "view", "entrance", "suite"})
 _NOISE = frozenset(
     [
@@ -114,7 +114,7 @@ def _own_group(photo: Photo, name_words: list[str]) -> str:
 
 
 def _place(name: str) -> str:
-    """The word and number that a name begins with, "house 042"; empty for the counters of cameras (IMG_2041)."""
+    """The word and number that a name begins with, "house 042"; empty for counters of cameras (IMG_2041)."""
     match = re.match(r"([^\W\d_]+)[\s_-]?(\d{1,6})", name.lower())
     if match is None or match[1] in _NOISE or any(match[1] in known - _WEAK for _, _, known in _GROUPS):
         return ""

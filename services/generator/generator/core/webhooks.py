@@ -25,7 +25,7 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: datetim
         now: aware.
 
     Raises:
-        Unauthenticated: a header is missing, the time is off by more than `TOLERANCE`, or no signature is right.
+        Unauthenticated: a header is missing, the time is off by more than `TOLERANCE`, no signature is right.
     """
     try:
         message_id, stamp, signatures = (

@@ -65,7 +65,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
 
     async def ListCollections(  # noqa: N802
         self,
-        request: models_pb2.ListCollectionsRequest,
+        request: models_pb2.ListCollectionsRequest,  # noqa: ARG002
         context: _Context,  # noqa: ARG002
     ) -> models_pb2.ListCollectionsResponse:
         """All collections."""

@@ -22,7 +22,7 @@ class Secrets(Protocol):
 
 
 REFRESH = 60.0
-"""Seconds between two askings for the secret because a signature did not fit: forgers must not make us ask."""
+"""Seconds between two askings for the secret because of a wrong signature: forgers must not make us ask."""
 
 
 class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):

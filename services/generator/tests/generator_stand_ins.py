@@ -1,0 +1,444 @@
+"""A small world for the generator's core: a provider, catalog, the log and time, all in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from generator.core.facts import Canceled, Fact, Failed, Succeeded, fact_id
+from generator.core.follow import Ports, Rules
+from generator.core.generate import Request, generate
+from generator.core.kinds import Kind
+from generator.core.lane import SharedLane
+from generator.core.outcomes import Accepted, Failure, Outcome, Refusal, Refused, Unknown, refused
+from generator.core.ports import Attempt, Order, State, Step, Work
+from generator.core.prediction import FINAL, Prediction
+from servicekit.errors import AppError, Conflict, NotFound, Unavailable
+from servicekit.ids import new_id
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this point happens."""
+
+
+class SimClock:
+    """Time that moves to the next sleeper as soon as everybody sleeps."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.elapsed)
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.elapsed + max(seconds, 0.0), next(self._number), future))
+        await future
+
+    async def run(self, *work: Awaitable[Any]) -> list[Any]:
+        """Run to the end; the results, or what was raised."""
+        tasks = [asyncio.ensure_future(each) for each in work]
+        while not all(task.done() for task in tasks):
+            for _ in range(25):
+                await asyncio.sleep(0)
+            while self._sleepers and self._sleepers[0][2].done():
+                heapq.heappop(self._sleepers)
+            if self._sleepers and not all(task.done() for task in tasks):
+                moment, _, future = heapq.heappop(self._sleepers)
+                self.elapsed = max(self.elapsed, moment)
+                future.set_result(None)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class Kill:
+    """Ends the process at its `at`-th step (an effect has a step before and one after it)."""
+
+    at: int = 10**9
+    steps: int = 0
+
+    async def step(self) -> None:
+        self.steps += 1
+        if self.steps >= self.at:
+            raise Killed
+        await asyncio.sleep(0)
+
+
+FAULTS: dict[str, Callable[[], Outcome]] = {
+    "429_header": lambda: refused(429, {"retry-after": "3"}, '{"detail":"Request was throttled."}'),
+    "429_body": lambda: refused(429, {}, '{"detail":"Request was throttled.","status":429,"retry_after":8}'),
+    "429_text": lambda: refused(429, {}, '{"detail":"Request was throttled. Your rate limit resets in ~30s."}'),
+    "401": lambda: refused(401, {}, '{"detail":"You did not pass a valid authentication token"}'),
+    "402": lambda: refused(402, {}, '{"title":"Insufficient credit","detail":"You have insufficient credit"}'),
+    "422": lambda: refused(422, {}, '{"detail":"- input: prompt is required"}'),
+    "unreached": lambda: Refused(0, "connection refused", Refusal.UNREACHED),
+    "lost": lambda: Unknown("ReadError after sending"),
+    "reset": lambda: Unknown("ReadError after sending"),
+    "500_html": lambda: Unknown("status 500"),
+}
+CHARGED = ("reset", "500_html")
+"""Faults after which the run was bought all the same."""
+
+
+class FakeProvider:
+    """A provider in memory. `script`: how the next creates go; `ends`: how the next runs end."""
+
+    def __init__(self, clock: Any, *, looks: int = 2, echo: bool = True) -> None:
+        self.clock = clock
+        self.runs: dict[str, Prediction] = {}
+        self.script: list[str] = []
+        self.ends: list[Prediction] = []
+        self.orders: list[Order] = []
+        self.starts: list[float] = []
+        self.away = False
+        self._looks = looks
+        self._echo = echo
+        self._seen: dict[str, int] = {}
+
+    @property
+    def charges(self) -> int:
+        return len(self.runs)
+
+    async def create(self, order: Order, *, timeout: float) -> Outcome:
+        fault = self.script.pop(0) if self.script else ""
+        self.starts.append(self.clock.elapsed if isinstance(self.clock, SimClock) else 0.0)
+        if fault and fault not in CHARGED:
+            return FAULTS[fault]()
+        if not order.model.startswith("rushes/") and not order.version:
+            return refused(404, {}, '{"detail":"Not found."}')
+        self.orders.append(order)
+        prediction = Prediction(
+            id=f"p{len(self.runs)}",
+            status="starting",
+            input=dict(order.input),
+            model=order.model,
+            version=order.version or "hidden",
+            webhook=order.webhook if self._echo else "",
+            created_at=self.clock.now(),
+        )
+        self.runs[prediction.id] = prediction
+        return FAULTS[fault]() if fault else Accepted(prediction)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        if self.away:
+            raise Unavailable("away")
+        if prediction_id not in self.runs:
+            raise NotFound(f"prediction {prediction_id}")
+        run = self.runs[prediction_id]
+        seen = self._seen[prediction_id] = self._seen.get(prediction_id, 0) + 1
+        if run.status in FINAL:
+            return run
+        run = replace(run, status="processing", started_at=self.clock.now(), logs=f"{seen * 10}%|##")
+        if seen > self._looks:
+            end = self.ends.pop(0) if self.ends else Prediction("", "succeeded", "https://x.test/a.mp4")
+            run = replace(
+                run, status=end.status, output=end.output, error=end.error, completed_at=self.clock.now()
+            )
+        self.runs[prediction_id] = run
+        return run
+
+    async def since(self, moment: datetime) -> list[Prediction]:
+        if self.away:
+            raise Unavailable("away")
+        return [run for run in self.runs.values() if run.created_at and run.created_at >= moment]
+
+    async def cancel(self, prediction_id: str) -> None:
+        run = self.runs.get(prediction_id)
+        if run and run.status not in FINAL:
+            self.runs[prediction_id] = replace(run, status="canceled", completed_at=self.clock.now())
+
+
+@dataclass
+class _Generation:
+    state: str = "requested"
+    attempts: list[Attempt] = field(default_factory=list)
+    rounds: int = 1
+    asked: list[tuple[float, int]] = field(default_factory=list)
+    input: Mapping[str, Any] = field(default_factory=lambda: {"prompt": "a house"})
+    failures: list[Failure] = field(default_factory=list)
+
+
+class FakeAttempts:
+    """Catalog's book, as docs/flow.md has it."""
+
+    def __init__(self, clock: Any, *, model: str = "rushes/camera-move") -> None:
+        self.clock = clock
+        self.model = model
+        self.generations: dict[str, _Generation] = {}
+        self.away = 0
+
+    def add(self, **values: Any) -> str:
+        generation_id = new_id("generation")
+        self.generations[generation_id] = _Generation(**values)
+        return generation_id
+
+    @property
+    def intents(self) -> int:
+        return sum(len(each.attempts) for each in self.generations.values())
+
+    async def begin(self, generation_id: str) -> Work:
+        generation = self.generations[generation_id]
+        newest = generation.attempts[-1] if generation.attempts else None
+        if generation.state != "requested":
+            return Work(Step.NOTHING, reason="final")
+        if newest and newest.state in (State.INTENDED, State.UNKNOWN):
+            return self._work(Step.RECONCILE, newest)
+        if newest and newest.state is State.SUBMITTED:
+            return self._work(Step.FOLLOW, newest)
+        attempt = Attempt(
+            new_id("attempt"), generation_id, len(generation.attempts) + 1, State.INTENDED, self.clock.now()
+        )
+        generation.attempts.append(attempt)
+        return self._work(Step.SUBMIT, attempt)
+
+    async def record(self, attempt_id: str, prediction_id: str) -> None:
+        if self.away:
+            self.away -= 1
+            raise Unavailable("catalog is away")
+        owner = await self.of_prediction(prediction_id)
+        attempt = await self.get(attempt_id)
+        if owner and owner.id != attempt_id:
+            raise Conflict("owned by another attempt")
+        if attempt.prediction_id not in ("", prediction_id) or attempt.state is State.FAILED:
+            raise Conflict("the attempt is over, or has another prediction")
+        if attempt.state in (State.INTENDED, State.UNKNOWN):
+            self._set(replace(attempt, state=State.SUBMITTED, prediction_id=prediction_id))
+
+    async def release(
+        self, attempt_id: str, failure: Failure, *, fail_generation: bool = False, retry_after: float = 0.0
+    ) -> None:
+        attempt = await self.get(attempt_id)
+        if attempt.state is State.SUBMITTED:
+            raise Conflict("the provider has it")
+        if attempt.state is State.FAILED:
+            return
+        self._set(replace(attempt, state=State.FAILED))
+        generation = self.generations[attempt.generation_id]
+        generation.failures.append(failure)
+        if fail_generation:
+            generation.state = "failed"
+        else:
+            self._ask_again(generation, retry_after)
+
+    async def get(self, attempt_id: str) -> Attempt:
+        for generation in self.generations.values():
+            for attempt in generation.attempts:
+                if attempt.id == attempt_id:
+                    return attempt
+        raise NotFound(attempt_id)
+
+    async def of_prediction(self, prediction_id: str) -> Attempt | None:
+        every = [a for g in self.generations.values() for a in g.attempts]
+        return next((a for a in every if a.prediction_id == prediction_id), None)
+
+    async def newest(self, generation_id: str) -> Attempt | None:
+        attempts = self.generations[generation_id].attempts
+        return attempts[-1] if attempts else None
+
+    async def work_of(self, attempt: Attempt) -> Work:
+        return self._work(Step.FOLLOW, attempt)
+
+    def apply(self, fact: Fact) -> None:
+        """What catalog does with a fact."""
+        generation = self.generations[fact.whose.generation_id]
+        attempt = next(a for a in generation.attempts if a.id == fact.whose.attempt_id)
+        if isinstance(fact, Succeeded):
+            generation.state = "succeeded"
+            self._set(replace(attempt, state=State.SUCCEEDED))
+        elif isinstance(fact, Canceled):
+            generation.state = "canceled"
+            self._set(replace(attempt, state=State.CANCELED))
+        elif isinstance(fact, Failed):
+            generation.failures.append(fact.failure)
+            self._set(replace(attempt, state=State.FAILED))
+            if fact.failure.retryable and len(generation.attempts) < 3:
+                self._ask_again(generation, fact.failure.wait)
+            else:
+                generation.state = "failed"
+
+    def _ask_again(self, generation: _Generation, wait: float) -> None:
+        generation.rounds += 1
+        generation.asked.append((self.clock.elapsed + wait, generation.rounds))
+
+    def _set(self, attempt: Attempt) -> None:
+        attempts = self.generations[attempt.generation_id].attempts
+        attempts[attempt.number - 1] = attempt
+
+    def _work(self, step: Step, attempt: Attempt) -> Work:
+        given = self.generations[attempt.generation_id].input
+        return Work(step, attempt, self.model, "", given, Kind.VIDEO, "job_1", "cmp_1")
+
+
+class MemoryCell:
+    """A lane's cell."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.revision = 0
+
+    async def read(self) -> tuple[Any, int]:
+        await asyncio.sleep(0)
+        return self.value, self.revision
+
+    async def write(self, value: Any, revision: int) -> bool:
+        await asyncio.sleep(0)
+        if revision != self.revision:
+            return False
+        self.value, self.revision = value, revision + 1
+        return True
+
+
+class Notebook:
+    """A `Journal` to look into."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.alarms: list[str] = []
+
+    def note(self, event: str, **facts: object) -> None:
+        self.notes.append(event)
+
+    def alarm(self, event: str, **facts: object) -> None:
+        self.alarms.append(event)
+
+
+class World:
+    """Everything around the use cases. `ports(kill)` is one process of the generator."""
+
+    def __init__(self, *, echo: bool = True, webhooks: bool = True, looks: int = 2) -> None:
+        self.clock = SimClock()
+        self.provider = FakeProvider(self.clock, echo=echo, looks=looks)
+        self.attempts = FakeAttempts(self.clock)
+        self.cell = MemoryCell()
+        self.journal = Notebook()
+        self.facts: dict[str, Fact] = {}
+        self.pokes: dict[str, asyncio.Event] = {}
+        self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
+
+    def ports(self, kill: Kill | None = None) -> Ports:
+        stop = kill or Kill()
+        lane = SharedLane(self.cell, self.clock, self.journal, delay=1.0, probe_every=30.0)
+        return Ports(
+            provider=_Steps(self.provider, stop),  # type: ignore[arg-type]
+            attempts=_Steps(self.attempts, stop),  # type: ignore[arg-type]
+            lane=lane,
+            facts=_Steps(_Log(self), stop),  # type: ignore[arg-type]
+            files=_Files(),
+            wakes=_Wakes(self),
+            costs=_Costs(),
+            journal=self.journal,
+            clock=self.clock,
+            rules=self.rules,
+        )
+
+    def said(self, kind: type[Any]) -> list[Any]:
+        return [fact for fact in self.facts.values() if isinstance(fact, kind)]
+
+    async def deliver(self, generation_id: str, *, number: int = 1, again: bool = False, kill_at: int = 10**9) -> bool:
+        """One delivery to one process; whether it was acknowledged."""
+        kill = Kill(kill_at)
+        (result,) = await self.clock.run(_die(generate(self.ports(kill), Request(generation_id, number, again))))
+        if isinstance(result, AppError):
+            self.clock.elapsed += result.retry_after or 1.0
+            return False
+        if isinstance(result, Exception):
+            raise result
+        return result is not Killed
+
+    async def settle(self, generation_id: str, *, kills: tuple[int, ...] = ()) -> None:
+        """Deliver until the generation is final, as the event log and catalog do."""
+        left = list(kills)
+        number, again = 1, False
+        generation = self.attempts.generations[generation_id]
+        for _ in range(80):
+            done = await self.deliver(
+                generation_id, number=number, again=again, kill_at=left.pop(0) if left else 10**9
+            )
+            again = True
+            if done:
+                if generation.state != "requested":
+                    return
+                if not generation.asked:
+                    self.clock.elapsed += 60.0  # catalog asks again for what has been silent
+                    generation.asked.append((self.clock.elapsed, generation.rounds))
+                moment, number = generation.asked.pop(0)
+                self.clock.elapsed = max(self.clock.elapsed, moment)
+        raise AssertionError(f"stuck: {generation}")
+
+
+async def _die(work: Awaitable[None]) -> Any:
+    try:
+        return await work
+    except Killed:
+        return Killed
+
+
+class _Steps:
+    """Puts a step before and after each call of a port."""
+
+    def __init__(self, port: Any, kill: Kill) -> None:
+        self._port = port
+        self._kill = kill
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._port, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._kill.step()
+            answer = await method(*args, **kwargs)
+            await self._kill.step()
+            return answer
+
+        return call
+
+
+class _Log:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def say(self, fact: Fact) -> None:
+        if self._world.facts.setdefault(fact_id(fact), fact) is fact:
+            self._world.attempts.apply(fact)
+
+
+class _Files:
+    async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
+        return dict(value)
+
+
+class _Costs:
+    async def of(self, work: Work, prediction: Prediction | None) -> int:
+        return 1000
+
+
+class _Wakes:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @asynccontextmanager
+    async def listening(self, attempt_id: str) -> AsyncIterator[_Ear]:
+        yield _Ear(self._world.clock)
+
+    async def poke(self, attempt_id: str) -> None:
+        self._world.pokes.setdefault(attempt_id, asyncio.Event()).set()
+
+
+class _Ear:
+    def __init__(self, clock: SimClock) -> None:
+        self._clock = clock
+
+    async def wait(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)

@@ -1,0 +1,288 @@
+"""Whatever is killed whenever: never more paid runs than intents, and no generation is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from generator_stand_ins import Kill, World
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from generator.core.cancel import cancel
+from generator.core.facts import Canceled, Failed, Progressed, Started, Succeeded
+from generator.core.generate import Request, generate
+from generator.core.ports import State
+from generator.core.prediction import Prediction
+from servicekit.errors import Limited, Unavailable
+
+
+def _steps_of_a_whole_run() -> int:
+    async def count() -> int:
+        world, kill = World(), Kill()
+        await world.clock.run(generate(world.ports(kill), Request(world.attempts.add())))
+        assert world.said(Succeeded)
+        return kill.steps
+
+    return asyncio.run(count())
+
+
+STEPS = _steps_of_a_whole_run()
+
+
+async def test_a_generation_goes_from_request_to_success() -> None:
+    world = World()
+    generation = world.attempts.add()
+    assert await world.deliver(generation)
+    (succeeded,) = world.said(Succeeded)
+    assert succeeded.addresses == ("https://x.test/a.mp4",)
+    assert len(world.said(Started)) == 1
+    assert world.said(Progressed)
+    (order,) = world.provider.orders
+    assert order.webhook == f"https://rushes.test/api/webhooks/replicate/{succeeded.whose.attempt_id}"
+    assert order.deadline == 1800.0
+
+
+@pytest.mark.parametrize("echo", [True, False], ids=["webhook echoed", "by input and time"])
+@pytest.mark.parametrize("kill_at", range(1, STEPS + 1))
+async def test_killed_at_every_step_it_pays_once_and_ends(kill_at: int, echo: bool) -> None:
+    world = World(echo=echo)
+    generation = world.attempts.add()
+    await world.settle(generation, kills=(kill_at,))
+    assert world.provider.charges == 1
+    assert world.provider.charges <= world.attempts.intents
+    assert world.attempts.generations[generation].state == "succeeded"
+    assert len(world.said(Succeeded)) == 1
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kills=st.lists(st.integers(1, STEPS + 4), max_size=5),
+    script=st.lists(
+        st.sampled_from(["", "", "reset", "500_html", "lost", "unreached", "429_text", "402", "401"]), max_size=4
+    ),
+    echo=st.booleans(),
+)
+def test_charges_never_exceed_intents(kills: list[int], script: list[str], echo: bool) -> None:
+    async def live() -> None:
+        world = World(echo=echo)
+        generation = world.attempts.add()
+        world.provider.script = list(script)
+        await world.settle(generation, kills=tuple(kills))
+        assert world.provider.charges <= world.attempts.intents
+        assert world.provider.charges == 1  # the list shows what was bought: nothing is bought twice
+        assert world.attempts.generations[generation].state == "succeeded"
+
+    asyncio.run(live())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(delays=st.lists(st.floats(0, 30), min_size=2, max_size=4), script=st.sampled_from([[], ["reset"], ["lost"]]))
+def test_replicas_racing_for_one_generation_buy_it_once(delays: list[float], script: list[str]) -> None:
+    async def live() -> None:
+        world = World(looks=6)
+        world.provider.script = list(script)
+        generation = world.attempts.add()
+
+        async def late(delay: float) -> None:
+            await world.clock.sleep(delay)
+            await generate(world.ports(), Request(generation, again=delay > 0))
+
+        await world.clock.run(*(late(delay) for delay in delays))
+        await world.settle(generation)
+        assert world.provider.charges == 1
+        assert len(world.said(Succeeded)) == 1
+
+    asyncio.run(live())
+
+
+async def test_equal_inputs_side_by_side_are_told_apart_after_lost_answers() -> None:
+    world = World(echo=False, webhooks=False)
+    generations = [world.attempts.add() for _ in range(3)]
+    world.provider.script = ["reset", "500_html", "reset"]
+    for each in generations:
+        assert not await world.deliver(each)
+    for each in generations:
+        await world.settle(each, kills=())
+    assert world.provider.charges == 3
+    owned = [world.attempts.generations[each].attempts[-1].prediction_id for each in generations]
+    assert len(set(owned)) == 3
+
+
+async def test_a_stale_lease_sends_nothing() -> None:
+    world = World()
+    generation = world.attempts.add()
+    ports = world.ports()
+    (result,) = await world.clock.run(generate(ports, Request(generation, fresh=lambda: False)))
+    assert isinstance(result, Unavailable)
+    assert world.provider.charges == 0
+    await world.settle(generation)
+    assert world.provider.charges == 1
+
+
+async def test_an_old_permission_sends_nothing() -> None:
+    world = World()
+    generation = world.attempts.add()
+    begin = world.attempts.begin
+
+    async def slow(generation_id: str):  # noqa: ANN202
+        answer = await begin(generation_id)
+        await world.clock.sleep(6.0)  # more than a quarter of the window of 20 s
+        return answer
+
+    world.attempts.begin = slow  # type: ignore[method-assign]
+    assert not await world.deliver(generation)
+    assert world.provider.charges == 0
+
+
+async def test_catalog_away_after_the_purchase_is_told_until_it_knows() -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.attempts.away = 20
+    assert await world.deliver(generation)
+    assert world.provider.charges == 1
+    assert world.attempts.generations[generation].state == "succeeded"
+
+
+async def test_a_refused_input_ends_the_generation_with_the_providers_text() -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.provider.script = ["422"]
+    assert await world.deliver(generation)
+    (failure,) = world.attempts.generations[generation].failures
+    assert "prompt is required" in failure.message
+    assert world.attempts.generations[generation].state == "failed"
+    assert world.provider.charges == 0
+
+
+@pytest.mark.parametrize(("fault", "wait"), [("429_header", 4.0), ("429_body", 9.0), ("429_text", 31.0)])
+async def test_a_429_blocks_the_lane_for_its_wait(fault: str, wait: float) -> None:
+    world = World()
+    first, second = world.attempts.add(), world.attempts.add()
+    world.provider.script = [fault]
+    assert await world.deliver(first)
+    refused_at = world.provider.starts[-1]
+    await world.settle(second)
+    assert world.provider.starts[1] - refused_at >= wait
+    await world.settle(first)
+    assert world.provider.charges == 2
+
+
+@pytest.mark.parametrize("fault", ["401", "402"])
+async def test_a_closed_lane_is_said_once_and_reopens_when_mended(fault: str) -> None:
+    world = World()
+    generations = [world.attempts.add() for _ in range(3)]
+    world.provider.script = [fault, fault]
+    assert await world.deliver(generations[0])
+    result = (await world.clock.run(generate(world.ports(), Request(generations[1]))))[0]
+    assert isinstance(result, Limited)
+    assert result.retry_after is not None
+    assert world.attempts.intents == 1  # nothing is booked while the lane is closed
+    for each in generations:
+        await world.settle(each)
+    assert world.journal.alarms == ["lane_closed"]
+    assert world.journal.notes.count("lane_reopened") == 1
+    assert world.provider.charges == 3
+
+
+async def test_a_closed_lane_does_not_keep_us_from_following() -> None:
+    world = World()
+    running, other = world.attempts.add(), world.attempts.add()
+    assert not await world.deliver(running, kill_at=6)  # killed after recording
+    assert world.attempts.generations[running].attempts[0].state is State.SUBMITTED
+    world.provider.script = ["402"]
+    assert await world.deliver(other)
+    assert await world.deliver(running, again=True)
+    assert world.attempts.generations[running].state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "code"),
+    [
+        ("Director: unexpected error handling prediction (E6716)", 3, "E6716"),
+        ("flagged as sensitive (E005) (uIJ6l3ruRD)", 1, "E005"),
+        ("Prediction interrupted; please retry (code: PA)", 3, "PA"),
+        ("CUDA out of memory", 1, "out_of_memory"),
+    ],
+)
+async def test_failures_are_retried_by_their_code(error: str, attempts: int, code: str) -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.provider.ends = [Prediction("", "failed", error=error) for _ in range(3)]
+    await world.settle(generation)
+    assert world.provider.charges == attempts == world.attempts.intents
+    assert {fact.failure.code for fact in world.said(Failed)} == {code}
+
+
+async def test_an_unknown_status_is_followed_to_the_deadline_and_stopped() -> None:
+    world = World(looks=0)
+    generation = world.attempts.add()
+    world.provider.ends = [Prediction("", "pondering") for _ in range(5000)]
+    assert await world.deliver(generation)
+    (failed,) = world.said(Failed)
+    assert failed.failure.code == "deadline"
+    assert "pondering" in failed.failure.message
+    assert world.provider.runs["p0"].status == "canceled"
+
+
+@pytest.mark.parametrize("status", ["aborted", "canceled"])
+async def test_ended_by_its_deadline(status: str) -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.provider.ends = [Prediction("", status)]
+    assert await world.deliver(generation)
+    (canceled,) = world.said(Canceled)
+    assert canceled.by_deadline
+
+
+async def test_a_deleted_prediction_fails_with_the_reason() -> None:
+    world = World()
+    generation = world.attempts.add()
+    assert not await world.deliver(generation, kill_at=6)
+    world.provider.runs.clear()
+    assert await world.deliver(generation, again=True)
+    (failed,) = world.said(Failed)
+    assert failed.failure.code == "gone"
+    assert not failed.failure.retryable
+
+
+async def test_the_provider_away_while_following_hands_the_delivery_back() -> None:
+    world = World()
+    generation = world.attempts.add()
+    assert not await world.deliver(generation, kill_at=6)
+    world.provider.away = True
+    assert not await world.deliver(generation, again=True)
+    assert world.clock.elapsed > 60
+    world.provider.away = False
+    await world.settle(generation)
+    assert world.provider.charges == 1
+
+
+async def test_cancel_stops_the_run_and_says_so() -> None:
+    world = World()
+    generation = world.attempts.add()
+    assert not await world.deliver(generation, kill_at=6)
+    attempt = world.attempts.generations[generation].attempts[0]
+    world.attempts._set(
+        type(attempt)(**{**attempt.__dict__, "cancel_requested": True})
+    )
+    await world.clock.run(cancel(world.ports(), generation))
+    (canceled,) = world.said(Canceled)
+    assert not canceled.by_deadline
+
+
+async def test_cancel_too_late_keeps_what_succeeded() -> None:
+    world = World(looks=0)
+    generation = world.attempts.add()
+    assert not await world.deliver(generation, kill_at=6)
+    await world.provider.get("p0")
+    await world.clock.run(cancel(world.ports(), generation))
+    assert world.said(Succeeded)
+
+
+async def test_cancel_of_an_unknown_fate_comes_back() -> None:
+    world = World()
+    generation = world.attempts.add()
+    assert not await world.deliver(generation, kill_at=3)
+    (result,) = await world.clock.run(cancel(world.ports(), generation))
+    assert isinstance(result, Unavailable)

@@ -1,0 +1,1 @@
+"""Where outsiders come in: HTTP, and the JSON that it speaks."""

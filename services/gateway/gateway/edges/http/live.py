@@ -1,0 +1,143 @@
+"""Server-sent events: facts as they happen, for everyone or for one job or generation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.core.event_stream import (
+    COMMENT,
+    COMMENT_EVERY,
+    Wanted,
+    block,
+    opening,
+    sequence_from,
+    types_from,
+)
+from gateway.core.rpc import Calls, Rpc
+from gateway.edges.http.operation import Operation, parameter, refuse_unknown_query
+from gateway.edges.http.streaming import Streamed
+from gateway.edges.transcoding.facts import fact_json
+from rushes.catalog.v1.generations_pb2 import Generation, GetGenerationRequest
+from rushes.catalog.v1.jobs_pb2 import GetJobRequest, Job
+from servicekit.events import Event
+from servicekit.ids import check_id
+
+GET_JOB = Rpc("/rushes.catalog.v1.JobService/GetJob", GetJobRequest, Job)
+GET_GENERATION = Rpc("/rushes.catalog.v1.GenerationService/GetGeneration", GetGenerationRequest, Generation)
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold events back until its buffer is full
+}
+_REFS = {"job_id": "job", "campaign_id": "campaign", "generation_id": "generation"}
+
+
+class Feed(Protocol):
+    """Where facts come from; see `adapters.live_feed`."""
+
+    @property
+    def position(self) -> int:
+        """Sequence of the newest fact."""
+        ...
+
+    def follow(self, wanted: Wanted, *, after: int) -> AsyncIterator[Event]:
+        """Every wanted fact after that sequence, then new ones."""
+        ...
+
+
+def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY) -> list[Operation]:
+    """The streams."""
+
+    def stream(request: Request, refs: dict[str, str]) -> Response:
+        started = sequence_from(
+            request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+        )
+        after = feed.position if started is None else started
+        wanted = Wanted(types_from(request.query_params.getlist("types")), refs)
+        chunks = _blocks(feed.follow(wanted, after=after), after, comment_every)
+        return Streamed(chunks, headers=_HEADERS, media_type="text/event-stream")
+
+    async def everything(request: Request) -> Response:
+        refuse_unknown_query(request, ("types", "last_event_id", *_REFS))
+        given = {name: value for name in _REFS if (value := request.query_params.get(name))}
+        return stream(
+            request,
+            {ref: check_id(given[name], ref, field=name) for name, ref in _REFS.items() if name in given},
+        )
+
+    async def of_job(request: Request) -> Response:
+        refuse_unknown_query(request, ("types", "last_event_id"))
+        job = await calls(GET_JOB, GetJobRequest(id=request.path_params["id"]))
+        return stream(request, {"job": job.id})
+
+    async def of_generation(request: Request) -> Response:
+        refuse_unknown_query(request, ("types", "last_event_id"))
+        generation = await calls(GET_GENERATION, GetGenerationRequest(id=request.path_params["id"]))
+        return stream(request, {"generation": generation.id})
+
+    text = {"type": "string"}
+    filters = [parameter(name, "query", f"Only of this {_REFS[name]}.", text) for name in _REFS]
+    return [
+        Operation("GET", "/api/v3/events", everything, document=_document("Follow all facts", filters)),
+        Operation("GET", "/api/v3/jobs/{id}/events", of_job, document=_document("Follow one job", [_ID])),
+        Operation(
+            "GET",
+            "/api/v3/generations/{id}/events",
+            of_generation,
+            document=_document("Follow one generation", [_ID]),
+        ),
+    ]
+
+
+async def _blocks(events: AsyncIterator[Event], after: int, comment_every: float) -> AsyncIterator[bytes]:
+    """The stream's bytes: an opening, each event, and a comment when there was none for a while."""
+    yield opening(after)
+    async with aclosing(events):  # type: ignore[type-var]  # every follower is a generator
+        coming = asyncio.ensure_future(anext(events))
+        try:
+            while True:
+                await asyncio.wait({coming}, timeout=comment_every)
+                if not coming.done():
+                    yield COMMENT
+                    continue
+                try:
+                    event = coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = asyncio.ensure_future(anext(events))
+                data = fact_json(event.type, event.data)
+                if data is not None:
+                    yield block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+_ID = parameter("id", "path", "Its id.", {"type": "string"})
+
+
+def _document(summary: str, parameters: list[dict[str, object]]) -> dict[str, object]:
+    text = {"type": "string"}
+    shared = [
+        parameter("types", "query", "Only these types, with commas: `job.completed,generation`.", text),
+        parameter("last_event_id", "query", "As the header `Last-Event-ID`, for a first connection.", text),
+        parameter("Last-Event-ID", "header", "Go on after this event, without a gap.", text),
+    ]
+    return {
+        "tags": ["Events"],
+        "summary": summary,
+        "description": "Server-sent events: `id` is the place in the log, `event` the fact's type, "
+        "`data` its JSON. "
+        "A comment comes every 15 seconds when nothing else does.",
+        "parameters": [*parameters, *shared],
+        "responses": {
+            "200": {"description": "The stream.", "content": {"text/event-stream": {"schema": text}}}
+        },
+    }

@@ -1,0 +1,1 @@
+"""From REST to gRPC and back, by the descriptors alone."""

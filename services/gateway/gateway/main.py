@@ -1,0 +1,107 @@
+"""Composes the gateway: the only module that knows all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from gateway.adapters.channels import Channels
+from gateway.adapters.inspection import FileInspector
+from gateway.adapters.live_feed import LiveFeed
+from gateway.config import Settings
+from gateway.edges.http import app, live, service, transcoded, webhooks
+from gateway.edges.http.asset_store import AssetStore
+from gateway.edges.http.assets import Uploads
+from gateway.edges.http.gate import Gate
+from gateway.edges.http.stored_bytes import Bytes
+from servicekit import logs, telemetry
+from servicekit.blobs import BlobStore
+from servicekit.clock import Clock, SystemClock
+from servicekit.config import ConfigError, load
+from servicekit.errors import AppError, NotFound, Unavailable
+from servicekit.events import EventLog
+from servicekit.grpc.server import GrpcServer
+from servicekit.http.server import HttpServer
+from servicekit.lifecycle import Part, StartFailed, run
+
+SERVICE = "gateway"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The parts, in the order of their start; `http` tells the port."""
+
+    parts: list[Part]
+    http: HttpServer
+    feed: LiveFeed
+
+
+def compose(settings: Settings, clock: Clock) -> Gateway:
+    """Make every part."""
+    channels = Channels(
+        {
+            "rushes.catalog": settings.catalog_address,
+            "rushes.generator": settings.generator_address,
+            "rushes.downloader": settings.downloader_address,
+            "rushes.stitcher": settings.stitcher_address,
+        }
+    )
+    log = EventLog(settings.nats_url, service=SERVICE, clock=clock)
+    blobs = BlobStore(
+        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
+    )
+    feed = LiveFeed(log)
+    readiness = service.Readiness(
+        {
+            "catalog": partial(channels.check, "rushes.catalog"),
+            "events": partial(_events, log),
+            "blobs": partial(_blobs, blobs),
+        },
+        {name: partial(channels.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")},
+        closing=feed.release,
+    )
+    store = AssetStore(channels, blobs, FileInspector())
+    operations = [
+        *transcoded.operations(channels),
+        *Uploads(store, channels, clock, settings.signing_key, settings.public_url).operations(),
+        *Bytes(channels, blobs, clock, settings.signing_key, settings.serve_by_redirect).operations(),
+        *webhooks.operations(channels),
+        *live.operations(feed, channels),
+        *service.operations(readiness),
+    ]
+    http = HttpServer(app.make(operations, Gate(channels, clock)), settings.http_listen)
+    grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)
+    return Gateway([log, blobs, channels, feed, grpc, http, readiness], http, feed)
+
+
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """Run until told to stop; 0 after a clean stop, 1 when it could not start, 2 for bad settings."""
+    logs.configure(SERVICE, environ)
+    telemetry.configure(SERVICE, environ)
+    try:
+        asyncio.run(run(SERVICE, compose(load(Settings, environ), SystemClock()).parts))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (StartFailed, AppError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        telemetry.shutdown()
+    return 0
+
+
+async def _events(log: EventLog) -> None:
+    if not log.is_connected:
+        raise Unavailable("the event log is away")
+
+
+async def _blobs(blobs: BlobStore) -> None:
+    try:
+        await blobs.stat("readiness")
+    except NotFound:  # no such blob: but the store has answered
+        return

@@ -1,0 +1,1 @@
+"""Fetches every output before the provider deletes it: checked, whole, once."""

@@ -1,0 +1,34 @@
+"""Alarms for operators: an error in the log, and counters."""
+
+from __future__ import annotations
+
+import structlog
+from prometheus_client import Counter
+
+from downloader.core.outputs import Output
+
+OUTPUTS_AT_RISK = Counter(
+    "rushes_outputs_at_risk", "Tries of outputs not stored yet that failed within 10 minutes of their expiry"
+)
+OUTPUTS_LOST = Counter("rushes_outputs_lost", "Outputs that the provider deleted before they were stored")
+
+
+class LoggedAlarms:
+    """See `core.ports.Alarms`."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("downloader")
+
+    def at_risk(self, output: Output, seconds_left: float, reason: str) -> None:
+        """It expires soon and is not stored yet."""
+        OUTPUTS_AT_RISK.inc()
+        self._log.error("output at risk", seconds_left=round(seconds_left), **_about(output, reason))
+
+    def lost(self, output: Output, reason: str) -> None:
+        """It has expired and is not stored."""
+        OUTPUTS_LOST.inc()
+        self._log.error("output lost", **_about(output, reason))
+
+
+def _about(output: Output, reason: str) -> dict[str, object]:
+    return {"generation": output.generation, "index": output.index, "job": output.job, "reason": reason}

@@ -1,0 +1,196 @@
+"""Whether a film or a sound is whole and can be decoded, and what it measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from downloader.core.media import Container, Kind, Measured
+from downloader.core.refusals import Code, FetchFailed
+
+BUDGET = 100_000_000
+"""Pixels decoded from the start: small clips whole, 1080p about two seconds. The end is decoded besides."""
+
+SOUND_BUDGET_S = 10.0
+"""Seconds of sound decoded from the start, and before the end."""
+
+MAX_PIXELS = 8192 * 8192
+
+SLACK_S = 0.5
+"""How far the last packet may end before the announced duration: encoders round, and tracks differ."""
+
+
+_DEMUXERS = {"mp4": "mov", "mov": "mov", "m4a": "mov", "webm": "webm"}
+_ANNOUNCED = frozenset({"mp4", "mov", "m4a", "webm", "avi", "wav", "flac"})
+"""Containers that say how long they are. For MP3 and Ogg the length is guessed from what is there."""
+
+
+@dataclass
+class _Track:
+    """What was seen of one stream."""
+
+    stream: VideoStream | AudioStream
+    end_s: float = 0.0
+    packets: int = 0
+    frames: int = 0
+    spent: float = 0.0
+    whole: bool = True
+
+    @property
+    def is_video(self) -> bool:
+        return isinstance(self.stream, VideoStream)
+
+    @property
+    def within_budget(self) -> bool:
+        return self.spent < (BUDGET if self.is_video else SOUND_BUDGET_S)
+
+    @property
+    def name(self) -> str:
+        return f"{'picture' if self.is_video else 'sound'} ({self.stream.codec_context.codec.canonical_name})"
+
+
+def probe_streams(path: Path, container: Container) -> Measured:
+    """Read every packet, decode the first and the last frames.
+
+    The demuxer is the one for the container, and opens no other file: a playlist in disguise reads nothing.
+
+    Raises:
+        FetchFailed: `undecodable`, `truncated`, `too_big` (pixels).
+    """
+    try:
+        with av.open(
+            str(path),
+            format=_DEMUXERS.get(container.extension, container.extension),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="ignore",
+        ) as opened:
+            tracks = _tracks(opened, container)
+            announced = opened.duration / av.time_base if opened.duration else 0.0
+            _read_all(opened, tracks)
+            _check_length(tracks, announced, container)
+            _decode_end(opened, tracks)
+            return _measured(tracks, announced)
+    except av.error.MemoryError as error:
+        raise FetchFailed(Code.TOO_BIG, "decoding it takes more memory than allowed") from error
+    except av.error.FFmpegError as error:
+        raise FetchFailed(
+            Code.UNDECODABLE, f"the {container.name} cannot be read: {error.strerror}"
+        ) from error
+
+
+def _tracks(opened: InputContainer, container: Container) -> dict[int, _Track]:
+    tracks = {}
+    for stream in opened.streams:
+        if isinstance(stream, AudioStream) or (isinstance(stream, VideoStream) and not _is_cover(stream)):
+            if stream.codec_context is None:
+                raise FetchFailed(Code.UNDECODABLE, "it has a stream that no decoder knows")
+            stream.codec_context.thread_type = "AUTO"
+            tracks[stream.index] = _Track(stream)
+            if isinstance(stream, VideoStream) and stream.width * stream.height > MAX_PIXELS:
+                raise FetchFailed(Code.TOO_BIG, f"its pictures have {stream.width} x {stream.height} pixels")
+    if not tracks:
+        raise FetchFailed(Code.UNDECODABLE, f"the {container.name} holds neither picture nor sound")
+    return tracks
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _read_all(opened: InputContainer, tracks: dict[int, _Track]) -> None:
+    for packet in opened.demux([track.stream for track in tracks.values()]):
+        track = tracks[packet.stream_index]
+        if packet.size:
+            _see(track, packet)
+        if track.within_budget and track.whole:
+            _decode(track, packet)
+        else:
+            track.whole = False
+    for track in tracks.values():
+        if not track.packets:
+            raise FetchFailed(Code.TRUNCATED, f"its {track.name} has no data")
+        if track.frames == 0:
+            raise FetchFailed(Code.UNDECODABLE, f"no frame of its {track.name} can be decoded")
+
+
+def _see(track: _Track, packet: Packet[Any]) -> None:
+    if packet.is_corrupt:
+        raise FetchFailed(Code.TRUNCATED, f"its {track.name} breaks off in packet {track.packets + 1}")
+    track.packets += 1
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    base = packet.time_base or Fraction(1)
+    if stamp is not None:
+        track.end_s = max(track.end_s, float((stamp + (packet.duration or 0)) * base))
+
+
+def _decode(track: _Track, packet: Packet[Any]) -> None:
+    for frame in packet.decode():
+        if frame.is_corrupt:
+            raise FetchFailed(Code.UNDECODABLE, f"frame {track.frames + 1} of its {track.name} is damaged")
+        track.frames += 1
+        if isinstance(frame, AudioFrame):
+            track.spent += frame.samples / (frame.sample_rate or 48000)
+        else:
+            track.spent += frame.width * frame.height
+
+
+def _check_length(tracks: dict[int, _Track], announced: float, container: Container) -> None:
+    """A tail that is missing shows in packets that end long before the announced end."""
+    if container.extension not in _ANNOUNCED or not announced:
+        return
+    longest = max(track.end_s for track in tracks.values())
+    if longest < announced - SLACK_S:
+        raise FetchFailed(
+            Code.TRUNCATED, f"it announces {announced:.2f} seconds, but ends after {longest:.2f}"
+        )
+    for track in tracks.values():
+        stream = track.stream
+        if stream.frames and track.packets < stream.frames * 0.99 - 1:
+            raise FetchFailed(
+                Code.TRUNCATED, f"its {track.name} has {track.packets} of {stream.frames} announced packets"
+            )
+
+
+def _decode_end(opened: InputContainer, tracks: dict[int, _Track]) -> None:
+    for track in tracks.values():
+        if track.whole:
+            continue
+        before = 1 if track.is_video else SOUND_BUDGET_S
+        opened.seek(int(max(track.end_s - before, 0) * av.time_base))
+        track.stream.codec_context.flush_buffers()
+        track.frames = 0
+        for packet in opened.demux(track.stream):
+            _decode(track, packet)
+        if track.frames == 0:
+            raise FetchFailed(Code.UNDECODABLE, f"the end of its {track.name} cannot be decoded")
+
+
+def _measured(tracks: dict[int, _Track], announced: float) -> Measured:
+    pictures = [track for track in tracks.values() if track.is_video]
+    sounds = [track for track in tracks.values() if not track.is_video]
+    codecs = tuple(track.stream.codec_context.codec.canonical_name for track in pictures + sounds)
+    longest = max(track.end_s for track in tracks.values())
+    duration = round(announced or longest, 6)
+    if not pictures:
+        return Measured(Kind.AUDIO, duration_s=duration, codecs=codecs)
+    stream = pictures[0].stream
+    if not isinstance(stream, VideoStream):
+        raise TypeError("a picture track is a video stream")
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return Measured(
+        Kind.VIDEO,
+        duration_s=duration,
+        width=stream.width,
+        height=stream.height,
+        fps=round(float(rate), 6) if rate else 0.0,
+        codecs=codecs,
+    )

@@ -1,0 +1,60 @@
+"""The process that decodes: one question and one answer a line, JSON, until its input ends."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from downloader.adapters.probe_images import probe_image
+from downloader.adapters.probe_streams import probe_streams
+from downloader.core.media import BY_EXTENSION, Kind, Measured
+from downloader.core.refusals import Code, FetchFailed
+
+MEMORY = 4 * 1024**3
+"""Bytes of address space: a file that wants more is refused, not the machine's other work."""
+
+
+def answer(question: dict[str, str]) -> dict[str, object]:
+    """What is measured, or the refusal as `code` and `message`."""
+    try:
+        measured = probe(Path(question["path"]), question["extension"])
+    except FetchFailed as failure:
+        return {"code": failure.code.value, "message": failure.message}
+    except MemoryError:
+        return {"code": Code.TOO_BIG.value, "message": "decoding it takes more memory than allowed"}
+    except Exception as error:  # noqa: BLE001  # decoders raise whatever they like at broken files
+        return {"code": Code.UNDECODABLE.value, "message": f"it cannot be decoded ({type(error).__name__})"}
+    return asdict(measured)
+
+
+def probe(path: Path, extension: str) -> Measured:
+    """What the file holds; FetchFailed."""
+    container = BY_EXTENSION[extension]
+    return probe_image(path, container) if container.kind is Kind.IMAGE else probe_streams(path, container)
+
+
+def main() -> None:
+    """Serve until the input ends. The alarm ends a process that outlived its parent inside a decoder."""
+    seconds = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    av.logging.set_level(None)
+    Image.init()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        signal.alarm(seconds)
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
+        signal.alarm(0)
+
+
+if __name__ == "__main__":
+    main()

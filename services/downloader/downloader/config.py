@@ -1,0 +1,61 @@
+"""Every setting of the downloader."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from servicekit.config import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Read from the environment once, at start."""
+
+    grpc_listen: str = setting("GRPC_LISTEN", doc="Address of the gRPC server.", default="127.0.0.1:0")
+    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
+    blob_endpoint: str = setting("BLOB_ENDPOINT", doc="The S3 store, `http://…`.")
+    blob_access_key: str = setting("BLOB_ACCESS_KEY", doc="Its access key.", secret=True)
+    blob_secret_key: str = setting("BLOB_SECRET_KEY", doc="Its secret key.", secret=True)
+    blob_bucket: str = setting("BLOB_BUCKET", doc="Its bucket.", default="rushes")
+    fetch_allow: tuple[str, ...] = setting(
+        "FETCH_ALLOW",
+        doc="Hosts, or `host:port`, that may be private; commas between them. For the sandbox.",
+        default=(),
+    )
+    fetches: int = setting("FETCH_SLOTS", doc="Outputs that one replica fetches at once.", default=16)
+    in_flight: int = setting(
+        "FETCH_IN_FLIGHT",
+        doc="Predictions whose outputs are being fetched or wait for a retry, over all replicas.",
+        default=1000,
+    )
+    max_bytes: int = setting("FETCH_MAX_BYTES", doc="Largest file accepted, in bytes.", default=4 * 1024**3)
+    total: timedelta = setting(
+        "FETCH_TOTAL_S",
+        doc="Seconds one fetch may take, its quick retries included; then it starts again later.",
+        default=timedelta(minutes=30),
+    )
+    idle: timedelta = setting(
+        "FETCH_IDLE_S",
+        doc="Seconds without a byte, and the window in which the least rate is measured.",
+        default=timedelta(seconds=20),
+    )
+    least_rate: float = setting(
+        "FETCH_LEAST_RATE", doc="Bytes per second below which a fetch is given up.", default=1024.0
+    )
+    spool_dir: Path = setting(
+        "SPOOL_DIR",
+        doc="Folder for files while they are checked; may be shared by replicas. Unset: in the system's "
+        "temporary folder.",
+        default=Path(),
+    )
+    decoders: int = setting("PROBE_WORKERS", doc="Processes that decode.", default=2)
+    decode_within: timedelta = setting(
+        "PROBE_TIMEOUT_S", doc="Seconds that checking one file may take.", default=timedelta(minutes=1)
+    )
+    stale_uploads: timedelta = setting(
+        "STALE_UPLOADS_S",
+        doc="Age in seconds at which an upload that nobody completed is swept from the store.",
+        default=timedelta(hours=6),
+    )

@@ -1,0 +1,213 @@
+"""Fetching one file: received, checked, stored, or nothing at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from downloader.core import data_address, guard, redirects
+from downloader.core.media import BY_EXTENSION, Kind, Measured, Stored, check_kind
+from downloader.core.pace import Pace
+from downloader.core.ports import Answer, Found, Origin, Prober, Spool, SpoolFile, Store
+from downloader.core.refusals import Code, FetchFailed, Patience
+from downloader.core.resume import Entity, Step, decide, request_headers
+from downloader.core.schedule import Tries
+from downloader.core.transfer import Transfer
+from servicekit.clock import Clock
+
+Progress = Callable[[int, int], Awaitable[None]]
+"""Told bytes received and announced (0: unknown), at most once a second."""
+
+RESTARTS = 5
+"""How often one fetch starts again because the content has changed."""
+
+HASHED_AT_ONCE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a fetch may take: bytes; seconds in all; and the fewest bytes per second over a window."""
+
+    max_bytes: int = 4 * 1024**3
+    total_s: float = 1800.0
+    window_s: float = 20.0
+    least_rate: float = 1024.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to fetch: its address, its key without extension, its kind, bytes allowed (0: the most)."""
+
+    url: str
+    stem: str
+    kind: Kind | None
+    max_bytes: int
+    patient: bool = True
+    """Whether to retry within the fetch: yes for outputs, no for a person who waits."""
+
+
+class Fetcher:
+    """Fetches files, each at most once: what is already stored is measured, not fetched."""
+
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        store: Store,
+        spool: Spool,
+        prober: Prober,
+        clock: Clock,
+        allowed: guard.Allowed,
+        limits: Limits,
+    ) -> None:
+        self._origin = origin
+        self._store = store
+        self._spool = spool
+        self._prober = prober
+        self._clock = clock
+        self._allowed = allowed
+        self.limits = limits
+
+    async def stored(self, wanted: Wanted) -> Stored | None:
+        """What is there already, measured anew: it was checked before it became visible. None: nothing."""
+        found = await self._store.find(wanted.stem)
+        return None if found is None else await self._measure(found, wanted.kind)
+
+    async def fetch(self, wanted: Wanted, progress: Progress | None = None) -> Stored:
+        """Have it stored, and answer what was measured. Look with `stored` first whether it is there already.
+
+        Raises:
+            FetchFailed: see `refusals`; nothing of it is visible in the store.
+            Unavailable: the spool, the decoders or the store are in trouble; nothing is visible either.
+        """
+        async with self._file() as file:
+            limit = min(wanted.max_bytes or self.limits.max_bytes, self.limits.max_bytes)
+            transfer = Transfer(self._store, file, wanted.stem, wanted.kind, limit)
+            try:
+                async with asyncio.timeout(self.limits.total_s):
+                    return await self._until_stored(wanted, transfer, progress)
+            except TimeoutError as error:
+                raise FetchFailed(
+                    Code.TOO_SLOW, f"it was not here after {self.limits.total_s:g} seconds"
+                ) from error
+            finally:
+                await transfer.abort()
+
+    async def _measure(self, found: Found, kind: Kind | None) -> Stored:
+        container = BY_EXTENSION[found.key.rpartition(".")[2]]
+        async with self._file() as file:
+            await self._store.read(found.key, file.path)
+            sha256, size = await asyncio.to_thread(_digest, file)
+            measured = await self._prober.probe(file.path, container)
+        check_kind(measured.kind, kind, container)
+        return Stored(found.key, container.content_type, size, sha256, measured)
+
+    async def _until_stored(self, wanted: Wanted, transfer: Transfer, progress: Progress | None) -> Stored:
+        tries, best = Tries(), 0
+        pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress)
+        while True:
+            try:
+                await self._receive(wanted.url, transfer, pace)
+                return await self._publish(wanted, transfer)
+            except FetchFailed as caught:
+                progressed = transfer.offset > best
+                best = max(best, transfer.offset)
+                failure = _judge(caught, progressed=progressed)
+                delay = tries.again(failure.patience, progressed=progressed) if wanted.patient else None
+                if delay is None:
+                    raise failure from caught
+                if failure.patience is Patience.FEW:
+                    await transfer.restart()  # what has been received is in doubt
+            await self._clock.sleep(max(delay, min(failure.retry_after or 0.0, 30.0)))
+
+    async def _receive(self, url: str, transfer: Transfer, pace: Pace) -> None:
+        """Receive what is missing, over as many answers as it takes."""
+        if data_address.is_data(url):
+            await transfer.restart()
+            for piece in data_address.decode(url):
+                await transfer.write(piece)
+            await transfer.end()
+            return
+        for _ in range(RESTARTS + 1):
+            if await self._one_answer(url, transfer, pace):
+                await transfer.end()
+                return
+        raise FetchFailed(Code.CHANGING, f"it changed {RESTARTS} times while it was received")
+
+    async def _one_answer(self, url: str, transfer: Transfer, pace: Pace) -> bool:
+        """Ask once, take what the answer brings; whether all is here now."""
+        before = transfer.offset
+        async with self._ask(url, request_headers(before, transfer.entity)) as answer:
+            step, entity = decide(answer.head, before, transfer.entity)
+            if step is not Step.APPEND and (before or transfer.entity is not None):
+                await transfer.restart()
+            if step is Step.ASK_AGAIN:
+                return False
+            transfer.announce(entity)
+            pace.begin(entity.total or 0)
+            async for chunk in answer.body:
+                await transfer.write(chunk)
+                await pace.received(transfer.offset)
+        if step is Step.APPEND and transfer.offset == before:
+            raise FetchFailed(Code.TRUNCATED, f"the origin has nothing after byte {before}")
+        return _is_whole(entity, transfer.offset)
+
+    @asynccontextmanager
+    async def _ask(self, url: str, headers: dict[str, str]) -> AsyncIterator[Answer]:
+        """The answer at the end of the redirects, each of them checked."""
+        followed = 0
+        while True:
+            guard.check_address(url, self._allowed)
+            async with self._origin.get(url, headers) as answer:
+                if answer.head.status not in redirects.STATUSES:
+                    yield answer
+                    return
+                url = redirects.follow(url, answer.head.get("location"), followed=followed)
+            followed += 1
+
+    async def _publish(self, wanted: Wanted, transfer: Transfer) -> Stored:
+        container = transfer.container
+        if container is None:
+            raise RuntimeError("publish comes after receive")
+        measured = await self._prober.probe(transfer.file.path, container)
+        check_kind(measured.kind, wanted.kind, container)
+        if (found := await self._store.find(wanted.stem)) is not None:
+            return await self._measure(found, wanted.kind)  # somebody was faster: theirs is the one
+        await transfer.publish()
+        return _stored(transfer, container.content_type, measured)
+
+    @asynccontextmanager
+    async def _file(self) -> AsyncIterator[SpoolFile]:
+        file = await asyncio.to_thread(self._spool.open)
+        try:
+            yield file
+        finally:
+            await asyncio.to_thread(file.remove)
+
+
+def _judge(failure: FetchFailed, *, progressed: bool) -> FetchFailed:
+    """A body that ends too soon is a broken connection, until it ends at the same place again."""
+    if failure.code is Code.TRUNCATED and progressed:
+        return FetchFailed(Code.INTERRUPTED, failure.message)
+    return failure
+
+
+def _is_whole(entity: Entity, offset: int) -> bool:
+    if entity.total is not None and offset > entity.total:
+        raise FetchFailed(Code.TRUNCATED, f"it has {offset} bytes, but {entity.total} were announced")
+    return entity.total is None or offset == entity.total
+
+
+def _stored(transfer: Transfer, content_type: str, measured: Measured) -> Stored:
+    return Stored(transfer.key, content_type, transfer.offset, transfer.sha256, measured)
+
+
+def _digest(file: SpoolFile) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    with file.path.open("rb", buffering=0) as reader:
+        while block := reader.read(HASHED_AT_ONCE):
+            digest.update(block)
+        return digest.hexdigest(), reader.tell()

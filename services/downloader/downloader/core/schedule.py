@@ -1,0 +1,96 @@
+"""When to try again, who goes first, and when an output is at risk or lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from downloader.core.refusals import Patience
+
+QUICK = (2.0, 4.0, 8.0)
+"""Seconds before the retries inside one fetch, which keep what was received (product.md, F14)."""
+
+TRIES_OF_FEW = 3
+"""Tries for an answer that is clear but may be the origin's hiccup."""
+
+SLOW = (15.0, 30.0, 60.0)
+"""Seconds before the redeliveries after that; the last one stays until expiry."""
+
+LIFETIME = timedelta(hours=1)
+"""How long a provider keeps an output when it does not say (replicate-api.md, 4.1)."""
+
+AT_RISK = timedelta(minutes=10)
+"""Time before expiry at which an output that is not stored yet raises the alarm."""
+
+LAST_TRY = 5.0
+"""Seconds before expiry at which the last try starts."""
+
+
+class Expiring(Protocol):
+    """Something with a deadline."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the provider deletes it."""
+        ...
+
+
+E = TypeVar("E", bound=Expiring)
+
+
+def earliest_first(outputs: Iterable[E]) -> list[E]:
+    """The order of work: what is lost first goes first."""
+    return sorted(outputs, key=lambda output: output.expires_at)
+
+
+def expiry(
+    expires_at: datetime | None, completed_at: datetime | None, said_at: datetime | None, now: datetime
+) -> datetime:
+    """When an output expires: as said, else a lifetime after the provider finished, spoke, or now."""
+    return expires_at or (completed_at or said_at or now) + LIFETIME
+
+
+def redelivery(deliveries: int, *, now: datetime, expires_at: datetime, asked: float | None = None) -> float:
+    """Seconds to wait before the next delivery: by the schedule, with one last try shortly before expiry.
+
+    Args:
+        deliveries: how often it was delivered, this time included.
+        now: the time.
+        expires_at: when the provider deletes it.
+        asked: seconds the origin asked us to wait, when it did.
+    """
+    delay = max(SLOW[min(max(deliveries, 1), len(SLOW)) - 1], asked or 0.0)
+    left = (expires_at - now).total_seconds()
+    return max(min(delay, left - LAST_TRY), 1.0)
+
+
+def at_risk(now: datetime, expires_at: datetime) -> bool:
+    """Whether an output that is not stored yet is worth an alarm."""
+    return expires_at - now < AT_RISK
+
+
+def is_lost(now: datetime, expires_at: datetime) -> bool:
+    """Whether the provider has deleted it by now."""
+    return now >= expires_at
+
+
+class Tries:
+    """How often one fetch has failed, and whether to try again within it."""
+
+    def __init__(self) -> None:
+        self._few = 0
+        self._quick = 0
+
+    def again(self, patience: Patience, *, progressed: bool) -> float | None:
+        """Seconds to wait before trying again, or None to give up.
+
+        `progressed`: the try brought bytes that no earlier one had: the schedule starts anew.
+        """
+        if patience is Patience.NEVER:
+            return None
+        if patience is Patience.FEW:
+            self._few += 1
+            return QUICK[self._few - 1] if self._few < TRIES_OF_FEW else None
+        self._quick = 1 if progressed else self._quick + 1
+        return QUICK[self._quick - 1] if self._quick <= len(QUICK) else None

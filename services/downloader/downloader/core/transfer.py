@@ -1,0 +1,143 @@
+"""What has been received so far, on its way to the spool, the hash and the store at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from downloader.core.media import HEAD, Container, Kind, recognise
+from downloader.core.ports import SpoolFile, Store, Upload
+from downloader.core.refusals import Code, FetchFailed
+from downloader.core.resume import Entity
+
+BLOCK = 1024 * 1024
+"""Bytes handed on at once: large enough that a thread is worth its switch, small enough to bound memory."""
+
+
+class Transfer:
+    """One content. Memory: two blocks, and the part that the upload is filling.
+
+    The upload begins when the first bytes show what the file is, for they give it its extension.
+    """
+
+    def __init__(self, store: Store, file: SpoolFile, stem: str, kind: Kind | None, max_bytes: int) -> None:
+        self._store = store
+        self._file = file
+        self._stem = stem
+        self._kind = kind
+        self._max_bytes = max_bytes
+        self._block = bytearray()
+        self._hash = hashlib.sha256()
+        self._upload: Upload | None = None
+        self._passing: asyncio.Task[None] | None = None
+        self.offset = 0
+        self.entity: Entity | None = None
+        self.container: Container | None = None
+
+    @property
+    def key(self) -> str:
+        """Where it will lie."""
+        return f"{self._stem}.{self._known.extension}"
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was flushed, in lower-case hexadecimal."""
+        return self._hash.hexdigest()
+
+    @property
+    def file(self) -> SpoolFile:
+        """What was flushed."""
+        return self._file
+
+    def announce(self, entity: Entity) -> None:
+        """Say which content follows; refuses one that is too big before its first byte."""
+        self.entity = entity
+        self._check_size(entity.total or 0)
+
+    async def write(self, data: bytes) -> None:
+        """The next bytes. Raises FetchFailed `too_big`, `not_media`, `wrong_kind`; Unavailable of ours."""
+        self.offset += len(data)
+        self._check_size(self.offset)
+        self._block += data
+        if self.container is None and len(self._block) >= HEAD:
+            await self._begin(whole=False)
+        if len(self._block) >= BLOCK:
+            await self._pass_on()
+
+    async def end(self) -> None:
+        """All is here: wait until spool, hash and upload have it."""
+        if self.container is None:
+            await self._begin(whole=True)
+        await self._pass_on()
+        await self._settle()
+
+    async def publish(self) -> None:
+        """Make it visible in the store.
+
+        Raises:
+            FetchFailed: `interrupted`: the store holds another number of bytes than were received.
+        """
+        if self._upload is None:
+            raise RuntimeError("publish comes after end")
+        if (size := await self._upload.complete()) != self.offset:
+            raise FetchFailed(Code.INTERRUPTED, f"the store has {size} of {self.offset} bytes")
+
+    async def restart(self) -> None:
+        """Throw away what there is."""
+        await self.abort()
+        await asyncio.to_thread(self._file.clear)
+        self._block.clear()
+        self._hash = hashlib.sha256()
+        self.offset, self.entity, self.container = 0, None, None
+
+    async def abort(self) -> None:
+        """Leave nothing in the store, unless it was published."""
+        passing, self._passing = self._passing, None
+        if passing is not None:
+            passing.cancel()
+            await asyncio.wait({passing})
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            await upload.abort()
+
+    @property
+    def _known(self) -> Container:
+        if self.container is None:
+            raise RuntimeError("what it is shows only with its first bytes")
+        return self.container
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise FetchFailed(
+                Code.TOO_BIG, f"it has {size} bytes or more; at most {self._max_bytes} are accepted"
+            )
+
+    async def _begin(self, *, whole: bool) -> None:
+        self.container = recognise(bytes(self._block[:HEAD]), whole=whole, expected=self._kind)
+        self._upload = await self._store.upload(self.key, self.container.content_type)
+
+    async def _pass_on(self) -> None:
+        """Hand the block on, while the next one is being received."""
+        block, self._block = self._block, bytearray()
+        await self._settle()
+        self._passing = asyncio.create_task(self._absorb(bytes(block)))
+
+    async def _settle(self) -> None:
+        passing, self._passing = self._passing, None
+        if passing is not None:
+            await passing
+
+    async def _absorb(self, block: bytes) -> None:
+        if self._upload is None:
+            raise RuntimeError("the upload begins with the first bytes")
+        spooling = asyncio.create_task(asyncio.to_thread(self._keep, block))
+        try:
+            await self._upload.write(block)
+        finally:
+            # The thread cannot be stopped: wait for it, so that nobody clears the file under its hands.
+            await asyncio.wait({spooling})
+        spooling.result()
+
+    def _keep(self, block: bytes) -> None:
+        self._hash.update(block)
+        self._file.append(block)

@@ -1,0 +1,1 @@
+"""How others ask the downloader for work: events and gRPC."""

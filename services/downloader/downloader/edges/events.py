@@ -1,0 +1,103 @@
+"""Work that comes as events: outputs to fetch, blobs to remove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from downloader.core.downloads import Downloads
+from downloader.core.outputs import Output
+from downloader.core.ports import Store
+from downloader.core.schedule import expiry
+from downloader.wire import kind_from_wire
+from rushes.events.v1.events_pb2 import AssetDeleted, MediaDeleted, PredictionSucceeded
+from servicekit.clock import Clock
+from servicekit.events import ConsumerSpec, Event, Handler, Later
+
+HELD = 64
+"""Events one replica holds: many more than it fetches at once, so that it can choose who expires first."""
+
+REMOVALS = ConsumerSpec("downloader-removals", ("asset.deleted.>", "media.deleted.>"))
+
+
+def outputs_consumer(in_flight: int) -> ConsumerSpec:
+    """The consumer of predictions that have succeeded.
+
+    `in_flight` bounds what all replicas hold together, and what waits for its delayed redelivery counts:
+    it is far above the fetches at once, or one dead host would keep everything else waiting.
+    """
+    return ConsumerSpec(
+        "downloader-outputs", ("prediction.succeeded.>",), slots=HELD, max_in_flight=in_flight
+    )
+
+
+class Outputs:
+    """`prediction.succeeded` → fetch every output."""
+
+    def __init__(self, downloads: Downloads, clock: Clock) -> None:
+        self._downloads = downloads
+        self._clock = clock
+
+    def handlers(self) -> dict[str, Handler]:
+        """By event type."""
+        return {"prediction.succeeded": self.succeeded}
+
+    async def succeeded(self, event: Event) -> None:
+        """Acknowledged when every output is stored or given up; else later."""
+        outputs = outputs_of(event, now=self._clock.now())
+        delay = await self._downloads.handle(outputs, deliveries=event.deliveries)
+        if delay is not None:
+            raise Later(delay, "an output is not stored yet")
+
+
+class Removals:
+    """`asset.deleted`, `media.deleted` → remove the bytes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def handlers(self) -> dict[str, Handler]:
+        """By event type."""
+        return {"asset.deleted": self.asset_deleted, "media.deleted": self.media_deleted}
+
+    async def asset_deleted(self, event: Event) -> None:
+        """Remove its blobs."""
+        await self._remove(event.message(AssetDeleted).blob_keys)
+
+    async def media_deleted(self, event: Event) -> None:
+        """Remove its blobs."""
+        await self._remove(event.message(MediaDeleted).blob_keys)
+
+    async def _remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            await self._store.delete(key)
+
+
+def outputs_of(event: Event, *, now: datetime) -> list[Output]:
+    """The outputs that the event names."""
+    message = event.message(PredictionSucceeded)
+    prediction = message.prediction
+    expires_at = expiry(_time(message, "expires_at"), _time(message, "completed_at"), event.time, now)
+    return [
+        Output(
+            generation=prediction.generation_id,
+            attempt=prediction.attempt_id,
+            prediction=prediction.prediction_id,
+            round=prediction.round,
+            index=output.index,
+            url=output.source_url,
+            stem=output.blob_key_stem,
+            kind=kind_from_wire(message.kind),
+            expires_at=expires_at,
+            job=prediction.job_id,
+            campaign=prediction.campaign_id,
+        )
+        for output in message.outputs
+    ]
+
+
+def _time(message: PredictionSucceeded, field: str) -> datetime | None:
+    value: Timestamp = getattr(message, field)
+    return value.ToDatetime(UTC) if message.HasField(field) else None  # type: ignore[arg-type]

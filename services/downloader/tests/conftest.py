@@ -1,0 +1,283 @@
+"""Real small media, an origin that fails on demand, and a fetcher over the real store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from downloader.adapters.origin_http import HttpOrigin
+from downloader.adapters.probe_pool import ProbePool
+from downloader.adapters.spool import FolderSpool
+from downloader.adapters.store_blobs import Blobs
+from downloader.core.fetch import Fetcher, Limits
+from downloader.core.guard import parse_allowed
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+
+
+# Media ----------------------------------------------------------------------------------------------
+def make_video(
+    extension: str,
+    *,
+    seconds: float = 2.0,
+    size: tuple[int, int] = (320, 240),
+    sound: bool = True,
+    **options: str,
+) -> bytes:
+    """A moving gradient, with a tone."""
+    codecs = {"webm": ("libvpx", "libopus"), "avi": ("mpeg4", "libmp3lame")}.get(
+        extension, ("libx264", "aac")
+    )
+    out = io.BytesIO()
+    with av.open(out, "w", format={"mkv": "matroska"}.get(extension, extension), options=options) as box:
+        picture = box.add_stream(codecs[0], rate=24)
+        picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
+        picture.bit_rate = 400_000
+        tone = box.add_stream(codecs[1], rate=48000) if sound else None
+        for number in range(int(seconds * 24)):
+            shade = Image.linear_gradient("L").resize(size).rotate(number * 3).convert("RGB")
+            frame = av.VideoFrame.from_image(shade)
+            frame.pts, frame.time_base = number, Fraction(1, 24)
+            box.mux(picture.encode(frame))
+        box.mux(picture.encode(None))
+        if tone is not None:
+            _sound(box, tone, seconds)
+    return out.getvalue()
+
+
+def make_sound(extension: str, *, seconds: float = 2.0) -> bytes:
+    codec = {"mp3": "libmp3lame", "wav": "pcm_s16le", "flac": "flac", "ogg": "libopus", "m4a": "aac"}[
+        extension
+    ]
+    out = io.BytesIO()
+    with av.open(out, "w", format={"m4a": "ipod"}.get(extension, extension)) as box:
+        _sound(box, box.add_stream(codec, rate=48000), seconds)
+    return out.getvalue()
+
+
+def _sound(box: av.container.OutputContainer, stream: av.AudioStream, seconds: float) -> None:
+    resampler = av.AudioResampler(format=stream.format, layout=stream.layout, rate=48000)
+    fifo = av.AudioFifo()
+    block = bytes(byte for n in range(1024) for byte in (((n * 37) % 256), (n // 4) % 64) * 2)
+    for number in range(int(seconds * 48000 / 1024)):
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=1024)
+        frame.planes[0].update(block)
+        frame.rate, frame.pts, frame.time_base = 48000, number * 1024, Fraction(1, 48000)
+        for ready in resampler.resample(frame):
+            fifo.write(ready)
+    while (chunk := fifo.read(stream.frame_size or 1024, partial=True)) is not None:
+        box.mux(stream.encode(chunk))
+    box.mux(stream.encode(None))
+
+
+def make_image(name: str, size: tuple[int, int] = (320, 200)) -> bytes:
+    out = io.BytesIO()
+    noise = Image.effect_noise(size, 80).convert("RGB")
+    noise.save(out, name)
+    return out.getvalue()
+
+
+@dataclass
+class Media:
+    """One of each container that is accepted, by extension."""
+
+    files: dict[str, bytes]
+
+    def __getitem__(self, extension: str) -> bytes:
+        return self.files[extension]
+
+    video = staticmethod(make_video)
+    image = staticmethod(make_image)
+
+
+@pytest.fixture(scope="session")
+def media() -> Media:
+    files = {extension: make_video(extension) for extension in ("mp4", "mov", "webm", "avi")}
+    files |= {extension: make_sound(extension) for extension in ("mp3", "wav", "flac", "ogg", "m4a")}
+    pictures = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "webp": "WEBP"}
+    return Media(files | {extension: make_image(name) for extension, name in pictures.items()})
+
+
+# The origin -----------------------------------------------------------------------------------------
+@dataclass
+class Asked:
+    """One request as it came."""
+
+    path: str
+    headers: dict[str, str]
+
+    @property
+    def start(self) -> int | None:
+        """Where the wanted range begins."""
+        asked = self.headers.get("range")
+        return int(asked.removeprefix("bytes=").partition("-")[0]) if asked else None
+
+
+class Reply:
+    """Writes an answer byte by byte, so that it can be wrong in every way."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    async def head(self, status: int, **headers: object) -> None:
+        lines = [f"HTTP/1.1 {status} Whatever"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        await self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def whole(self, data: bytes, status: int = 200, **headers: object) -> None:
+        await self.head(status, Content_Length=len(data), **headers)
+        await self.send(data)
+
+    async def rest(self, data: bytes, start: int, **headers: object) -> None:
+        text = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        await self.whole(data[start:], 206, Content_Range=text, **headers)
+
+    def reset(self) -> None:
+        """Cut the connection hard."""
+        self._writer.transport.abort()
+
+
+Script = Callable[[Asked, Reply], Awaitable[None]]
+
+
+@dataclass
+class FaultyOrigin:
+    """A real HTTP server whose every path is a script; the connection closes after each answer."""
+
+    port: int = 0
+    scripts: dict[str, Script] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    def url(self, path: str = "/out.mp4") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def at(self, path: str, script: Script) -> str:
+        self.scripts[path] = script
+        return self.url(path)
+
+    def serve(self, data: bytes, path: str = "/out.mp4", *, etag: str | None = '"v1"') -> str:
+        """A well-behaved file."""
+        tag = {"ETag": etag} if etag else {}
+
+        async def script(asked: Asked, reply: Reply) -> None:
+            if asked.start is not None and asked.headers.get("if-range") == etag:
+                await reply.rest(data, asked.start, **tag)
+            else:
+                await reply.whole(data, **tag)
+
+        return self.at(path, script)
+
+    def in_turn(self, *scripts: Script, path: str = "/out.mp4") -> str:
+        """The first request gets the first script, and so on; the last one stays."""
+        count = iter(range(1_000_000))
+
+        async def script(asked: Asked, reply: Reply) -> None:
+            await scripts[min(next(count), len(scripts) - 1)](asked, reply)
+
+        return self.at(path, script)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = text.strip().split("\r\n")
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+            }
+            asked = Asked(first.split(" ")[1], headers)
+            self.asked.append(asked)
+            reply = Reply(writer)
+            script = self.scripts.get(asked.path.partition("?")[0])
+            await (script(asked, reply) if script else reply.whole(b"nothing here", 404))
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest_asyncio.fixture
+async def origin() -> AsyncIterator[FaultyOrigin]:
+    faulty = FaultyOrigin()
+    server = await asyncio.start_server(faulty.handle, "127.0.0.1", 0)
+    faulty.port = server.sockets[0].getsockname()[1]
+    yield faulty
+    server.close()
+
+
+# The fetcher ----------------------------------------------------------------------------------------
+class HastyClock(SystemClock):
+    """Real time, but nobody waits: it remembers how long they wanted to."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Bench:
+    """A fetcher with all its real parts."""
+
+    fetcher: Fetcher
+    origin: HttpOrigin
+    spool: FolderSpool
+    prober: ProbePool
+    blobs: BlobStore
+    clock: HastyClock
+    spool_dir: Path
+
+    async def keys(self) -> list[str]:
+        return [blob.key async for blob in self.blobs.list()]
+
+    async def open_uploads(self) -> int:
+        client = self.blobs._client
+        found = await client.call(lambda: client.minio._list_multipart_uploads(client.bucket))
+        return len(found.uploads)
+
+    def spooled(self) -> list[Path]:
+        return [path for path in self.spool_dir.rglob("*") if path.is_file() and path.name != "lock"]
+
+
+@pytest_asyncio.fixture
+async def bench(
+    blobs: BlobStore, prober: ProbePool, origin: FaultyOrigin, tmp_path: Path
+) -> AsyncIterator[Bench]:
+    allowed = parse_allowed([f"127.0.0.1:{origin.port}"])
+    clock = HastyClock()
+    http = HttpOrigin(allowed, idle_s=0.5)
+    spool = FolderSpool(tmp_path / "spool")
+    await spool.start()
+    fetcher = Fetcher(
+        origin=http,
+        store=Blobs(blobs),
+        spool=spool,
+        prober=prober,
+        clock=clock,
+        allowed=allowed,
+        limits=Limits(max_bytes=1024**3, total_s=60, window_s=0.3, least_rate=50_000),
+    )
+    yield Bench(fetcher, http, spool, prober, blobs, clock, tmp_path / "spool")
+    await http.stop()
+    await spool.stop()
+
+
+@pytest_asyncio.fixture
+async def prober() -> AsyncIterator[ProbePool]:
+    pool = ProbePool(1, timeout_s=20)
+    await pool.start()
+    yield pool
+    await pool.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -58,6 +59,7 @@ class FFmpegBinary:
     async def _start(self, command: Command, folder: Path) -> asyncio.subprocess.Process:
         words = ["-hide_banner", "-nostdin", "-y", "-v", "info", "-nostats"]
         words += ["-progress", "pipe:1", "-stats_period", "0.5"]
+        words += ["-max_error_rate", "0.05"]  # the default accepts two broken frames of three
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", child.__file__, str(os.getpid()), self._binary),
             *words,
@@ -103,7 +105,8 @@ def _reason(log: deque[str]) -> str:
     """The lines that say what went wrong, without FFmpeg's listing of what it opened."""
     telling = [line for line in log if any(word in line.lower() for word in _TELLING)]
     last = (telling or list(log))[-_REASON_LINES:]
-    return " | ".join(line.strip() for line in last)[-800:] or "it said nothing"
+    return " | ".join(_POINTER.sub("", line.strip()) for line in last)[-800:] or "it said nothing"
 
 
+_POINTER = re.compile(r" @ 0x[0-9a-f]+")
 _TELLING = ("error", "invalid", "failed", "no such", "unable", "cannot", "not found", "no space", "denied")

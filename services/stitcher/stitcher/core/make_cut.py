@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from servicekit.errors import NotFound
@@ -17,6 +18,7 @@ from stitcher.core.quality import problems
 from stitcher.core.sound import levels, read_loudness
 
 POSTER_WIDTH = 1280
+LEAST_OF_CLIP = Fraction(3, 4)
 _FETCHES = 4
 """Clips fetched at once."""
 
@@ -108,6 +110,7 @@ class MakeCut:
     async def _make(self, order: Order, line: Timeline, report: Report, *, copying: bool) -> FileFacts:
         async with self._workspace.folder() as folder:
             clips, music = await self._fetch(order.edit, folder, report)
+            _long_enough(line, clips)
             await self._join(order.edit, line, clips, music, folder, report, copying=copying)
             await report(99.0, "checking the cut")
             facts = await self._checked(order.edit, line, clips, music, folder)
@@ -203,6 +206,19 @@ class MakeCut:
         poster = folder / "poster.jpg"
         await self._posters.of_video(folder / CUT, poster, width=POSTER_WIDTH, content_type="image/jpeg")
         await self._blobs.put_file(order.poster_key, poster, content_type="image/jpeg")
+
+
+def _long_enough(line: Timeline, clips: Sequence[Source]) -> None:
+    """A clip a little short holds its last frame; one that lacks a quarter would visibly stand still."""
+    for index, (clip, frames) in enumerate(zip(clips, line.frames, strict=True)):
+        lasts = clip.facts.video.duration if clip.facts.video else 0
+        wanted = line.seconds(frames)
+        if lasts < wanted * LEAST_OF_CLIP:
+            raise CutFailed(
+                "clip",
+                f"clip {index + 1} lasts {float(lasts):.2f} s of the {float(wanted):.2f} s used of it; "
+                "render its scene again, or use less of it",
+            )
 
 
 def _usable(source: Source, what: str, key: str) -> Source:

@@ -30,8 +30,17 @@ class Source:
 class Encoder:
     """How the picture is coded: x264's preset and constant quality (lower is better; 18 is hard to tell)."""
 
-    preset: str = "veryfast"
+    preset: str = "superfast"
     crf: int = 18
+
+    @property
+    def tuning(self) -> str:
+        """x264's fastest presets plus the two things they leave out that pay.
+
+        Measured on 4 s of 1080p at CRF 18, two cores: superfast 1.6 s, 8.8 MB, SSIM 0.9976; veryfast 2.0 s,
+        5.6 MB, 0.9964; superfast with these 1.5 s, 5.9 MB, 0.9961.
+        """
+        return "mbtree=1:rc-lookahead=12" if self.preset in ("ultrafast", "superfast") else ""
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,7 @@ def _copying(clips: Sequence[Source]) -> list[str]:
 def _encoding(rate: Fraction, encoder: Encoder) -> list[str]:
     gop = max(1, int(rate * KEY_SECONDS))
     words = f"-c:v libx264 -preset {encoder.preset} -crf {encoder.crf} -profile:v high -pix_fmt yuv420p"
+    words += f" -x264-params {encoder.tuning}" if encoder.tuning else ""
     words += f" -r {rate} -fps_mode cfr -g {gop} -keyint_min 1 -sc_threshold 40"
     words += " -colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv"
     return words.split()

@@ -1,0 +1,348 @@
+"""Real cuts by real FFmpeg: as long as asked, each clip in its place, heard, playable, made once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from servicekit.blobs import BlobStore
+from servicekit.errors import Invalid, NotFound
+from stitcher.adapters.boxes import top_boxes
+from stitcher.adapters.ffmpeg import FFmpegBinary
+from stitcher.adapters.poster import PosterMaker
+from stitcher.adapters.probe import AvProber
+from stitcher.adapters.workspace import WorkFolders
+from stitcher.core.edit import Clip, Edit, Music
+from stitcher.core.make_cut import Made, MakeCut, Order
+from stitcher.core.plan import Command, Encoder
+from stitcher.core.ports import CutFailed
+
+RED, GREEN, BLUE, WHITE = (254, 0, 0), (0, 255, 1), (0, 0, 254), (255, 255, 255)
+
+
+class CountingFFmpeg(FFmpegBinary):
+    """Real FFmpeg that remembers its runs and can be made to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joins: list[Command] = []
+        self.broken = 0
+
+    async def run(self, command, folder, progress=None):
+        if command.arguments[-1] == "cut.mp4":
+            self.joins.append(command)
+            if self.broken:
+                self.broken -= 1
+                raise CutFailed("ffmpeg", "FFmpeg failed (exit code 1): on purpose")
+        return await super().run(command, folder, progress)
+
+
+@dataclass
+class Bench:
+    """What a test needs to make cuts and look at them."""
+
+    blobs: BlobStore
+    ffmpeg: CountingFFmpeg
+    make: MakeCut
+    folder: Path
+    said: list[tuple[float, str]]
+
+    async def report(self, percent: float, message: str) -> None:
+        self.said.append((percent, message))
+
+    async def order(
+        self,
+        clips: list[Path],
+        *,
+        seconds: float | list[float] = 1.0,
+        fade: float = 0.0,
+        fps: float = 24,
+        music: Path | None = None,
+        gain: float = 0.0,
+        size: tuple[int, int] = (320, 180),
+    ) -> Order:
+        lengths = seconds if isinstance(seconds, list) else [seconds] * len(clips)
+        used = []
+        for index, (path, length) in enumerate(zip(clips, lengths, strict=True)):
+            await self.blobs.put_file(f"media/{index}.mp4", path, content_type="video/mp4")
+            used.append(Clip(f"scn_{index}", f"media/{index}.mp4", length))
+        if music:
+            await self.blobs.put_file("assets/music", music, content_type="audio/wav")
+        bed = Music("assets/music", gain) if music else None
+        return Order(Edit(*size, fps, tuple(used), fade, bed), "cuts/j/v1.mp4", "thumbs/j-v1.jpg")
+
+    async def cut(self, order: Order) -> tuple[Made, Path]:
+        made = await self.make.run(order, self.report)
+        path = self.folder / "made.mp4"
+        await self.blobs.get_file(order.cut_key, path)
+        return made, path
+
+
+@pytest_asyncio.fixture
+async def bench(blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Bench]:
+    work = WorkFolders(tmp_path / "work")
+    await work.start()
+    ffmpeg = CountingFFmpeg()
+    make = MakeCut(
+        blobs=blobs,
+        ffmpeg=ffmpeg,
+        prober=AvProber(),
+        posters=PosterMaker(),
+        workspace=work,
+        encoder=Encoder("ultrafast"),
+    )
+    yield Bench(blobs, ffmpeg, make, tmp_path, [])
+    assert [left for own in (tmp_path / "work").iterdir() for left in own.iterdir() if left.is_dir()] == []
+    await work.stop()
+
+
+def centres(path: Path) -> list[np.ndarray]:
+    """The colour in the middle of every frame."""
+    with av.open(path) as container:
+        return [
+            frame.to_ndarray(format="rgb24")[frame.height // 2, frame.width // 2].astype(int)
+            for frame in container.decode(video=0)
+        ]
+
+
+def is_color(pixel: np.ndarray, color: tuple[int, int, int]) -> bool:
+    return bool(np.abs(pixel - np.array(color)).max() < 30)
+
+
+def sound(path: Path) -> np.ndarray:
+    """Samples of one channel at 48 kHz."""
+    with av.open(path) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=48000)
+        frames = [even for frame in container.decode(audio=0) for even in resampler.resample(frame)]
+        return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
+def rms(samples: np.ndarray, start: float, end: float) -> float:
+    return float(np.sqrt(np.mean(np.square(samples[int(start * 48000) : int(end * 48000)]))))
+
+
+def packets(path: Path) -> list[bytes]:
+    with av.open(path) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+async def test_clips_of_every_kind_become_one_even_cut(
+    bench: Bench, clip: Callable[..., Path], music: Path
+) -> None:
+    clips = [
+        clip(color="red", size="320x180", rate="24"),
+        clip(color="lime", size="640x360", rate="30000/1001", tone=440),
+        clip(color="blue", size="180x320", rate="60"),  # portrait
+        clip(color="white", size="240x180", rate="10", sar="4/3", tone=880),
+    ]
+    made, path = await bench.cut(await bench.order(clips, music=music, gain=-6))
+
+    pixels = centres(path)
+    assert len(pixels) == 96
+    for index, color in enumerate((RED, GREEN, BLUE, WHITE)):
+        assert all(is_color(pixel, color) for pixel in pixels[24 * index : 24 * index + 24]), color
+    video = made.facts.video
+    assert video is not None
+    assert (video.codec, video.pixel_format, video.width, video.height) == ("h264", "yuv420p", 320, 180)
+    assert (video.sar, video.rate, video.constant_rate, video.matrix) == (1, 24, True, "bt709")
+    assert made.facts.duration == pytest.approx(4.0, abs=0.05)
+    assert list(top_boxes(path)).index("moov") < list(top_boxes(path)).index("mdat")
+    heard = sound(path)
+    assert all(rms(heard, at, at + 0.4) > 0.02 for at in (0.2, 1.2, 2.2))
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.color_primaries == stream.codec_context.color_trc == 1
+
+
+async def test_a_portrait_clip_is_shown_whole_over_a_blurred_fill(
+    bench: Bench, clip: Callable[..., Path]
+) -> None:
+    _, path = await bench.cut(await bench.order([clip(color="white", size="180x320")]))
+    with av.open(path) as container:
+        row = next(container.decode(video=0)).to_ndarray(format="rgb24")[90].astype(int).mean(axis=1)
+    assert row[160] > 240
+    assert 80 < row[20] < 200  # neither black bars nor the clip itself
+    assert 80 < row[300] < 200
+
+
+async def test_cross_fades_overlap_frame_by_frame(bench: Bench, clip: Callable[..., Path]) -> None:
+    clips = [clip(color="red"), clip(color="lime", tone=440), clip(color="blue")]
+    made, path = await bench.cut(await bench.order(clips, fade=0.25))
+    pixels = centres(path)
+    assert len(pixels) == 72 - 2 * 6
+    assert made.facts.duration == pytest.approx(2.5, abs=0.05)
+    assert all(is_color(pixel, RED) for pixel in pixels[:18])
+    mixed = pixels[21]
+    assert 60 < mixed[0] < 200
+    assert 60 < mixed[1] < 200
+    assert all(is_color(pixel, GREEN) for pixel in pixels[24:36])
+    assert all(is_color(pixel, BLUE) for pixel in pixels[43:])
+    heard = sound(path)
+    assert rms(heard, 1.05, 1.45) > 10 * rms(heard, 0.0, 0.6)
+
+
+async def test_ntsc_rates_are_exact(bench: Bench, clip: Callable[..., Path]) -> None:
+    made, path = await bench.cut(await bench.order([clip(color="red"), clip(color="blue")], fps=29.97))
+    assert len(centres(path)) == 60
+    assert made.facts.video is not None
+    assert made.facts.video.rate == Fraction(30000, 1001)
+    assert made.facts.video.constant_rate
+
+
+async def test_clips_that_agree_are_copied_packet_by_packet(
+    bench: Bench, clip: Callable[..., Path], music: Path
+) -> None:
+    clips = [clip(pattern=True, extra=("-bf", "2")), clip(color="lime", tone=440, extra=("-bf", "2"))]
+    made, path = await bench.cut(await bench.order(clips, music=music))
+    assert packets(path) == packets(clips[0]) + packets(clips[1])
+    assert made.facts.video is not None
+    assert (made.facts.video.frames, made.facts.video.constant_rate) == (48, True)
+    assert rms(sound(path), 0.1, 0.4) > 0.02
+
+
+@pytest.mark.parametrize("change", [{"rate": "25"}, {"size": "322x180"}, {"sar": "4/3"}, {"seconds": 1.5}])
+async def test_one_clip_that_differs_is_reason_to_encode(
+    bench: Bench, clip: Callable[..., Path], change: dict[str, object]
+) -> None:
+    clips = [clip(pattern=True), clip(**{"color": "lime", **change})]
+    made, _ = await bench.cut(await bench.order(clips))
+    assert "libx264" in bench.ffmpeg.joins[0].arguments
+    assert made.facts.video is not None
+    assert made.facts.video.frames == 48
+
+
+async def test_music_is_looped_and_fades_out_at_the_end(
+    bench: Bench, clip: Callable[..., Path], music: Path
+) -> None:
+    _, path = await bench.cut(await bench.order([clip(color="red", seconds=5)], seconds=5, music=music))
+    heard = sound(path)
+    full = rms(heard, 1.0, 3.4)
+    assert full > 0.05
+    assert rms(heard, 2.1, 3.4) == pytest.approx(rms(heard, 0.2, 1.9), rel=0.2)  # the second turn is there
+    assert rms(heard, 4.2, 4.3) == pytest.approx(full / 2, rel=0.25)  # half-way down
+    assert rms(heard, 4.9, 5.0) < full / 10
+
+
+async def test_music_lies_under_the_clips_own_sound(
+    bench: Bench, clip: Callable[..., Path], music: Path
+) -> None:
+    clips = [clip(color="red", seconds=3, tone=1000)]
+    _, path = await bench.cut(await bench.order(clips, seconds=3, music=music, gain=-12))
+    heard = sound(path)[48000:67200]
+    power = np.abs(np.fft.rfft(heard * np.hanning(len(heard)))) ** 2
+    own, bed = power[395:405].sum(), power[128:136].sum() + power[194:202].sum()
+    assert 10 * np.log10(bed / own) == pytest.approx(-12, abs=2.5)
+    assert np.abs(heard).max() < 0.95
+
+
+async def test_without_any_sound_there_is_a_silent_track(bench: Bench, clip: Callable[..., Path]) -> None:
+    made, path = await bench.cut(await bench.order([clip(color="red"), clip(color="blue")]))
+    assert made.facts.audio is not None
+    assert (made.facts.audio.codec, made.facts.audio_tracks, made.facts.audio.peak) == ("aac", 1, 0)
+    assert len(sound(path)) == pytest.approx(2 * 48000, abs=2048)
+
+
+async def test_a_clip_a_little_short_holds_its_last_frame(bench: Bench, clip: Callable[..., Path]) -> None:
+    clips = [clip(color="red", seconds=0.8), clip(color="blue", seconds=3)]
+    _, path = await bench.cut(await bench.order(clips))
+    pixels = centres(path)
+    assert len(pixels) == 48
+    assert all(is_color(pixel, RED) for pixel in pixels[:24])
+    assert all(is_color(pixel, BLUE) for pixel in pixels[24:])
+
+
+async def test_a_clip_much_too_short_fails_the_cut(bench: Bench, clip: Callable[..., Path]) -> None:
+    with pytest.raises(CutFailed, match=r"clip 2 lasts 0\.50 s of the 1\.00 s"):
+        await bench.cut(await bench.order([clip(color="red"), clip(color="blue", seconds=0.5)]))
+
+
+async def test_a_made_cut_is_found_and_not_made_again(
+    bench: Bench, clip: Callable[..., Path], music: Path
+) -> None:
+    order = await bench.order([clip(color="red"), clip(color="lime")], music=music)
+    first, _ = await bench.cut(order)
+    await bench.blobs.delete("media/0.mp4")  # nothing of it is needed any more
+    await bench.blobs.delete(order.poster_key)
+    bench.said.clear()
+    again, _ = await bench.cut(order)
+    assert (first.again, again.again) == (False, True)
+    assert again.facts == first.facts
+    assert (len(bench.ffmpeg.joins), bench.said) == (1, [])
+    assert (await bench.blobs.stat(order.poster_key)).content_type == "image/jpeg"
+
+
+async def test_a_stored_cut_that_is_not_right_is_made_anew(bench: Bench, clip: Callable[..., Path]) -> None:
+    order = await bench.order([clip(color="red"), clip(color="lime")])
+    metadata = {"edit": order.edit.fingerprint()}
+    wrong = clip(color="blue")
+    await bench.blobs.put_file(order.cut_key, wrong, content_type="video/mp4", metadata=metadata)
+    made, _ = await bench.cut(order)
+    assert not made.again
+
+
+async def test_a_failure_is_tried_once_more_without_copying(bench: Bench, clip: Callable[..., Path]) -> None:
+    bench.ffmpeg.broken = 1
+    made, _ = await bench.cut(await bench.order([clip(pattern=True), clip(color="lime")]))
+    assert made.facts.video is not None
+    first, second = bench.ffmpeg.joins
+    assert "copy" in first.arguments
+    assert "libx264" in second.arguments
+    assert any("trying again: FFmpeg failed" in message for _, message in bench.said)
+
+
+async def test_two_failures_are_the_end_with_the_true_reason(bench: Bench, clip: Callable[..., Path]) -> None:
+    bench.ffmpeg.broken = 2
+    order = await bench.order([clip(pattern=True)])
+    with pytest.raises(CutFailed, match="on purpose"):
+        await bench.cut(order)
+    with pytest.raises(NotFound):
+        await bench.blobs.stat(order.cut_key)
+
+
+async def test_what_is_no_video_is_named(bench: Bench, tmp_path: Path, clip: Callable[..., Path]) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/secret\n")
+    with pytest.raises(CutFailed, match=r"clip 2 \(media/1\.mp4\) cannot be used") as failed:
+        await bench.cut(await bench.order([clip(color="red"), text]))
+    assert failed.value.code == "clip"
+
+
+async def test_a_damaged_clip_fails_the_cut(bench: Bench, tmp_path: Path, clip: Callable[..., Path]) -> None:
+    whole = clip(pattern=True, seconds=2).read_bytes()
+    damaged = tmp_path / "damaged.mp4"
+    start = whole.index(b"mdat")
+    noise = bytes(range(256)) * (len(whole) // 256)
+    damaged.write_bytes(
+        whole[: start + 2000] + noise[: len(whole) // 2] + whole[start + 2000 + len(whole) // 2 :]
+    )
+    with pytest.raises(CutFailed):
+        await bench.cut(await bench.order([clip(color="red"), damaged], seconds=[1, 2], fps=25))
+
+
+async def test_a_missing_clip_is_named(bench: Bench, clip: Callable[..., Path]) -> None:
+    order = await bench.order([clip(color="red"), clip(color="blue")])
+    await bench.blobs.delete("media/1.mp4")
+    with pytest.raises(NotFound, match=r"clip 2 is not in the store: media/1\.mp4"):
+        await bench.cut(order)
+
+
+async def test_an_impossible_edit_is_refused_before_anything_is_fetched(
+    bench: Bench, clip: Callable[..., Path]
+) -> None:
+    with pytest.raises(Invalid, match=r"clips\[1\]\.seconds"):
+        await bench.cut(await bench.order([clip(color="red")] * 3, fade=0.6))
+    assert bench.said == []
+
+
+async def test_a_full_hd_cut_is_made(bench: Bench, clip: Callable[..., Path]) -> None:
+    clips = [clip(pattern=True, size="1920x1080", seconds=1), clip(color="lime")]
+    made, _ = await bench.cut(await bench.order(clips, size=(1920, 1080)))
+    assert made.facts.video is not None
+    assert (made.facts.video.width, made.facts.video.frames) == (1920, 48)

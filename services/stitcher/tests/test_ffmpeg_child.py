@@ -1,0 +1,98 @@
+"""FFmpeg as a child: it tells its progress and its reasons, and never outlives who wanted it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from servicekit.testing import eventually
+from stitcher.adapters.ffmpeg import FFmpegBinary
+from stitcher.core.plan import Command
+from stitcher.core.ports import CutFailed
+
+ENDLESS = Command(
+    ("-re", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=10", "-f", "null", "endless-marker"), seconds=100
+)
+
+
+def running(folder: Path) -> list[int]:
+    """Ids of the processes that work in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if (
+                entry.name.isdigit()
+                and (entry / "cwd").readlink() == folder
+                and (entry / "cmdline").read_bytes()
+            ):
+                found.append(int(entry.name))
+        except OSError:  # it has ended, or is not ours
+            continue
+    return found
+
+
+async def test_progress_is_told_in_percent(tmp_path: Path) -> None:
+    told: list[float] = []
+
+    async def progress(percent: float) -> None:
+        told.append(percent)
+
+    command = Command(("-f", "lavfi", "-i", "testsrc2=d=2:r=10", "-c:v", "mpeg4", "out.mp4"), seconds=2)
+    await FFmpegBinary().run(command, tmp_path, progress)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(100, abs=6)
+
+
+async def test_the_reason_of_a_failure_is_ffmpegs_own(tmp_path: Path) -> None:
+    with pytest.raises(
+        CutFailed, match=r"exit code 254\): \[in#0\] Error opening input: No such file"
+    ) as failed:
+        await FFmpegBinary().run(Command(("-i", "absent.mp4", "out.mp4"), seconds=1), tmp_path)
+    assert failed.value.code == "ffmpeg"
+
+
+async def test_cancelling_ends_the_child(tmp_path: Path) -> None:
+    task = asyncio.create_task(FFmpegBinary().run(ENDLESS, tmp_path))
+    await eventually(lambda: running(tmp_path))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert running(tmp_path) == []
+
+
+async def test_a_child_killed_from_outside_is_a_failure_with_the_signal(tmp_path: Path) -> None:
+    task = asyncio.create_task(FFmpegBinary().run(ENDLESS, tmp_path))
+    await eventually(lambda: running(tmp_path))
+    for pid in running(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(CutFailed, match="signal 9"):
+        await task
+
+
+async def test_a_hung_child_is_ended(tmp_path: Path) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    silent.chmod(0o755)
+    with pytest.raises(CutFailed, match=r"said nothing for 0\.3 s"):
+        await FFmpegBinary(str(silent), stalled_after=0.3).run(ENDLESS, tmp_path)
+    assert running(tmp_path) == []
+
+
+async def test_no_orphan_is_left_when_the_parent_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import asyncio
+from pathlib import Path
+from stitcher.adapters.ffmpeg import FFmpegBinary
+from stitcher.core.plan import Command
+asyncio.run(FFmpegBinary().run(Command({ENDLESS.arguments!r}, 100), Path({str(tmp_path)!r})))
+"""
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    await eventually(lambda: running(tmp_path))
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not running(tmp_path), within=3)

@@ -1,0 +1,199 @@
+"""The stitcher as a process: starts from its environment, serves, ends in order, survives being killed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from rushes.events.v1 import events_pb2
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+from servicekit.config import describe
+from servicekit.events import Consumer, Event, EventLog
+from servicekit.grpc.client import open_channel
+from servicekit.testing import NatsFixture, S3Fixture, eventually
+from stitcher.adapters.workspace import WorkFolders
+from stitcher.config import Settings
+from stitcher.edges.events import cuts_consumer
+from stitcher.edges.grpc import SERVICE
+from stitcher.main import build
+
+JOB = "job_01J00000000000000000000001"
+
+
+def environment(nats: str, s3: S3Fixture, blobs: BlobStore, work: Path) -> dict[str, str]:
+    return {
+        "GRPC_LISTEN": "127.0.0.1:0",
+        "NATS_URL": str(nats),
+        "BLOB_ENDPOINT": s3.endpoint,
+        "BLOB_ACCESS_KEY": s3.access_key,
+        "BLOB_SECRET_KEY": s3.secret_key,
+        "BLOB_BUCKET": blobs._client.bucket,
+        "STITCHER_WORK_DIR": str(work),
+        "STITCHER_PRESET": "faster",
+        "RUSHES_LOG": "json",
+    }
+
+
+@asynccontextmanager
+async def stitcher(env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """A running stitcher and its gRPC port."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stitcher", env={**os.environ, **env}, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        port = 0
+        async with asyncio.timeout(20):
+            while not port:
+                line = await process.stdout.readline()
+                assert line, f"ended with {await process.wait()}"
+                said = json.loads(line)
+                port = said.get("port", 0) if said["event"] == "grpc listening" else 0
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def order(blobs: BlobStore, log: EventLog, path: Path, seconds: float) -> None:
+    await blobs.put_file("media/g/0.mp4", path, content_type="video/mp4")
+    asked = events_pb2.StitchRequested(
+        job_id=JOB,
+        version=1,
+        width=1280,
+        height=720,
+        fps=30,
+        clips=[events_pb2.EditClip(scene_id="s", blob_key="media/g/0.mp4", seconds=seconds)],
+        cut_key="cuts/j/v1.mp4",
+        poster_key="thumbs/j-v1.jpg",
+        round=1,
+    )
+    await log.publish(
+        Event(id="1", type="stitch.requested", key=JOB, data=asked.SerializeToString(), refs={"job": JOB})
+    )
+
+
+def working(work: Path) -> list[int]:
+    """Ids of the processes that work below a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(work):
+                found.append(int(entry.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+async def test_it_serves_and_ends_in_order(
+    nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path
+) -> None:
+    async with stitcher(environment(nats, s3, blobs, tmp_path / "work")) as (process, port):
+        async with open_channel(f"127.0.0.1:{port}") as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("victim", ["service", "ffmpeg"])
+async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
+    nats: NatsFixture,
+    s3: S3Fixture,
+    blobs: BlobStore,
+    tmp_path: Path,
+    clip: Callable[..., Path],
+    victim: str,
+) -> None:
+    work = tmp_path / "work"
+    log = EventLog(nats, service="test", clock=SystemClock())
+    await log.start()
+    source = clip(pattern=True, size="640x360", rate="30", seconds=5)
+    async with stitcher(environment(nats, s3, blobs, work)) as (process, _):
+        await order(blobs, log, source, 5)
+        await eventually(lambda: list(work.glob("*/*/cut.mp4")))
+        (ffmpeg,) = working(work)
+        os.kill(process.pid if victim == "service" else ffmpeg, signal.SIGKILL)
+        await eventually(lambda: ffmpeg not in working(work))
+        if victim == "service":
+            await process.wait()
+            await asyncio.gather(finish(environment(nats, s3, blobs, work)), completed(log))
+        else:
+            await completed(log)
+    facts = [event.type async for event in stored(log)]
+    assert facts.count("stitch.completed") == 1
+    assert "stitch.failed" not in facts
+    assert (await blobs.stat("cuts/j/v1.mp4")).size > 1000
+    await log.stop()
+
+
+async def finish(env: dict[str, str]) -> None:
+    """Another replica, in this process, which is given the event after one second instead of twenty."""
+    parts = build({**env, "STITCHER_PRESET": "ultrafast"})
+    work = next(part for part in parts if isinstance(part, WorkFolders))
+    cuts = next(part for part in parts if isinstance(part, Consumer))
+    for part in parts[:3]:
+        await part.start()
+    assert not list(Path(env["STITCHER_WORK_DIR"]).glob("*/*/cut.mp4")), "what the dead left is still there"
+    quick = Consumer(cuts._events, dataclasses.replace(cuts_consumer(1), ack_wait=1.0), cuts._handlers)
+    assert await quick.run_once(wait=15) == 1
+    await quick.stop()
+    for part in reversed(parts[:3]):
+        await part.stop()
+    assert work is not None
+
+
+async def completed(log: EventLog) -> None:
+    async with asyncio.timeout(30):
+        async for event in await log.tail(["stitch.>"], after=0):
+            if event.type == "stitch.completed":
+                return
+
+
+async def stored(log: EventLog) -> AsyncIterator[Event]:
+    """What has been said so far, up to a mark."""
+    await log.publish(Event(id="mark", type="stitch.mark", key="end"))
+    async for event in await log.tail(["stitch.>"], after=0):
+        if event.type == "stitch.mark":
+            return
+        yield event
+
+
+async def test_missing_settings_are_all_named(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "stitcher"),
+        env={"PATH": os.environ["PATH"], "STITCHER_CRF": "low"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 2
+    for name in ("BLOB_ENDPOINT is missing", "BLOB_ACCESS_KEY is missing", "STITCHER_CRF='low'"):
+        assert name in out.decode()
+
+
+def test_the_readme_lists_every_setting() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    rows = {
+        row[0]: row[1:]
+        for row in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*) \|$", readme, re.MULTILINE)
+    }
+    wanted = {
+        env: (kind, f"`{default}`" if default else "", doc) for env, kind, default, doc in describe(Settings)
+    }
+    assert rows == wanted

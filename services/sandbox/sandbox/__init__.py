@@ -1,0 +1,1 @@
+"""A Replicate-compatible model server with real renderers, time, money, expiring files and faults."""

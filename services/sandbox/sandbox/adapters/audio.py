@@ -19,7 +19,7 @@ CONTENT_TYPES = {"m4a": "audio/mp4", "mp3": "audio/mpeg", "wav": "audio/wav"}
 
 
 def encode(samples: Sound, target: Path) -> None:
-    """Encode stereo float samples; the suffix of `target` says how. The file appears only when it is whole."""
+    """Encode stereo float samples; the suffix of `target` says how. It appears only when it is whole."""
     container_name, codec, sample_format = CODECS[target.suffix[1:]]
     part = target.with_suffix(".part")
     options = {"movflags": "+faststart"} if container_name == "mp4" else {}

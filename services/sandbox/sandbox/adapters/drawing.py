@@ -19,7 +19,7 @@ _ROOMS = ("room", "kitchen", "bedroom", "bathroom", "living", "interior", "offic
 
 
 def draw(prompt: str, seed: int, size: tuple[int, int]) -> Image.Image:
-    """A picture for the prompt: an interior when it names a room, else a house outside. Same seed, same picture."""
+    """A picture for the prompt: an interior when it names a room, else a house outside; by its seed."""
     chance = random.Random(f"{prompt}:{seed}")  # noqa: S311 - a picture, not a secret
     inside = any(word in prompt.lower() for word in _ROOMS)
     return _grain(_room(chance, size) if inside else _landscape(chance, size), chance)
@@ -115,9 +115,9 @@ def _room(chance: random.Random, size: tuple[int, int]) -> Image.Image:
     pen.polygon(
         [(0, height), (width * 0.12, height * 0.7), (width * 0.88, height * 0.7), (width, height)], fill=floor
     )
-    for i in range(-8, 24):
+    for i in range(1, 16):
         x = width * i / 16
-        pen.line((x, height, width / 2 + (x - width / 2) * 0.7, height * 0.7), fill=(90, 70, 54), width=3)
+        pen.line((x, height, width / 2 + (x - width / 2) * 0.76, height * 0.7), fill=(90, 70, 54), width=3)
     left = chance.uniform(0.15, 0.5) * width
     pane = (left, height * 0.14, left + width * 0.26, height * 0.52)
     pen.rectangle(pane, fill=(178, 214, 240), outline=(250, 250, 246), width=max(4, height // 90))

@@ -151,13 +151,13 @@ def _master(mix: Sound) -> Sound:
 
 
 def speak(line: str, voice: str, seed: int) -> Sound:
-    """A made-up voice: one vowel-like syllable for every syllable-like group of letters, pauses between words."""
+    """A made-up voice: a vowel for every few letters, pauses between words."""
     chance = random.Random(f"{line}:{voice}:{seed}")  # noqa: S311 - a sound, not a secret
     pitch = 190.0 if voice != "ben" else 115.0
     parts: list[Sound] = [np.zeros(RATE // 5, np.float32)]
     for word in line.split()[:400]:
-        for _ in range(max(1, round(len(word) / 3))):
-            parts.append(_syllable(pitch * chance.uniform(0.88, 1.12), chance))
+        syllables = range(max(1, round(len(word) / 3)))
+        parts.extend(_syllable(pitch * chance.uniform(0.88, 1.12), chance) for _ in syllables)
         parts.append(np.zeros(RATE // (4 if word[-1:] in ".,!?;:" else 14), np.float32))
     mono = np.concatenate(parts)
     return np.asarray(np.stack([mono, mono]).astype(np.float32))
@@ -170,5 +170,5 @@ def _syllable(pitch: float, chance: random.Random) -> Sound:
     for k in range(1, 24):
         near = sum(np.exp(-(((k * pitch - centre) / 160) ** 2)) for centre in vowel)
         tone += (near + 0.03) * np.sin(2 * np.pi * pitch * k * t)
-    hull = np.sin(np.pi * np.clip(t / t[-1], 0, 1)) ** 0.6
+    hull = np.maximum(0, np.sin(np.pi * t / t[-1])) ** 0.6
     return np.asarray(tone * hull * 0.28)

@@ -44,7 +44,7 @@ class Outbound:
         Raises:
             RenderError: it cannot be had, or is larger than 100 MiB.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a folder on the local disk
         if address.startswith("data:"):
             target = folder / _name(address)
             target.write_bytes(_inline(address))

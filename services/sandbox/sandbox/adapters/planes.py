@@ -1,4 +1,4 @@
-"""Pictures as the three planes of yuv420p: fitted to a canvas once, then sampled by sub-pixel boxes per frame.
+"""Pictures as the three planes of yuv420p: fitted to a canvas once, sampled by sub-pixel boxes.
 
 Working in the video's own planes halves the pixels of RGB and needs no colour conversion per frame.
 """
@@ -29,19 +29,15 @@ def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture: Image.Image = Image.open(path)
-        if picture.width * picture.height > LARGEST_PIXELS:
-            raise RenderError(
-                f"The input was invalid. Picture of {picture.width}x{picture.height} is too large"
-            )
-        longest = max(near)
-        picture.draft("RGB", (longest, longest))
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode in ("RGBA", "LA", "P", "PA"):
-            alpha = picture.convert("RGBA")
-            ground = Image.new("RGBA", alpha.size, (255, 255, 255, 255))
-            picture = Image.alpha_composite(ground, alpha)
-        return picture.convert("RGB")
+            opened = Image.open(path)
+        with opened:
+            if opened.width * opened.height > LARGEST_PIXELS:
+                size = f"{opened.width}x{opened.height}"
+                raise RenderError(
+                    f"The input was invalid. Picture of {size} is too large: 150 megapixels at most"
+                )
+            opened.draft("RGB", (max(near), max(near)))
+            return _flat(ImageOps.exif_transpose(opened))
     except (
         UnidentifiedImageError,
         OSError,
@@ -50,6 +46,14 @@ def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
         Image.DecompressionBombError,
     ) as trouble:
         raise RenderError("The input was invalid. Picture cannot be decoded") from trouble
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """RGB; what was transparent becomes white."""
+    if picture.mode not in ("RGBA", "LA", "P", "PA"):
+        return picture.convert("RGB")
+    alpha = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", alpha.size, (255, 255, 255, 255)), alpha).convert("RGB")
 
 
 def fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

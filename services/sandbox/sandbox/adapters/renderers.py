@@ -1,4 +1,4 @@
-"""The renderers behind the models, in threads with a cap: video, titles, pictures, music, voice, a ready clip."""
+"""The renderers behind the models, in threads with a cap on how many work at once."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _STYLES: dict[str, tuple[drawing.Colour, drawing.Colour, int]] = {
 }
 
 
-class _Stopped(Exception):  # noqa: N818 - nothing went wrong: the prediction was canceled
+class _Stopped(Exception):  # noqa: N818 - nothing went wrong
     """The prediction was canceled; ends the thread's work at the next frame."""
 
 
 class LocalRenderer:
-    """Implements the port `Renderer`. Pillow and FFmpeg let go of the interpreter lock, so threads suffice."""
+    """Implements the port `Renderer`. Pillow and FFmpeg release the interpreter lock: threads suffice."""
 
     def __init__(self, folder: Path, *, at_once: int) -> None:
         self._folder = folder
@@ -76,7 +76,7 @@ class LocalRenderer:
         }
         return work[job.kind](job, progress)
 
-    def _instant(self, job: RenderJob, progress: Progress) -> Rendered:
+    def _instant(self, _job: RenderJob, progress: Progress) -> Rendered:
         target = self._folder / "ready" / "instant.mp4"
         with self._clip_lock:
             if not target.exists():

@@ -23,24 +23,27 @@ create table if not exists predictions (
     expires_at text, removed integer not null, record text not null);
 create index if not exists predictions_by_time on predictions (created_at, n);
 create index if not exists predictions_open on predictions (n) where done = 0;
-create index if not exists predictions_expiry on predictions (expires_at) where removed = 0 and expires_at is not null;
+create index if not exists predictions_expiry on predictions (expires_at)
+    where removed = 0 and expires_at is not null;
 create table if not exists charges (
     n integer primary key, prediction_id text unique not null, model text not null, at text not null,
     amount_micros integer not null, webhook text, input_hash text not null);
 create table if not exists files (
-    token text primary key, prediction_id text not null, model text not null, name text not null, path text not null,
-    content_type text not null, size integer not null, etag text not null, expires_at text not null,
+    token text primary key, prediction_id text not null, model text not null, name text not null,
+    path text not null, content_type text not null, size integer not null, etag text not null,
+    expires_at text not null,
     swapped integer not null default 0);
 create index if not exists files_of on files (prediction_id);
 create table if not exists messages (
-    id text primary key, prediction_id text not null, url text not null, body blob not null, attempts integer not null);
+    id text primary key, prediction_id text not null, url text not null, body blob not null,
+    attempts integer not null);
 create table if not exists uploads (id text primary key, created_at text not null, record text not null);
 create table if not exists settings (name text primary key, value text not null);
 """
 
 
 class SqliteStore:
-    """Implements the port `Store`; used from the event loop's thread alone, where one transaction takes 50 µs.
+    """Implements the port `Store`; used from the event loop's thread alone (50 µs a transaction).
 
     Paths are stored relative to the data folder, so that the folder can be moved.
     """
@@ -50,13 +53,14 @@ class SqliteStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(folder / "sandbox.db", isolation_level=None, timeout=10.0)
-            # WAL with NORMAL survives the death of the process; only a power cut could lose the last transactions.
+            # WAL with NORMAL survives kill -9; only a power cut could lose the last transactions.
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as trouble:
             raise Unavailable(
-                f"the data folder {folder} cannot be used ({trouble}); set SANDBOX_DATA to a writable folder with space"
+                f"the data folder {folder} cannot be used ({trouble}); "
+                "set SANDBOX_DATA to a writable folder with space"
             ) from trouble
         self._db.row_factory = sqlite3.Row
 
@@ -78,7 +82,8 @@ class SqliteStore:
         """A new prediction and its charge, or neither."""
         with self._transaction() as db:
             db.execute(
-                "insert into predictions (id, created_at, done, expires_at, removed, record) values (?, ?, ?, ?, ?, ?)",
+                "insert into predictions (id, created_at, done, expires_at, removed, record) "
+                "values (?, ?, ?, ?, ?, ?)",
                 (prediction.id, stamp(prediction.created_at), *_columns(prediction)),
             )
             db.execute(
@@ -103,7 +108,8 @@ class SqliteStore:
                     "expires_at": stamp(file.expires_at),
                 }
                 db.execute(
-                    "insert into files values (:token, :prediction_id, :model, :name, :path, :content_type, :size, "
+                    "insert into files values (:token, :prediction_id, :model, :name, :path, "
+                    ":content_type, :size, "
                     ":etag, :expires_at, :swapped)",
                     row,
                 )
@@ -137,8 +143,9 @@ class SqliteStore:
         if created_before is not None:
             where.append("created_at < ?")
             values.append(_sortable(created_before))
+        order = "order by created_at desc, n desc limit ?"
         rows = self._db.execute(
-            f"select record from predictions where {' and '.join(where)} order by created_at desc, n desc limit ?",  # noqa: S608 - the conditions above are constants
+            f"select record from predictions where {' and '.join(where)} {order}",  # noqa: S608 - constants
             (*values, limit),
         )
         return [from_record(json.loads(row["record"])) for row in rows]
@@ -151,7 +158,8 @@ class SqliteStore:
     def removable(self, now: datetime) -> list[Prediction]:
         """Predictions past their expiry whose data is still there."""
         rows = self._db.execute(
-            "select record from predictions where removed = 0 and expires_at is not null and expires_at <= ? limit 500",
+            "select record from predictions "
+            "where removed = 0 and expires_at is not null and expires_at <= ? limit 500",
             (_sortable(now),),
         )
         return [from_record(json.loads(row["record"])) for row in rows]

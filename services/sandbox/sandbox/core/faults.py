@@ -10,7 +10,7 @@ from typing import Any, Literal
 JSON = dict[str, Any]
 Phase = Literal["prediction", "request", "webhook", "file"]
 ROUTES = (
-    "create", "get", "list", "cancel", "models", "collections", "uploads", "account", "secret", "files", "webhook", "any"
+    "create", "get", "list", "cancel", "models", "collections", "uploads", "files", "webhook", "any",
 )  # fmt: skip
 
 
@@ -32,7 +32,8 @@ KINDS: dict[str, Kind] = {
     "E003": _fails("Service is currently unavailable due to high demand. Please try again later. (E003)"),
     "E004": _fails("Service is temporarily unavailable. Please try again later. (E004)"),
     "E005": _fails(
-        "The input or output was flagged as sensitive. Please try again with different inputs. (E005) (uIJ6l3ruRD)"
+        "The input or output was flagged as sensitive. "
+        "Please try again with different inputs. (E005) (uIJ6l3ruRD)"
     ),
     "E006": _fails("The input was invalid. Please check the parameters and try again. (E006)"),
     "E1001": _fails("Prediction failed: the model ran out of memory and was killed (E1001)"),
@@ -64,9 +65,7 @@ KINDS: dict[str, Kind] = {
     "reset": Kind(
         "request", "handled and charged, then the connection is reset; `accept: false` only resets"
     ),
-    "sync_processing": Kind(
-        "request", "a create with `Prefer: wait` that ran out answers `processing`, not `starting`"
-    ),
+    "sync_processing": Kind("request", "a create with `Prefer: wait` that ran out answers `processing`"),
     "webhook_lost": Kind("webhook", "the message is never sent, nor retried"),
     "webhook_doubled": Kind("webhook", "the message is sent twice under one id"),
     "webhook_late": Kind("webhook", "the message is sent after `seconds` (30)"),
@@ -75,9 +74,7 @@ KINDS: dict[str, Kind] = {
     ),
     "webhook_bad_signature": Kind("webhook", "the message is signed with another secret"),
     "output_truncated": Kind("file", "the body stops at `fraction` (0.5) of the announced length"),
-    "output_short": Kind(
-        "file", "the file itself is cut at `fraction` (0.5); the length announced is that of the rest"
-    ),
+    "output_short": Kind("file", "the file itself is cut at `fraction` (0.5), with its length"),
     "output_corrupted": Kind("file", "the middle of the file is overwritten with noise, the length stays"),
     "output_swapped": Kind("file", "at a resume (Range) the file has become another one with another ETag"),
     "range_ignored": Kind("file", "200 with the whole file for a range"),
@@ -128,15 +125,15 @@ class Rule:
     def strikes(self) -> bool:
         """Take the chance: count it, and say whether the fault happens."""
         self.seen += 1
-        seed = f"{self.id if 'seed' not in self.params else self.params['seed']}:{self.seen}"
-        if self.probability < 1.0 and random.Random(seed).random() >= self.probability:  # noqa: S311 - chance, not a secret
+        chance = random.Random(f"{self.params.get('seed', self.id)}:{self.seen}")  # noqa: S311 - no secret
+        if self.probability < 1.0 and chance.random() >= self.probability:
             return False
         self.struck += 1
         return True
 
 
 class FaultBook:
-    """The rules in force, oldest first; `changed` is called after every change, so that they survive a restart."""
+    """The rules in force, oldest first; `changed` is told of every change, so that they survive a restart."""
 
     def __init__(self, rules: list[Rule], changed: Callable[[list[Rule]], None]) -> None:
         self._rules = rules

@@ -38,8 +38,8 @@ def input_schema(openapi: JSON | None) -> JSON:
 def read_input(value: JSON, openapi: JSON | None) -> tuple[JSON, list[Problem]]:
     """The known parameters of `value`, and what is wrong with them.
 
-    Unknown names are dropped silently and an explicit null is refused, as the real edge does. Defaults are not
-    filled in: the stored input shows what the client sent.
+    Unknown names are dropped silently and an explicit null is refused, as the real edge does. Defaults are
+    not filled in: the stored input shows what the client sent.
     """
     if openapi is None:
         return dict(value), []

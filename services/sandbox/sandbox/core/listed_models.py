@@ -184,9 +184,10 @@ _TABLE: tuple[tuple[Kind, Template, tuple[str, ...], Price, str], ...] = (
     ("video", _veo, _VIDEO, Price(second=150_000),
      "google/veo-3-fast google/veo-3 google/veo-3.1 google/veo-3.1-fast google/veo-2"),
     ("video", _kling, _VIDEO, Price(second=50_000),
-     "kwaivgi/kling-v2.5-turbo-pro kwaivgi/kling-v2.1 kwaivgi/kling-v2.1-master kwaivgi/kling-v2.0 kwaivgi/kling-v1.6-pro"),
+     "kwaivgi/kling-v2.5-turbo-pro kwaivgi/kling-v2.1 kwaivgi/kling-v2.1-master kwaivgi/kling-v1.6-pro"),
     ("video", _seedance, _VIDEO, Price(second=30_000),
-     "bytedance/seedance-1-pro bytedance/seedance-1-lite bytedance/seedance-1-pro-fast bytedance/seedance-2.5"),
+     ("bytedance/seedance-1-pro bytedance/seedance-1-lite "
+      "bytedance/seedance-1-pro-fast bytedance/seedance-2.5")),
     ("video", _hailuo, _VIDEO, Price(second=45_000),
      "minimax/hailuo-02 minimax/hailuo-02-fast minimax/hailuo-2.3 minimax/video-01 minimax/video-01-live"),
     ("video", _pixverse, _VIDEO, Price(second=40_000),
@@ -195,12 +196,14 @@ _TABLE: tuple[tuple[Kind, Template, tuple[str, ...], Price, str], ...] = (
     ("video", _wan, ("image-to-video", "official"), Price(run=90_000),
      "wan-video/wan-2.2-i2v-fast wan-video/wan-2.1-i2v-480p wan-video/wan-2.5-i2v alibaba/wan-3"),
     ("video", _wan_text, ("text-to-video", "official"), Price(run=70_000),
-     "wan-video/wan-2.2-t2v-fast wan-video/wan-2.5-t2v tencent/hunyuan-video genmo/mochi-1 lightricks/ltx-video"),
+     ("wan-video/wan-2.2-t2v-fast wan-video/wan-2.5-t2v tencent/hunyuan-video "
+      "genmo/mochi-1 lightricks/ltx-video")),
     ("image", _flux, _IMAGE, Price(file=3_000),
-     "black-forest-labs/flux-schnell black-forest-labs/flux-dev black-forest-labs/flux-krea-dev qwen/qwen-image"),
+     ("black-forest-labs/flux-schnell black-forest-labs/flux-dev "
+      "black-forest-labs/flux-krea-dev qwen/qwen-image")),
     ("image", _one_image, _IMAGE, Price(file=40_000),
-     "black-forest-labs/flux-1.1-pro google/imagen-4 google/imagen-4-fast ideogram-ai/ideogram-v3-turbo "
-     "recraft-ai/recraft-v3 stability-ai/stable-diffusion-3.5-large openai/gpt-image-2"),
+     ("black-forest-labs/flux-1.1-pro google/imagen-4 google/imagen-4-fast ideogram-ai/ideogram-v3-turbo "
+      "recraft-ai/recraft-v3 stability-ai/stable-diffusion-3.5-large openai/gpt-image-2")),
     ("music", _music, ("music-generation", "official"), Price(run=20_000),
      "meta/musicgen google/lyria-2 minimax/music-1.5 stability-ai/stable-audio-2.5"),
     ("speech", _speech, ("text-to-speech", "official"), Price(run=5_000),

@@ -80,7 +80,7 @@ class Catalogue:
         return self.models.get(full_name)
 
     def for_version(self, reference: str) -> Model | None:
-        """The model that `version` in a create means: 64 hex digits, `owner/name:hex`, or an official `owner/name`."""
+        """What `version` in a create means: 64 hex digits, `owner/name:hex`, or official `owner/name`."""
         name, colon, version = reference.rpartition(":")
         if not colon:
             by_name = self.models.get(reference)

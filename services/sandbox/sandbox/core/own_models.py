@@ -63,8 +63,10 @@ def _clips() -> list[Model]:
         [
             text("text", "The line on the card", required=True, longest=200),
             text("subtitle", default="", longest=200),
-        ]
-        + [*_CLIP, choice("style", ("dark", "light", "warm"), "dark"), seed()],
+            *_CLIP,
+            choice("style", ("dark", "light", "warm"), "dark"),
+            seed(),
+        ],
         FILE,
     )
     instant = openapi([text(default="")], FILE)
@@ -82,7 +84,7 @@ def _clips() -> list[Model]:
             collections=("text-to-video", "official"), price=_VIDEO, run_count=222_000,
         ),
         Model(
-            _OWNER, "instant", "instant", "A ready-made clip of one second, for measuring throughput", instant,
+            _OWNER, "instant", "instant", "A ready-made clip of one second", instant,
             collections=("official",), price=Price(run=100), boot_s=0, run_s=0, run_count=5_000_000,
         ),
     ]  # fmt: skip
@@ -167,6 +169,7 @@ def _odd() -> list[Model]:
         ),
         Model(_OWNER, "every-form", "image", "Has a parameter in every form that a schema can take", forms,
               form="list", price=Price(file=1_000)),
-        Model(_OWNER, "no-schema", "image", "Publishes no schema", None, official=False, price=Price(run=1_000)),
+        Model(_OWNER, "no-schema", "image", "Publishes no schema", None, official=False,
+              price=Price(run=1_000)),
         Model(_OWNER, "no-version", "image", "Has no version yet", None, versioned=False, official=False),
     ]  # fmt: skip

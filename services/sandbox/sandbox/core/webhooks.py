@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sandbox.core.clock import SandboxClock
@@ -51,7 +52,8 @@ class Webhooks:
                 return
             self._last[prediction.id] = now
         message = self._message(prediction)
-        self._chain(message, self._once(message, self._fault(prediction, event)))
+        rule = self._fault(prediction, event)
+        self._chain(message, lambda: self._once(message, rule))
 
     def terminal_message(self, prediction: Prediction) -> Message | None:
         """The message to store with the final state, None when nobody wants it."""
@@ -66,16 +68,16 @@ class Webhooks:
         if rule is not None and rule.fault == "webhook_lost":
             self._store.drop_message(message.id)
             return
-        self._chain(message, self._with_retries(message, rule))
+        self._chain(message, lambda: self._with_retries(message, rule))
         if rule is not None and rule.fault == "webhook_reordered":
             stale = replace(prediction, status=Status.PROCESSING, completed_at=None, output=None, metrics={})
             late = self._message(stale)
-            self._chain(late, self._once(late, None))
+            self._chain(late, lambda: self._once(late, None))
 
     def resume(self) -> None:
         """Go on with the terminal messages that a former process left."""
         for message in self._store.messages():
-            self._chain(message, self._with_retries(message, None))
+            self._chain(message, partial(self._with_retries, message, None))
 
     async def stop(self) -> None:
         """End all sending; what is stored goes on after the next start."""
@@ -91,16 +93,15 @@ class Webhooks:
     def _fault(self, prediction: Prediction, event: str) -> Rule | None:
         return self._faults.take("webhook", route="webhook", model=prediction.model, event=event)
 
-    def _chain(self, message: Message, work: Any) -> None:
+    def _chain(self, message: Message, work: Callable[[], Awaitable[object]]) -> None:
         before = self._chains.get(message.prediction_id)
 
         async def run() -> None:
             try:
                 if before is not None:
                     await asyncio.wait({before})
-                await work
+                await work()
             finally:
-                work.close()
                 if self._chains.get(message.prediction_id) is task:
                     del self._chains[message.prediction_id]
 

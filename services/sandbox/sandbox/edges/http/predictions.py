@@ -79,7 +79,7 @@ class Predictions:
         return show(prediction, self._clock.now(), base=base, official=model is not None and model.official)
 
     async def create(self, request: Request) -> Response:
-        """POST /v1/predictions with `version`: 64 hex digits, `owner/name:hex` or an official `owner/name`."""
+        """POST /v1/predictions with `version`: 64 hex digits, `owner/name:hex`, official `owner/name`."""
         body = await body_of(request)
         if isinstance(body, Response):
             return body

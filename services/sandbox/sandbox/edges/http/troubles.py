@@ -12,16 +12,14 @@ from sandbox.edges.http.replies import problem
 from sandbox.edges.http.wire import Reset, Silence
 
 Answer = Callable[[], Awaitable[Response]]
-HTML = (
-    "<!DOCTYPE html><html><head><title>500</title></head><body><h1>Internal Server Error</h1></body></html>"
-)
+HTML = "<!DOCTYPE html><html><body><h1>Internal Server Error</h1></body></html>"
 _LOW_CREDIT = (
-    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a "
-    "burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~{s}s."
+    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute "
+    "with a burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~{s}s."
 )
 _NO_CREDIT = (
-    "You have insufficient credit to run this model. Go to https://replicate.com/account/billing#billing to purchase "
-    "credit. Once you purchase credit, please wait a few minutes before trying again."
+    "You have insufficient credit to run this model. Go to https://replicate.com/account/billing#billing "
+    "to purchase credit. Once you purchase credit, please wait a few minutes before trying again."
 )
 BAD_TOKEN = "You did not pass a valid authentication token"  # noqa: S105 - a sentence, not a secret
 _ACCEPTS_FIRST = ("hang", "reset")

@@ -104,6 +104,7 @@ class FakeProvider:
         self.orders: list[Order] = []
         self.starts: list[float] = []
         self.away = False
+        self.latency = 0.0
         self._looks = looks
         self._echo = echo
         self._seen: dict[str, int] = {}
@@ -114,6 +115,9 @@ class FakeProvider:
 
     async def create(self, order: Order, *, timeout: float) -> Outcome:
         fault = self.script.pop(0) if self.script else ""
+        if self.latency:
+            await self.clock.sleep(min(self.latency, timeout))
+            fault = fault or ("reset" if self.latency > timeout else "")
         self.starts.append(self.clock.elapsed if isinstance(self.clock, SimClock) else 0.0)
         if fault and fault not in CHARGED:
             return FAULTS[fault]()

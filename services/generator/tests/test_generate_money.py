@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from generator_stand_ins import Kill, World
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from generator.core.cancel import cancel
@@ -77,11 +77,19 @@ def test_charges_never_exceed_intents(kills: list[int], script: list[str], echo:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(delays=st.lists(st.floats(0, 30), min_size=2, max_size=4), script=st.sampled_from([[], ["reset"], ["lost"]]))
-def test_replicas_racing_for_one_generation_buy_it_once(delays: list[float], script: list[str]) -> None:
+@given(
+    delays=st.lists(st.floats(0, 30), min_size=2, max_size=4),
+    latency=st.floats(0, 15),
+    script=st.sampled_from([[], ["reset"], ["lost"]]),
+)
+@example(delays=[0.0, 1.0], latency=8.0, script=[])  # the second looks while the first is still sending
+def test_replicas_racing_for_one_generation_buy_it_once(
+    delays: list[float], latency: float, script: list[str]
+) -> None:
     async def live() -> None:
         world = World(looks=6)
         world.provider.script = list(script)
+        world.provider.latency = latency
         generation = world.attempts.add()
 
         async def late(delay: float) -> None:

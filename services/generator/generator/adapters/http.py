@@ -78,7 +78,8 @@ class Api:
 
     async def read(self, path: str, *, params: Mapping[str, str] | None = None) -> Any:
         """GET a JSON document. Every failure is an `AppError` of the kind that says how to go on."""
-        return await self.ask("GET", path, params=dict(params or {}))
+        # Without parameters none are passed: httpx would cut off the query that stands in an address.
+        return await self.ask("GET", path, **({"params": dict(params)} if params else {}))
 
     async def ask(self, method: str, path: str, **options: Any) -> Any:
         """A request that may be sent again without harm; answers the JSON of a 2xx."""

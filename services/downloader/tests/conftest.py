@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,10 +21,14 @@ from downloader.adapters.origin_http import HttpOrigin
 from downloader.adapters.probe_pool import ProbePool
 from downloader.adapters.spool import FolderSpool
 from downloader.adapters.store_blobs import Blobs
-from downloader.core.fetch import Fetcher, Limits
+from downloader.core.fetch import Fetcher, Limits, Wanted
 from downloader.core.guard import parse_allowed
+from downloader.core.media import Kind
+from downloader.core.refusals import FetchFailed
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
+
+STEM = "media/gen_1/0"
 
 
 # Media ----------------------------------------------------------------------------------------------
@@ -38,8 +44,9 @@ def make_video(
     codecs = {"webm": ("libvpx", "libopus"), "avi": ("mpeg4", "libmp3lame")}.get(
         extension, ("libx264", "aac")
     )
-    out = io.BytesIO()
-    with av.open(out, "w", format={"mkv": "matroska"}.get(extension, extension), options=options) as box:
+    folder = tempfile.TemporaryDirectory()
+    path = Path(folder.name) / "made"  # a real file: an index in front is written by reading again
+    with folder, av.open(str(path), "w", format=extension, options=options) as box:
         picture = box.add_stream(codecs[0], rate=24)
         picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
         picture.bit_rate = 400_000
@@ -52,7 +59,8 @@ def make_video(
         box.mux(picture.encode(None))
         if tone is not None:
             _sound(box, tone, seconds)
-    return out.getvalue()
+        box.close()
+        return path.read_bytes()
 
 
 def make_sound(extension: str, *, seconds: float = 2.0) -> bytes:
@@ -130,7 +138,7 @@ class Reply:
         self._writer = writer
 
     async def head(self, status: int, **headers: object) -> None:
-        lines = [f"HTTP/1.1 {status} Whatever"]
+        lines = [f"HTTP/1.1 {status} Whatever", "Connection: close"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         await self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
 
@@ -169,6 +177,9 @@ class FaultyOrigin:
         self.scripts[path] = script
         return self.url(path)
 
+    def does(self, script: Script) -> str:
+        return self.at("/out.mp4", script)
+
     def serve(self, data: bytes, path: str = "/out.mp4", *, etag: str | None = '"v1"') -> str:
         """A well-behaved file."""
         tag = {"ETag": etag} if etag else {}
@@ -189,6 +200,46 @@ class FaultyOrigin:
             await scripts[min(next(count), len(scripts) - 1)](asked, reply)
 
         return self.at(path, script)
+
+    # Scripts -------------------------------------------------------------------------------------
+    @staticmethod
+    def whole_of(data: bytes, **headers: object) -> Script:
+        async def script(asked: Asked, reply: Reply) -> None:
+            await reply.whole(data, **headers)
+
+        return script
+
+    @staticmethod
+    def half_of(data: bytes, **headers: object) -> Script:
+        """Announces all, sends half, ends."""
+
+        async def script(asked: Asked, reply: Reply) -> None:
+            await reply.head(200, Content_Length=len(data), **headers)
+            await reply.send(data[: len(data) // 2])
+
+        return script
+
+    @staticmethod
+    def rest_of(data: bytes, **headers: object) -> Script:
+        async def script(asked: Asked, reply: Reply) -> None:
+            await reply.rest(data, asked.start or 0, **headers)
+
+        return script
+
+    @staticmethod
+    def to(location: str) -> Script:
+        async def script(asked: Asked, reply: Reply) -> None:
+            await reply.whole(b"", 302, Location=location)
+
+        return script
+
+    @staticmethod
+    async def free_port() -> int:
+        server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+        port: int = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        return port
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -240,6 +291,31 @@ class Bench:
     clock: HastyClock
     spool_dir: Path
 
+    @staticmethod
+    def wanted(
+        url: str, kind: Kind | None = Kind.VIDEO, *, patient: bool = True, max_bytes: int = 0
+    ) -> Wanted:
+        return Wanted(url, STEM, kind, max_bytes=max_bytes, patient=patient)
+
+    async def refused(self, order: Wanted) -> FetchFailed:
+        """The refusal; and nothing of it is visible anywhere."""
+        with pytest.raises(FetchFailed) as caught:
+            await self.fetcher.fetch(order)
+        assert await self.keys() == []
+        assert await self.open_uploads() == 0
+        assert self.spooled() == []
+        return caught.value
+
+    async def stores(self, order: Wanted, data: bytes, extension: str = "mp4") -> None:
+        """It is stored, exactly so, and nothing else is left anywhere."""
+        found = await self.fetcher.fetch(order)
+        assert found.key == f"{STEM}.{extension}"
+        assert (found.size, found.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert await self.keys() == [found.key]
+        assert await self.blobs.get(found.key, limit=2**30) == data
+        assert await self.open_uploads() == 0
+        assert self.spooled() == []
+
     async def keys(self) -> list[str]:
         return [blob.key async for blob in self.blobs.list()]
 
@@ -278,6 +354,6 @@ async def bench(
 @pytest_asyncio.fixture
 async def prober() -> AsyncIterator[ProbePool]:
     pool = ProbePool(1, timeout_s=20)
-    await pool.start()
+    pool._idle.put_nowait(None)  # started by the first test that comes as far as decoding
     yield pool
     await pool.stop()

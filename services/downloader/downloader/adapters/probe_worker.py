@@ -16,6 +16,7 @@ from downloader.adapters.probe_images import probe_image
 from downloader.adapters.probe_streams import probe_streams
 from downloader.core.media import BY_EXTENSION, Kind, Measured
 from downloader.core.refusals import Code, FetchFailed
+from downloader.core.structure import check_structure
 
 MEMORY = 4 * 1024**3
 """Bytes of address space: a file that wants more is refused, not the machine's other work."""
@@ -37,6 +38,8 @@ def answer(question: dict[str, str]) -> dict[str, object]:
 def probe(path: Path, extension: str) -> Measured:
     """What the file holds; FetchFailed."""
     container = BY_EXTENSION[extension]
+    with path.open("rb") as file:
+        check_structure(file, path.stat().st_size, container)
     return probe_image(path, container) if container.kind is Kind.IMAGE else probe_streams(path, container)
 
 

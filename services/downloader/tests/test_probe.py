@@ -1,0 +1,134 @@
+"""What is whole passes, what is cut or damaged does not, for each container; and decoders that die."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from downloader.adapters import probe_worker
+from downloader.adapters.probe_streams import BUDGET
+from downloader.core.media import BY_EXTENSION, Kind
+from downloader.core.refusals import Code, FetchFailed
+
+VIDEO = ("mp4", "mov", "webm", "avi")
+SOUND = ("mp3", "wav", "flac", "ogg", "m4a")
+PICTURES = ("png", "jpg", "gif", "webp")
+
+
+def probe(path: Path, data: bytes, extension: str):
+    """In this process: what the worker does with a question."""
+    path.write_bytes(data)
+    return probe_worker.probe(path, extension)
+
+
+async def ask(prober, path: Path, data: bytes, extension: str):
+    """Through a worker."""
+    path.write_bytes(data)
+    return await prober.probe(path, BY_EXTENSION[extension])
+
+
+@pytest.mark.parametrize("extension", VIDEO + SOUND + PICTURES)
+def test_every_container_is_measured(media, tmp_path, extension) -> None:
+    found = probe(tmp_path / "f", media[extension], extension)
+    if extension in VIDEO:
+        assert (found.kind, found.width, found.height) == (Kind.VIDEO, 320, 240)
+        assert found.fps == pytest.approx(24, abs=0.1)
+        assert len(found.codecs) == 2
+    elif extension in SOUND:
+        assert (found.kind, found.width, found.fps, len(found.codecs)) == (Kind.AUDIO, 0, 0.0, 1)
+    else:
+        assert (found.kind, found.width, found.height) == (Kind.IMAGE, 320, 200)
+    if extension not in PICTURES:
+        assert found.duration_s == pytest.approx(2.0, abs=0.15)
+
+
+@pytest.mark.parametrize("extension", [*VIDEO, "wav", "flac", "m4a", *PICTURES])
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_missing_tail_is_found(media, tmp_path, extension, kept) -> None:
+    data = media[extension]
+    with pytest.raises(FetchFailed) as caught:
+        probe(tmp_path / "f", data[: int(len(data) * kept)], extension)
+    assert caught.value.code in (Code.TRUNCATED, Code.UNDECODABLE)
+
+
+def test_a_missing_tail_is_found_with_the_index_in_front(media, tmp_path) -> None:
+    data = media.video("mp4", movflags="faststart")
+    assert data.index(b"moov") < data.index(b"mdat")
+    for kept in (0.3, 0.6, 0.9, 0.98):
+        with pytest.raises(FetchFailed) as caught:
+            probe(tmp_path / "f", data[: int(len(data) * kept)], "mp4")
+        assert caught.value.code in (Code.TRUNCATED, Code.UNDECODABLE)
+    probe(tmp_path / "f", data, "mp4")
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "webm", "png", "flac"])
+def test_damage_in_the_middle_is_found(media, tmp_path, extension) -> None:
+    data = bytearray(media[extension])
+    middle = len(data) // 3
+    data[middle : middle + 4000] = bytes((n * 7919) % 256 for n in range(4000))
+    with pytest.raises(FetchFailed) as caught:
+        probe(tmp_path / "f", bytes(data), extension)
+    assert caught.value.code in (Code.TRUNCATED, Code.UNDECODABLE)
+
+
+def test_a_long_film_is_decoded_at_both_ends(media, tmp_path) -> None:
+    """More pixels than the budget: the start and the end are decoded, not the middle."""
+    size, seconds = (1280, 720), 6
+    assert size[0] * size[1] * 24 * seconds > BUDGET
+    data = media.video("mp4", seconds=seconds, size=size, sound=False, movflags="faststart")
+    found = probe(tmp_path / "f", data, "mp4")
+    assert found.duration_s == pytest.approx(6, abs=0.1)
+
+
+def test_a_disguise_opens_no_other_file(tmp_path) -> None:
+    """A playlist that starts like WebM, or a file of another kind, is not what its first bytes say."""
+    for extension in ("mp4", "webm", "avi", "mp3", "png"):
+        with pytest.raises(FetchFailed):
+            probe(tmp_path / "f", b"#EXTM3U\nfile:///etc/passwd\n" * 100, extension)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path) -> None:
+    out = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(out, "PNG")
+    with pytest.raises(FetchFailed) as caught:
+        probe(tmp_path / "f", out.getvalue(), "png")
+    assert caught.value.code is Code.TOO_BIG
+
+
+async def test_a_decoder_that_dies_takes_nothing_else_down(prober, media, tmp_path, monkeypatch) -> None:
+    await ask(prober, tmp_path / "f", media["png"], "png")
+    really = prober._ask
+
+    async def and_crash(process, question):
+        os.kill(process.pid, signal.SIGSEGV)
+        return await really(process, question)
+
+    monkeypatch.setattr(prober, "_ask", and_crash)
+    with pytest.raises(FetchFailed) as caught:
+        await ask(prober, tmp_path / "f", media["png"], "png")
+    assert caught.value.code is Code.UNDECODABLE
+    monkeypatch.undo()
+    assert (await ask(prober, tmp_path / "f", media["png"], "png")).kind is Kind.IMAGE
+
+
+async def test_a_decoder_that_hangs_is_stopped(prober, media, tmp_path, monkeypatch) -> None:
+    await ask(prober, tmp_path / "f", media["png"], "png")
+    (process,) = prober._all
+    process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr(prober, "_timeout_s", 0.2)
+    with pytest.raises(FetchFailed) as caught:
+        await ask(prober, tmp_path / "f", media["png"], "png")
+    assert "not done within 0.2 seconds" in caught.value.message
+    assert process.returncode == -signal.SIGKILL
+
+
+async def test_a_decoder_knows_no_secret(prober, media, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("BLOB_SECRET_KEY", "hush")
+    await ask(prober, tmp_path / "f", media["png"], "png")
+    (process,) = prober._all
+    assert b"hush" not in Path(f"/proc/{process.pid}/environ").read_bytes()

@@ -1,4 +1,6 @@
-"""A whole gateway on a real port, with a real event log and a real store, and stand-ins for the other services."""
+"""A gateway on a real port, with a real event log and store, and stand-ins for the other services."""
+
+# ruff: noqa: N802  # the names of RPCs are those of the contracts
 
 from __future__ import annotations
 
@@ -9,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
+
 from gateway.config import Settings
 from gateway.core.access import key_digest
 from gateway.main import Gateway, compose
-
 from rushes.catalog.v1 import (
     assets_pb2,
     assets_pb2_grpc,
@@ -40,6 +43,7 @@ from servicekit.errors import AppError, NotFound, Unauthenticated
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.ids import new_id
+from servicekit.testing import nats_server
 
 SIGNING_KEY = "a secret for tests"
 READ, WRITE, ADMIN = "read-key", "write-key", "admin-key"
@@ -63,6 +67,12 @@ class Others:
     authentications: int = 0
     thumbnails: int = 0
     bad_signature: bool = False
+
+    def forget(self) -> None:
+        for held in (self.asked, self.assets, self.objects, self.jobs, self.clients):
+            held.clear()
+        self.failure, self.lose_answers, self.bad_signature = None, False, False
+        self.authentications = self.thumbnails = 0
 
     def last(self, kind: type[Any]) -> Any:
         return next(message for message in reversed(self.asked) if isinstance(message, kind))
@@ -155,7 +165,10 @@ class _Generations(generations_pb2_grpc.GenerationServiceServicer):
     async def CreateGeneration(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         return generations_pb2.Generation(
-            id=new_id("generation"), model=request.model, input=request.input, status="GENERATION_STATUS_QUEUED"
+            id=new_id("generation"),
+            model=request.model,
+            input=request.input,
+            status="GENERATION_STATUS_QUEUED",
         )
 
     async def BatchCreateGenerations(self, request: Any, context: Any) -> Any:
@@ -272,7 +285,11 @@ def _server(others: Others) -> GrpcServer:
         (jobs_pb2_grpc.add_JobServiceServicer_to_server, _Jobs, "rushes.catalog.v1.JobService"),
         (media_pb2_grpc.add_MediaServiceServicer_to_server, _Media, "rushes.catalog.v1.MediaService"),
         (models_pb2_grpc.add_ModelServiceServicer_to_server, _Models, "rushes.generator.v1.ModelService"),
-        (webhooks_pb2_grpc.add_WebhookServiceServicer_to_server, _Webhooks, "rushes.generator.v1.WebhookService"),
+        (
+            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
+            _Webhooks,
+            "rushes.generator.v1.WebhookService",
+        ),
         (
             downloader_pb2_grpc.add_DownloaderServiceServicer_to_server,
             _Downloader,
@@ -298,12 +315,15 @@ class Running:
     log: EventLog
     blobs: BlobStore
     http: httpx.AsyncClient
+    nats: Any
 
     @property
     def port(self) -> int:
         return self.gateway.http.port
 
-    async def store(self, data: bytes, *, content_type: str = "video/mp4") -> tuple[str, media_pb2.StoredObject]:
+    async def store(
+        self, data: bytes, *, content_type: str = "video/mp4"
+    ) -> tuple[str, media_pb2.StoredObject]:
         """Bytes as a media, and where they lie."""
         import hashlib
 
@@ -321,8 +341,9 @@ class Running:
         return media_id, found
 
 
-@pytest_asyncio.fixture
-async def running(nats: str, s3: Any) -> AsyncIterator[Running]:
+@contextlib.asynccontextmanager
+async def run_gateway(nats: Any, s3: Any) -> AsyncIterator[Running]:
+    """A gateway and all around it, started and stopped."""
     bucket = f"test-{secrets.token_hex(6)}"
     async with contextlib.AsyncExitStack() as stack:
         blobs = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, bucket)
@@ -358,4 +379,25 @@ async def running(nats: str, s3: Any) -> AsyncIterator[Running]:
                 base_url=f"http://127.0.0.1:{gateway.http.port}", headers={"X-API-Key": WRITE}, timeout=20
             )
         )
-        yield Running(gateway, others, server, log, blobs, http)
+        yield Running(gateway, others, server, log, blobs, http, nats)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(s3: Any) -> AsyncIterator[Running]:
+    """One gateway for a module: its tests share an event loop too."""
+    async with nats_server() as nats, run_gateway(nats, s3) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def fresh(nats: Any, s3: Any) -> AsyncIterator[Running]:
+    """A gateway of this test alone: to be stopped, starved and broken."""
+    async with run_gateway(nats, s3) as made:
+        yield made
+
+
+@pytest.fixture
+def running(shared: Running) -> Running:
+    """The module's gateway, with stand-ins that have forgotten everything."""
+    shared.others.forget()
+    return shared

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 MOST_RANGES = 100
 """More ranges than this are no honest request: the header is ignored, and the whole is sent."""
 
-_INT_RANGE = re.compile(r"(\d+)-(\d*)")
-_SUFFIX_RANGE = re.compile(r"-(\d+)")
+_INT_RANGE = re.compile(r"([0-9]+)-([0-9]*)")
+_SUFFIX_RANGE = re.compile(r"-([0-9]+)")
 _BEYOND = 10**18
 """Stands for any position of more digits than a file can have bytes: no huge numbers are computed."""
 

@@ -7,7 +7,7 @@ import asyncio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = 2.0
-_MOST_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
 """How long, and how much, is read and thrown away while the client comes to see the answer."""
 
 

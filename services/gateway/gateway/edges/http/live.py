@@ -20,12 +20,15 @@ from gateway.core.event_stream import (
     sequence_from,
     types_from,
 )
+from gateway.core.nearest import shown, unknown
+from gateway.core.problems import refuse
 from gateway.core.rpc import Calls, Rpc
 from gateway.edges.http.operation import Operation, parameter, refuse_unknown_query
 from gateway.edges.http.streaming import Streamed
-from gateway.edges.transcoding.facts import fact_json
+from gateway.edges.transcoding.facts import fact_json, known_types
 from rushes.catalog.v1.generations_pb2 import Generation, GetGenerationRequest
 from rushes.catalog.v1.jobs_pb2 import GetJobRequest, Job
+from servicekit.errors import FieldProblem
 from servicekit.events import Event
 from servicekit.ids import check_id
 
@@ -60,7 +63,7 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
             request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         )
         after = feed.position if started is None else started
-        wanted = Wanted(types_from(request.query_params.getlist("types")), refs)
+        wanted = Wanted(_types(request), refs)
         chunks = _blocks(feed.follow(wanted, after=after), after, comment_every)
         return Streamed(chunks, headers=_HEADERS, media_type="text/event-stream")
 
@@ -118,6 +121,15 @@ async def _blocks(events: AsyncIterator[Event], after: int, comment_every: float
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
+
+
+def _types(request: Request) -> frozenset[str]:
+    """The types asked for; one that no fact has would be waited for in vain."""
+    types, known = types_from(request.query_params.getlist("types")), known_types()
+    refuse(
+        [FieldProblem("types", f"{shown(t)} {unknown('type', t, known)}") for t in types if t not in known]
+    )
+    return types
 
 
 _ID = parameter("id", "path", "Its id.", {"type": "string"})

@@ -187,7 +187,7 @@ def _flag(request: Request, name: str, *, default: bool = False) -> bool:
 
 def _version(request: Request) -> int:
     text = request.query_params.get("version", "")
-    if text and not (text.isdecimal() and 1 <= len(text) <= 9):
+    if text and not (text.isascii() and text.isdecimal() and 1 <= len(text) <= 9):
         told = f"must be the number of a version, 1 or more, and is {text[:40]!r}"
         raise Invalid(f"version {told}", fields=[FieldProblem("version", told)])
     return int(text or 0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.edges.openapi.comments import comments
 from gateway.edges.openapi.schemas import Schemas
 from gateway.edges.transcoding.binding import query_fields
+from gateway.edges.transcoding.comments import comments
 from gateway.edges.transcoding.contracts import fields_of, message_of
 from gateway.edges.transcoding.rpcs import Binding
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.edges.http.operation import Access, Operation
-from gateway.edges.openapi.comments import comments
 from gateway.edges.openapi.described import SHARED
+from gateway.edges.transcoding.comments import comments
 from gateway.edges.transcoding.contracts import services
 
 VERSION = "3.1.0"

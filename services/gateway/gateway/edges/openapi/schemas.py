@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from gateway.edges.openapi.comments import comments
+from gateway.edges.transcoding.comments import comments
 from gateway.edges.transcoding.contracts import fields_of, is_map, map_fields, message_of, words
 from rushes.common.v1 import rules_pb2
 from servicekit.ids import PREFIXES

@@ -17,8 +17,8 @@ from gateway.edges.transcoding.contracts import fields_of, message_of
 from gateway.edges.transcoding.from_json import fill, set_field
 from servicekit.errors import FieldProblem
 
-_WHOLE_NUMBER = re.compile(r"[+-]?\d{1,20}")
-_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?")
+_WHOLE_NUMBER = re.compile(r"[+-]?\d{1,20}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 _IN_TEXT = ("google.protobuf.Timestamp",)
 """Messages that can be written in a path or a query."""

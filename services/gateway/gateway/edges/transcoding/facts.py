@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Any
 
 import structlog
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
+from gateway.edges.transcoding.comments import comments
 from gateway.edges.transcoding.to_json import to_json
 from rushes.events.v1 import events_pb2
 from servicekit.logs import clean_text
+
+_FACT = re.compile(r"`([a-z_]+\.[a-z_]+)`, by ")
+"""How the comment over a fact's message begins: its type, and who says it."""
 
 _HIDDEN = frozenset({"source_url"})
 """Fields that hold an address at the provider: whoever has it needs no key."""
@@ -33,6 +39,17 @@ def fact_json(type_: str, data: bytes) -> Any | None:
         structlog.get_logger(__name__).warning("fact does not parse", type=type_)
         return None
     return _public(to_json(message))
+
+
+@cache
+def known_types() -> frozenset[str]:
+    """The type of every fact, and every entity that facts are about."""
+    told = (
+        _FACT.match(comments().get(m.full_name, ""))
+        for m in events_pb2.DESCRIPTOR.message_types_by_name.values()
+    )
+    types = {found[1] for found in told if found}
+    return frozenset(types | {type_.partition(".")[0] for type_ in types})
 
 
 def message_name(type_: str) -> str:

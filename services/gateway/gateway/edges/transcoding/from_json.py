@@ -22,7 +22,7 @@ from gateway.core.problems import MOST, refuse
 from gateway.edges.transcoding.contracts import fields_of, is_map, map_fields, words
 from servicekit.errors import FieldProblem
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
@@ -61,7 +61,7 @@ def fill(message: Message, value: Any, at: str) -> Wrong:
         where = f"{at}.{shown(name)}" if at else shown(name)
         if name not in fields:
             yield FieldProblem(where, unknown("field", name, fields))
-        elif held is not None or _takes_null(fields[name]):
+        elif held is not None:
             yield from set_field(message, fields[name], held, where)
 
 
@@ -269,14 +269,6 @@ _WELL_KNOWN: dict[str, Callable[[Any, Any, str], Wrong]] = {
     "google.protobuf.Value": _value,
     "google.protobuf.Empty": _empty,
 }
-
-
-def _takes_null(field: FieldDescriptor) -> bool:
-    return (
-        field.message_type is not None
-        and field.message_type.full_name == "google.protobuf.Value"
-        and not field.is_repeated
-    )
 
 
 def _kind(value: Any) -> str:

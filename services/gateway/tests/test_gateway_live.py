@@ -1,0 +1,189 @@
+"""Server-sent events from a real event log: resumed without a gap, whatever the client does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.adapters.live_feed import LiveFeed
+from gateway.core.event_stream import Wanted, opening
+from gateway.edges.http.live import _blocks
+from rushes.catalog.v1.jobs_pb2 import Job
+from rushes.events.v1 import events_pb2
+from servicekit.events import Event
+from servicekit.ids import new_id
+from servicekit.testing import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def tell(running: Any, type_: str, message: Any, **refs: str) -> int:
+    event = Event(id=new_id("job"), type=type_, key="x", data=message.SerializeToString(), refs=refs)
+    sequence: int = await running.log.publish(event)
+    return sequence
+
+
+async def created(running: Any, job: str) -> int:
+    return await tell(running, "job.created", events_pb2.JobCreated(job_id=job), job=job)
+
+
+class Stream:
+    """The blocks of a stream, one at a time."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    async def block(self) -> dict[str, str]:
+        async with asyncio.timeout(10):
+            found: dict[str, str] = {}
+            async for line in self._lines:
+                if not line:
+                    return found
+                name, _, value = line.partition(":")
+                found[name] = value.strip()
+        raise EOFError
+
+    async def event(self) -> tuple[int, str, Any]:
+        while "data" not in (found := await self.block()):
+            pass
+        return int(found["id"]), found["event"], json.loads(found["data"])
+
+
+@asynccontextmanager
+async def follow(running: Any, path: str = "/api/v3/events", **headers: str) -> AsyncIterator[Stream]:
+    async with running.http.stream("GET", path, headers=headers) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-store"
+        assert "content-encoding" not in response.headers
+        stream = Stream(response)
+        assert "retry" in await stream.block()
+        yield stream
+
+
+async def test_facts_come_as_they_happen_with_the_providers_addresses_gone(running: Any) -> None:
+    job, secret = new_id("job"), "https://provider.example/files/secret.mp4"
+    async with follow(running) as stream:
+        first = await created(running, job)
+        output = events_pb2.Output(index=0, source_url=secret, blob_key_stem="media/g/0")
+        await tell(running, "prediction.succeeded", events_pb2.PredictionSucceeded(outputs=[output]))
+        assert await stream.event() == (first, "job.created", {"job_id": job, "campaign_id": ""})
+        sequence, name, data = await stream.event()
+        assert (sequence, name) == (first + 1, "prediction.succeeded")
+        assert data["outputs"] == [{"index": 0, "blob_key_stem": "media/g/0"}]
+
+
+async def test_filters(running: Any) -> None:
+    job, generation, campaign = new_id("job"), new_id("generation"), new_id("campaign")
+    running.others.jobs[job] = Job(id=job)
+    paths = {
+        "/api/v3/events?types=job.paused": {3},
+        "/api/v3/events?types=job": {0, 1, 3},
+        "/api/v3/events?types=job.paused,generation.*": {2, 3},
+        f"/api/v3/events?job_id={job}": {1, 2, 3},
+        f"/api/v3/events?campaign_id={campaign}&types=job.created": {1},
+        f"/api/v3/jobs/{job}/events": {1, 2, 3},
+        f"/api/v3/generations/{generation}/events": {2},
+    }
+    start = running.gateway.feed.position
+    said = [
+        await created(running, new_id("job")),
+        await tell(running, "job.created", events_pb2.JobCreated(), job=job, campaign=campaign),
+        await tell(
+            running, "generation.completed", events_pb2.GenerationCompleted(), job=job, generation=generation
+        ),
+        await tell(running, "job.paused", events_pb2.JobPaused(), job=job),
+    ]
+    for path, wanted in paths.items():
+        async with follow(running, path, **{"Last-Event-ID": str(start)}) as stream:
+            got = [(await stream.event())[0] for _ in wanted]
+        assert got == [said[place] for place in sorted(wanted)], path
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v3/events?typs=job", 422),
+        ("/api/v3/events?types=job.complete", 422),
+        ("/api/v3/events?job_id=gen_1", 422),
+        ("/api/v3/events?last_event_id=x", 422),
+        ("/api/v3/events?last_event_id=-5", 422),
+        ("/api/v3/jobs/job_01J9ZZZZZZZZZZZZZZZZZZZZZZ/events", 404),
+        ("/api/v3/jobs/nonsense/events", 422),
+    ],
+)
+async def test_what_cannot_be_followed(running: Any, path: str, status: int) -> None:
+    answer = await running.http.get(path)
+    assert answer.status_code == status, answer.text
+
+
+async def test_resuming_leaves_no_gap_while_facts_keep_coming(running: Any) -> None:
+    said: list[int] = []
+
+    async def keep_telling() -> None:
+        for _ in range(300):
+            said.append(await created(running, new_id("job")))
+
+    got: list[int] = []
+    last = running.gateway.feed.position
+    telling = asyncio.create_task(keep_telling())
+    while len(got) < 300:
+        async with follow(running, "/api/v3/events", **{"Last-Event-ID": str(last)}) as stream:
+            for _ in range(min(40, 300 - len(got))):  # then the connection breaks, and the client comes back
+                last = (await stream.event())[0]
+                got.append(last)
+    await telling
+    assert got == said
+
+
+async def test_the_opening_tells_from_where_to_come_back(running: Any) -> None:
+    async with running.http.stream("GET", "/api/v3/events") as response:
+        block = await Stream(response).block()
+    missed = await created(running, new_id("job"))
+    async with follow(running, "/api/v3/events", **{"Last-Event-ID": block["id"]}) as stream:
+        assert (await stream.event())[0] == missed
+
+
+async def test_a_slow_client_costs_bounded_memory_and_misses_nothing(running: Any) -> None:
+    feed: LiveFeed = running.gateway.feed
+    start = feed.position
+    following = feed.follow(Wanted(), after=start)
+    first = asyncio.ensure_future(anext(following))
+    await eventually(lambda: feed.watching >= 1)
+    said = [await created(running, new_id("job")) for _ in range(700)]
+    await eventually(lambda: feed.position == said[-1])
+    (watcher,) = [w for w in feed._watchers if w.queue.qsize()]
+    assert watcher.behind
+    assert watcher.queue.qsize() <= 256
+    got = [(await first).sequence]
+    async with asyncio.timeout(20):
+        while len(got) < 700:
+            got.append((await anext(following)).sequence)
+    assert got == said
+    await following.aclose()
+
+
+async def test_clients_that_leave_are_forgotten(running: Any) -> None:
+    feed = running.gateway.feed
+    before = feed.watching
+    async with follow(running), follow(running):
+        await eventually(lambda: feed.watching == before + 2)
+    await eventually(lambda: feed.watching == before)
+
+
+async def test_a_comment_comes_when_nothing_else_does() -> None:
+    async def silent() -> AsyncIterator[Event]:
+        await asyncio.Event().wait()
+        yield Event(id="never", type="job.created", key="x")
+
+    blocks = _blocks(silent(), 7, comment_every=0.01)
+    assert await anext(blocks) == opening(7)
+    assert (await anext(blocks)).startswith(b":")
+    assert (await anext(blocks)).startswith(b":")
+    await blocks.aclose()  # type: ignore[attr-defined]

@@ -34,7 +34,7 @@ from sandbox.edges.http.predictions import Predictions
 from sandbox.edges.http.troubles import Troubles
 from sandbox.edges.http.uploads import Uploads
 from servicekit.clock import SystemClock
-from servicekit.config import load
+from servicekit.config import ConfigError, load
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
 from servicekit.lifecycle import Part
@@ -42,7 +42,7 @@ from servicekit.lifecycle import Part
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The parts in the order of their start."""
-    settings = load(Settings, environ)
+    settings = _checked(load(Settings, environ))
     folder = settings.data.resolve()
     store = SqliteStore(folder)
     clock = _clock(store)
@@ -85,6 +85,15 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         cover=_cover,
     )
     return [_Closing(store, outbound, renderer), life, *_servers(app, settings)]
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.speed <= 0 or settings.renderers < 1:
+        raise ConfigError(
+            f"SANDBOX_SPEED={settings.speed:g} must be above 0, "
+            f"SANDBOX_RENDERERS={settings.renderers} at least 1"
+        )
+    return settings
 
 
 def _servers(app: ASGIApp, settings: Settings) -> list[Part]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -164,7 +164,7 @@ def moment(value: str | None) -> datetime | None:
 
 def to_record(prediction: Prediction) -> JSON:
     """A JSON object that `from_record` reads back."""
-    record = asdict(prediction)
+    record: JSON = dict(vars(prediction))  # `asdict` would copy every input deeply, on every save
     for name in ("created_at", "started_at", "completed_at", "deadline", "expires_at"):
         record[name] = stamp(record[name])
     return record

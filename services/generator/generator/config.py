@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from servicekit.config import setting
+from servicekit.config import ConfigError, setting
 
 
 @dataclass(frozen=True)
@@ -79,3 +79,32 @@ class Settings:
     music_model: str = setting(
         "MUSIC_MODEL", doc="For music; empty: rushes/music-bed, else meta/musicgen.", default=""
     )
+
+
+def check(settings: Settings) -> Settings:
+    """The settings, when they can work together; ConfigError lists all that cannot."""
+    wrong = [f"{env} {why}" for env, fine, why in _rules(settings) if not fine]
+    if wrong:
+        raise ConfigError("these settings cannot work:\n" + "\n".join(f"  {each}" for each in wrong))
+    return settings
+
+
+def _rules(settings: Settings) -> list[tuple[str, bool, str]]:
+    def is_web(address: str) -> bool:
+        return address.startswith(("http://", "https://"))
+
+    deadline = settings.deadline.total_seconds()
+    return [
+        ("REPLICATE_MAX_CONCURRENCY", settings.max_concurrency >= 1, "must be at least 1"),
+        ("REPLICATE_START_DELAY_MS", settings.start_delay_ms >= 0, "must be 0 or more"),
+        ("REPLICATE_DEADLINE_S", 5 <= deadline <= 86_400, "must be 5 to 86400: the provider's limits"),
+        ("SUBMIT_WINDOW_S", settings.submit_window.total_seconds() >= 1, "must be at least 1"),
+        ("LANE_PROBE_S", settings.probe_every.total_seconds() >= 1, "must be at least 1"),
+        ("REPLICATE_BASE_URL", is_web(settings.base_url), "must begin with http:// or https://"),
+        ("PUBLIC_URL", not settings.public_url or is_web(settings.public_url), "must begin with https://"),
+        (
+            "SIGNING_KEY",
+            bool(settings.signing_key) or not settings.public_url,
+            "is needed with PUBLIC_URL: the provider reads assets by signed addresses",
+        ),
+    ]

@@ -17,7 +17,7 @@ from generator.adapters.journal import LogJournal
 from generator.adapters.library_http import HttpLibrary
 from generator.adapters.photo_looks import BlobPhotoLooks
 from generator.adapters.provider_http import HttpProvider
-from generator.config import Settings
+from generator.config import Settings, check
 from generator.core.follow import Ports, Rules
 from generator.core.lane import SharedLane
 from generator.core.prepare import Bills
@@ -43,7 +43,7 @@ PROVIDER = "replicate"
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
-    settings = load(Settings, environ)
+    settings = check(load(Settings, environ))
     clock, prices = SystemClock(), _prices(settings)
     log = EventLog(settings.nats_url, service="generator", clock=clock)
     blobs = BlobStore(

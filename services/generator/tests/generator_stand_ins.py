@@ -80,9 +80,13 @@ class Kill:
 FAULTS: dict[str, Callable[[], Outcome]] = {
     "429_header": lambda: refused(429, {"retry-after": "3"}, '{"detail":"Request was throttled."}'),
     "429_body": lambda: refused(429, {}, '{"detail":"Request was throttled.","status":429,"retry_after":8}'),
-    "429_text": lambda: refused(429, {}, '{"detail":"Request was throttled. Your rate limit resets in ~30s."}'),
+    "429_text": lambda: refused(
+        429, {}, '{"detail":"Request was throttled. Your rate limit resets in ~30s."}'
+    ),
     "401": lambda: refused(401, {}, '{"detail":"You did not pass a valid authentication token"}'),
-    "402": lambda: refused(402, {}, '{"title":"Insufficient credit","detail":"You have insufficient credit"}'),
+    "402": lambda: refused(
+        402, {}, '{"title":"Insufficient credit","detail":"You have insufficient credit"}'
+    ),
     "422": lambda: refused(422, {}, '{"detail":"- input: prompt is required"}'),
     "unreached": lambda: Refused(0, "connection refused", Refusal.UNREACHED),
     "lost": lambda: Unknown("ReadError after sending"),
@@ -351,10 +355,14 @@ class World:
     def said(self, kind: type[Any]) -> list[Any]:
         return [fact for fact in self.facts.values() if isinstance(fact, kind)]
 
-    async def deliver(self, generation_id: str, *, number: int = 1, again: bool = False, kill_at: int = 10**9) -> bool:
+    async def deliver(
+        self, generation_id: str, *, number: int = 1, again: bool = False, kill_at: int = 10**9
+    ) -> bool:
         """One delivery to one process; whether it was acknowledged."""
         kill = Kill(kill_at)
-        (result,) = await self.clock.run(_die(generate(self.ports(kill), Request(generation_id, number, again))))
+        (result,) = await self.clock.run(
+            _die(generate(self.ports(kill), Request(generation_id, number, again)))
+        )
         if isinstance(result, AppError):
             self.clock.elapsed += result.retry_after or 1.0
             return False

@@ -59,7 +59,8 @@ async def test_killed_at_every_step_it_pays_once_and_ends(kill_at: int, echo: bo
 @given(
     kills=st.lists(st.integers(1, STEPS + 4), max_size=5),
     script=st.lists(
-        st.sampled_from(["", "", "reset", "500_html", "lost", "unreached", "429_text", "402", "401"]), max_size=4
+        st.sampled_from(["", "", "reset", "500_html", "lost", "unreached", "429_text", "402", "401"]),
+        max_size=4,
     ),
     echo=st.booleans(),
 )
@@ -133,7 +134,7 @@ async def test_an_old_permission_sends_nothing() -> None:
     generation = world.attempts.add()
     begin = world.attempts.begin
 
-    async def slow(generation_id: str):  # noqa: ANN202
+    async def slow(generation_id: str):
         answer = await begin(generation_id)
         await world.clock.sleep(6.0)  # more than a quarter of the window of 20 s
         return answer
@@ -271,9 +272,7 @@ async def test_cancel_stops_the_run_and_says_so() -> None:
     generation = world.attempts.add()
     assert not await world.deliver(generation, kill_at=6)
     attempt = world.attempts.generations[generation].attempts[0]
-    world.attempts._set(
-        type(attempt)(**{**attempt.__dict__, "cancel_requested": True})
-    )
+    world.attempts._set(type(attempt)(**{**attempt.__dict__, "cancel_requested": True}))
     await world.clock.run(cancel(world.ports(), generation))
     (canceled,) = world.said(Canceled)
     assert not canceled.by_deadline

@@ -21,6 +21,7 @@ import grpc.aio
 import httpx
 import pytest
 from generator_catalog_stub import CatalogStub
+from generator_ports import free_port
 from generator_stand_ins import FakeAttempts
 from google.protobuf import json_format
 from PIL import Image
@@ -28,7 +29,14 @@ from PIL import Image
 from generator.core.ports import State
 from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
 from rushes.events.v1 import events_pb2
-from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc, webhooks_pb2, webhooks_pb2_grpc
+from rushes.generator.v1 import (
+    models_pb2,
+    models_pb2_grpc,
+    plan_pb2,
+    plan_pb2_grpc,
+    webhooks_pb2,
+    webhooks_pb2_grpc,
+)
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, Unauthenticated
@@ -37,7 +45,6 @@ from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, S3Fixture, eventually
-from generator_ports import free_port
 
 ASSET = "ast_01JCZZZZZZZZZZZZZZZZZZZZZZ"
 
@@ -60,7 +67,9 @@ class Stage:
         port = free_port()
         environ = os.environ | self.environ | {"GRPC_LISTEN": f"127.0.0.1:{port}"} | changes
         with (self.folder / f"generator-{port}.log").open("w") as out:
-            process = subprocess.Popen([sys.executable, "-m", "generator"], env=environ, stdout=out, stderr=out)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "generator"], env=environ, stdout=out, stderr=out
+            )
         self.processes.append(process)
         channel = open_channel(f"127.0.0.1:{port}")
         models: Any = models_pb2_grpc.ModelServiceStub(channel)
@@ -69,7 +78,7 @@ class Stage:
             assert process.poll() is None, (self.folder / f"generator-{port}.log").read_text()
             try:
                 await models.ListCollections(models_pb2.ListCollectionsRequest())
-            except Exception as error:  # noqa: BLE001  # not yet
+            except Exception as error:  # not yet
                 raise AssertionError(str(error)) from error
 
         await eventually(answers, within=20)
@@ -78,7 +87,12 @@ class Stage:
     async def ask(self, generation: str, number: int = 1) -> None:
         message = events_pb2.GenerationRequested(generation_id=generation, job_id="job_1", round=number)
         await self.log.publish(
-            Event(f"{generation}:requested:{number}", "generation.requested", f"replicate.{generation}", message.SerializeToString())
+            Event(
+                f"{generation}:requested:{number}",
+                "generation.requested",
+                f"replicate.{generation}",
+                message.SerializeToString(),
+            )
         )
 
     async def fact(self, kind: str, generation: str, within: float = 20.0) -> Event:
@@ -104,8 +118,16 @@ async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Pa
     catalog = GrpcServer(
         "127.0.0.1:0",
         [
-            (attempts_pb2_grpc.add_AttemptServiceServicer_to_server, stub, "rushes.catalog.v1.AttemptService"),
-            (generations_pb2_grpc.add_GenerationServiceServicer_to_server, stub, "rushes.catalog.v1.GenerationService"),
+            (
+                attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
+                stub,
+                "rushes.catalog.v1.AttemptService",
+            ),
+            (
+                generations_pb2_grpc.add_GenerationServiceServicer_to_server,
+                stub,
+                "rushes.catalog.v1.GenerationService",
+            ),
         ],
         clock=clock,
         service="catalog",
@@ -207,7 +229,9 @@ async def _serves_models(channel: grpc.aio.Channel) -> None:
     page = await models.ListModels(models_pb2.ListModelsRequest(page_size=10, q="rushes"))
     assert {each.owner for each in page.models} == {"rushes"}
     page = await models.ListModels(models_pb2.ListModelsRequest(page_size=10))
-    second = await models.ListModels(models_pb2.ListModelsRequest(page_size=10, page_token=page.next_page_token))
+    second = await models.ListModels(
+        models_pb2.ListModelsRequest(page_size=10, page_token=page.next_page_token)
+    )
     assert not {each.name for each in page.models} & {each.name for each in second.models}
     with pytest.raises(Invalid):
         await models.ListModels(models_pb2.ListModelsRequest(page_token="x"))
@@ -242,7 +266,16 @@ async def _plans(stage: Stage, channel: grpc.aio.Channel) -> None:
         key = f"assets/ast_{number}/original.jpg"
         body = b"no picture" if room == "broken" else data.getvalue()
         await stage.blobs.put(key, body, content_type="image/jpeg")
-        photos.append(plan_pb2.Photo(asset_id=f"ast_{number}", name=f"house1_{room}.jpg", blob_key=key, width=640, height=480, sha256=str(number)))
+        photos.append(
+            plan_pb2.Photo(
+                asset_id=f"ast_{number}",
+                name=f"house1_{room}.jpg",
+                blob_key=key,
+                width=640,
+                height=480,
+                sha256=str(number),
+            )
+        )
     plans: Any = plan_pb2_grpc.PlanServiceStub(channel)
     answer = await plans.PlanScenes(
         plan_pb2.PlanScenesRequest(photos=photos, scene_count=4, scene_seconds=4, planner="llm")
@@ -262,7 +295,9 @@ async def _resolves_assets(stage: Stage) -> None:
     generation = stage.book.add(input={"image": f"asset:{ASSET}", "duration": 2.0})
     await stage.ask(generation)
     await stage.fact("prediction.succeeded", generation, within=30)
-    sent = next(each["input"] for each in (await stage.ledger())["predictions"] if "duration" in each["input"])
+    sent = next(
+        each["input"] for each in (await stage.ledger())["predictions"] if "duration" in each["input"]
+    )
     assert sent["image"].startswith("data:image/png;base64,")
     assert sent["duration"] == 2
     missing = stage.book.add(input={"image": f"asset:{new_id('asset')}"})

@@ -90,7 +90,14 @@ def headers(signature: str = SIGNATURE, stamp: str = STAMP, message: str = MESSA
 
 @pytest.mark.parametrize(
     "signature",
-    [SIGNATURE, f"v1,AAAA {SIGNATURE}", f"v1a,%%% {SIGNATURE}", f"v1,not-base64! {SIGNATURE}", f"{SIGNATURE} v1,x", f"junk {SIGNATURE}"],
+    [
+        SIGNATURE,
+        f"v1,AAAA {SIGNATURE}",
+        f"v1a,%%% {SIGNATURE}",
+        f"v1,not-base64! {SIGNATURE}",
+        f"{SIGNATURE} v1,x",
+        f"junk {SIGNATURE}",
+    ],
 )
 def test_the_public_vector_is_believed(signature: str) -> None:
     assert verify(KEY, headers(signature), BODY, now=THEN) == MESSAGE
@@ -113,7 +120,9 @@ def test_forged_and_replayed_calls_are_refused(sent: dict[str, str], body: bytes
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_???"])
 def test_an_unreadable_secret_believes_nobody(secret: str) -> None:
-    forged = base64.b64encode(hmac.new(b"", f"{MESSAGE}.{STAMP}.".encode() + BODY, hashlib.sha256).digest()).decode()
+    forged = base64.b64encode(
+        hmac.new(b"", f"{MESSAGE}.{STAMP}.".encode() + BODY, hashlib.sha256).digest()
+    ).decode()
     with pytest.raises(Unauthenticated):
         verify(secret, headers(f"v1,{forged}"), BODY, now=THEN)
 
@@ -152,7 +161,9 @@ def test_a_closed_lane_lets_one_probe_through_at_a_time() -> None:
 
 
 @settings(deadline=None)
-@given(st.recursive(st.none() | st.text() | st.integers(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)))
+@given(
+    st.recursive(st.none() | st.text() | st.integers(), lambda c: st.lists(c) | st.dictionaries(st.text(), c))
+)
 def test_a_spoilt_lane_state_is_an_open_lane(raw: object) -> None:
     assert isinstance(LaneState.load(raw), LaneState)
 
@@ -186,7 +197,9 @@ def test_times_with_any_fraction(digits: str) -> None:
 
 
 def test_a_prediction_with_odd_fields_is_read() -> None:
-    found = read({"id": "a", "status": "succeeded", "error": "", "input": None, "metrics": None, "logs": None, "x": 1})
+    found = read(
+        {"id": "a", "status": "succeeded", "error": "", "input": None, "metrics": None, "logs": None, "x": 1}
+    )
     assert found is not None
     assert found.final
     assert read({"status": "succeeded"}) is None
@@ -198,7 +211,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def match(*predictions: Prediction, sent: dict[str, object] | None = None) -> list[str]:
     found = candidates(
-        predictions, attempt_id="att_1", model="a/b", version="", sent=sent or {"p": 1}, intended_at=NOW, window=20
+        predictions,
+        attempt_id="att_1",
+        model="a/b",
+        version="",
+        sent=sent or {"p": 1},
+        intended_at=NOW,
+        window=20,
     )
     return [each.id for each in found]
 
@@ -206,7 +225,9 @@ def match(*predictions: Prediction, sent: dict[str, object] | None = None) -> li
 def test_the_list_is_matched_by_webhook_then_by_input_and_time() -> None:
     soon = NOW + timedelta(seconds=3)
     ours = Prediction("w", "starting", webhook="https://h/api/webhooks/replicate/att_1", created_at=soon)
-    other = Prediction("o", "starting", input={"p": 1}, model="a/b", webhook="https://h/x/att_2", created_at=soon)
+    other = Prediction(
+        "o", "starting", input={"p": 1}, model="a/b", webhook="https://h/x/att_2", created_at=soon
+    )
     equal = Prediction("e", "starting", input={"p": 1, "default": 2}, model="a/b", created_at=soon)
     late = Prediction("l", "starting", input={"p": 1}, model="a/b", created_at=NOW + timedelta(seconds=40))
     different = Prediction("d", "starting", input={"p": 2}, model="a/b", created_at=soon)
@@ -217,7 +238,11 @@ def test_the_list_is_matched_by_webhook_then_by_input_and_time() -> None:
 
 def test_equal_inputs_may_name_files_in_their_own_way() -> None:
     asset = "asset:ast_01JCZZZZZZZZZZZZZZZZZZZZZZ"
-    assert same_input({"i": asset}, {"i": "https://h/api/v3/assets/ast_01JCZZZZZZZZZZZZZZZZZZZZZZ/data?token=1"})
-    assert not same_input({"i": asset}, {"i": "https://h/api/v3/assets/ast_01JCYYYYYYYYYYYYYYYYYYYYYY/data?token=1"})
+    assert same_input(
+        {"i": asset}, {"i": "https://h/api/v3/assets/ast_01JCZZZZZZZZZZZZZZZZZZZZZZ/data?token=1"}
+    )
+    assert not same_input(
+        {"i": asset}, {"i": "https://h/api/v3/assets/ast_01JCYYYYYYYYYYYYYYYYYYYYYY/data?token=1"}
+    )
     assert same_input({"i": [asset]}, {"i": ["data:image/png;base64,AA"]})
     assert not same_input({"flag": True}, {"flag": 1})

@@ -167,7 +167,9 @@ async def test_a_run_is_bought_followed_and_listed(subject: Subject) -> None:
 
 
 async def test_a_run_is_stopped_and_stopping_twice_is_fine(subject: Subject) -> None:
-    prediction = await accepted(subject, order(model="rushes/music-bed", input={"prompt": "x", "duration": 120}))
+    prediction = await accepted(
+        subject, order(model="rushes/music-bed", input={"prompt": "x", "duration": 120})
+    )
     await subject.provider.cancel(prediction.id)
     assert (await final(subject, prediction.id)).status in ("canceled", "succeeded")
     await subject.provider.cancel(prediction.id)
@@ -269,7 +271,13 @@ async def test_every_answer_to_a_read_has_its_error(status: int, body: str, erro
 
 @pytest.mark.parametrize(
     "answer",
-    [httpx.Response(201, text="<html>"), httpx.Response(201, json={}), httpx.Response(302), httpx.Response(503), httpx.Response(408)],
+    [
+        httpx.Response(201, text="<html>"),
+        httpx.Response(201, json={}),
+        httpx.Response(302),
+        httpx.Response(503),
+        httpx.Response(408),
+    ],
 )
 async def test_answers_that_tell_nothing_are_unknown(answer: httpx.Response) -> None:
     api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(lambda _: answer))
@@ -320,7 +328,9 @@ async def test_the_webhook_secret_is_remembered(api: Api) -> None:
 
 
 async def test_an_uploaded_file_has_an_address_that_runs_can_use(api: Api) -> None:
-    uploaded = await HttpProvider(api, SystemClock()).upload(b"x" * 2000, name="a.png", content_type="image/png")
+    uploaded = await HttpProvider(api, SystemClock()).upload(
+        b"x" * 2000, name="a.png", content_type="image/png"
+    )
     assert uploaded.address.startswith("http")
 
 
@@ -359,7 +369,9 @@ async def test_unknown_models_odd_models_and_foreign_versions(api: Api) -> None:
     free = await prepare(shelf, PRICES, "rushes/no-schema", "", {"anything": 1.0})
     assert free.input == {"anything": 1}
     assert free.version
-    ready = await prepare(shelf, PRICES, "rushes/camera-move", "", {"image": "https://x.test/a", "duration": "4"})
+    ready = await prepare(
+        shelf, PRICES, "rushes/camera-move", "", {"image": "https://x.test/a", "duration": "4"}
+    )
     assert (ready.version, ready.kind, ready.input["duration"]) == ("", Kind.VIDEO, 4)
     assert ready.estimate_micros == 20_000
     assert "price table" in ready.estimate_basis
@@ -380,7 +392,11 @@ async def test_stale_answers_while_the_provider_is_away_and_one_fetch_at_a_time(
     def answer(_: httpx.Request) -> httpx.Response:
         nonlocal calls
         calls += 1
-        return httpx.Response(503) if away else httpx.Response(200, json={"results": [{"slug": "a"}], "next": None})
+        return (
+            httpx.Response(503)
+            if away
+            else httpx.Response(200, json={"results": [{"slug": "a"}], "next": None})
+        )
 
     api = Api("https://api.test", "", transport=httpx.MockTransport(answer))
     await api.start()

@@ -14,7 +14,9 @@ from generator.core.schema import Parameter, Type, parameters
 from servicekit.errors import Invalid
 
 
-def openapi(properties: dict[str, Any], required: list[str] | None = None, **components: Any) -> dict[str, Any]:
+def openapi(
+    properties: dict[str, Any], required: list[str] | None = None, **components: Any
+) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object", "title": "Input", "properties": properties}
     if required is not None:
         schema["required"] = required
@@ -26,13 +28,22 @@ FORMS = openapi(
         "seed": {"type": "integer", "nullable": True, "x-order": 9},
         "prompt": {"type": "string", "title": "Prompt", "x-order": 0, "maxLength": 40, "minLength": 2},
         "image": {"type": "string", "format": "uri", "nullable": True, "default": None, "x-order": 1},
-        "resolution": {"allOf": [{"$ref": "#/components/schemas/resolution"}], "default": "720p", "x-order": 2},
+        "resolution": {
+            "allOf": [{"$ref": "#/components/schemas/resolution"}],
+            "default": "720p",
+            "x-order": 2,
+        },
         "fps": {"allOf": [{"$ref": "#/components/schemas/fps"}], "default": 24, "x-order": 3},
         "mode": {"$ref": "#/components/schemas/resolution", "x-order": 4},
         "style": {"type": "string", "enum": ["plain", "rich"], "x-order": 5},
         "scale": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}], "x-order": 6},
         "maybe": {"anyOf": [{"type": "integer", "maximum": 5}, {"type": "null"}], "x-order": 7},
-        "images": {"type": "array", "items": {"type": "string", "format": "uri"}, "default": [], "x-order": 8},
+        "images": {
+            "type": "array",
+            "items": {"type": "string", "format": "uri"},
+            "default": [],
+            "x-order": 8,
+        },
         "key": {"type": "string", "format": "password", "x-cog-secret": True, "x-order": 10},
         "guidance": {"type": "number", "minimum": 0, "maximum": 20, "x-order": 11},
         "fast": {"type": "boolean", "x-order": 12},
@@ -41,7 +52,12 @@ FORMS = openapi(
         "bare": {"title": "Bare"},
     },
     ["prompt"],
-    resolution={"type": "string", "enum": ["480p", "720p"], "title": "resolution", "description": "An enumeration."},
+    resolution={
+        "type": "string",
+        "enum": ["480p", "720p"],
+        "title": "resolution",
+        "description": "An enumeration.",
+    },
     fps={"type": "integer", "enum": [24, 48], "title": "fps"},
 )
 READ = {each.name: each for each in parameters(FORMS) or ()}
@@ -160,7 +176,11 @@ def test_a_model_without_schema_takes_any_object() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )

@@ -95,14 +95,17 @@ class Subject:
 def subject(photo: Photo) -> Subject:
     """Tags tell most, then the name, then the description; numbers in the name identify the place."""
     name = re.sub(r"\.[A-Za-z0-9]{2,5}$", "", photo.name)
-    sources = [_words(" ".join(photo.tags)), _words(name), _words(photo.description)]
+    place = _place(name)
+    words = _words(name)
+    named = [word for word in words if word not in place.split()] or words
+    sources = [_words(" ".join(photo.tags)), named, _words(photo.description)]
     for weak in (False, True):
-        for words in sources:
+        for source in sources:
             for group, order, known in _GROUPS:
-                told = (word for word in words if word in known or word.rstrip("s") in known)
+                told = (word for word in source if word in known or word.rstrip("s") in known)
                 if any((word in _WEAK) is weak for word in told):
-                    return Subject(group, order, _place(name))
-    return Subject(_own_group(photo, sources[1]), _MIDDLE, _place(name))
+                    return Subject(group, order, place)
+    return Subject(_own_group(photo, named), _MIDDLE, place)
 
 
 def _own_group(photo: Photo, name_words: list[str]) -> str:

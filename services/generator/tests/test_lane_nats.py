@@ -1,0 +1,90 @@
+"""Starts are spaced over replicas that share nothing but the event log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from generator_stand_ins import Notebook
+
+from generator.adapters.event_log import LogCell, LogWakes
+from generator.core.lane import SharedLane
+from servicekit.clock import SystemClock
+from servicekit.errors import Limited
+from servicekit.events import EventLog
+from servicekit.testing import NatsFixture
+
+DELAY = 0.05
+
+
+async def _logs(nats: NatsFixture, count: int) -> list[EventLog]:
+    logs = [EventLog(nats.url, service=f"generator-{number}", clock=SystemClock()) for number in range(count)]
+    for log in logs:
+        await log.start()
+    return logs
+
+
+async def test_three_lanes_racing_keep_their_distance(nats: NatsFixture) -> None:
+    logs = await _logs(nats, 3)
+    journal = Notebook()
+    lanes = [SharedLane(LogCell(log, lane="replicate"), SystemClock(), journal, delay=DELAY) for log in logs]
+    starts: list[float] = []
+
+    async def work(lane: SharedLane) -> None:
+        for _ in range(7):
+            await lane.turn()
+            starts.append(time.monotonic())
+
+    await asyncio.gather(*(work(lane) for lane in lanes for _ in range(2)))
+    starts.sort()
+    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    assert len(starts) == 42
+    assert starts[-1] - starts[0] >= 41 * DELAY - 0.02  # nobody was let through twice
+    # A turn is a moment; waking up a little late moves one start towards the next, by milliseconds.
+    assert sorted(gaps)[len(gaps) // 10] > DELAY * 0.5
+    assert starts[-1] - starts[0] < 41 * DELAY * 2  # and no turn was lost
+    for log in logs:
+        await log.stop()
+
+
+async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(nats: NatsFixture) -> None:
+    logs = await _logs(nats, 2)
+    journal = Notebook()
+    one, two = (
+        SharedLane(
+            LogCell(log, lane="replicate"), SystemClock(), journal, delay=0.0, probe_every=30.0, patience=0.2
+        )
+        for log in logs
+    )
+    await one.turn()
+    await asyncio.gather(one.close("402 no credit"), two.close("402 no credit"))
+    assert journal.alarms == ["lane_closed"]
+    with pytest.raises(Limited) as caught:
+        await two.turn()
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > 25
+    await two.try_now()
+    probes = await asyncio.gather(one.turn(), two.turn(), return_exceptions=True)
+    assert sum(isinstance(each, Limited) for each in probes) == 1  # one probe over all replicas
+    await one.reopen()
+    assert await two.closed() == ""
+    await two.turn()
+    await two.block(5.0, 0.0)
+    with pytest.raises(Limited):
+        await one.turn()
+    for log in logs:
+        await log.stop()
+
+
+async def test_a_poke_wakes_the_follower_of_another_replica(nats: NatsFixture) -> None:
+    one, two = await _logs(nats, 2)
+    async with LogWakes(one, SystemClock()).listening("att_1") as ear:
+        await one.client.flush()  # the subscription is at the server
+        await LogWakes(two, SystemClock()).poke("att_2")
+        await LogWakes(two, SystemClock()).poke("att_1")
+        began = time.monotonic()
+        await ear.wait(20)
+        assert time.monotonic() - began < 5
+    await one.stop()
+    await two.stop()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from downloader.adapters.alarms_log import LoggedAlarms
+from downloader.adapters.alarms_log import OUTPUTS_AT_RISK, OUTPUTS_LOST, LoggedAlarms
 from downloader.adapters.claims_log import SharedClaims
 from downloader.adapters.facts_log import LoggedFacts
 from downloader.adapters.store_blobs import Blobs
@@ -19,12 +19,16 @@ from downloader.core.turns import Turns
 from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import (
+    AssetDeleted,
     DownloadCompleted,
+    DownloadFailed,
+    MediaDeleted,
     Output,
     PredictionRef,
     PredictionSucceeded,
 )
 from servicekit.clock import SystemClock
+from servicekit.errors import Unavailable
 from servicekit.events import Consumer, Event, EventLog
 
 
@@ -114,3 +118,118 @@ async def test_every_output_is_stored_and_said(bench, here, origin, media) -> No
     assert facts[0].id == "gen_1:att_1:0:completed"
     assert facts[0].refs == {"job": "job_1", "generation": "gen_1"}
     assert await bench.keys() == ["media/gen_1/0.mp4", "media/gen_1/1.webm"]
+
+
+async def test_asked_again_it_says_again_and_fetches_nothing(bench, here, origin, media, nats) -> None:
+    url = origin.serve(media["mp4"])
+    await here.log.publish(succeeded(url))
+    await here.outputs.run_once(wait=5)
+    async with replica(bench, nats) as other:
+        await other.log.publish(succeeded(url, turn=2))
+        assert await other.outputs.run_once(wait=5) == 1
+    (first,) = await said(here.log, until=1)
+    assert first.id == "gen_1:att_1:0:completed"  # the second saying has the same id: one fact
+    assert len(origin.asked) == 1
+
+
+async def test_what_is_no_media_is_given_up_with_the_reason(bench, here, origin) -> None:
+    await here.log.publish(succeeded(origin.does(origin.whole_of(b"<html>" + b"x" * 2000))))
+    await here.outputs.run_once(wait=5)
+    (fact,) = await said(here.log, until=1)
+    failure = fact.message(DownloadFailed).failure
+    assert fact.id == "gen_1:att_1:0:failed:1"
+    assert (failure.code, failure.retryable) == ("not_media", True)
+    assert "HTML" in failure.message
+    assert str(origin.port) not in failure.message
+    assert await bench.keys() == []
+
+
+async def test_one_bad_output_does_not_take_the_others_along(bench, here, origin, media) -> None:
+    bad = origin.at("/bad", origin.whole_of(b"{}" * 1000))
+    await here.log.publish(succeeded(bad, origin.serve(media["mp4"]), "http://10.0.0.1/x"))
+    await here.outputs.run_once(wait=5)
+    facts = await said(here.log, until=3)
+    outcome = {}
+    for event in facts:
+        if event.type == "download.completed":
+            outcome[event.message(DownloadCompleted).index] = "completed"
+        else:
+            message = event.message(DownloadFailed)
+            outcome[message.index] = (message.failure.code, message.failure.retryable)
+    assert outcome == {0: ("not_media", True), 1: "completed", 2: ("private_address", False)}
+
+
+async def test_an_outage_is_sat_out(bench, here, origin, media) -> None:
+    """Four tries in the first delivery, then a delayed redelivery; nothing is said in between."""
+    down = [origin.whole_of(b"", status=503)] * 4
+    url = origin.in_turn(*down, origin.whole_of(media["mp4"]))
+    await here.log.publish(succeeded(url, left=timedelta(seconds=7)))  # so that the redelivery is near
+    await here.outputs.run_once(wait=5)
+    assert len(origin.asked) == 4
+    assert await bench.keys() == []
+    assert await here.outputs.run_once(wait=15) == 1
+    (fact,) = await said(here.log, until=1)
+    assert fact.type == "download.completed"
+    assert len(origin.asked) == 5
+
+
+async def test_an_alarm_before_the_loss_and_a_count_at_the_loss(bench, here, origin) -> None:
+    risk, lost = OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()
+    url = origin.does(origin.whole_of(b"", status=503))
+    await here.log.publish(succeeded(url, left=timedelta(minutes=9)))
+    await here.outputs.run_once(wait=5)
+    assert OUTPUTS_AT_RISK._value.get() == risk + 1
+    await here.log.publish(succeeded(url, left=timedelta(seconds=-1), turn=2))
+    await here.outputs.run_once(wait=5)
+    assert OUTPUTS_LOST._value.get() == lost + 1
+    (fact,) = await said(here.log, until=1)
+    message = fact.message(DownloadFailed)
+    assert (message.failure.code, message.failure.retryable) == ("expired", False)
+    assert "503" in message.failure.message
+    assert fact.id == "gen_1:att_1:0:failed:2"
+
+
+async def test_an_address_that_died_early_is_worth_a_fresh_one(bench, here, origin) -> None:
+    await here.log.publish(succeeded(origin.url("/never")))
+    await here.outputs.run_once(wait=5)
+    (fact,) = await said(here.log, until=1)
+    failure = fact.message(DownloadFailed).failure
+    assert (failure.code, failure.retryable) == ("gone", True)
+
+
+async def test_two_replicas_and_two_announcements_fetch_once(bench, here, origin, media, nats) -> None:
+    url = origin.serve(media["mp4"])
+    async with replica(bench, nats) as other:
+        await here.log.publish(succeeded(url))
+        await here.log.publish(succeeded(url, turn=2))
+        await here.outputs.start()
+        await other.outputs.start()
+        await said(here.log, until=1)
+    assert len(origin.asked) == 1
+    assert await bench.keys() == ["media/gen_1/0.mp4"]
+
+
+async def test_a_store_that_is_away_is_waited_for(bench, here, origin, media, monkeypatch) -> None:
+    url = origin.serve(media["mp4"])
+
+    async def away(key: str) -> None:
+        raise Unavailable("the blob store does not answer")
+
+    monkeypatch.setattr(bench.fetcher._store, "find", away)
+    await here.log.publish(succeeded(url, left=timedelta(seconds=7)))
+    await here.outputs.run_once(wait=5)
+    monkeypatch.undo()
+    assert await here.outputs.run_once(wait=15) == 1
+    (fact,) = await said(here.log, until=1)
+    assert fact.type == "download.completed"
+
+
+async def test_deleted_assets_and_media_lose_their_bytes(bench, here) -> None:
+    for key in ("assets/a/original.png", "thumbs/a.webp", "media/g/0.mp4", "media/g/1.mp4"):
+        await bench.blobs.put(key, b"x", content_type="image/png")
+    asset = AssetDeleted(asset_id="ast_1", blob_keys=["assets/a/original.png", "thumbs/a.webp", "not/there"])
+    gone = MediaDeleted(media_id="med_1", blob_keys=["media/g/0.mp4"])
+    await here.log.publish(Event("a", "asset.deleted", "ast_1", asset.SerializeToString()))
+    await here.log.publish(Event("m", "media.deleted", "med_1", gone.SerializeToString()))
+    assert await here.removals.run_once(wait=5) == 2
+    assert await bench.keys() == ["media/g/1.mp4"]

@@ -31,19 +31,14 @@ _NOT_PUBLIC = tuple(
         "203.0.113.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/96",  # unspecified, loopback, and the old IPv4-compatible form
-        "64:ff9b:1::/48",
-        "100::/64",
         "2001::/23",  # Teredo and other protocol assignments
         "2001:db8::/32",
         "3fff::/20",
-        "5f00::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
     )
 )
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""The only part of IPv6 that the public internet uses (IANA, IPv6 address space)."""
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4 = ipaddress.IPv6Network("2002::/16")
 
@@ -146,6 +141,8 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(ip, IPv6Address) and (inner := _embedded(ip)) is not None:
         return is_public(str(inner))
+    if isinstance(ip, IPv6Address) and ip not in _UNICAST:
+        return False
     return ip.is_global and not any(ip in network for network in _NOT_PUBLIC if network.version == ip.version)
 
 

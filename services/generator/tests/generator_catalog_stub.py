@@ -1,5 +1,7 @@
 """Catalog's gRPC surface over the stand-in book of attempts, for tests of the whole service."""
 
+# ruff: noqa: N802  # the contract's names
+
 from __future__ import annotations
 
 from typing import Any

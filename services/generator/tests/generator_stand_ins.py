@@ -5,28 +5,20 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from generator.core.facts import Canceled, Fact, Failed, Succeeded, fact_id
-from generator.core.follow import Ports, Rules
-from generator.core.generate import Request, generate
+from generator.core.facts import Canceled, Fact, Failed, Succeeded
 from generator.core.kinds import Kind
-from generator.core.lane import SharedLane
 from generator.core.outcomes import Accepted, Failure, Outcome, Refusal, Refused, Unknown, refused
 from generator.core.ports import Attempt, Order, State, Step, Work
 from generator.core.prediction import FINAL, Prediction
-from servicekit.errors import AppError, Conflict, NotFound, Unavailable
+from servicekit.errors import Conflict, NotFound, Unavailable
 from servicekit.ids import new_id
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-
-
-class Killed(BaseException):
-    """The process is gone: nothing after this point happens."""
 
 
 class SimClock:
@@ -61,20 +53,6 @@ class SimClock:
                 self.elapsed = max(self.elapsed, moment)
                 future.set_result(None)
         return await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@dataclass
-class Kill:
-    """Ends the process at its `at`-th step (an effect has a step before and one after it)."""
-
-    at: int = 10**9
-    steps: int = 0
-
-    async def step(self) -> None:
-        self.steps += 1
-        if self.steps >= self.at:
-            raise Killed
-        await asyncio.sleep(0)
 
 
 FAULTS: dict[str, Callable[[], Outcome]] = {
@@ -117,12 +95,12 @@ class FakeProvider:
     def charges(self) -> int:
         return len(self.runs)
 
-    async def create(self, order: Order, *, timeout: float) -> Outcome:
+    async def create(self, order: Order, *, timeout: float) -> Outcome:  # noqa: ASYNC109
         fault = self.script.pop(0) if self.script else ""
         if self.latency:
             await self.clock.sleep(min(self.latency, timeout))
             fault = fault or ("reset" if self.latency > timeout else "")
-        self.starts.append(self.clock.elapsed if isinstance(self.clock, SimClock) else 0.0)
+        self.starts.append(self.clock.monotonic())
         if fault and fault not in CHARGED:
             return FAULTS[fault]()
         if not order.model.startswith("rushes/") and not order.version:
@@ -238,7 +216,7 @@ class FakeAttempts:
         generation.failures.append(failure)
         if fail_generation:
             generation.state = "failed"
-        else:
+        elif retry_after > 0:
             self._ask_again(generation, retry_after)
 
     async def get(self, attempt_id: str) -> Attempt:
@@ -288,169 +266,3 @@ class FakeAttempts:
     def _work(self, step: Step, attempt: Attempt) -> Work:
         given = self.generations[attempt.generation_id].input
         return Work(step, attempt, self.model, "", given, Kind.VIDEO, "job_1", "cmp_1")
-
-
-class MemoryCell:
-    """A lane's cell."""
-
-    def __init__(self) -> None:
-        self.value: Any = None
-        self.revision = 0
-
-    async def read(self) -> tuple[Any, int]:
-        await asyncio.sleep(0)
-        return self.value, self.revision
-
-    async def write(self, value: Any, revision: int) -> bool:
-        await asyncio.sleep(0)
-        if revision != self.revision:
-            return False
-        self.value, self.revision = value, revision + 1
-        return True
-
-
-class Notebook:
-    """A `Journal` to look into."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.alarms: list[str] = []
-
-    def note(self, event: str, **facts: object) -> None:
-        self.notes.append(event)
-
-    def alarm(self, event: str, **facts: object) -> None:
-        self.alarms.append(event)
-
-
-class World:
-    """Everything around the use cases. `ports(kill)` is one process of the generator."""
-
-    def __init__(self, *, echo: bool = True, webhooks: bool = True, looks: int = 2) -> None:
-        self.clock = SimClock()
-        self.provider = FakeProvider(self.clock, echo=echo, looks=looks)
-        self.attempts = FakeAttempts(self.clock)
-        self.cell = MemoryCell()
-        self.journal = Notebook()
-        self.facts: dict[str, Fact] = {}
-        self.pokes: dict[str, asyncio.Event] = {}
-        self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
-
-    def ports(self, kill: Kill | None = None) -> Ports:
-        stop = kill or Kill()
-        lane = SharedLane(self.cell, self.clock, self.journal, delay=1.0, probe_every=30.0)
-        return Ports(
-            provider=_Steps(self.provider, stop),  # type: ignore[arg-type]
-            attempts=_Steps(self.attempts, stop),  # type: ignore[arg-type]
-            lane=lane,
-            facts=_Steps(_Log(self), stop),  # type: ignore[arg-type]
-            files=_Files(),
-            wakes=_Wakes(self),
-            costs=_Costs(),
-            journal=self.journal,
-            clock=self.clock,
-            rules=self.rules,
-        )
-
-    def said(self, kind: type[Any]) -> list[Any]:
-        return [fact for fact in self.facts.values() if isinstance(fact, kind)]
-
-    async def deliver(
-        self, generation_id: str, *, number: int = 1, again: bool = False, kill_at: int = 10**9
-    ) -> bool:
-        """One delivery to one process; whether it was acknowledged."""
-        kill = Kill(kill_at)
-        (result,) = await self.clock.run(
-            _die(generate(self.ports(kill), Request(generation_id, number, again)))
-        )
-        if isinstance(result, AppError):
-            self.clock.elapsed += result.retry_after or 1.0
-            return False
-        if isinstance(result, Exception):
-            raise result
-        return result is not Killed
-
-    async def settle(self, generation_id: str, *, kills: tuple[int, ...] = ()) -> None:
-        """Deliver until the generation is final, as the event log and catalog do."""
-        left = list(kills)
-        number, again = 1, False
-        generation = self.attempts.generations[generation_id]
-        for _ in range(80):
-            done = await self.deliver(
-                generation_id, number=number, again=again, kill_at=left.pop(0) if left else 10**9
-            )
-            again = True
-            if done:
-                if generation.state != "requested":
-                    return
-                if not generation.asked:
-                    self.clock.elapsed += 60.0  # catalog asks again for what has been silent
-                    generation.asked.append((self.clock.elapsed, generation.rounds))
-                moment, number = generation.asked.pop(0)
-                self.clock.elapsed = max(self.clock.elapsed, moment)
-        raise AssertionError(f"stuck: {generation}")
-
-
-async def _die(work: Awaitable[None]) -> Any:
-    try:
-        return await work
-    except Killed:
-        return Killed
-
-
-class _Steps:
-    """Puts a step before and after each call of a port."""
-
-    def __init__(self, port: Any, kill: Kill) -> None:
-        self._port = port
-        self._kill = kill
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._port, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._kill.step()
-            answer = await method(*args, **kwargs)
-            await self._kill.step()
-            return answer
-
-        return call
-
-
-class _Log:
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def say(self, fact: Fact) -> None:
-        if self._world.facts.setdefault(fact_id(fact), fact) is fact:
-            self._world.attempts.apply(fact)
-
-
-class _Files:
-    async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
-        return dict(value)
-
-
-class _Costs:
-    async def of(self, work: Work, prediction: Prediction | None) -> int:
-        return 1000
-
-
-class _Wakes:
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    @asynccontextmanager
-    async def listening(self, attempt_id: str) -> AsyncIterator[_Ear]:
-        yield _Ear(self._world.clock)
-
-    async def poke(self, attempt_id: str) -> None:
-        self._world.pokes.setdefault(attempt_id, asyncio.Event()).set()
-
-
-class _Ear:
-    def __init__(self, clock: SimClock) -> None:
-        self._clock = clock
-
-    async def wait(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)

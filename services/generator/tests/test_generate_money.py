@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from generator_stand_ins import Kill, World
+from generator_world import Kill, World
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 

@@ -245,8 +245,12 @@ async def _serves_models(channel: grpc.aio.Channel) -> None:
     )
     ready = await models.PrepareInput(request)
     assert json_format.MessageToDict(ready.input) == {
-        "prompt": "in", "image": f"asset:{ASSET}", "duration": 4, "resolution": "1080p", "aspect_ratio": "16:9",
-    }  # fmt: skip
+        "prompt": "in",
+        "image": f"asset:{ASSET}",
+        "duration": 4,
+        "resolution": "1080p",
+        "aspect_ratio": "16:9",
+    }
     assert (ready.provider, ready.estimate_micros) == ("replicate", 20_000)
     request = models_pb2.PrepareInputRequest(model="rushes/camera-move")
     request.input.update({"imagee": 5, "duration": 99})

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-from generator_stand_ins import Notebook
+from generator_world import Notebook, World
 
 from generator.adapters.event_log import LogCell, LogWakes
+from generator.core.facts import Succeeded
 from generator.core.lane import SharedLane
+from generator.core.outcomes import Outcome
+from generator.core.ports import Order
+from generator.edges.events import consumers
+from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock
 from servicekit.errors import Limited
-from servicekit.events import EventLog
-from servicekit.testing import NatsFixture
+from servicekit.events import Event, EventLog
+from servicekit.testing import NatsFixture, eventually
 
 DELAY = 0.05
 
@@ -38,7 +45,7 @@ async def test_three_lanes_racing_keep_their_distance(nats: NatsFixture) -> None
 
     await asyncio.gather(*(work(lane) for lane in lanes for _ in range(2)))
     starts.sort()
-    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert len(starts) == 42
     assert starts[-1] - starts[0] >= 41 * DELAY - 0.02  # nobody was let through twice
     # A turn is a moment; waking up a little late moves one start towards the next, by milliseconds.
@@ -88,3 +95,46 @@ async def test_a_poke_wakes_the_follower_of_another_replica(nats: NatsFixture) -
         assert time.monotonic() - began < 5
     await one.stop()
     await two.stop()
+
+
+async def test_three_generators_share_one_limit(nats: NatsFixture) -> None:
+    """Six generations, three replicas, two in flight over all of them, and their starts apart."""
+    world = World(clock=SystemClock(), looks=1, delay=0.1)
+    logs = await _logs(nats, 3)
+    replicas = []
+    for log in logs:
+        lane = SharedLane(LogCell(log, lane="replicate"), SystemClock(), world.journal, delay=world.delay)
+        ports = replace(world.ports(), lane=lane)
+        replicas += consumers(log, ports, provider="replicate", concurrency=2)
+    generations = [world.attempts.add() for _ in range(6)]
+    running = _Peak(world)
+    world.provider.create = running.create  # type: ignore[method-assign]
+    for each in replicas:
+        await each.start()
+    for number, generation in enumerate(generations):
+        message = events_pb2.GenerationRequested(generation_id=generation, round=1)
+        await logs[0].publish(
+            Event(
+                f"e{number}", "generation.requested", f"replicate.{generation}", message.SerializeToString()
+            )
+        )
+    await eventually(lambda: len(world.said(Succeeded)) == 6, within=30)
+    assert running.peak == 2
+    assert world.provider.charges == 6
+    assert all(later - earlier >= 0.08 for earlier, later in pairwise(sorted(world.provider.starts)))
+    for part in (*replicas, *logs):
+        await part.stop()
+
+
+class _Peak:
+    """How many runs were open at once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._create = world.provider.create
+        self.peak = 0
+
+    async def create(self, order: Order, *, timeout: float) -> Outcome:  # noqa: ASYNC109
+        outcome = await self._create(order, timeout=timeout)
+        self.peak = max(self.peak, sum(not run.final for run in self._world.provider.runs.values()))
+        return outcome

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -23,17 +24,27 @@ from servicekit.errors import Unauthenticated
 @pytest.mark.parametrize(
     ("text", "code", "retryable", "wait"),
     [
-        ("x (E1000)", "E1000", True, 5), ("killed (E1001)", "E1001", False, 0), ("(E4875)", "E4875", False, 0),
-        ("Director: unexpected error handling prediction (E6716)", "E6716", True, 10), ("(E8367)", "E8367", True, 5),
-        ("Model health check failed (E8765)", "E8765", True, 120), ("(E9243)", "E9243", True, 5),
-        ("(E9825)", "E9825", True, 5), ("(E9828)", "E9828", True, 5),
-        ("Prediction interrupted; please retry (code: PA)", "PA", True, 2), ("busy (E003)", "E003", True, 60),
-        ("unavailable (E004)", "E004", True, 15), ("flagged as sensitive (E005) (uIJ6l3ruRD)", "E005", False, 0),
-        ("invalid (E006)", "E006", False, 0), ("new one (E1234)", "E1234", False, 0),
-        ("NSFW content detected. Try again", "refused_content", False, 0), ("", "failed", False, 0),
-        ("CUDA out of memory. Tried", "out_of_memory", False, 0), ("something odd", "failed", False, 0),
+        ("x (E1000)", "E1000", True, 5),
+        ("killed (E1001)", "E1001", False, 0),
+        ("(E4875)", "E4875", False, 0),
+        ("Director: unexpected error handling prediction (E6716)", "E6716", True, 10),
+        ("(E8367)", "E8367", True, 5),
+        ("Model health check failed (E8765)", "E8765", True, 120),
+        ("(E9243)", "E9243", True, 5),
+        ("(E9825)", "E9825", True, 5),
+        ("(E9828)", "E9828", True, 5),
+        ("Prediction interrupted; please retry (code: PA)", "PA", True, 2),
+        ("busy (E003)", "E003", True, 60),
+        ("unavailable (E004)", "E004", True, 15),
+        ("flagged as sensitive (E005) (uIJ6l3ruRD)", "E005", False, 0),
+        ("invalid (E006)", "E006", False, 0),
+        ("new one (E1234)", "E1234", False, 0),
+        ("NSFW content detected. Try again", "refused_content", False, 0),
+        ("", "failed", False, 0),
+        ("CUDA out of memory. Tried", "out_of_memory", False, 0),
+        ("something odd", "failed", False, 0),
     ],
-)  # fmt: skip
+)
 def test_failures_are_classified(text: str, code: str, retryable: bool, wait: float) -> None:
     failure = classify(text)
     assert (failure.code, failure.retryable, failure.wait) == (code, retryable, wait)
@@ -41,20 +52,26 @@ def test_failures_are_classified(text: str, code: str, retryable: bool, wait: fl
 
 
 LOW = (
-    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a "
-    "burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~8s."
+    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute "
+    "with a burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~8s."
 )
 
 
 @pytest.mark.parametrize(
     ("headers", "body", "wait"),
     [
-        ({"retry-after": "3"}, "{}", 4), ({}, '{"retry_after": 8}', 9), ({}, f'{{"detail":"{LOW}"}}', 9),
-        ({}, '{"detail":"Your rate limit resets in ~30s."}', 31), ({}, '{"detail":"Expected available in 1 second."}', 2),
-        ({"retry-after": "Wed, 21 Oct"}, '{"retry_after":2}', 3), ({}, "slow down", 11), ({}, "", 11),
-        ({"retry-after": "-5"}, "{}", 11), ({"retry-after": "inf"}, "{}", 11),
+        ({"retry-after": "3"}, "{}", 4),
+        ({}, '{"retry_after": 8}', 9),
+        ({}, f'{{"detail":"{LOW}"}}', 9),
+        ({}, '{"detail":"Your rate limit resets in ~30s."}', 31),
+        ({}, '{"detail":"Expected available in 1 second."}', 2),
+        ({"retry-after": "Wed, 21 Oct"}, '{"retry_after":2}', 3),
+        ({}, "slow down", 11),
+        ({}, "", 11),
+        ({"retry-after": "-5"}, "{}", 11),
+        ({"retry-after": "inf"}, "{}", 11),
     ],
-)  # fmt: skip
+)
 def test_the_wait_of_a_429(headers: dict[str, str], body: str, wait: float) -> None:
     answer = refused(429, headers, body)
     assert answer.kind is Refusal.LIMITED
@@ -106,13 +123,20 @@ def test_the_public_vector_is_believed(signature: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "body", "now"),
     [
-        (headers(), BODY + b" ", THEN), (headers(message="msg_other"), BODY, THEN),
-        (headers("v1,AAAA"), BODY, THEN), (headers(""), BODY, THEN), (headers(SIGNATURE.replace("v1,", "v1a,")), BODY, THEN),
-        (headers(), BODY, THEN + timedelta(seconds=301)), (headers(), BODY, THEN - timedelta(seconds=301)),
-        (headers(stamp="1614265331"), BODY, THEN), (headers(stamp="soon"), BODY, THEN), (headers(stamp="²"), BODY, THEN),
-        (headers(stamp="9" * 400), BODY, THEN), ({}, BODY, THEN),
+        (headers(), BODY + b" ", THEN),
+        (headers(message="msg_other"), BODY, THEN),
+        (headers("v1,AAAA"), BODY, THEN),
+        (headers(""), BODY, THEN),
+        (headers(SIGNATURE.replace("v1,", "v1a,")), BODY, THEN),
+        (headers(), BODY, THEN + timedelta(seconds=301)),
+        (headers(), BODY, THEN - timedelta(seconds=301)),
+        (headers(stamp="1614265331"), BODY, THEN),
+        (headers(stamp="soon"), BODY, THEN),
+        (headers(stamp="²"), BODY, THEN),
+        (headers(stamp="9" * 400), BODY, THEN),
+        ({}, BODY, THEN),
     ],
-)  # fmt: skip
+)
 def test_forged_and_replayed_calls_are_refused(sent: dict[str, str], body: bytes, now: datetime) -> None:
     with pytest.raises(Unauthenticated):
         verify(KEY, sent, body, now=now)
@@ -146,7 +170,7 @@ def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], dela
                 assert now + turn.wait >= state.blocked_until - 1e-6
                 starts.append(now + turn.wait)
         state = LaneState.load(state.dump())
-    assert all(later - earlier >= delay - 1e-6 for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier >= delay - 1e-6 for earlier, later in pairwise(starts))
 
 
 def test_a_closed_lane_lets_one_probe_through_at_a_time() -> None:
@@ -171,12 +195,19 @@ def test_a_spoilt_lane_state_is_an_open_lane(raw: object) -> None:
 @pytest.mark.parametrize(
     ("output", "found"),
     [
-        ("https://x/a.mp4", ["https://x/a.mp4"]), (["https://x/a", "https://x/b"], ["https://x/a", "https://x/b"]),
-        ({"video": "https://x/a", "notes": "see https://y"}, ["https://x/a"]), (None, []), ("just text", []),
-        ({"a": [{"b": "data:image/png;base64,AA=="}], "c": "https://x/z"}, ["data:image/png;base64,AA==", "https://x/z"]),
-        (["https://x/a", "https://x/a"], ["https://x/a"]), (5, []),
+        ("https://x/a.mp4", ["https://x/a.mp4"]),
+        (["https://x/a", "https://x/b"], ["https://x/a", "https://x/b"]),
+        ({"video": "https://x/a", "notes": "see https://y"}, ["https://x/a"]),
+        (None, []),
+        ("just text", []),
+        (
+            {"a": [{"b": "data:image/png;base64,AA=="}], "c": "https://x/z"},
+            ["data:image/png;base64,AA==", "https://x/z"],
+        ),
+        (["https://x/a", "https://x/a"], ["https://x/a"]),
+        (5, []),
     ],
-)  # fmt: skip
+)
 def test_outputs_of_every_form(output: object, found: list[str]) -> None:
     assert addresses(output) == found
 

@@ -41,12 +41,18 @@ def look(sharpness: float = 300.0, fingerprint: int = 0) -> Look:
 @pytest.mark.parametrize(
     ("name", "tags", "group", "place"),
     [
-        ("house042_kitchen.jpg", (), "kitchen", "house 042"), ("house042_frontal.jpg", (), "exterior", "house 042"),
-        ("IMG_2041.jpg", ("Bedroom",), "bedroom", ""), ("villa-7 living room.png", (), "living room", "villa 7"),
-        ("DSC0001.JPG", (), "photo", ""), ("house.jpg", (), "exterior", ""), ("house3_winecellar.jpg", (), "winecellar", "house 3"),
-        ("Kitchen2.jpg", (), "kitchen", ""), ("x.jpg", ("rooftop bar",), "rooftop bar", ""), ("BedRoom_1.png", (), "bedroom", ""),
+        ("house042_kitchen.jpg", (), "kitchen", "house 042"),
+        ("house042_frontal.jpg", (), "exterior", "house 042"),
+        ("IMG_2041.jpg", ("Bedroom",), "bedroom", ""),
+        ("villa-7 living room.png", (), "living room", "villa 7"),
+        ("DSC0001.JPG", (), "photo", ""),
+        ("house.jpg", (), "exterior", ""),
+        ("house3_winecellar.jpg", (), "winecellar", "house 3"),
+        ("Kitchen2.jpg", (), "kitchen", ""),
+        ("x.jpg", ("rooftop bar",), "rooftop bar", ""),
+        ("BedRoom_1.png", (), "bedroom", ""),
     ],
-)  # fmt: skip
+)
 def test_what_a_photo_shows_and_where(name: str, tags: tuple[str, ...], group: str, place: str) -> None:
     told = subject(Photo("ast_1", name=name, tags=tags))
     assert (told.group, told.place) == (group, place)
@@ -171,17 +177,68 @@ SCENE = Scene("p", "asset:a", "", 5.0, 1920, 1080)
 @pytest.mark.parametrize(
     ("parameters", "fitted"),
     [
-        ([PROMPT, Parameter("image", FILE), Parameter("last_frame", FILE), number("duration", enum=(4, 6, 8))], {"image": "asset:a", "duration": 6}),
-        ([PROMPT, Parameter("start_image", FILE), number("duration", enum=(5, 10))], {"start_image": "asset:a", "duration": 5}),
-        ([PROMPT, Parameter("first_frame_image", FILE), Parameter("duration", Type.STRING, enum=("5s", "9s"))], {"first_frame_image": "asset:a", "duration": "5s"}),
-        ([PROMPT, Parameter("image", FILE), number("num_frames", minimum=81, maximum=121), number("frames_per_second", default=16)], {"image": "asset:a", "num_frames": 81}),
-        ([PROMPT, Parameter("picture_in", FILE, required=True), number("seconds", maximum=3)], {"picture_in": "asset:a", "seconds": 3}),
+        (
+            [
+                PROMPT,
+                Parameter("image", FILE),
+                Parameter("last_frame", FILE),
+                number("duration", enum=(4, 6, 8)),
+            ],
+            {"image": "asset:a", "duration": 6},
+        ),
+        (
+            [PROMPT, Parameter("start_image", FILE), number("duration", enum=(5, 10))],
+            {"start_image": "asset:a", "duration": 5},
+        ),
+        (
+            [
+                PROMPT,
+                Parameter("first_frame_image", FILE),
+                Parameter("duration", Type.STRING, enum=("5s", "9s")),
+            ],
+            {"first_frame_image": "asset:a", "duration": "5s"},
+        ),
+        (
+            [
+                PROMPT,
+                Parameter("image", FILE),
+                number("num_frames", minimum=81, maximum=121),
+                number("frames_per_second", default=16),
+            ],
+            {"image": "asset:a", "num_frames": 81},
+        ),
+        (
+            [PROMPT, Parameter("picture_in", FILE, required=True), number("seconds", maximum=3)],
+            {"picture_in": "asset:a", "seconds": 3},
+        ),
         ([PROMPT, Parameter("images", Type.ARRAY, items=Parameter("", FILE))], {"images": ["asset:a"]}),
-        ([PROMPT, Parameter("image", FILE), Parameter("resolution", Type.STRING, enum=("480p", "720p")), Parameter("aspect_ratio", Type.STRING, enum=("1:1", "16:9", "9:16"))], {"image": "asset:a", "resolution": "720p", "aspect_ratio": "16:9"}),
-        ([PROMPT, Parameter("image", FILE), Parameter("resolution", Type.STRING, enum=("720p", "1080p", "4k"))], {"image": "asset:a", "resolution": "1080p"}),
-        ([PROMPT, Parameter("first_image", FILE, required=True), Parameter("last_image", FILE, required=True)], {"first_image": "asset:a", "last_image": "asset:a"}),
+        (
+            [
+                PROMPT,
+                Parameter("image", FILE),
+                Parameter("resolution", Type.STRING, enum=("480p", "720p")),
+                Parameter("aspect_ratio", Type.STRING, enum=("1:1", "16:9", "9:16")),
+            ],
+            {"image": "asset:a", "resolution": "720p", "aspect_ratio": "16:9"},
+        ),
+        (
+            [
+                PROMPT,
+                Parameter("image", FILE),
+                Parameter("resolution", Type.STRING, enum=("720p", "1080p", "4k")),
+            ],
+            {"image": "asset:a", "resolution": "1080p"},
+        ),
+        (
+            [
+                PROMPT,
+                Parameter("first_image", FILE, required=True),
+                Parameter("last_image", FILE, required=True),
+            ],
+            {"first_image": "asset:a", "last_image": "asset:a"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_scene_fits_models_by_meaning(parameters: list[Parameter], fitted: dict[str, object]) -> None:
     assert fit("a/b", parameters, SCENE) == {"prompt": "p"} | fitted
 

@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import httpx
 import pytest
+from generator_sandbox import AUTH, TOKEN
 from generator_stand_ins import FakeProvider
 
 from generator.adapters.http import Api
 from generator.adapters.library_http import HttpLibrary
 from generator.adapters.provider_http import HttpProvider
-from generator.core.kinds import Kind
 from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
 from generator.core.ports import Order, Provider
 from generator.core.prediction import Prediction
-from generator.core.prepare import prepare
-from generator.core.prices import load
-from generator.core.schema import parameters
 from generator.core.shelf import Shelf
-from generator.core.standard import StandardModels
 from servicekit.clock import SystemClock
-from servicekit.errors import Invalid, NotFound, TimedOut, Unauthenticated, Unavailable
+from servicekit.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from servicekit.testing import eventually
 
-TOKEN = "r8_of_this_test"
-PRICES = load((Path(__file__).parents[1] / "generator" / "prices.toml").read_text())
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A sandbox of this module, as a process."""
-    folder = tmp_path_factory.mktemp("sandbox")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {
-        "SANDBOX_LISTEN": f"127.0.0.1:{port}",
-        "SANDBOX_DATA": str(folder),
-        "SANDBOX_TOKEN": TOKEN,
-        "SANDBOX_SPEED": "50",
-    }
-    with (folder / "log").open("w") as log:
-        process = Popen([sys.executable, "-m", "sandbox"], env=os.environ | settings, stdout=log, stderr=log)
-        try:
-            base = f"http://127.0.0.1:{port}"
-            with ThreadPoolExecutor(1) as aside:  # a fixture may be asked for inside a running loop
-                aside.submit(lambda: asyncio.run(eventually(lambda: _answers(base), within=30))).result()
-            yield base
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _answers(base: str) -> bool:
-    try:
-        return httpx.get(f"{base}/sandbox/ledger", headers=_auth()).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _auth() -> dict[str, str]:
-    return {"authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass
@@ -91,16 +42,8 @@ class Subject:
         if name == "500_html":
             body["params"] = {"accept": True}
         async with httpx.AsyncClient() as client:
-            answer = await client.post(f"{self.base}/sandbox/faults", json=body, headers=_auth())
+            answer = await client.post(f"{self.base}/sandbox/faults", json=body, headers=AUTH)
             assert answer.status_code == 201, answer.text
-
-
-@pytest.fixture
-async def api(sandbox: str) -> AsyncIterator[Api]:
-    api = Api(sandbox, TOKEN)
-    await api.start()
-    yield api
-    await api.stop()
 
 
 @pytest.fixture(params=["stand-in", "http"])
@@ -115,7 +58,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         yield Subject(HttpProvider(api, SystemClock()), base)
     finally:
         async with httpx.AsyncClient() as client:
-            await client.delete(f"{base}/sandbox/faults", headers=_auth())
+            await client.delete(f"{base}/sandbox/faults", headers=AUTH)
         await api.stop()
 
 
@@ -131,7 +74,7 @@ def order(**changes: Any) -> Order:
     return Order(**(values | changes))
 
 
-async def bought(subject: Subject, wanted: Order, *, timeout: float = 5.0) -> Outcome:
+async def bought(subject: Subject, wanted: Order, *, timeout: float = 5.0) -> Outcome:  # noqa: ASYNC109
     return await subject.provider.create(wanted, timeout=timeout)
 
 
@@ -255,10 +198,15 @@ async def test_nobody_there_means_nothing_was_sent() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (500, "<html>", Unavailable), (404, "{}", NotFound), (401, "{}", Unauthenticated), (422, "{}", Invalid),
-        (302, "", Unavailable), (200, "<html>", Unavailable), (429, "{}", Exception),
+        (500, "<html>", Unavailable),
+        (404, "{}", NotFound),
+        (401, "{}", Unauthenticated),
+        (422, "{}", Invalid),
+        (302, "", Unavailable),
+        (200, "<html>", Unavailable),
+        (429, "{}", Exception),
     ],
-)  # fmt: skip
+)
 async def test_every_answer_to_a_read_has_its_error(status: int, body: str, error: type[Exception]) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, text=body))
     api = Api("https://api.test", TOKEN, transport=transport)
@@ -332,84 +280,3 @@ async def test_an_uploaded_file_has_an_address_that_runs_can_use(api: Api) -> No
         b"x" * 2000, name="a.png", content_type="image/png"
     )
     assert uploaded.address.startswith("http")
-
-
-# Models -----------------------------------------------------------------------------------------------
-
-
-async def test_collections_models_and_kinds(api: Api) -> None:
-    shelf = Shelf(HttpLibrary(api), SystemClock())
-    slugs = {each.slug for each in (await shelf.collections()).value}
-    assert {"text-to-video", "image-to-video", "text-to-image", "music-generation"} <= slugs
-    listed = (await shelf.models()).value
-    kinds = {each.model.full_name: each.kind for each in listed}
-    assert len(listed) >= 50
-    assert kinds["rushes/camera-move"] is Kind.VIDEO
-    assert kinds["rushes/still"] is Kind.IMAGE
-    assert kinds["rushes/music-bed"] is Kind.AUDIO
-    assert kinds["google/veo-3-fast"] is Kind.VIDEO
-    music = (await shelf.models("music-generation")).value
-    assert {each.kind for each in music} == {Kind.AUDIO}
-    with pytest.raises(NotFound, match="text-to-video"):
-        await shelf.models("no-such")
-    assert parameters((await shelf.model("rushes", "every-form")).model.openapi)
-
-
-async def test_unknown_models_odd_models_and_foreign_versions(api: Api) -> None:
-    shelf = Shelf(HttpLibrary(api), SystemClock())
-    with pytest.raises(NotFound, match=r"no model nobody/nothing.*api/v3/models"):
-        await prepare(shelf, PRICES, "nobody/nothing", "", {})
-    with pytest.raises(Invalid) as caught:
-        await prepare(shelf, PRICES, "studio-nord/slow-pan", "0" * 64, {"image": "https://x.test/a"})
-    assert [each.field for each in caught.value.fields] == ["version"]
-    with pytest.raises(Invalid):
-        await prepare(shelf, PRICES, "no name", "", {})
-    with pytest.raises(Invalid, match="no version"):
-        await prepare(shelf, PRICES, "rushes/no-version", "", {})
-    free = await prepare(shelf, PRICES, "rushes/no-schema", "", {"anything": 1.0})
-    assert free.input == {"anything": 1}
-    assert free.version
-    ready = await prepare(
-        shelf, PRICES, "rushes/camera-move", "", {"image": "https://x.test/a", "duration": "4"}
-    )
-    assert (ready.version, ready.kind, ready.input["duration"]) == ("", Kind.VIDEO, 4)
-    assert ready.estimate_micros == 20_000
-    assert "price table" in ready.estimate_basis
-
-
-async def test_the_standard_models_are_ours_where_they_exist(api: Api) -> None:
-    shelf = Shelf(HttpLibrary(api), SystemClock())
-    assert await StandardModels(shelf).scene() == "rushes/camera-move"
-    assert await StandardModels(shelf).music() == "rushes/music-bed"
-    assert await StandardModels(shelf).pair() == "rushes/first-last"
-    assert await StandardModels(shelf, scene="a/b").scene() == "a/b"
-
-
-async def test_stale_answers_while_the_provider_is_away_and_one_fetch_at_a_time() -> None:
-    calls = 0
-    away = False
-
-    def answer(_: httpx.Request) -> httpx.Response:
-        nonlocal calls
-        calls += 1
-        return (
-            httpx.Response(503)
-            if away
-            else httpx.Response(200, json={"results": [{"slug": "a"}], "next": None})
-        )
-
-    api = Api("https://api.test", "", transport=httpx.MockTransport(answer))
-    await api.start()
-    shelf = Shelf(HttpLibrary(api), SystemClock(), ttl=0.0)
-    await asyncio.gather(*(Shelf.collections(shelf) for _ in range(2)))
-    kept = Shelf(HttpLibrary(api), SystemClock(), ttl=60.0)
-    calls = 0
-    await asyncio.gather(*(kept.collections() for _ in range(10)))
-    assert calls == 1
-    away = True
-    known = await shelf.collections()
-    assert known.stale
-    assert known.value[0].slug == "a"
-    with pytest.raises((Unavailable, TimedOut)):
-        await Shelf(HttpLibrary(api), SystemClock()).collections()
-    await api.stop()

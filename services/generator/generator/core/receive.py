@@ -9,6 +9,7 @@ from servicekit.errors import Conflict, Invalid, NotFound
 from .follow import Ports, finish
 from .ports import Attempt, State
 from .prediction import Prediction, read
+from .reconcile import correlation
 
 _OPEN = (State.INTENDED, State.UNKNOWN, State.SUBMITTED)
 
@@ -26,6 +27,8 @@ async def receive(ports: Ports, attempt_id: str, body: bytes) -> bool:
     attempt = await _attempt(ports, attempt_id, prediction)
     if attempt.prediction_id and attempt.prediction_id != prediction.id:
         raise Invalid(f"attempt {attempt.id} has another prediction than {prediction.id}")
+    if correlation(prediction.webhook) not in ("", attempt.id):
+        raise Invalid(f"prediction {prediction.id} was bought by another attempt than {attempt.id}")
     if attempt.state not in _OPEN:
         return False
     if not attempt.prediction_id:

@@ -37,7 +37,7 @@ def candidates(
         window: seconds after it in which a submission may have been sent.
     """
     listed = list(predictions)
-    named = [each for each in listed if _correlation(each.webhook) == attempt_id]
+    named = [each for each in listed if correlation(each.webhook) == attempt_id]
     if named:
         return named
     latest = intended_at + timedelta(seconds=window) + EARLY
@@ -47,7 +47,7 @@ def candidates(
             for each in listed
             if each.created_at is not None
             and intended_at - EARLY <= each.created_at <= latest
-            and not _correlation(each.webhook)
+            and not correlation(each.webhook)
             and _same_model(each, model, version)
             and same_input(sent, each.input)
         ),
@@ -83,6 +83,7 @@ def _same_model(prediction: Prediction, model: str, version: str) -> bool:
     return not prediction.model or prediction.model == model
 
 
-def _correlation(webhook: str) -> str:
+def correlation(webhook: str) -> str:
+    """The attempt that a webhook address names; empty when it names none of ours."""
     tail = webhook.split("?", maxsplit=1)[0].rstrip("/").rpartition("/")[2]
     return tail if tail.startswith("att_") else ""

@@ -85,7 +85,11 @@ class Pull:
             return
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             if self._client.is_connected:
-                await asyncio.wait_for(subscription.drain(), _CLOSE_BUDGET)  # type: ignore[no-untyped-call]
+                # A task that is never cancelled: nats-py's read loop, and with it the whole connection,
+                # breaks on the answer to a flush whose waiter has gone.
+                draining = asyncio.ensure_future(subscription.drain())  # type: ignore[no-untyped-call]
+                draining.add_done_callback(_seen)
+                await asyncio.wait({draining}, timeout=_CLOSE_BUDGET)
             else:  # the requests have died with the connection
                 await subscription.unsubscribe()
 
@@ -101,3 +105,9 @@ class Pull:
         self._asked = max(self._asked - int(headers.get("Nats-Pending-Messages", self._asked)), 0)
         description = headers.get("Description", "")
         self._on_end("" if status in (_NO_MESSAGES, _TIMEOUT) else f"{status} {description}".strip())
+
+
+def _seen(draining: asyncio.Future[None]) -> None:
+    """A subscription that could not be drained is gone all the same: nobody needs to know."""
+    if not draining.cancelled():
+        draining.exception()

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import cast
 
+import pytest
 import pytest_asyncio
 
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
+from servicekit.errors import NotFound
 from servicekit.events import Consumer, Event, EventLog
-from servicekit.testing import NatsFixture
+from servicekit.testing import NatsFixture, TestClock
 from stitcher.adapters.ffmpeg import FFmpegBinary
 from stitcher.adapters.poster import PosterMaker
 from stitcher.adapters.probe import AvProber
 from stitcher.adapters.workspace import WorkFolders
-from stitcher.core.make_cut import MakeCut
+from stitcher.core.make_cut import Made, MakeCut, Order
 from stitcher.core.plan import Encoder
+from stitcher.core.ports import CutFailed, Report
 from stitcher.edges.events import CutEvents, cuts_consumer
 
 JOB = "job_01J00000000000000000000000"
@@ -90,7 +95,7 @@ async def said(log: EventLog, *, until: str) -> list[Event]:
 
 
 async def test_a_requested_cut_is_stored_checked_and_said(
-    log: EventLog, blobs: BlobStore, cuts: Consumer, clip, music: Path
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path], music: Path
 ) -> None:
     clips = await store(blobs, [clip(color="red"), clip(color="lime", tone=440)])
     await blobs.put_file("assets/a/original.wav", music, content_type="audio/wav")
@@ -111,7 +116,7 @@ async def test_a_requested_cut_is_stored_checked_and_said(
 
 
 async def test_an_edit_that_cannot_be_made_fails_with_the_field(
-    log: EventLog, blobs: BlobStore, cuts: Consumer, clip
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
 ) -> None:
     clips = await store(blobs, [clip(color="red")])
     clips[0].seconds = -1
@@ -121,3 +126,83 @@ async def test_an_edit_that_cannot_be_made_fails_with_the_field(
     assert failed.failure.code == "invalid"
     assert "clips[0].seconds: -1" in failed.failure.message
     assert not failed.failure.retryable
+
+
+async def test_asked_again_it_is_said_again_and_not_done_again(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
+) -> None:
+    clips = await store(blobs, [clip(color="red"), clip(color="lime")])
+    await log.publish(requested(clips))
+    assert await cuts.run_once(wait=5) == 1
+    first = await blobs.stat(f"cuts/{JOB}/v1.mp4")
+    await log.publish(requested(clips, round_=2))
+    assert await cuts.run_once(wait=5) == 1
+    assert (await blobs.stat(f"cuts/{JOB}/v1.mp4")).modified_at == first.modified_at
+    await log.publish(Event(id="mark", type="stitch.mark", key="end"))
+    facts = [fact.id for fact in await said(log, until="stitch.mark")]
+    assert facts.count(f"{JOB}:v1:completed") == 1
+    assert [fact for fact in facts if ":started:" in fact] == [f"{JOB}:v1:started:1.1"]
+
+
+async def test_a_broken_clip_fails_the_job_with_its_reason(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip(color="blue").read_bytes()[:700])
+    clips = await store(blobs, [clip(color="red"), broken])
+    await log.publish(requested(clips, round_=4))
+    assert await cuts.run_once(wait=5) == 1
+    fact = (await said(log, until="stitch.failed"))[-1]
+    assert fact.id == f"{JOB}:v1:failed:4"
+    failure = fact.message(events_pb2.StitchFailed).failure
+    assert (failure.code, failure.retryable) == ("clip", True)
+    assert "clip 2 (media/gen_1/0.mp4) cannot be used: it is broken" in failure.message
+    with pytest.raises(NotFound):
+        await blobs.stat(f"cuts/{JOB}/v1.mp4")
+
+
+async def test_a_missing_clip_may_turn_up_and_fails_the_job_when_it_does_not(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
+) -> None:
+    clips = await store(blobs, [clip(color="red"), clip(color="lime")])
+    await blobs.delete("media/gen_1/0.mp4")
+    event = requested(clips)
+    handle = cuts._handlers["stitch.requested"]
+    for deliveries in (1, 2):
+        with pytest.raises(NotFound):
+            await handle(dataclasses.replace(event, deliveries=deliveries))
+    await handle(dataclasses.replace(event, deliveries=3))
+    failure = (await said(log, until="stitch.failed"))[-1].message(events_pb2.StitchFailed).failure
+    assert failure.code == "not_found"
+    assert failure.message == "clip 2 is not in the store: media/gen_1/0.mp4"
+
+
+async def test_the_same_cut_asked_for_twice_at_once_is_made_once(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
+) -> None:
+    clips = await store(blobs, [clip(color="red")])
+    handle = cuts._handlers["stitch.requested"]
+    await asyncio.gather(*(handle(requested(clips, round_=number)) for number in (1, 2)))
+    await log.publish(Event(id="mark", type="stitch.mark", key="end"))
+    facts = [fact.id for fact in await said(log, until="stitch.mark")]
+    assert len([fact for fact in facts if ":started:" in fact]) == 1
+    assert facts.count(f"{JOB}:v1:completed") == 1
+
+
+async def test_progress_is_said_once_a_second_at_most(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
+) -> None:
+    class Chatty:
+        async def run(self, order: Order, report: Report) -> Made:
+            for percent in range(100):
+                await report(float(percent), f"joining clips: {percent} %")
+                clock.advance(0.1)
+            raise CutFailed("ffmpeg", "no more to say")
+
+    clock = TestClock()
+    events = CutEvents(cast("MakeCut", Chatty()), log, clock)
+    await events.handlers()["stitch.requested"](requested([]))
+    facts = [fact for fact in await said(log, until="stitch.failed") if fact.type == "stitch.progressed"]
+    told = [fact.message(events_pb2.StitchProgressed).progress for fact in facts]
+    assert 10 <= len(told) <= 11
+    assert told[1].message == f"joining clips: {told[1].percent:.0f} %"

@@ -178,7 +178,8 @@ class BlobStore:
         info = await self.stat(key)
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with await asyncio.to_thread(partial.open, "wb") as file:
+            # Opened here, not in a thread: cancelled meanwhile, nobody would close what the thread opens.
+            with partial.open("wb") as file:
                 async for chunk in self.read(key):
                     await asyncio.to_thread(file.write, chunk)
             await asyncio.to_thread(partial.replace, path)

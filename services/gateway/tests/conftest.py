@@ -83,10 +83,12 @@ class Others:
             raise self.failure
 
 
-class _Keys(keys_pb2_grpc.KeyServiceServicer):
+class _StandIn:
     def __init__(self, others: Others) -> None:
         self.others = others
 
+
+class _Keys(_StandIn, keys_pb2_grpc.KeyServiceServicer):
     async def Authenticate(self, request: Any, context: Any) -> Any:
         self.others.authentications += 1
         key = self.others.keys.get(request.key_sha256)
@@ -98,10 +100,7 @@ class _Keys(keys_pb2_grpc.KeyServiceServicer):
         return keys_pb2.ListApiKeysResponse(api_keys=self.others.keys.values())
 
 
-class _Assets(assets_pb2_grpc.AssetServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Assets(_StandIn, assets_pb2_grpc.AssetServiceServicer):
     async def CreateAsset(self, request: Any, context: Any) -> Any:
         if not self.others.lose_answers:
             self.others.note(request)
@@ -123,10 +122,7 @@ class _Assets(assets_pb2_grpc.AssetServiceServicer):
         return assets_pb2.ListAssetsResponse(assets=self.others.assets.values())
 
 
-class _Clients(clients_pb2_grpc.ClientServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Clients(_StandIn, clients_pb2_grpc.ClientServiceServicer):
     async def CreateClient(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         client = clients_pb2.Client(id=new_id("client"), name=request.name, metadata=request.metadata)
@@ -149,19 +145,13 @@ class _Clients(clients_pb2_grpc.ClientServiceServicer):
         return Empty()
 
 
-class _Campaigns(campaigns_pb2_grpc.CampaignServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Campaigns(_StandIn, campaigns_pb2_grpc.CampaignServiceServicer):
     async def ListCampaigns(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         return campaigns_pb2.ListCampaignsResponse()
 
 
-class _Generations(generations_pb2_grpc.GenerationServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Generations(_StandIn, generations_pb2_grpc.GenerationServiceServicer):
     async def CreateGeneration(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         return generations_pb2.Generation(
@@ -184,10 +174,7 @@ class _Generations(generations_pb2_grpc.GenerationServiceServicer):
         return generations_pb2.Generation(id=request.id)
 
 
-class _Jobs(jobs_pb2_grpc.JobServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Jobs(_StandIn, jobs_pb2_grpc.JobServiceServicer):
     async def CreateJob(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         status = "JOB_STATUS_DRAFT" if request.planner == "llm" else "JOB_STATUS_AWAITING_APPROVAL"
@@ -204,10 +191,7 @@ class _Jobs(jobs_pb2_grpc.JobServiceServicer):
         return jobs_pb2.Job(id=request.id)
 
 
-class _Media(media_pb2_grpc.MediaServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Media(_StandIn, media_pb2_grpc.MediaServiceServicer):
     async def LocateObject(self, request: Any, context: Any) -> Any:
         self.others.asked.append(request)
         kind = request.WhichOneof("object")
@@ -222,19 +206,13 @@ class _Media(media_pb2_grpc.MediaServiceServicer):
         return found
 
 
-class _Models(models_pb2_grpc.ModelServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Models(_StandIn, models_pb2_grpc.ModelServiceServicer):
     async def GetModel(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         return models_pb2.Model(owner=request.owner, name=request.name, run_count=2**53 + 1)
 
 
-class _Webhooks(webhooks_pb2_grpc.WebhookServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Webhooks(_StandIn, webhooks_pb2_grpc.WebhookServiceServicer):
     async def ReceiveWebhook(self, request: Any, context: Any) -> Any:
         self.others.note(request)
         if self.others.bad_signature:
@@ -242,10 +220,7 @@ class _Webhooks(webhooks_pb2_grpc.WebhookServiceServicer):
         return webhooks_pb2.ReceiveWebhookResponse(new=True)
 
 
-class _Downloader(downloader_pb2_grpc.DownloaderServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Downloader(_StandIn, downloader_pb2_grpc.DownloaderServiceServicer):
     async def FetchFile(self, request: Any, context: Any) -> Any:
         self.others.asked.append(request)
         key = request.blob_key_stem + ".png"
@@ -255,10 +230,7 @@ class _Downloader(downloader_pb2_grpc.DownloaderServiceServicer):
         return downloader_pb2.FetchFileResponse(blob_key=key, facts=facts, filename="photo.png")
 
 
-class _Stitcher(stitcher_pb2_grpc.StitcherServiceServicer):
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
+class _Stitcher(_StandIn, stitcher_pb2_grpc.StitcherServiceServicer):
     async def MakeThumbnail(self, request: Any, context: Any) -> Any:
         self.others.asked.append(request)
         self.others.thumbnails += 1

@@ -22,7 +22,7 @@ BIG = random.Random(1).randbytes(6 * 1024 * 1024 + 17)
 
 
 async def test_whole_and_parts_are_the_very_bytes(running: Any) -> None:
-    media, found = await running.store(BIG)
+    media, _ = await running.store(BIG)
     path = f"/api/v3/media/{media}"
     whole = await running.http.get(path)
     assert whole.status_code == 200

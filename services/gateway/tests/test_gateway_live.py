@@ -135,9 +135,9 @@ async def test_resuming_leaves_no_gap_while_facts_keep_coming(running: Any) -> N
     telling = asyncio.create_task(keep_telling())
     while len(got) < 300:
         async with follow(running, "/api/v3/events", **{"Last-Event-ID": str(last)}) as stream:
-            for _ in range(min(40, 300 - len(got))):  # then the connection breaks, and the client comes back
-                last = (await stream.event())[0]
-                got.append(last)
+            # After forty the connection breaks, and the client comes back.
+            got += [(await stream.event())[0] for _ in range(min(40, 300 - len(got)))]
+            last = got[-1]
     await telling
     assert got == said
 
@@ -152,21 +152,15 @@ async def test_the_opening_tells_from_where_to_come_back(running: Any) -> None:
 
 async def test_a_slow_client_costs_bounded_memory_and_misses_nothing(running: Any) -> None:
     feed: LiveFeed = running.gateway.feed
-    start = feed.position
-    following = feed.follow(Wanted(), after=start)
-    first = asyncio.ensure_future(anext(following))
-    await eventually(lambda: feed.watching >= 1)
+    follower = feed.follow(Wanted(), after=feed.position)
     said = [await created(running, new_id("job")) for _ in range(700)]
     await eventually(lambda: feed.position == said[-1])
-    (watcher,) = [w for w in feed._watchers if w.queue.qsize()]
-    assert watcher.behind
-    assert watcher.queue.qsize() <= 256
-    got = [(await first).sequence]
+    assert follower.behind
+    assert follower.waiting <= 256
     async with asyncio.timeout(20):
-        while len(got) < 700:
-            got.append((await anext(following)).sequence)
-    assert got == said
-    await following.aclose()
+        got = [await follower.next() for _ in range(700)]
+    assert [event.sequence for event in got if event] == said
+    follower.close()
 
 
 async def test_clients_that_leave_are_forgotten(running: Any) -> None:
@@ -177,13 +171,13 @@ async def test_clients_that_leave_are_forgotten(running: Any) -> None:
     await eventually(lambda: feed.watching == before)
 
 
-async def test_a_comment_comes_when_nothing_else_does() -> None:
-    async def silent() -> AsyncIterator[Event]:
-        await asyncio.Event().wait()
-        yield Event(id="never", type="job.created", key="x")
-
-    blocks = _blocks(silent(), 7, comment_every=0.01)
-    assert await anext(blocks) == opening(7)
+async def test_a_comment_comes_when_nothing_else_does(running: Any) -> None:
+    feed = running.gateway.feed
+    before, start = feed.watching, feed.position
+    blocks = _blocks(feed, Wanted(refs={"job": "none"}), start, comment_every=0.01)
+    assert await anext(blocks) == opening(start)
+    assert feed.watching == before + 1
     assert (await anext(blocks)).startswith(b":")
     assert (await anext(blocks)).startswith(b":")
     await blocks.aclose()  # type: ignore[attr-defined]
+    assert feed.watching == before

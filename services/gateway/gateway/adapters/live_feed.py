@@ -3,43 +3,123 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 
 import structlog
 
 from gateway.core.event_stream import Wanted
+from servicekit.errors import AppError
 from servicekit.events import Event, EventLog
 from servicekit.events.topology import STREAM
 
 _ROOM = 256
 """Events that wait for one slow client; with more it reads on from the log itself."""
 
+_MISSED_ROOM = 64
+"""Events read ahead of a client that catches up."""
 
-class _Watcher:
-    """One client's queue."""
+_catching_up: set[asyncio.Task[None]] = set()
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
-        self.queue: asyncio.Queue[Event | None] = asyncio.Queue(_ROOM)
+
+class Follower:
+    """One client's place in the log: what it missed, read from the log, and then what happens.
+
+    It holds no coroutine open between two calls of `next`, so that it can be closed at any moment, also
+    by a cancellation that lets nothing be awaited any more.
+    """
+
+    def __init__(self, feed: LiveFeed, wanted: Wanted, after: int) -> None:
+        self._feed = feed
+        self._wanted = wanted
+        self._after = after
+        self._live: asyncio.Queue[Event | None] = asyncio.Queue(_ROOM)
+        self._missed: asyncio.Queue[Event | AppError | None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.behind = False
         """The queue was full: what came after is in the log alone."""
+        self._begin()
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait for the client."""
+        return self._live.qsize()
+
+    async def next(self) -> Event | None:
+        """The next wanted fact; None when there will be no more: the service stops, or the log began anew."""
+        while True:
+            if self._missed is not None:
+                missed = await self._missed.get()
+                if isinstance(missed, AppError):
+                    raise missed
+                if missed is not None:
+                    self._after = missed.sequence
+                    return missed
+                self._missed = None
+            if self.behind and self._live.empty():
+                self._begin()
+                continue
+            event = await self._live.get()
+            if event is None:
+                return None
+            if event.sequence > self._after:
+                self._after = event.sequence
+                return event
 
     def offer(self, event: Event) -> None:
-        if self.behind or not self.wanted.matches(event.type, event.refs):
+        """Told by the feed of each new fact."""
+        if self.behind or not self._wanted.matches(event.type, event.refs):
             return
         try:
-            self.queue.put_nowait(event)
+            self._live.put_nowait(event)
         except asyncio.QueueFull:
             self.behind = True
+
+    def end(self) -> None:
+        """Told by the feed that nothing more comes."""
+        for queue in (self._live, self._missed):
+            if queue is not None:
+                while queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+
+    def close(self) -> None:
+        """Let go of everything; twice is fine."""
+        self._feed.forget(self)
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def _begin(self) -> None:
+        # First watched, then caught up: what happens in between waits in the queue.
+        self._feed.remember(self)
+        self.behind = False
+        until = self._feed.position
+        if self._after < until:
+            self._missed = asyncio.Queue(_MISSED_ROOM)
+            self._reading = asyncio.create_task(self._catch_up(self._missed, until), name="catch-up")
+            _catching_up.add(self._reading)  # the loop itself holds tasks by weak references only
+            self._reading.add_done_callback(_catching_up.discard)
+
+    async def _catch_up(self, missed: asyncio.Queue[Event | AppError | None], until: int) -> None:
+        """Read the wanted facts up to, and with, `until` from the log; a task of its own, to tidy up in peace."""
+        try:
+            async with aclosing(await self._feed.log.tail((">",), after=self._after)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if event.sequence <= until and self._wanted.matches(event.type, event.refs):
+                        await missed.put(event)
+                    if event.sequence >= until:
+                        await missed.put(None)
+                        self._reading = None  # nothing to cancel any more: it is tidying up
+                        break
+        except AppError as error:
+            await missed.put(error)
 
 
 class LiveFeed:
     """A `Part`: reads the log from its end, and lets clients follow it from anywhere."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
-        self._watchers: set[_Watcher] = set()
+        self.log = log
+        self._followers: set[Follower] = set()
         self._reading: asyncio.Task[None] | None = None
         self._open = False
         self._said = structlog.get_logger(__name__)
@@ -49,11 +129,11 @@ class LiveFeed:
     @property
     def watching(self) -> int:
         """How many clients follow."""
-        return len(self._watchers)
+        return len(self._followers)
 
     async def start(self) -> None:
         """Find the log's end and read on from there."""
-        info = await self._log.guard("read the log's end", lambda: self._log.js.stream_info(STREAM))
+        info = await self.log.guard("read the log's end", lambda: self.log.js.stream_info(STREAM))
         self.position = info.state.last_seq
         self._open = True
         self._reading = asyncio.create_task(self._read(), name="live-feed")
@@ -70,50 +150,29 @@ class LiveFeed:
     def release(self) -> None:
         """End every client's stream: they come back to another replica, or to this one after its restart."""
         self._open = False
-        self._end_all()
+        for follower in tuple(self._followers):
+            follower.end()
 
-    async def follow(self, wanted: Wanted, *, after: int) -> AsyncIterator[Event]:
-        """Every wanted fact after that sequence, then new ones, without a gap and in order.
+    def follow(self, wanted: Wanted, *, after: int) -> Follower:
+        """Every wanted fact after that sequence, then new ones, in order. Close it when done."""
+        follower = Follower(self, wanted, after)
+        if not self._open:
+            follower.end()
+        return follower
 
-        Ends when the service stops, or when the log began anew. Close it (`aclose`) when done.
-        """
-        while self._open:
-            watcher = _Watcher(wanted)
-            # First watched, then caught up: what happens in between waits in the queue.
-            self._watchers.add(watcher)
-            try:
-                async with aclosing(self._catch_up(wanted, after, self.position)) as missed:
-                    async for event in missed:
-                        after = event.sequence
-                        yield event
-                while True:
-                    if watcher.behind and watcher.queue.empty():
-                        break
-                    event_or_end = await watcher.queue.get()
-                    if event_or_end is None:
-                        return
-                    if event_or_end.sequence > after:
-                        after = event_or_end.sequence
-                        yield event_or_end
-            finally:
-                self._watchers.discard(watcher)
+    def remember(self, follower: Follower) -> None:
+        """Tell it of new facts from now on."""
+        self._followers.add(follower)
 
-    async def _catch_up(self, wanted: Wanted, after: int, until: int) -> AsyncGenerator[Event, None]:
-        """The wanted facts after `after`, up to and with `until`, from the log itself."""
-        if after >= until:
-            return
-        async with aclosing(await self._log.tail((">",), after=after)) as events:  # type: ignore[type-var]
-            async for event in events:
-                if event.sequence <= until and wanted.matches(event.type, event.refs):
-                    yield event
-                if event.sequence >= until:
-                    return
+    def forget(self, follower: Follower) -> None:
+        """Tell it no more."""
+        self._followers.discard(follower)
 
     async def _read(self) -> None:
         """Read the log for all; when reading fails the log is asked again from the same place."""
         while True:
             try:
-                async with aclosing(await self._log.tail((">",), after=self.position)) as events:  # type: ignore[type-var]
+                async with aclosing(await self.log.tail((">",), after=self.position)) as events:  # type: ignore[type-var]
                     async for event in events:
                         self._tell(event)
             except Exception:  # noqa: BLE001  # whatever it was, the clients still wait for the next fact
@@ -121,14 +180,10 @@ class LiveFeed:
                 await asyncio.sleep(1.0)
 
     def _tell(self, event: Event) -> None:
-        if event.sequence <= self.position:  # the log began anew: what clients know of it is void
-            self._end_all()
+        anew = event.sequence <= self.position
         self.position = event.sequence
-        for watcher in tuple(self._watchers):
-            watcher.offer(event)
-
-    def _end_all(self) -> None:
-        for watcher in tuple(self._watchers):
-            while watcher.queue.full():
-                watcher.queue.get_nowait()
-            watcher.queue.put_nowait(None)
+        for follower in tuple(self._followers):
+            if anew:  # the log lost its data: what clients know of it is void
+                follower.end()
+            else:
+                follower.offer(event)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Protocol
 
 from starlette.requests import Request
@@ -42,15 +41,27 @@ _HEADERS = {
 _REFS = {"job_id": "job", "campaign_id": "campaign", "generation_id": "generation"}
 
 
+class Follower(Protocol):
+    """One client's place in the log; see `adapters.live_feed`."""
+
+    async def next(self) -> Event | None:
+        """The next fact, or None at the end. May be cancelled and called again without losing one."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
 class Feed(Protocol):
-    """Where facts come from; see `adapters.live_feed`."""
+    """Where facts come from."""
 
     @property
     def position(self) -> int:
         """Sequence of the newest fact."""
         ...
 
-    def follow(self, wanted: Wanted, *, after: int) -> AsyncIterator[Event]:
+    def follow(self, wanted: Wanted, *, after: int) -> Follower:
         """Every wanted fact after that sequence, then new ones."""
         ...
 
@@ -64,7 +75,7 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
         )
         after = feed.position if started is None else started
         wanted = Wanted(_types(request), refs)
-        chunks = _blocks(feed.follow(wanted, after=after), after, comment_every)
+        chunks = _blocks(feed, wanted, after, comment_every)
         return Streamed(chunks, headers=_HEADERS, media_type="text/event-stream")
 
     async def everything(request: Request) -> Response:
@@ -99,28 +110,25 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
     ]
 
 
-async def _blocks(events: AsyncIterator[Event], after: int, comment_every: float) -> AsyncIterator[bytes]:
+async def _blocks(feed: Feed, wanted: Wanted, after: int, comment_every: float) -> AsyncIterator[bytes]:
     """The stream's bytes: an opening, each event, and a comment when there was none for a while."""
-    yield opening(after)
-    async with aclosing(events):  # type: ignore[type-var]  # every follower is a generator
-        coming = asyncio.ensure_future(anext(events))
-        try:
-            while True:
-                await asyncio.wait({coming}, timeout=comment_every)
-                if not coming.done():
-                    yield COMMENT
-                    continue
-                try:
-                    event = coming.result()
-                except StopAsyncIteration:
-                    return
-                coming = asyncio.ensure_future(anext(events))
-                data = fact_json(event.type, event.data)
-                if data is not None:
-                    yield block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
-        finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+    follower = feed.follow(wanted, after=after)  # here, so that it is closed if and only if it was opened
+    try:
+        yield opening(after)
+        while True:
+            try:
+                async with asyncio.timeout(comment_every):
+                    event = await follower.next()
+            except TimeoutError:
+                yield COMMENT
+                continue
+            if event is None:
+                return
+            data = fact_json(event.type, event.data)
+            if data is not None:
+                yield block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
+    finally:
+        follower.close()
 
 
 def _types(request: Request) -> frozenset[str]:

@@ -32,6 +32,24 @@ async def _logs(nats: NatsFixture, count: int) -> list[EventLog]:
     return logs
 
 
+async def test_a_turn_taken_before_a_429_waits_for_its_end() -> None:
+    world = World(delay=3.0)
+    lane, other = world.ports().lane, world.ports().lane
+    started: list[float] = []
+
+    async def start() -> None:
+        await lane.turn()
+        started.append(world.clock.elapsed)
+
+    async def limited() -> None:
+        await world.clock.sleep(1.0)
+        await other.block(10.0, 0.0)
+
+    await world.clock.run(start(), start(), limited())  # the second has its turn at 3 s
+    assert started[0] == 0.0
+    assert started[1] >= 11.0
+
+
 async def test_three_lanes_racing_keep_their_distance(nats: NatsFixture) -> None:
     logs = await _logs(nats, 3)
     journal = Notebook()

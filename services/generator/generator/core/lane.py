@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -54,6 +55,7 @@ class SharedLane:
         self._journal = journal
         self._delay = delay
         self._patience = patience
+        self._ours = asyncio.Lock()
         self.probe_every = probe_every
 
     async def turn(self) -> Turn:
@@ -110,10 +112,11 @@ class SharedLane:
 
     async def _change(self, decide: Callable[[LaneState], tuple[LaneState, Any]]) -> Any:
         """Read, decide, write if unchanged; again while others were faster."""
-        for _ in range(_TRIES):
-            raw, revision = await self._cell.read()
-            state = LaneState.load(raw)
-            decided, answer = decide(state)
-            if decided == state or await self._cell.write(decided.dump(), revision):
-                return answer
+        async with self._ours:  # one at a time in this process: only replicas race
+            for _ in range(_TRIES):
+                raw, revision = await self._cell.read()
+                state = LaneState.load(raw)
+                decided, answer = decide(state)
+                if decided == state or await self._cell.write(decided.dump(), revision):
+                    return answer
         raise Unavailable(f"the lane's state was changed by others {_TRIES} times in a row; trying later")

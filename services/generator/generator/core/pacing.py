@@ -75,6 +75,8 @@ def take(
     if start - now > patience:
         return state, NotNow(start - now, "the provider asked us to wait")
     spacing = max(delay, state.slow if now < state.slow_until else 0.0)
+    if spacing == 0 and start == now:
+        return state, Turn(0.0)  # nothing to keep apart, nothing to store
     return replace(state, next_start=start + spacing), Turn(start - now)
 
 

@@ -25,6 +25,7 @@ _AWAY = (
     ErrorKind.FORBIDDEN,
 )
 _AT_ONCE = 3
+_KEYS = 5_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class Memory:
 
     async def get(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> Known[T]:
         """The value; what was known before when the provider is away, and its error when nothing was."""
+        if len(self._locks) > _KEYS:  # names are the callers': what was never found must not pile up
+            self._locks = {
+                each: lock for each, lock in self._locks.items() if lock.locked() or each in self._kept
+            }
         async with self._locks.setdefault(key, asyncio.Lock()):
             kept = self._kept.get(key)
             now = self._clock.monotonic()

@@ -1,0 +1,122 @@
+"""Assets become addresses that the provider can read; webhooks of others are not taken for ours."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from generator_world import World
+
+from generator.adapters.files import INLINE, AssetFiles
+from generator.adapters.provider_http import Uploaded
+from generator.core.facts import Succeeded
+from generator.core.receive import receive
+from generator.core.reconcile import same_input
+from servicekit import signing
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+from servicekit.errors import Invalid, NotFound
+from servicekit.ids import new_id
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Uploads:
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def __call__(self, data: bytes, *, name: str, content_type: str) -> Uploaded:
+        self.names.append(name)
+        return Uploaded(
+            f"https://api.test/v1/files/{len(self.names)}", SystemClock().now() + timedelta(hours=24)
+        )
+
+
+def files(blobs: BlobStore, uploads: Uploads, *, public_url: str = "") -> AssetFiles:
+    return AssetFiles(
+        blobs,
+        uploads,
+        SystemClock(),
+        public_url=public_url,
+        signing_key="hush" if public_url else "",
+        life=timedelta(hours=2),
+    )
+
+
+async def test_with_a_public_address_assets_are_signed_and_stay_the_same(blobs: BlobStore) -> None:
+    asset = new_id("asset")
+    resolver = files(blobs, Uploads(), public_url="https://rushes.test/")
+    given = {"image": f"asset:{asset}", "more": [{"x": f"asset:{asset}"}], "n": 5}
+    resolved = await resolver.resolve(given, since=SINCE)
+    address = urlsplit(resolved["image"])
+    assert (address.netloc, address.path) == ("rushes.test", f"/api/v3/assets/{asset}/data")
+    (token,) = parse_qs(address.query)["token"]
+    assert signing.verify("hush", f"asset:{asset}", token, now=SINCE) == SINCE + timedelta(hours=2)
+    assert resolved["more"][0]["x"] == resolved["image"]
+    assert resolved["n"] == 5
+    assert await resolver.resolve(given, since=SINCE) == resolved
+    assert same_input(given, resolved)
+
+
+async def test_small_files_are_inlined_and_large_ones_uploaded_once(blobs: BlobStore) -> None:
+    small, large = new_id("asset"), new_id("asset")
+    await blobs.put(f"assets/{small}/original.png", b"x" * 10, content_type="image/png")
+    await blobs.put(f"assets/{large}/original.jpg", b"x" * (INLINE + 1), content_type="image/jpeg")
+    uploads = Uploads()
+    resolver = files(blobs, uploads)
+    given = {"a": f"asset:{small}", "b": f"asset:{large}"}
+    first = await resolver.resolve(given, since=SINCE)
+    assert first["a"].startswith("data:image/png;base64,")
+    assert first["b"] == "https://api.test/v1/files/1"
+    assert await resolver.resolve(given, since=SINCE) == first
+    assert uploads.names == ["original.jpg"]
+    assert same_input(given, first)
+
+
+async def test_assets_that_are_not_there_or_no_assets_are_told(blobs: BlobStore) -> None:
+    resolver = files(blobs, Uploads())
+    with pytest.raises(NotFound, match="was deleted"):
+        await resolver.resolve({"a": f"asset:{new_id('asset')}"}, since=SINCE)
+    with pytest.raises(Invalid):
+        await resolver.resolve({"a": f"asset:{new_id('job')}"}, since=SINCE)
+
+
+async def test_a_webhook_adopts_says_and_repeats_nothing() -> None:
+    world = World()
+    generation = world.attempts.add()
+    attempt = (await world.attempts.begin(generation)).attempt
+    assert attempt is not None
+    early = {"id": "p9", "status": "processing", "webhook": f"https://h/api/webhooks/replicate/{attempt.id}"}
+    done = early | {"status": "succeeded", "output": "https://x.test/a.mp4"}
+    ports = world.ports()
+    assert await receive(ports, attempt.id, json.dumps(early).encode())
+    assert world.attempts.generations[generation].attempts[0].prediction_id == "p9"
+    assert await receive(ports, "", json.dumps(done).encode())
+    assert not await receive(ports, attempt.id, json.dumps(done).encode())
+    assert not await receive(ports, attempt.id, json.dumps(early).encode())  # late: out of order
+    assert len(world.said(Succeeded)) == 1
+    assert world.pokes[attempt.id].is_set()
+
+
+async def test_a_true_webhook_at_anothers_address_is_refused() -> None:
+    world = World()
+    one = (await world.attempts.begin(world.attempts.add())).attempt
+    two = (await world.attempts.begin(world.attempts.add())).attempt
+    assert one is not None
+    assert two is not None
+    body = {"id": "p1", "status": "succeeded", "output": "https://x/a", "webhook": f"https://h/{one.id}"}
+    with pytest.raises(Invalid):
+        await receive(world.ports(), two.id, json.dumps(body).encode())
+    await receive(world.ports(), one.id, json.dumps({"id": "p1", "status": "processing"}).encode())
+    with pytest.raises(Invalid):  # also without the echo: the prediction has its owner
+        await receive(world.ports(), two.id, json.dumps({"id": "p1", "status": "processing"}).encode())
+    with pytest.raises(NotFound):
+        await receive(world.ports(), "", json.dumps({"id": "p2", "status": "processing"}).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"no json", b"[]", b"{}", b'{"id": 5}', b"[" * 100_000])
+async def test_bodies_that_are_no_prediction_are_invalid(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        await receive(World().ports(), new_id("attempt"), body)

@@ -38,6 +38,7 @@ def make_video(
     seconds: float = 2.0,
     size: tuple[int, int] = (320, 240),
     sound: bool = True,
+    key_every: int = 250,
     **options: str,
 ) -> bytes:
     """A moving gradient, with a tone."""
@@ -50,6 +51,8 @@ def make_video(
         picture = box.add_stream(codecs[0], rate=24)
         picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
         picture.bit_rate = 400_000
+        if codecs[0] == "libx264":
+            picture.options = {"preset": "ultrafast", "g": str(key_every)}
         tone = box.add_stream(codecs[1], rate=48000) if sound else None
         for number in range(int(seconds * 24)):
             shade = Image.linear_gradient("L").resize(size).rotate(number * 3).convert("RGB")
@@ -169,6 +172,7 @@ class FaultyOrigin:
     port: int = 0
     scripts: dict[str, Script] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    running: set[asyncio.Task] = field(default_factory=set)
 
     def url(self, path: str = "/out.mp4") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -241,8 +245,15 @@ class FaultyOrigin:
         await server.wait_closed()
         return port
 
+    async def close(self) -> None:
+        """End the answers that hang."""
+        for task in self.running:
+            task.cancel()
+        await asyncio.gather(*self.running, return_exceptions=True)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        self.running.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
             text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = text.strip().split("\r\n")
             headers = {
@@ -253,9 +264,6 @@ class FaultyOrigin:
             reply = Reply(writer)
             script = self.scripts.get(asked.path.partition("?")[0])
             await (script(asked, reply) if script else reply.whole(b"nothing here", 404))
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 @pytest_asyncio.fixture
@@ -265,6 +273,7 @@ async def origin() -> AsyncIterator[FaultyOrigin]:
     faulty.port = server.sockets[0].getsockname()[1]
     yield faulty
     server.close()
+    await faulty.close()
 
 
 # The fetcher ----------------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from downloader.adapters import probe_worker
-from downloader.adapters.probe_streams import BUDGET
+from downloader.adapters import probe_streams, probe_worker
 from downloader.core.media import BY_EXTENSION, Kind
 from downloader.core.refusals import Code, FetchFailed
 
@@ -76,13 +75,26 @@ def test_damage_in_the_middle_is_found(media, tmp_path, extension) -> None:
     assert caught.value.code in (Code.TRUNCATED, Code.UNDECODABLE)
 
 
-def test_a_long_film_is_decoded_at_both_ends(media, tmp_path) -> None:
+def test_a_long_film_is_decoded_at_both_ends(media, tmp_path, monkeypatch) -> None:
     """More pixels than the budget: the start and the end are decoded, not the middle."""
-    size, seconds = (1280, 720), 6
-    assert size[0] * size[1] * 24 * seconds > BUDGET
-    data = media.video("mp4", seconds=seconds, size=size, sound=False, movflags="faststart")
+    decoded = []
+    really = probe_streams._decode
+
+    def counting(track, packet) -> None:
+        decoded.append(packet.pts)
+        really(track, packet)
+
+    monkeypatch.setattr(probe_streams, "BUDGET", 5 * 320 * 240)
+    monkeypatch.setattr(probe_streams, "_decode", counting)
+    data = media.video("mp4", seconds=6, sound=False, movflags="faststart", key_every=24)
     found = probe(tmp_path / "f", data, "mp4")
     assert found.duration_s == pytest.approx(6, abs=0.1)
+    stamps = [stamp for stamp in decoded if stamp is not None]
+    assert len(stamps) < 6 * 24 - 48
+    cut = bytearray(data)
+    cut[-3000:] = bytes(3000)
+    with pytest.raises(FetchFailed):
+        probe(tmp_path / "f", bytes(cut), "mp4")
 
 
 def test_a_disguise_opens_no_other_file(tmp_path) -> None:

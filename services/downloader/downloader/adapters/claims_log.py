@@ -24,7 +24,7 @@ class SharedClaims:
         ttl_s: seconds after which the claim of a dead replica is gone; renewed at a third of it.
     """
 
-    def __init__(self, log: EventLog, *, ttl_s: float = 20.0) -> None:
+    def __init__(self, log: EventLog, *, ttl_s: float = 9.0) -> None:
         self._log = log
         self._ttl_s = ttl_s
         self._owner = secrets.token_hex(8)

@@ -76,7 +76,7 @@ class SpooledFile:
         """Where it lies."""
         return self._path
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         """The next bytes, readable at `path` at once. Unavailable when the disk is full or refuses."""
         with _disk(self._path.parent):
             view = memoryview(data)

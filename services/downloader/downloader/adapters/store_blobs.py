@@ -17,7 +17,7 @@ class BlobUpload:
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | bytearray) -> None:
         """The next bytes."""
         await self._upload.write(data)
 

@@ -16,7 +16,7 @@ from downloader.core.turns import Turns
 from servicekit.clock import Clock
 from servicekit.errors import AppError, ErrorKind
 
-BUSY_S = 5.0
+BUSY_S = 3.0
 """Seconds until looking again at an output that another replica is fetching."""
 
 REMEMBERED = 10_000

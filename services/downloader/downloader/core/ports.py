@@ -45,8 +45,8 @@ class Found:
 class Upload(Protocol):
     """A file on its way into the store: invisible until completed."""
 
-    async def write(self, data: bytes) -> None:
-        """The next bytes."""
+    async def write(self, data: bytes | bytearray) -> None:
+        """The next bytes; they stay as they are meanwhile."""
         ...
 
     async def complete(self) -> int:
@@ -86,7 +86,7 @@ class SpoolFile(Protocol):
         """Where it lies."""
         ...
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         """The next bytes, readable at `path` at once. Unavailable when the disk is full or refuses."""
         ...
 

@@ -120,14 +120,14 @@ class Transfer:
         """Hand the block on, while the next one is being received."""
         block, self._block = self._block, bytearray()
         await self._settle()
-        self._passing = asyncio.create_task(self._absorb(bytes(block)))
+        self._passing = asyncio.create_task(self._absorb(block))
 
     async def _settle(self) -> None:
         passing, self._passing = self._passing, None
         if passing is not None:
             await passing
 
-    async def _absorb(self, block: bytes) -> None:
+    async def _absorb(self, block: bytearray) -> None:
         if self._upload is None:
             raise RuntimeError("the upload begins with the first bytes")
         spooling = asyncio.create_task(asyncio.to_thread(self._keep, block))
@@ -138,6 +138,6 @@ class Transfer:
             await asyncio.wait({spooling})
         spooling.result()
 
-    def _keep(self, block: bytes) -> None:
+    def _keep(self, block: bytearray) -> None:
         self._hash.update(block)
         self._file.append(block)

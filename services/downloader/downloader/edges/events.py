@@ -19,6 +19,9 @@ from servicekit.events import ConsumerSpec, Event, Handler, Later
 HELD = 64
 """Events one replica holds: many more than it fetches at once, so that it can choose who expires first."""
 
+LEASE_S = 9.0
+"""Seconds until another replica takes over what a dead one held: an output may have little time left."""
+
 REMOVALS = ConsumerSpec("downloader-removals", ("asset.deleted.>", "media.deleted.>"))
 
 
@@ -29,7 +32,11 @@ def outputs_consumer(in_flight: int) -> ConsumerSpec:
     it is far above the fetches at once, or one dead host would keep everything else waiting.
     """
     return ConsumerSpec(
-        "downloader-outputs", ("prediction.succeeded.>",), slots=HELD, max_in_flight=in_flight
+        "downloader-outputs",
+        ("prediction.succeeded.>",),
+        slots=HELD,
+        max_in_flight=in_flight,
+        ack_wait=LEASE_S,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -103,6 +105,10 @@ async def bench(blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Bench]:
     await work.stop()
 
 
+def ffmpeg(*words: str) -> None:
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words], check=True, timeout=60)
+
+
 def centres(path: Path) -> list[np.ndarray]:
     """The colour in the middle of every frame."""
     with av.open(path) as container:
@@ -117,9 +123,9 @@ def is_color(pixel: np.ndarray, color: tuple[int, int, int]) -> bool:
 
 
 def sound(path: Path) -> np.ndarray:
-    """Samples of one channel at 48 kHz."""
+    """Samples of the left channel at 48 kHz."""
     with av.open(path) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=48000)
+        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=48000)
         frames = [even for frame in container.decode(audio=0) for even in resampler.resample(frame)]
         return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
@@ -207,7 +213,9 @@ async def test_clips_that_agree_are_copied_packet_by_packet(
     assert rms(sound(path), 0.1, 0.4) > 0.02
 
 
-@pytest.mark.parametrize("change", [{"rate": "25"}, {"size": "322x180"}, {"sar": "4/3"}, {"seconds": 1.5}])
+@pytest.mark.parametrize(
+    "change", [{"rate": "25"}, {"size": "322x180"}, {"sar": "4/3"}, {"seconds": 1.5}, {"size": "338x200"}]
+)
 async def test_one_clip_that_differs_is_reason_to_encode(
     bench: Bench, clip: Callable[..., Path], change: dict[str, object]
 ) -> None:
@@ -240,6 +248,14 @@ async def test_music_lies_under_the_clips_own_sound(
     own, bed = power[395:405].sum(), power[128:136].sum() + power[194:202].sum()
     assert 10 * np.log10(bed / own) == pytest.approx(-12, abs=2.5)
     assert np.abs(heard).max() < 0.95
+
+
+async def test_peaks_stay_below_full_scale(bench: Bench, clip: Callable[..., Path], tmp_path: Path) -> None:
+    clicks = tmp_path / "clicks.wav"
+    source = "aevalsrc='if(lt(mod(t,0.25),0.003),0.9,0.002*sin(2000*t))':d=3:s=48000"
+    ffmpeg("-f", "lavfi", "-i", source, str(clicks))
+    _, path = await bench.cut(await bench.order([clip(color="red", seconds=3)], seconds=3, music=clicks))
+    assert 0.5 < np.abs(sound(path)).max() < 0.95
 
 
 async def test_without_any_sound_there_is_a_silent_track(bench: Bench, clip: Callable[..., Path]) -> None:
@@ -315,15 +331,17 @@ async def test_what_is_no_video_is_named(bench: Bench, tmp_path: Path, clip: Cal
 
 
 async def test_a_damaged_clip_fails_the_cut(bench: Bench, tmp_path: Path, clip: Callable[..., Path]) -> None:
-    whole = clip(pattern=True, seconds=2).read_bytes()
+    whole = bytearray(clip(pattern=True, seconds=2).read_bytes())
+    data = whole.index(b"mdat")
+    length = int.from_bytes(whole[data - 4 : data], "big")
+    start, end = data + length * 3 // 10, data + length * 9 // 10  # the first frame and the index stay whole
+    whole[start:end] = (bytes(range(256)) * (length // 256 + 1))[: end - start]
     damaged = tmp_path / "damaged.mp4"
-    start = whole.index(b"mdat")
-    noise = bytes(range(256)) * (len(whole) // 256)
-    damaged.write_bytes(
-        whole[: start + 2000] + noise[: len(whole) // 2] + whole[start + 2000 + len(whole) // 2 :]
-    )
-    with pytest.raises(CutFailed):
+    damaged.write_bytes(whole)
+    with pytest.raises(CutFailed) as failed:
         await bench.cut(await bench.order([clip(color="red"), damaged], seconds=[1, 2], fps=25))
+    assert failed.value.code == "clip"
+    assert "clip 2 (media/1.mp4) cannot be used: it is broken" in failed.value.message
 
 
 async def test_a_missing_clip_is_named(bench: Bench, clip: Callable[..., Path]) -> None:

@@ -23,7 +23,6 @@ from servicekit.config import describe
 from servicekit.events import Consumer, Event, EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.testing import NatsFixture, S3Fixture, eventually
-from stitcher.adapters.workspace import WorkFolders
 from stitcher.config import Settings
 from stitcher.edges.events import cuts_consumer
 from stitcher.edges.grpc import SERVICE
@@ -146,7 +145,6 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
 async def finish(env: dict[str, str]) -> None:
     """Another replica, in this process, which is given the event after one second instead of twenty."""
     parts = build({**env, "STITCHER_PRESET": "ultrafast"})
-    work = next(part for part in parts if isinstance(part, WorkFolders))
     cuts = next(part for part in parts if isinstance(part, Consumer))
     for part in parts[:3]:
         await part.start()
@@ -156,7 +154,6 @@ async def finish(env: dict[str, str]) -> None:
     await quick.stop()
     for part in reversed(parts[:3]):
         await part.stop()
-    assert work is not None
 
 
 async def completed(log: EventLog) -> None:

@@ -156,12 +156,12 @@ def _heard(path: Path, audio: AudioFacts) -> AudioFacts:
     """Listen to the whole track: its true length, its highest sample and its mean power."""
     peak, power, samples = 0.0, 0.0, 0
     with av.open(path, metadata_errors="ignore") as container:
-        resampler = av.AudioResampler(format="flt", layout="mono")
+        resampler = av.AudioResampler(format="fltp")  # the channels as they are: a mix would change peaks
         for frame in container.decode(audio=0):
             for even in resampler.resample(frame):
                 values = even.to_ndarray().astype(np.float64)
                 peak = max(peak, float(np.abs(values).max(initial=0.0)))
-                power += float(np.square(values).sum())
+                power += float(np.square(values).mean(axis=0).sum())
                 samples += even.samples
     return AudioFacts(
         codec=audio.codec,

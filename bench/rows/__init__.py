@@ -1,0 +1,1 @@
+"""One script per row of the table: each measures, none asserts."""

@@ -51,7 +51,7 @@ CASES = [
     ({"range": "bytes=99999999999999999999999-"}, 416, None),
     ({"range": "bytes=-0"}, 416, None),
     ({"range": "bytes=100-,200-300"}, 416, None),
-    # Malformed: ignored
+    # Not well-formed, and so ignored
     ({"range": "bytes=9-5"}, 200, ALL),
     ({"range": "bytes="}, 200, ALL),
     ({"range": "bytes=,"}, 200, ALL),

@@ -100,7 +100,7 @@ class Follower:
             self._reading.add_done_callback(_catching_up.discard)
 
     async def _catch_up(self, missed: asyncio.Queue[Event | AppError | None], until: int) -> None:
-        """Read the wanted facts up to, and with, `until` from the log; a task of its own, to tidy up in peace."""
+        """Read the wanted facts up to, and with, `until`: in a task of its own, which tidies up in peace."""
         try:
             async with aclosing(await self._feed.log.tail((">",), after=self._after)) as events:  # type: ignore[type-var]
                 async for event in events:
@@ -133,8 +133,7 @@ class LiveFeed:
 
     async def start(self) -> None:
         """Find the log's end and read on from there."""
-        info = await self.log.guard("read the log's end", lambda: self.log.js.stream_info(STREAM))
-        self.position = info.state.last_seq
+        self.position = await self._end()
         self._open = True
         self._reading = asyncio.create_task(self._read(), name="live-feed")
 
@@ -153,6 +152,14 @@ class LiveFeed:
         for follower in tuple(self._followers):
             follower.end()
 
+    async def settle(self, after: int) -> int:
+        """Where a client that says it has seen `after` goes on.
+
+        That is there; but the start of the log when it holds no such place, because it began anew.
+        (Another replica may well have told the client more than this one has seen.)
+        """
+        return after if after <= self.position or after <= await self._end() else 0
+
     def follow(self, wanted: Wanted, *, after: int) -> Follower:
         """Every wanted fact after that sequence, then new ones, in order. Close it when done."""
         follower = Follower(self, wanted, after)
@@ -167,6 +174,10 @@ class LiveFeed:
     def forget(self, follower: Follower) -> None:
         """Tell it no more."""
         self._followers.discard(follower)
+
+    async def _end(self) -> int:
+        info = await self.log.guard("read the log's end", lambda: self.log.js.stream_info(STREAM))
+        return info.state.last_seq
 
     async def _read(self) -> None:
         """Read the log for all; when reading fails the log is asked again from the same place."""

@@ -61,6 +61,10 @@ class Feed(Protocol):
         """Sequence of the newest fact."""
         ...
 
+    async def settle(self, after: int) -> int:
+        """Where a client that has seen `after` goes on."""
+        ...
+
     def follow(self, wanted: Wanted, *, after: int) -> Follower:
         """Every wanted fact after that sequence, then new ones."""
         ...
@@ -69,11 +73,11 @@ class Feed(Protocol):
 def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY) -> list[Operation]:
     """The streams."""
 
-    def stream(request: Request, refs: dict[str, str]) -> Response:
+    async def stream(request: Request, refs: dict[str, str]) -> Response:
         started = sequence_from(
             request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         )
-        after = feed.position if started is None else started
+        after = feed.position if started is None else await feed.settle(started)
         wanted = Wanted(_types(request), refs)
         chunks = _blocks(feed, wanted, after, comment_every)
         return Streamed(chunks, headers=_HEADERS, media_type="text/event-stream")
@@ -81,7 +85,7 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
     async def everything(request: Request) -> Response:
         refuse_unknown_query(request, ("types", "last_event_id", *_REFS))
         given = {name: value for name in _REFS if (value := request.query_params.get(name))}
-        return stream(
+        return await stream(
             request,
             {ref: check_id(given[name], ref, field=name) for name, ref in _REFS.items() if name in given},
         )
@@ -89,12 +93,12 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
     async def of_job(request: Request) -> Response:
         refuse_unknown_query(request, ("types", "last_event_id"))
         job = await calls(GET_JOB, GetJobRequest(id=request.path_params["id"]))
-        return stream(request, {"job": job.id})
+        return await stream(request, {"job": job.id})
 
     async def of_generation(request: Request) -> Response:
         refuse_unknown_query(request, ("types", "last_event_id"))
         generation = await calls(GET_GENERATION, GetGenerationRequest(id=request.path_params["id"]))
-        return stream(request, {"generation": generation.id})
+        return await stream(request, {"generation": generation.id})
 
     text = {"type": "string"}
     filters = [parameter(name, "query", f"Only of this {_REFS[name]}.", text) for name in _REFS]

@@ -51,6 +51,7 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
             ],
             planner=DETERMINISTIC,
             music_model=await self._standard.music(),
+            pair_model=await self._standard.pair(),
         )
 
 

@@ -177,10 +177,13 @@ class PlanScenesResponse(_message.Message):
     SCENES_FIELD_NUMBER: _builtins.int
     PLANNER_FIELD_NUMBER: _builtins.int
     MUSIC_MODEL_FIELD_NUMBER: _builtins.int
+    PAIR_MODEL_FIELD_NUMBER: _builtins.int
     planner: _builtins.str
     """Who chose: `deterministic`, or the name of a language model."""
     music_model: _builtins.str
     """The model that composes music when none is named."""
+    pair_model: _builtins.str
+    """The model that renders a scene from a first to a last picture when none is named."""
     @_builtins.property
     def scenes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedScene]:
         """The scenes, in order."""
@@ -191,10 +194,11 @@ class PlanScenesResponse(_message.Message):
         scenes: _abc.Iterable[Global___PlannedScene] | None = ...,
         planner: _builtins.str = ...,
         music_model: _builtins.str = ...,
+        pair_model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["music_model", b"music_model", "planner", b"planner", "scenes", b"scenes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["music_model", b"music_model", "pair_model", b"pair_model", "planner", b"planner", "scenes", b"scenes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

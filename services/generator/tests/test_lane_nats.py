@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import pytest
 from generator_world import Notebook, World
@@ -25,11 +27,27 @@ from servicekit.testing import NatsFixture, eventually
 DELAY = 0.05
 
 
-async def _logs(nats: NatsFixture, count: int) -> list[EventLog]:
-    logs = [EventLog(nats.url, service=f"generator-{number}", clock=SystemClock()) for number in range(count)]
+@pytest.fixture
+async def logs(nats: NatsFixture) -> AsyncIterator[list[EventLog]]:
+    """The connections of three replicas."""
+    logs = [EventLog(nats.url, service=f"generator-{number}", clock=SystemClock()) for number in range(3)]
     for log in logs:
         await log.start()
-    return logs
+    yield logs
+    for log in logs:
+        await log.stop()
+
+
+class WatchedCell(LogCell):
+    """Tells which starts were given out."""
+
+    given: ClassVar[list[float]] = []
+
+    async def write(self, value: Any, revision: int) -> bool:
+        written = await super().write(value, revision)
+        if written:
+            self.given.append(value["next_start"])
+        return written
 
 
 async def test_a_turn_taken_before_a_429_waits_for_its_end() -> None:
@@ -50,10 +68,11 @@ async def test_a_turn_taken_before_a_429_waits_for_its_end() -> None:
     assert started[1] >= 11.0
 
 
-async def test_three_lanes_racing_keep_their_distance(nats: NatsFixture) -> None:
-    logs = await _logs(nats, 3)
+async def test_three_lanes_racing_keep_their_distance(logs: list[EventLog]) -> None:
     journal = Notebook()
-    lanes = [SharedLane(LogCell(log, lane="replicate"), SystemClock(), journal, delay=DELAY) for log in logs]
+    lanes = [
+        SharedLane(WatchedCell(log, lane="replicate"), SystemClock(), journal, delay=DELAY) for log in logs
+    ]
     starts: list[float] = []
 
     async def work(lane: SharedLane) -> None:
@@ -62,25 +81,20 @@ async def test_three_lanes_racing_keep_their_distance(nats: NatsFixture) -> None
             starts.append(time.monotonic())
 
     await asyncio.gather(*(work(lane) for lane in lanes for _ in range(2)))
-    starts.sort()
-    gaps = [later - earlier for earlier, later in pairwise(starts)]
-    assert len(starts) == 42
-    assert starts[-1] - starts[0] >= 41 * DELAY - 0.02  # nobody was let through twice
-    # A turn is a moment; waking up a little late moves one start towards the next, by milliseconds.
-    assert sorted(gaps)[len(gaps) // 10] > DELAY * 0.5
-    assert starts[-1] - starts[0] < 41 * DELAY * 2  # and no turn was lost
-    for log in logs:
-        await log.stop()
+    given = sorted(WatchedCell.given)
+    assert len(starts) == len(given) == 42  # no turn was given twice, and none was lost
+    assert all(later - earlier >= DELAY - 1e-6 for earlier, later in pairwise(given))
+    # Nobody starts before its turn; the first may wake up late, which brings it nearer to the last.
+    assert max(starts) - min(starts) >= 38 * DELAY
 
 
-async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(nats: NatsFixture) -> None:
-    logs = await _logs(nats, 2)
+async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(logs: list[EventLog]) -> None:
     journal = Notebook()
     one, two = (
         SharedLane(
             LogCell(log, lane="replicate"), SystemClock(), journal, delay=0.0, probe_every=30.0, patience=0.2
         )
-        for log in logs
+        for log in logs[:2]
     )
     await one.turn()
     await asyncio.gather(one.close("402 no credit"), two.close("402 no credit"))
@@ -98,27 +112,23 @@ async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(nats: NatsFi
     await two.block(5.0, 0.0)
     with pytest.raises(Limited):
         await one.turn()
-    for log in logs:
-        await log.stop()
 
 
-async def test_a_poke_wakes_the_follower_of_another_replica(nats: NatsFixture) -> None:
-    one, two = await _logs(nats, 2)
+async def test_a_poke_wakes_the_follower_of_another_replica(logs: list[EventLog]) -> None:
+    one, two, _ = logs
     async with LogWakes(one, SystemClock()).listening("att_1") as ear:
-        await one.client.flush()  # the subscription is at the server
+        for _ in range(2):  # nats-py's ping overtakes what is not written yet; the second one cannot
+            await one.client.flush()
         await LogWakes(two, SystemClock()).poke("att_2")
         await LogWakes(two, SystemClock()).poke("att_1")
         began = time.monotonic()
         await ear.wait(20)
         assert time.monotonic() - began < 5
-    await one.stop()
-    await two.stop()
 
 
-async def test_three_generators_share_one_limit(nats: NatsFixture) -> None:
+async def test_three_generators_share_one_limit(logs: list[EventLog]) -> None:
     """Six generations, three replicas, two in flight over all of them, and their starts apart."""
     world = World(clock=SystemClock(), looks=1, delay=0.1)
-    logs = await _logs(nats, 3)
     replicas = []
     for log in logs:
         lane = SharedLane(LogCell(log, lane="replicate"), SystemClock(), world.journal, delay=world.delay)
@@ -139,8 +149,8 @@ async def test_three_generators_share_one_limit(nats: NatsFixture) -> None:
     await eventually(lambda: len(world.said(Succeeded)) == 6, within=30)
     assert running.peak == 2
     assert world.provider.charges == 6
-    assert all(later - earlier >= 0.08 for earlier, later in pairwise(sorted(world.provider.starts)))
-    for part in (*replicas, *logs):
+    assert max(world.provider.starts) - min(world.provider.starts) >= 4 * world.delay
+    for part in replicas:
         await part.stop()
 
 

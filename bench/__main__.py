@@ -14,6 +14,8 @@ from bench.measure import Line, Row, Scale
 ROWS = {
     "B10": "bench.rows.b10_container_check",
     "B6": "bench.rows.b6_download",
+    "B2": "bench.rows.b2_added_time",
+    "B9": "bench.rows.b9_pipeline",
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -1,4 +1,4 @@
-"""The benchmarks run and write their table. What they measure is not tested: a machine in use would decide."""
+"""The benchmarks run and write their table. What they measure is not tested: others use the machine, too."""
 
 from __future__ import annotations
 

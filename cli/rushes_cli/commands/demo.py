@@ -20,6 +20,10 @@ from rushes_cli.rest import RestClient
 from rushes_cli.stack.services import Options
 
 
+_PLAYS_FOR_S = 86_400
+"""Seconds for which the printed address plays the cut in a browser without a key."""
+
+
 @dataclass(frozen=True)
 class Wish:
     """What is asked for."""
@@ -58,7 +62,8 @@ async def demo(folder: DataFolder, wish: Wish, environ: Mapping[str, str]) -> in
                 exit_code=FAILED,
             )
         await client.download(job["result"]["url"], out)
-    _show(job, out, state, folder, time.monotonic() - began)
+        signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
+    _show(job, signed["url"], out, state, folder, time.monotonic() - began)
     return 0
 
 
@@ -108,7 +113,9 @@ async def _campaign_with(
     return campaign
 
 
-def _show(job: Mapping[str, Any], out: Path, state: StackState, folder: DataFolder, seconds: float) -> None:
+def _show(
+    job: Mapping[str, Any], signed: str, out: Path, state: StackState, folder: DataFolder, seconds: float
+) -> None:
     facts = job["result"]["facts"]
     lines = {
         "video": str(out),
@@ -123,7 +130,7 @@ def _show(job: Mapping[str, Any], out: Path, state: StackState, folder: DataFold
         ),
         "cost": f"{view.money(job['cost_cents'])} at {state.provider}",
         "took": f"{seconds:.1f} s",
-        "cut": state.gateway + job["result"]["url"],
+        "play": signed,
         "API": f"{state.gateway}/docs",
         "key": f"in {folder.path}/api-key (send it as X-API-Key)",
         "stop": "rushes down, or make down",

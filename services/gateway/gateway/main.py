@@ -17,6 +17,7 @@ from gateway.edges.http import app, live, service, transcoded, webhooks
 from gateway.edges.http.asset_store import AssetStore
 from gateway.edges.http.assets import Uploads
 from gateway.edges.http.gate import Gate
+from gateway.edges.http.signed import SignedAddresses
 from gateway.edges.http.stored_bytes import Bytes
 from servicekit import logs, telemetry
 from servicekit.blobs import BlobStore
@@ -65,9 +66,11 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         closing=feed.release,
     )
     store = AssetStore(channels, blobs, FileInspector())
+    signed = SignedAddresses(channels, clock, settings.signing_key, settings.public_url)
     operations = [
         *transcoded.operations(channels),
-        *Uploads(store, channels, clock, settings.signing_key, settings.public_url).operations(),
+        *Uploads(store, channels, signed).operations(),
+        *signed.operations(),
         *Bytes(channels, blobs, clock, settings.signing_key, settings.serve_by_redirect).operations(),
         *webhooks.operations(channels),
         *live.operations(feed, channels),

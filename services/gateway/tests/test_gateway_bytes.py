@@ -124,6 +124,20 @@ async def test_a_token_opens_one_asset_and_a_wrong_one_nothing(running: Any) -> 
     assert (await running.http.get(path, headers=nobody)).status_code == 401
 
 
+async def test_a_token_plays_one_jobs_cut(running: Any) -> None:
+    job, other = new_id("job"), new_id("job")
+    _, found = await running.store(b"film")
+    running.others.objects[f"{job}/0"] = running.others.objects[f"{other}/0"] = found
+    nobody = {"X-API-Key": ""}
+    told = (await running.http.post(f"/api/v3/videos/{job}/token", json={"ttl_s": 60})).json()
+    answer = await running.http.get(told["url"], headers=nobody)
+    assert (answer.status_code, answer.content) == (200, b"film")
+    elsewhere = told["url"].replace(job, other)
+    assert (await running.http.get(elsewhere, headers=nobody)).status_code == 401
+    none = await running.http.post(f"/api/v3/videos/{new_id('job')}/token")
+    assert none.status_code == 404
+
+
 async def test_a_client_that_leaves_frees_everything(running: Any) -> None:
     media, _ = await running.store(BIG * 3)
     tasks = len(asyncio.all_tasks())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.core.file_types import ACCEPTED
-from gateway.edges.http.operation import parameter
 from gateway.edges.openapi.described import SHARED
 from rushes.catalog.v1.assets_pb2 import Asset
 
@@ -62,35 +61,6 @@ UPLOAD: dict[str, Any] = {
         "content": {"multipart/form-data": _FORM, "application/json": _BY_ADDRESS},
     },
     "responses": {"201": _json(SHARED.reference(Asset.DESCRIPTOR), "Stored and recorded.")},
-}
-TOKEN: dict[str, Any] = {
-    "tags": ["Upload"],
-    "summary": "Make an address that opens one asset without a key, for a while",
-    "parameters": [parameter("id", "path", "The asset's id.", _TEXT)],
-    "requestBody": {
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {
-                        "ttl_s": {
-                            "type": "integer",
-                            "minimum": 1,
-                            "maximum": 86400,
-                            "default": 3600,
-                            "description": "For how many seconds.",
-                        }
-                    },
-                }
-            }
-        }
-    },
-    "responses": {
-        "200": _json(
-            _strings(("url", "token"), expires_at={"type": "string", "format": "date-time"}), "The address."
-        )
-    },
 }
 OLDER_UPLOAD: dict[str, Any] = {
     "tags": ["Upload"],

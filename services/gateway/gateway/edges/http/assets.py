@@ -1,9 +1,8 @@
-"""Uploads, and the signed addresses of what was uploaded."""
+"""Uploads, by form and by address."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -14,45 +13,34 @@ from gateway.core.nearest import shown, unknown
 from gateway.core.problems import refuse
 from gateway.core.rpc import Calls, Rpc
 from gateway.edges.http import asset_documents as documents
-from gateway.edges.http.asset_store import GET, AssetStore
+from gateway.edges.http.asset_store import AssetStore
 from gateway.edges.http.bodies import content_type, read_json
 from gateway.edges.http.multipart import receive
 from gateway.edges.http.operation import Operation
+from gateway.edges.http.signed import LONGEST_TTL, SignedAddresses
 from gateway.edges.transcoding.to_json import to_json
-from rushes.catalog.v1.assets_pb2 import GetAssetRequest
 from rushes.catalog.v1.clients_pb2 import Client, CreateClientRequest, ListClientsRequest, ListClientsResponse
-from servicekit.clock import Clock
 from servicekit.errors import FieldProblem
-from servicekit.signing import sign
 
 LIST_CLIENTS = Rpc("/rushes.catalog.v1.ClientService/ListClients", ListClientsRequest, ListClientsResponse)
 CREATE_CLIENT = Rpc("/rushes.catalog.v1.ClientService/CreateClient", CreateClientRequest, Client)
 
-LONGEST_TTL = 86_400
-_USUAL_TTL = 3600
 _UPLOADS_CLIENT = "Uploads"
 """The client that owns files sent to the older address, which names no owner."""
 
 
 @dataclass(frozen=True)
 class Uploads:
-    """What is needed for uploads.
-
-    Args:
-        public_url: put before signed addresses; empty for paths alone.
-    """
+    """What is needed for uploads."""
 
     store: AssetStore
     calls: Calls
-    clock: Clock
-    signing_key: str
-    public_url: str
+    signed: SignedAddresses
 
     def operations(self) -> list[Operation]:
         """The operations."""
         return [
             Operation("POST", "/api/v3/assets", self._upload, document=documents.UPLOAD),
-            Operation("POST", "/api/v3/assets/{id}/token", self._token, document=documents.TOKEN),
             Operation("POST", "/api/upload-image", self._older_upload, document=documents.OLDER_UPLOAD),
         ]
 
@@ -71,20 +59,8 @@ class Uploads:
             if not fields.client_id and not fields.campaign_id:
                 fields.client_id = await self._uploads_client()
             asset = await self.store.keep(form.file, fields)
-        url, _ = self._signed(asset.id, LONGEST_TTL)
-        return JSONResponse({"success": True, "url": url["url"], "filename": asset.filename})
-
-    async def _token(self, request: Request) -> Response:
-        asset = await self.calls(GET, GetAssetRequest(id=request.path_params["id"]))
-        body, headers = self._signed(asset.id, _ttl(await read_json(request)))
-        return JSONResponse(body, 200, headers=headers)
-
-    def _signed(self, asset_id: str, ttl: int) -> tuple[dict[str, str], dict[str, str]]:
-        expires = (self.clock.now() + timedelta(seconds=ttl)).replace(microsecond=0)
-        token = sign(self.signing_key, f"asset:{asset_id}", expires)
-        url = f"{self.public_url.rstrip('/')}/api/v3/assets/{asset_id}/data?token={token}"
-        told = expires.isoformat().replace("+00:00", "Z")
-        return {"url": url, "token": token, "expires_at": told}, {"Cache-Control": "no-store"}
+        url = self.signed.asset(asset.id, LONGEST_TTL)["url"]
+        return JSONResponse({"success": True, "url": url, "filename": asset.filename})
 
     async def _uploads_client(self) -> str:
         found = await self.calls(LIST_CLIENTS, ListClientsRequest(q=_UPLOADS_CLIENT, page_size=200))
@@ -126,14 +102,3 @@ def _from_json(body: Any) -> tuple[str, AssetFields]:
         problems.append(FieldProblem("source_url", "is required"))
     refuse(problems)
     return given.pop("source_url"), AssetFields(**given)
-
-
-def _ttl(body: Any) -> int:
-    body = {} if body is None else body
-    if not isinstance(body, dict):
-        refuse([FieldProblem("body", "must be an object")])
-    refuse([FieldProblem(shown(n), unknown("field", n, ("ttl_s",))) for n in body if n != "ttl_s"])
-    ttl = body.get("ttl_s", _USUAL_TTL)
-    if not isinstance(ttl, int) or isinstance(ttl, bool) or not 1 <= ttl <= LONGEST_TTL:
-        refuse([FieldProblem("ttl_s", f"must be a whole number of seconds from 1 to {LONGEST_TTL}")])
-    return int(ttl)

@@ -11,7 +11,7 @@ _QUERY: dict[str, tuple[str, dict[str, Any]]] = {
     "download": ("1 to be saved under a proper file name.", {"type": "string", "enum": ["0", "1"]}),
     "redirect": ("1 to be sent to the object store itself.", {"type": "string", "enum": ["0", "1"]}),
     "version": ("Which version; the newest when left out.", {"type": "integer", "minimum": 1}),
-    "token": ("A token made for this asset; then no key is needed.", {"type": "string"}),
+    "token": ("A token made for it; then no key is needed.", {"type": "string"}),
 }
 _HEADERS = ("Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since")
 _BINARY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}

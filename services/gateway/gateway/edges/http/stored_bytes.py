@@ -18,6 +18,7 @@ from gateway.core.rpc import Calls, Rpc
 from gateway.core.serving import Reply, Stored, reply
 from gateway.edges.http.bytes_documents import document
 from gateway.edges.http.operation import Access, Operation, refuse_unknown_query
+from gateway.edges.http.signed import asset_subject, cut_subject
 from gateway.edges.http.streaming import Streamed
 from rushes.catalog.v1.media_pb2 import ClipName, CutName, LocateObjectRequest, StoredObject
 from rushes.stitcher.v1.stitcher_pb2 import MakeThumbnailRequest, MakeThumbnailResponse
@@ -51,14 +52,19 @@ class Source:
         locate: what it asks the catalog for.
         summary: for the document.
         query: parameters beyond `download` and `redirect`.
-        access: by key, or by token too.
+        subject: what a token opens it, if any may; by key alone without.
     """
 
     path: str
     locate: Locator
     summary: str
     query: tuple[str, ...] = ()
-    access: Access = Access.KEY
+    subject: Callable[[Request], str] | None = None
+
+    @property
+    def access(self) -> Access:
+        """By key, or by token too."""
+        return Access.KEY if self.subject is None else Access.TOKEN_OR_KEY
 
 
 @dataclass(frozen=True)
@@ -113,9 +119,10 @@ class Bytes:
 
     def _cache_control(self, request: Request, source: Source) -> str:
         """For ever where the address names fixed content; a token's answer no longer than the token."""
-        if source.access is Access.TOKEN_OR_KEY and (token := request.query_params.get("token")) is not None:
-            subject = f"asset:{request.path_params['id']}"
-            expires = verify(self.signing_key, subject, token, now=self.clock.now())
+        if source.subject is not None and (token := request.query_params.get("token")) is not None:
+            expires = verify(self.signing_key, source.subject(request), token, now=self.clock.now())
+            if "version" in source.query and not request.query_params.get("version"):
+                return "no-cache"
             return f"public, max-age={int((expires - self.clock.now()).total_seconds())}, immutable"
         if "version" in source.query and not request.query_params.get("version"):
             return "private, no-cache"  # the newest version is another one tomorrow
@@ -223,9 +230,21 @@ def _small(locate: Locator) -> Locator:
 SOURCES = (
     Source("/api/v3/media/{id}", _media, "The bytes of a stored output"),
     Source("/api/v3/media/{id}/thumbnail", _small(_media), "The poster of a stored output"),
-    Source("/api/v3/assets/{id}/data", _asset, "The bytes of an asset", ("token",), Access.TOKEN_OR_KEY),
+    Source(
+        "/api/v3/assets/{id}/data",
+        _asset,
+        "The bytes of an asset",
+        ("token",),
+        lambda request: asset_subject(request.path_params["id"]),
+    ),
     Source("/api/v3/assets/{id}/thumbnail", _small(_asset), "The small picture of an asset"),
-    Source("/api/v3/videos/{job_id}/combined", _cut, "The finished video of a job", ("version",)),
+    Source(
+        "/api/v3/videos/{job_id}/combined",
+        _cut,
+        "The finished video of a job",
+        ("version", "token"),
+        lambda request: cut_subject(request.path_params["job_id"]),
+    ),
     Source("/api/v3/videos/{job_id}/thumbnail", _small(_cut), "The poster of a finished video", ("version",)),
     Source("/api/v3/videos/{job_id}/clips/{file}", _clip, "One clip of a job"),
 )

@@ -73,9 +73,12 @@ async def upload(
             done += 1
             tell(done)
 
-    async with asyncio.TaskGroup() as group:
-        for photo in photos:
-            group.create_task(one(photo))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for photo in photos:
+                group.create_task(one(photo))
+    except ExceptionGroup as several:  # one reason is enough for a person
+        raise several.exceptions[0] from several
     return Uploaded(len(photos) - len(refused), sorted(refused))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import random
 import shutil
@@ -15,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+from servicekit.child import bound
 from servicekit.errors import Unavailable
 
 _POLL = 0.02
@@ -22,15 +22,6 @@ _POLL = 0.02
 
 _PORTS = range(20_000, 32_000)
 """Below Linux' ephemeral range (32768…): no outgoing connection takes a port between stop and restart."""
-
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def _die_with_parent() -> None:
-    """Runs in the child: when we are killed, the server must not stay behind on its port and data."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port(*, also: Sequence[int] = (0,)) -> int:
@@ -90,7 +81,8 @@ class ServerProcess:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
-                list(argv),
+                # Another user may not be able to run our interpreter, and so not the launcher.
+                list(argv) if user else bound(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,7 +90,6 @@ class ServerProcess:
                 user=user,
                 cwd=self.log_path.parent,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one prctl call
             )
 
     async def ready(self, check: Callable[[], Awaitable[bool]], *, within: float) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import imageio_ffmpeg
 
-from stitcher.adapters import child
+from servicekit.child import bound
 from stitcher.core.plan import Command
 from stitcher.core.ports import CutFailed
 
@@ -61,7 +59,7 @@ class FFmpegBinary:
         words += ["-progress", "pipe:1", "-stats_period", "0.5"]
         words += ["-max_error_rate", "0.05"]  # the default accepts two broken frames of three
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", child.__file__, str(os.getpid()), self._binary),
+            *bound([self._binary]),
             *words,
             *command.arguments,
             cwd=folder,

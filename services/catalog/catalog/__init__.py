@@ -1,0 +1,1 @@
+"""The system of record: every record, and every decision about a job."""

@@ -1,0 +1,1 @@
+"""What catalog drives: the database, the generator."""

@@ -1,0 +1,256 @@
+"""Generations in their tables: read, and stored as the fold of their events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from catalog.core import generation_events as ev
+from catalog.core.generation import Attempt, Generation, Output
+from catalog.core.generation_evolve import evolve
+from catalog.core.money import Posting, postings
+from catalog.core.ports import GenerationFilter, PageWish
+from catalog.core.records import PAGE, LostOutput, Media, Page
+from catalog.core.values import Failure, FileFacts
+from servicekit.clock import Clock
+from servicekit.errors import NotFound
+
+from . import generation_rows as rows
+from . import tables as t
+from .documents import load, load_optional
+from .ledger import SqlLedger
+from .outgoing import Outgoing
+from .paging import decode, encode, page_of
+from .timeline import SqlTimeline
+
+
+class SqlGenerations:
+    """`Generations`."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        clock: Clock,
+        outgoing: Outgoing,
+        ledger: SqlLedger,
+        timeline: SqlTimeline,
+        silent_after: timedelta,
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._outgoing = outgoing
+        self._ledger = ledger
+        self._timeline = timeline
+        self._silent_after = silent_after
+
+    # Reading ------------------------------------------------------------------------------------
+
+    async def get(self, generation_id: str, *, lock: bool = False) -> Generation:
+        """One, locked for the rest of the unit when asked; NotFound."""
+        query = select(t.generations).where(t.generations.c.id == generation_id)
+        found = (await self._session.execute(query.with_for_update() if lock else query)).all()
+        if not found:
+            raise NotFound(f"there is no generation {generation_id}")
+        return (await self._whole(found))[0]
+
+    async def job_of(self, generation_id: str) -> str:
+        """The job it belongs to, or ""; NotFound."""
+        query = select(t.generations.c.job_id).where(t.generations.c.id == generation_id)
+        job_id = (await self._session.execute(query)).scalar_one_or_none()
+        if job_id is None:
+            raise NotFound(f"there is no generation {generation_id}")
+        return str(job_id)
+
+    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+        """Newest first."""
+        columns = t.generations.c
+        wanted = (
+            (columns.kind, only.kind.value if only.kind else ""),
+            (columns.status, only.status.value if only.status else ""),
+            (columns.model, only.model),
+            (columns.campaign_id, only.campaign_id),
+            (columns.job_id, only.job_id),
+        )
+        query = select(t.generations).where(*(column == value for column, value in wanted if value))
+        page = await page_of(self._session, query, t.generations, wish, lambda row: row)
+        return Page(tuple(await self._whole(page.items)), page.next_token)
+
+    async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
+        """All of a job, oldest first."""
+        query = select(t.generations).where(t.generations.c.job_id == job_id).order_by(t.generations.c.id)
+        return await self._whole(
+            (await self._session.execute(query.with_for_update() if lock else query)).all()
+        )
+
+    async def of_attempt(self, attempt_id: str) -> str:
+        """The generation an attempt belongs to; NotFound."""
+        query = select(t.attempts.c.generation_id).where(t.attempts.c.id == attempt_id)
+        found = (await self._session.execute(query)).scalar_one_or_none()
+        if found is None:
+            raise NotFound(f"there is no attempt {attempt_id}")
+        return str(found)
+
+    async def of_prediction(self, prediction_id: str) -> tuple[str, Attempt] | None:
+        """The generation and the attempt that own a prediction."""
+        query = select(t.attempts).where(t.attempts.c.prediction_id == prediction_id)
+        row = (await self._session.execute(query)).first()
+        return None if row is None else (row.generation_id, rows.make_attempt(row))
+
+    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those that should have been heard of by now."""
+        return await self._due(t.generations.c.silent_at, at, limit)
+
+    async def lost_again(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those whose lost outputs are to be asked for again by now."""
+        return await self._due(t.generations.c.requeue_at, at, limit)
+
+    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+        """The retry queue, newest first."""
+        columns = t.outputs.c
+        key = (columns.at, columns.generation_id, columns.index)
+        query = (
+            select(t.outputs, t.generations.c.job_id, t.generations.c.model)
+            .join(t.generations, t.generations.c.id == columns.generation_id)
+            .where(columns.state == "lost")
+            .order_by(*(column.desc() for column in key))
+        )
+        if wish.token:
+            at, generation_id, index = decode(wish.token, str, str, int)
+            moment = datetime.fromisoformat(at)
+            same = and_(columns.generation_id == generation_id, columns.index < index)
+            within = and_(columns.at == moment, or_(columns.generation_id < generation_id, same))
+            query = query.where(or_(columns.at < moment, within))
+        size = wish.size or PAGE
+        found = (await self._session.execute(query.limit(size + 1))).all()
+        items = tuple(_lost(row) for row in found[:size])
+        if len(found) <= size:
+            return Page(items)
+        last = items[-1]
+        return Page(items, encode(last.failed_at.isoformat(), last.generation_id, last.index))
+
+    async def media(self, media_id: str) -> Media:
+        """A stored output; NotFound."""
+        query = (
+            select(t.media, t.generations.c.job_id, t.generations.c.model)
+            .join(t.generations, t.generations.c.id == t.media.c.generation_id)
+            .where(t.media.c.id == media_id)
+        )
+        row = (await self._session.execute(query)).first()
+        if row is None:
+            raise NotFound(f"there is no media {media_id}")
+        return Media(
+            id=row.id,
+            generation_id=row.generation_id,
+            job_id=row.job_id,
+            index=row._mapping["index"],  # noqa: SLF001  # rows have a method of that name
+            blob_key=row.blob_key,
+            facts=load(FileFacts, row.facts),
+            created_at=row.created_at,
+            model=row.model,
+        )
+
+    async def _due(self, column: Any, at: datetime, limit: int) -> Sequence[str]:
+        query = select(t.generations.c.id).where(column <= at).order_by(column).limit(limit)
+        return list((await self._session.execute(query)).scalars())
+
+    async def _whole(self, found: Sequence[Row[Any]]) -> list[Generation]:
+        """The generations of these rows, with their attempts and outputs: two queries for all."""
+        ids = [row.id for row in found]
+        attempts: dict[str, list[Attempt]] = defaultdict(list)
+        outputs: dict[str, list[Output]] = defaultdict(list)
+        if ids:
+            submitted = select(t.attempts).where(t.attempts.c.generation_id.in_(ids))
+            for row in await self._session.execute(submitted.order_by(t.attempts.c.number)):
+                attempts[row.generation_id].append(rows.make_attempt(row))
+            kept = t.outputs.outerjoin(t.media, t.media.c.id == t.outputs.c.media_id)
+            made = select(t.outputs, t.media.c.blob_key, t.media.c.facts).select_from(kept)
+            made = made.where(t.outputs.c.generation_id.in_(ids)).order_by(t.outputs.c.index)
+            for row in await self._session.execute(made):
+                outputs[row.generation_id].append(rows.make_output(row))
+        return [rows.make_generation(row, attempts[row.id], outputs[row.id]) for row in found]
+
+    # Changing -----------------------------------------------------------------------------------
+
+    async def save(self, before: Generation | None, events: Sequence[ev.GenerationEvent]) -> Generation:
+        """Apply events: rows, money, outbox, the job's timeline. Conflict: the prediction is another's."""
+        state, booked = before, list[Posting]()
+        for event in events:
+            booked.extend(postings(state, event))
+            state = evolve(state, event)
+        if state is None:
+            raise ValueError("a generation begins with an event")
+        if not events:
+            return state
+        await self._write(before, state)
+        await self._ledger.post(booked)
+        await self._outgoing.generation(state, events)
+        if state.job_id:
+            await self._timeline.generation(state, events)
+        return state
+
+    async def _write(self, before: Generation | None, after: Generation) -> None:
+        columns = rows.generation_columns(after, self._silent_after)
+        if before is None:
+            await self._session.execute(insert(t.generations).values(columns))
+        else:
+            await self._session.execute(
+                update(t.generations).where(t.generations.c.id == after.id).values(columns)
+            )
+        known = {attempt.id: attempt for attempt in before.attempts} if before else {}
+        for attempt in after.attempts:
+            values = rows.attempt_columns(after.id, attempt)
+            if attempt.id not in known:
+                await self._session.execute(insert(t.attempts).values(values))
+            elif attempt != known[attempt.id]:
+                await self._session.execute(
+                    update(t.attempts).where(t.attempts.c.id == attempt.id).values(values)
+                )
+        await self._write_outputs(before, after)
+
+    async def _write_outputs(self, before: Generation | None, after: Generation) -> None:
+        there = before.outputs if before else ()
+        for output in after.outputs:
+            if output in there:
+                continue
+            mine = and_(t.outputs.c.generation_id == after.id, t.outputs.c.index == output.index)
+            await self._session.execute(delete(t.outputs).where(mine))
+            await self._session.execute(insert(t.outputs).values(rows.output_columns(after.id, output)))
+            if output.media_id:
+                await self._session.execute(insert(t.media).values(rows.media_columns(after.id, output)))
+
+    async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:
+        """Set how far it is, cheaply, if it is in one of these stages: a final one is never touched."""
+        now = self._clock.now()
+        columns = t.generations.c
+        progress = update(t.generations).where(columns.id == generation_id, columns.stage.in_(stages))
+        await self._session.execute(
+            progress.where(columns.percent <= percent).values(percent=percent, message=message[:300])
+        )
+        await self._session.execute(
+            progress.values(updated_at=now, heard_at=now, silent_rounds=0, silent_at=now + self._silent_after)
+        )
+
+    async def snooze(self, generation_id: str) -> None:
+        """Look at it later: silence is right."""
+        later = self._clock.now() + self._silent_after
+        mine = t.generations.c.id == generation_id
+        await self._session.execute(update(t.generations).where(mine).values(silent_at=later))
+
+
+def _lost(row: Row[Any]) -> LostOutput:
+    failure = load_optional(Failure, row.failure) or Failure("download", "could not be fetched")
+    return LostOutput(
+        generation_id=row.generation_id,
+        job_id=row.job_id,
+        index=row._mapping["index"],  # noqa: SLF001
+        model=row.model,
+        failure=replace(failure),
+        failed_at=row.at,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,69 @@
+"""API keys in their table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from catalog.core.ports import PageWish
+from catalog.core.records import ApiKey, Page, Scope
+from servicekit.errors import NotFound
+
+from . import tables as t
+from .paging import page_of
+
+
+class SqlKeys:
+    """`Keys`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, key: ApiKey) -> None:
+        """Record it."""
+        await self._session.execute(insert(t.api_keys).values(asdict(key)))
+
+    async def get(self, key_id: str) -> ApiKey:
+        """One; NotFound."""
+        found = await self._all(t.api_keys.c.id == key_id)
+        if not found:
+            raise NotFound(f"there is no API key {key_id}")
+        return found[0]
+
+    async def find(self, sha256: str) -> ApiKey | None:
+        """The one with this hash."""
+        return next(iter(await self._all(t.api_keys.c.sha256 == sha256)), None)
+
+    async def named(self, name: str) -> Sequence[ApiKey]:
+        """All of that name."""
+        return await self._all(t.api_keys.c.name == name)
+
+    async def change(self, key: ApiKey) -> None:
+        """Replace it."""
+        await self._session.execute(update(t.api_keys).where(t.api_keys.c.id == key.id).values(asdict(key)))
+
+    async def page(self, wish: PageWish) -> Page[ApiKey]:
+        """Newest first."""
+        return await page_of(self._session, select(t.api_keys), t.api_keys, wish, _key)
+
+    async def _all(self, condition: Any) -> list[ApiKey]:
+        query = select(t.api_keys).where(condition).order_by(t.api_keys.c.id)
+        return [_key(row) for row in await self._session.execute(query)]
+
+
+def _key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        name=row.name,
+        prefix=row.prefix,
+        sha256=row.sha256,
+        scope=Scope(row.scope),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
+    )

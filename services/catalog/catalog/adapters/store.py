@@ -1,0 +1,125 @@
+"""The store: opens transactions as units, over SQLite or PostgreSQL, and says its troubles as app errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from servicekit.clock import Clock
+from servicekit.databases import is_sqlite
+from servicekit.errors import Conflict, Unavailable
+from servicekit.outbox import first_time
+
+from . import tables as t
+from .generations import SqlGenerations
+from .jobs import SqlJobs
+from .keys import SqlKeys
+from .ledger import SqlLedger
+from .library import SqlAssets, SqlCampaigns, SqlClients
+from .outgoing import Outgoing
+from .timeline import SqlTimeline
+
+
+class SqlUnit:
+    """`Unit`: one transaction."""
+
+    def __init__(self, session: AsyncSession, clock: Clock, silent_after: timedelta) -> None:
+        self._session = session
+        self._clock = clock
+        outgoing = Outgoing(session, clock)
+        timeline = SqlTimeline(session)
+        self.clients = SqlClients(session)
+        self.campaigns = SqlCampaigns(session)
+        self.assets = SqlAssets(session, outgoing)
+        self.keys = SqlKeys(session)
+        self.ledger = SqlLedger(session)
+        self.generations = SqlGenerations(session, clock, outgoing, self.ledger, timeline, silent_after)
+        self.jobs = SqlJobs(session, clock, outgoing, timeline, silent_after)
+
+    async def first_time(self, consumer: str, event_id: str) -> bool:
+        """Whether a fact is applied for the first time: then in this unit."""
+        return await first_time(self._session, t.inbox, consumer, event_id, clock=self._clock)
+
+
+class SqlStore:
+    """`Store`.
+
+    Args:
+        committed: called after each commit that may have written to the outbox.
+        silent_after: after how long a silence the reconciler looks.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        clock: Clock,
+        *,
+        silent_after: timedelta,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._silent_after = silent_after
+        self._committed = committed
+        # SQLite has one writer; waiting here is first come, first served, and its busy timeout is neither.
+        self._turn = asyncio.Semaphore(1 if is_sqlite(engine) else 1_000_000)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[SqlUnit]:
+        """A unit that may change things; leaving it without an error commits it."""
+        with _told():
+            async with (
+                self._turn,
+                AsyncSession(self._engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                yield SqlUnit(session, self._clock, self._silent_after)
+        self._committed()
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlUnit]:
+        """A unit that only looks."""
+        with _told():
+            async with AsyncSession(self._engine, expire_on_commit=False) as session:
+                await session.connection(execution_options={"read_only": True})
+                yield SqlUnit(session, self._clock, self._silent_after)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict("somebody else recorded the same at the same moment: read it again") from error
+    except (PoolTimeout, OSError) as error:
+        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
+    except DBAPIError as error:
+        if not _is_trouble(error):
+            raise
+        raise Unavailable(f"the database gave the transaction up ({type(error).__name__})") from error
+
+
+def _is_trouble(error: DBAPIError) -> bool:
+    """Whether the database is away, busy or full, rather than asked for nonsense."""
+    if error.connection_invalidated or isinstance(error, InterfaceError):
+        return True
+    said = str(error.orig).lower()
+    return any(word in said for word in _TROUBLES)
+
+
+_TROUBLES = (
+    "locked",
+    "busy",
+    "disk",
+    "unable to open",
+    "deadlock",
+    "connection",
+    "shutting down",
+    "starting up",
+)

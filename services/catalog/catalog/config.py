@@ -1,0 +1,50 @@
+"""Every setting of catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from servicekit.config import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Read from the environment once, at start."""
+
+    database_url: str = setting(
+        "DATABASE_URL",
+        doc="`sqlite:///path` (one catalog process) or `postgresql://…` (any number of replicas).",
+        secret=True,
+    )
+    grpc_listen: str = setting("GRPC_LISTEN", doc="Address of the gRPC server.", default="127.0.0.1:0")
+    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
+    generator_address: str = setting(
+        "GENERATOR_ADDRESS", doc="gRPC address of the generator.", default="127.0.0.1:7002"
+    )
+    admin_key: str = setting(
+        "RUSHES_ADMIN_KEY",
+        doc="The operator's API key, ensured at start; a changed one ends the one before.",
+        default="",
+        secret=True,
+    )
+    daily_budget_cents: int = setting(
+        "DAILY_BUDGET_CENTS", doc="The most that may be spent in a day (UTC), in cents; 0: no cap.", default=0
+    )
+    max_attempts: int = setting(
+        "MAX_ATTEMPTS", doc="Paid attempts per generation before it is given up.", default=3
+    )
+    silent_after: timedelta = setting(
+        "SILENT_AFTER_S",
+        doc="Seconds of silence after which work is asked for again; doubled each time.",
+        default=timedelta(seconds=60),
+    )
+    reconcile_every: timedelta = setting(
+        "RECONCILE_EVERY_S", doc="Seconds between two looks for silent work.", default=timedelta(seconds=5)
+    )
+    plan_patience: timedelta = setting(
+        "PLAN_PATIENCE_S",
+        doc="Seconds that a new job waits for its plan before it is answered as a draft.",
+        default=timedelta(seconds=10),
+    )
+    cut_fps: float = setting("CUT_FPS", doc="Frames per second of new cuts.", default=25.0)

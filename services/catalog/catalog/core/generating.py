@@ -1,0 +1,151 @@
+"""Generations as people ask for them: create, batch, estimate, cancel, retry, and fetch once more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from servicekit.clock import Clock
+from servicekit.errors import AppError, FieldProblem, Invalid, Precondition
+from servicekit.ids import new_id
+
+from .attempts import Attempts
+from .carry import carry_out, locked
+from .generation import Generation, Stage
+from .generation_commands import CancelGeneration, CreateGeneration, RequeueDownload
+from .generation_decide import decide
+from .ports import GenerationFilter, Generator, PageWish, Store, Unit
+from .records import LostOutput, Page
+from .values import MICROS_PER_CENT, Run
+
+AT_ONCE = 8
+"""Inputs of a batch that the generator checks at the same time."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run somebody wants."""
+
+    model: str
+    version: str
+    input: Mapping[str, Any]
+    campaign_id: str = ""
+
+
+class Generating:
+    """The use cases on generations."""
+
+    def __init__(self, store: Store, generator: Generator, attempts: Attempts, clock: Clock) -> None:
+        self._store = store
+        self._generator = generator
+        self._attempts = attempts
+        self._clock = clock
+
+    async def create(self, asked: Asked) -> Generation:
+        """Record one run; nothing is recorded when its input does not fit."""
+        if asked.campaign_id:
+            async with self._store.read() as unit:
+                await unit.campaigns.get(asked.campaign_id)
+        run = await self._generator.prepare(asked.model, asked.version, asked.input)
+        async with self._store.write() as unit:
+            return await self._record(unit, run, asked.campaign_id)
+
+    async def create_all(self, wanted: Sequence[Asked]) -> Sequence[Generation]:
+        """Record all of them, or none: each input must fit, and the sum must fit under each cap."""
+        async with self._store.read() as unit:
+            for campaign_id in sorted({each.campaign_id for each in wanted if each.campaign_id}):
+                await unit.campaigns.get(campaign_id)
+        runs = await self._prepare_all(wanted)
+        async with self._store.write() as unit:
+            for campaign_id in sorted({each.campaign_id for each in wanted}):
+                mine = [
+                    run for run, each in zip(runs, wanted, strict=True) if each.campaign_id == campaign_id
+                ]
+                await self._check_room(unit, campaign_id, sum(run.estimate_micros for run in mine))
+            return [
+                await self._record(unit, run, each.campaign_id)
+                for run, each in zip(runs, wanted, strict=True)
+            ]
+
+    async def estimate(self, asked: Asked) -> Run:
+        """What it would cost."""
+        return await self._generator.prepare(asked.model, asked.version, asked.input)
+
+    async def get(self, generation_id: str) -> Generation:
+        """One."""
+        async with self._store.read() as unit:
+            return await unit.generations.get(generation_id)
+
+    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+        """Newest first."""
+        async with self._store.read() as unit:
+            return await unit.generations.page(wish, only)
+
+    async def cancel(self, generation_id: str) -> Generation:
+        """Stop it. What is final stays as it is."""
+        async with self._store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            after, _ = await carry_out(unit, job, generation, CancelGeneration(self._clock.now()))
+            return after
+
+    async def retry(self, generation_id: str) -> Generation:
+        """The same run as a new generation. Precondition: the old one did not fail."""
+        async with self._store.write() as unit:
+            old = await unit.generations.get(generation_id)
+            if old.stage not in (Stage.FAILED, Stage.CANCELED):
+                raise Precondition(
+                    f"generation {generation_id} is {old.stage}: only a failed or canceled one is run again",
+                    code="wrong_status",
+                )
+            return await self._record(unit, old.run, old.campaign_id)
+
+    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+        """The retry queue."""
+        async with self._store.read() as unit:
+            return await unit.generations.lost(wish)
+
+    async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
+        """Fetch lost outputs once more."""
+        async with self._store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            command = RequeueDownload(self._clock.now(), automatic=automatic)
+            after, _ = await carry_out(unit, job, generation, command)
+            return after
+
+    async def _record(self, unit: Unit, run: Run, campaign_id: str) -> Generation:
+        command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
+        return await unit.generations.save(None, decide(None, command))
+
+    async def _check_room(self, unit: Unit, campaign_id: str, estimate: int) -> None:
+        for account in await self._attempts.accounts(unit, campaign_id):
+            if not account.fits(estimate):
+                raise Precondition(
+                    f"the runs should cost {estimate / MICROS_PER_CENT:.2f} cents, which do not fit under "
+                    f"the cap of {campaign_id or 'the day'}: raise it, or ask for fewer",
+                    code="budget",
+                )
+
+    async def _prepare_all(self, wanted: Sequence[Asked]) -> list[Run]:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(asked: Asked) -> Run | AppError:
+            async with slots:
+                try:
+                    return await self._generator.prepare(asked.model, asked.version, asked.input)
+                except AppError as error:
+                    return error
+
+        done = await asyncio.gather(*(one(asked) for asked in wanted))
+        problems: list[FieldProblem] = []
+        for number, outcome in enumerate(done):
+            if isinstance(outcome, Invalid):
+                fields = outcome.fields or (FieldProblem("input", outcome.message),)
+                problems += [FieldProblem(f"requests[{number}].{f.field}", f.message) for f in fields]
+            elif isinstance(outcome, AppError):
+                raise outcome
+        if problems:
+            told = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
+            raise Invalid(f"none of the {len(wanted)} runs was admitted: {told}", fields=problems)
+        return [run for run in done if isinstance(run, Run)]

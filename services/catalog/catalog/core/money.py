@@ -1,0 +1,67 @@
+"""Money: what an account may still spend, and what each event of a generation books where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from . import generation_events as events
+from .generation import Generation
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is spent and set aside in one account, and its cap (None: no cap). Micro-dollars."""
+
+    spent: int = 0
+    reserved: int = 0
+    cap: int | None = None
+
+    def fits(self, amount: int) -> bool:
+        """Whether so much may be set aside too. Nothing is free of a cap but nothing itself."""
+        return self.cap is None or amount == 0 or self.spent + self.reserved + amount <= self.cap
+
+    def post(self, posting: Posting) -> Account:
+        """The account after a posting."""
+        return replace(self, spent=self.spent + posting.spent, reserved=self.reserved + posting.reserved)
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A change of one account. Micro-dollars, either sign."""
+
+    account: str
+    spent: int = 0
+    reserved: int = 0
+
+
+def campaign_account(campaign_id: str) -> str:
+    """The name of a campaign's account."""
+    return f"campaign:{campaign_id}"
+
+
+def day_account(at: datetime) -> str:
+    """The name of the account of a day (UTC). An attempt stays in the day of its intent."""
+    return f"day:{at.date().isoformat()}"
+
+
+def postings(before: Generation | None, event: events.GenerationEvent) -> tuple[Posting, ...]:
+    """What an event books: in the campaign's account, if there is one, and in the day's.
+
+    Setting aside happens with the intent; the real cost replaces it when the attempt ends, however it ended.
+    """
+    match event:
+        case events.AttemptIntended() | events.AttemptAdopted():
+            spent, reserved, day = 0, event.reserved_micros, event.intended_at
+        case events.AttemptReleased() if before is not None:
+            attempt = before.attempt(event.attempt_id)
+            spent, reserved, day = 0, -attempt.reserved_micros, attempt.intended_at
+        case events.AttemptEnded() if before is not None:
+            attempt = before.attempt(event.attempt_id)
+            spent, reserved, day = event.cost_micros, -attempt.reserved_micros, attempt.intended_at
+        case _:
+            return ()
+    accounts = [day_account(day)]
+    if before is not None and before.campaign_id:
+        accounts.insert(0, campaign_account(before.campaign_id))
+    return tuple(Posting(account, spent, reserved) for account in accounts)

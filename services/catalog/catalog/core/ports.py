@@ -1,0 +1,363 @@
+"""What the use cases need of the world: a store that changes in units, and the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from .generation import Attempt, Generation, Status
+from .generation_events import GenerationEvent
+from .job import Job, JobStatus
+from .job_events import JobEvent
+from .money import Account
+from .records import (
+    ApiKey,
+    Asset,
+    Campaign,
+    Client,
+    LostOutput,
+    Media,
+    Page,
+    TimelineEntry,
+)
+from .values import Kind, Run
+
+
+@dataclass(frozen=True)
+class PageWish:
+    """Which page: how many items (0: the usual number), after which token."""
+
+    size: int = 0
+    token: str = ""
+
+
+class Clients(Protocol):
+    """The brands."""
+
+    async def add(self, client: Client) -> None:
+        """Record it."""
+        ...
+
+    async def get(self, client_id: str) -> Client:
+        """One; NotFound."""
+        ...
+
+    async def change(self, client: Client) -> None:
+        """Replace it."""
+        ...
+
+    async def remove(self, client_id: str) -> None:
+        """Forget it."""
+        ...
+
+    async def page(self, wish: PageWish, *, q: str = "") -> Page[Client]:
+        """Newest first."""
+        ...
+
+
+class Campaigns(Protocol):
+    """The pieces of work."""
+
+    async def add(self, campaign: Campaign) -> None:
+        """Record it."""
+        ...
+
+    async def get(self, campaign_id: str) -> Campaign:
+        """One, with its account; NotFound."""
+        ...
+
+    async def change(self, campaign: Campaign) -> None:
+        """Replace it."""
+        ...
+
+    async def remove(self, campaign_id: str) -> None:
+        """Forget it."""
+        ...
+
+    async def count(self, client_id: str) -> int:
+        """How many a client has."""
+        ...
+
+    async def page(self, wish: PageWish, *, client_id: str = "", q: str = "") -> Page[Campaign]:
+        """Newest first."""
+        ...
+
+
+class Assets(Protocol):
+    """The uploaded files."""
+
+    async def add(self, asset: Asset) -> None:
+        """Record it, and say so in the outbox."""
+        ...
+
+    async def get(self, asset_id: str) -> Asset:
+        """One; NotFound."""
+        ...
+
+    async def change(self, asset: Asset) -> None:
+        """Replace it."""
+        ...
+
+    async def remove(self, asset: Asset) -> None:
+        """Forget it, and say so in the outbox."""
+        ...
+
+    async def jobs_using(self, asset_id: str) -> Sequence[str]:
+        """Jobs that are not final and need it."""
+        ...
+
+    async def of(self, *, client_id: str = "", campaign_id: str = "") -> Sequence[Asset]:
+        """All of a campaign, or of a client."""
+        ...
+
+    async def page(
+        self,
+        wish: PageWish,
+        *,
+        client_id: str = "",
+        campaign_id: str = "",
+        kind: Kind | None = None,
+        tag: str = "",
+    ) -> Page[Asset]:
+        """Newest first."""
+        ...
+
+
+class Keys(Protocol):
+    """The API keys."""
+
+    async def add(self, key: ApiKey) -> None:
+        """Record it."""
+        ...
+
+    async def get(self, key_id: str) -> ApiKey:
+        """One; NotFound."""
+        ...
+
+    async def find(self, sha256: str) -> ApiKey | None:
+        """The one with this hash."""
+        ...
+
+    async def named(self, name: str) -> Sequence[ApiKey]:
+        """All of that name."""
+        ...
+
+    async def change(self, key: ApiKey) -> None:
+        """Replace it."""
+        ...
+
+    async def page(self, wish: PageWish) -> Page[ApiKey]:
+        """Newest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class GenerationFilter:
+    """Which generations; empty or None: any."""
+
+    kind: Kind | None = None
+    status: Status | None = None
+    model: str = ""
+    campaign_id: str = ""
+    job_id: str = ""
+
+
+class Generations(Protocol):
+    """The generations with attempts and outputs, stored as the fold of their events."""
+
+    async def get(self, generation_id: str, *, lock: bool = False) -> Generation:
+        """One, locked for the rest of the unit when asked; NotFound."""
+        ...
+
+    async def job_of(self, generation_id: str) -> str:
+        """The job it belongs to, or ""; NotFound."""
+        ...
+
+    async def save(self, before: Generation | None, events: Sequence[GenerationEvent]) -> Generation:
+        """Apply events: rows, money, outbox, timeline. Conflict: the prediction is another attempt's."""
+        ...
+
+    async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:
+        """Set how far it is, cheaply, if it is in one of these stages."""
+        ...
+
+    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+        """Newest first."""
+        ...
+
+    async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
+        """All of a job, oldest first."""
+        ...
+
+    async def of_attempt(self, attempt_id: str) -> str:
+        """The generation an attempt belongs to; NotFound."""
+        ...
+
+    async def of_prediction(self, prediction_id: str) -> tuple[str, Attempt] | None:
+        """The generation and the attempt that own a prediction."""
+        ...
+
+    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those that should have been heard of by now."""
+        ...
+
+    async def lost_again(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those whose lost outputs are to be asked for again by now."""
+        ...
+
+    async def snooze(self, generation_id: str) -> None:
+        """Look at it later: silence is right."""
+        ...
+
+    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+        """The retry queue, newest first."""
+        ...
+
+    async def media(self, media_id: str) -> Media:
+        """A stored output; NotFound."""
+        ...
+
+
+class Jobs(Protocol):
+    """The jobs with scenes and cuts, stored as the fold of their events."""
+
+    async def get(self, job_id: str, *, lock: bool = False) -> Job:
+        """One, locked for the rest of the unit when asked; NotFound."""
+        ...
+
+    async def save(self, before: Job | None, events: Sequence[JobEvent]) -> Job:
+        """Apply events: rows, outbox, timeline."""
+        ...
+
+    async def note(self, job_id: str, version: int, percent: float, message: str) -> None:
+        """Set how far its cut is, cheaply, while it is being stitched."""
+        ...
+
+    async def count(self, campaign_id: str) -> int:
+        """How many a campaign has."""
+        ...
+
+    async def page(
+        self, wish: PageWish, *, campaign_id: str = "", status: JobStatus | None = None
+    ) -> Page[Job]:
+        """Newest first."""
+        ...
+
+    async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
+        """What has happened, oldest first."""
+        ...
+
+    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those that should have been heard of by now."""
+        ...
+
+
+class Ledger(Protocol):
+    """The accounts."""
+
+    async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
+        """The accounts (without caps), locked for the rest of the unit, in the order of their names."""
+        ...
+
+
+class Unit(Protocol):
+    """One transaction: everything in it is committed, or nothing."""
+
+    @property
+    def clients(self) -> Clients: ...  # noqa: D102
+    @property
+    def campaigns(self) -> Campaigns: ...  # noqa: D102
+    @property
+    def assets(self) -> Assets: ...  # noqa: D102
+    @property
+    def keys(self) -> Keys: ...  # noqa: D102
+    @property
+    def generations(self) -> Generations: ...  # noqa: D102
+    @property
+    def jobs(self) -> Jobs: ...  # noqa: D102
+    @property
+    def ledger(self) -> Ledger: ...  # noqa: D102
+
+    async def first_time(self, consumer: str, event_id: str) -> bool:
+        """Whether a fact is applied for the first time: then in this unit."""
+        ...
+
+
+class Store(Protocol):
+    """Where the records are."""
+
+    def write(self) -> AbstractAsyncContextManager[Unit]:
+        """A unit that may change things; leaving it without an error commits it."""
+        ...
+
+    def read(self) -> AbstractAsyncContextManager[Unit]:
+        """A unit that only looks."""
+        ...
+
+
+@dataclass(frozen=True)
+class SceneParts:
+    """A scene by what its parts are for; pictures as `asset:<id>`, empty for none."""
+
+    prompt: str
+    first_image: str
+    last_image: str
+    seconds: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class PlannedScene:
+    """What the planner wrote for one scene."""
+
+    first_asset_id: str
+    last_asset_id: str
+    prompt: str
+    seconds: float
+    reason: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The planner's answer."""
+
+    scenes: tuple[PlannedScene, ...]
+    planner: str
+    music_model: str
+    pair_model: str
+
+
+@dataclass(frozen=True)
+class PlanWish:
+    """What is to be planned."""
+
+    photos: tuple[Asset, ...]
+    brief: str
+    brand_guidelines: str
+    scene_count: int
+    scene_seconds: float
+    planner: str
+    model: str
+    width: int
+    height: int
+
+
+class Generator(Protocol):
+    """The generator, before anything is paid."""
+
+    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> Run:  # noqa: A002
+        """Check an input; Invalid names what is wrong."""
+        ...
+
+    async def prepare_scene(self, model: str, parts: SceneParts) -> Run:
+        """Fit a scene to a model, and check it."""
+        ...
+
+    async def plan(self, wish: PlanWish) -> Plan:
+        """Choose scenes from photos."""
+        ...

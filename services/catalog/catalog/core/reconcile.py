@@ -1,0 +1,87 @@
+"""The reconciler: what has been silent too long is asked for again, with the next round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from servicekit.clock import Clock
+from servicekit.errors import AppError
+
+from . import job_commands as jc
+from .carry import carry_job, carry_out, locked
+from .generating import Generating
+from .generation_commands import RequestAgain
+from .job import JobStatus
+from .planning import Planning
+from .ports import Store
+
+AT_ONCE = 200
+"""Records looked at in one round: the rest comes with the next, a few seconds later."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many were asked for again, by what they are."""
+
+    generations: int = 0
+    jobs: int = 0
+    drafts: int = 0
+    downloads: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether there was anything."""
+        return bool(self.generations or self.jobs or self.drafts or self.downloads)
+
+
+class Reconciler:
+    """Looks for silence. Messages get lost, and processes die; the tables know what should go on."""
+
+    def __init__(self, store: Store, generating: Generating, planning: Planning, clock: Clock) -> None:
+        self._store = store
+        self._generating = generating
+        self._planning = planning
+        self._clock = clock
+
+    async def run_once(self) -> Asked:
+        """One round."""
+        now = self._clock.now()
+        async with self._store.read() as unit:
+            generations = await unit.generations.silent(now, AT_ONCE)
+            lost = await unit.generations.lost_again(now, AT_ONCE)
+            jobs = await unit.jobs.silent(now, AT_ONCE)
+        asked = sum([await self._ask_again(generation_id) for generation_id in generations])
+        drafts = stitches = 0
+        for job_id in jobs:
+            status = await self._look_at(job_id)
+            drafts += status is JobStatus.DRAFT
+            stitches += status is JobStatus.STITCHING
+        for generation_id in lost:
+            await self._generating.requeue(generation_id, automatic=True)
+        return Asked(asked, stitches, drafts, len(lost))
+
+    async def _ask_again(self, generation_id: str) -> int:
+        now = self._clock.now()
+        async with self._store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            waits = job is not None and job.held and not generation.open_attempts
+            if waits and not generation.winner:
+                await unit.generations.snooze(generation_id)
+                return 0
+            _, events = await carry_out(unit, job, generation, RequestAgain(now, silent=True))
+            return len(events)
+
+    async def _look_at(self, job_id: str) -> JobStatus | None:
+        now = self._clock.now()
+        async with self._store.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            if job.status is JobStatus.STITCHING:
+                await carry_job(unit, job, jc.RequestStitchAgain(now))
+            elif job.status is JobStatus.DRAFT:
+                await carry_job(unit, job, jc.PlanAgain(now))
+        if job.status is JobStatus.DRAFT and not self._planning.is_planning(job_id):
+            try:
+                await self._planning.begin(job_id)
+            except AppError:
+                return None  # it has failed for that reason, which its record tells
+        return job.status

@@ -1,0 +1,57 @@
+"""The small values that records share: kinds, failures, measured files, checked runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+MICROS_PER_CENT = 10_000
+"""Money is counted in micro-dollars inside and in cents at the edge."""
+
+
+class Kind(StrEnum):
+    """What a file is."""
+
+    UNKNOWN = "unknown"
+    VIDEO = "video"
+    IMAGE = "image"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How something went wrong: a short code, the text as given, and whether trying again makes sense."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What was measured on a stored file; lengths in seconds, sizes in bytes and pixels, 0 for "has none"."""
+
+    kind: Kind = Kind.UNKNOWN
+    content_type: str = ""
+    size_bytes: int = 0
+    sha256: str = ""
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    codecs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a model whose input was checked: what is submitted, and what it should cost."""
+
+    provider: str
+    model: str
+    version: str
+    kind: Kind
+    input: Mapping[str, Any] = field(default_factory=dict)
+    estimate_micros: int = 0
+    basis: str = ""

@@ -1,0 +1,1 @@
+"""What calls catalog: gRPC and the event log."""

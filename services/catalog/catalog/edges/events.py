@@ -1,0 +1,199 @@
+"""Translates the facts of generator, downloader and stitcher into commands; each is applied once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from catalog.core import generation_commands as gc
+from catalog.core.hearing import Hearing
+from catalog.wire import facts_of, failure_of
+from rushes.events.v1 import events_pb2 as pb
+from servicekit.clock import Clock
+from servicekit.events import ConsumerSpec, Event, Handler
+from servicekit.ids import new_id
+
+PREDICTIONS = ConsumerSpec(name="catalog-predictions", subjects=("prediction.>",), slots=16)
+DOWNLOADS = ConsumerSpec(name="catalog-downloads", subjects=("download.>",), slots=16)
+STITCHES = ConsumerSpec(
+    name="catalog-stitches",
+    # Not stitch.requested: that is our own.
+    subjects=("stitch.started.>", "stitch.progressed.>", "stitch.completed.>", "stitch.failed.>"),
+)
+
+
+class PredictionEvents:
+    """What the generator says."""
+
+    def __init__(self, hearing: Hearing, clock: Clock, *, max_attempts: int) -> None:
+        self._hearing = hearing
+        self._clock = clock
+        self._max_attempts = max_attempts
+
+    def handlers(self) -> dict[str, Handler]:
+        """What the consumer `catalog-predictions` calls."""
+        return {
+            "prediction.started": self.started,
+            "prediction.progressed": self.progressed,
+            "prediction.succeeded": self.succeeded,
+            "prediction.failed": self.failed,
+            "prediction.canceled": self.canceled,
+        }
+
+    async def started(self, event: Event) -> None:
+        """The provider runs it."""
+        whose = event.message(pb.PredictionStarted).prediction
+        await self._apply(
+            event, whose, gc.RecordStarted(self._clock.now(), whose.attempt_id, whose.prediction_id)
+        )
+
+    async def progressed(self, event: Event) -> None:
+        """How far it is."""
+        fact = event.message(pb.PredictionProgressed)
+        told = fact.progress
+        await self._hearing.running(fact.prediction.generation_id, told.percent, told.message)
+
+    async def succeeded(self, event: Event) -> None:
+        """Its outputs wait to be fetched."""
+        fact = event.message(pb.PredictionSucceeded)
+        command = gc.RecordSucceeded(
+            self._clock.now(),
+            fact.prediction.attempt_id,
+            fact.prediction.prediction_id,
+            count=len(fact.outputs),
+            cost_micros=fact.cost_micros,
+            expires_at=_moment(fact.expires_at) if fact.HasField("expires_at") else None,
+        )
+        await self._apply(event, fact.prediction, command)
+
+    async def failed(self, event: Event) -> None:
+        """It was given up at the provider."""
+        fact = event.message(pb.PredictionFailed)
+        command = gc.RecordFailed(
+            self._clock.now(),
+            fact.prediction.attempt_id,
+            fact.prediction.prediction_id,
+            failure_of(fact.failure),
+            cost_micros=fact.cost_micros,
+            retry_after=fact.retry_after_s,
+            max_attempts=self._max_attempts,
+        )
+        await self._apply(event, fact.prediction, command)
+
+    async def canceled(self, event: Event) -> None:
+        """It was stopped at the provider."""
+        fact = event.message(pb.PredictionCanceled)
+        command = gc.RecordCanceled(
+            self._clock.now(),
+            fact.prediction.attempt_id,
+            fact.prediction.prediction_id,
+            cost_micros=fact.cost_micros,
+            by_deadline=fact.by_deadline,
+        )
+        await self._apply(event, fact.prediction, command)
+
+    async def _apply(self, event: Event, whose: pb.PredictionRef, command: gc.GenerationCommand) -> None:
+        await self._hearing.of_generation(PREDICTIONS.name, event.id, whose.generation_id, command)
+
+
+class DownloadEvents:
+    """What the downloader says."""
+
+    def __init__(self, hearing: Hearing, clock: Clock) -> None:
+        self._hearing = hearing
+        self._clock = clock
+
+    def handlers(self) -> dict[str, Handler]:
+        """What the consumer `catalog-downloads` calls."""
+        return {
+            "download.started": self.started,
+            "download.progressed": self.progressed,
+            "download.completed": self.completed,
+            "download.failed": self.failed,
+        }
+
+    async def started(self, event: Event) -> None:
+        """One output is being fetched."""
+        fact = event.message(pb.DownloadStarted)
+        await self._hearing.fetching(fact.prediction.generation_id, 0.0, "fetching from the provider")
+
+    async def progressed(self, event: Event) -> None:
+        """How far one output is."""
+        fact = event.message(pb.DownloadProgressed)
+        percent = 100 * fact.received_bytes / fact.total_bytes if fact.total_bytes > 0 else 0.0
+        told = f"fetching from the provider: {fact.received_bytes / 1e6:.1f} MB"
+        await self._hearing.fetching(fact.prediction.generation_id, min(percent, 100.0), told)
+
+    async def completed(self, event: Event) -> None:
+        """One output is stored."""
+        fact = event.message(pb.DownloadCompleted)
+        command = gc.RecordStored(
+            self._clock.now(),
+            fact.prediction.attempt_id,
+            fact.index,
+            new_id("media"),
+            fact.blob_key,
+            facts_of(fact.facts),
+        )
+        await self._hearing.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
+
+    async def failed(self, event: Event) -> None:
+        """One output is given up."""
+        fact = event.message(pb.DownloadFailed)
+        command = gc.RecordLost(
+            self._clock.now(),
+            fact.prediction.attempt_id,
+            fact.index,
+            failure_of(fact.failure),
+            fact.prediction.round,
+            _moment(fact.expires_at) if fact.HasField("expires_at") else None,
+        )
+        await self._hearing.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
+
+
+class StitchEvents:
+    """What the stitcher says."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._log = structlog.get_logger(__name__)
+
+    def handlers(self) -> dict[str, Handler]:
+        """What the consumer `catalog-stitches` calls."""
+        return {
+            "stitch.started": self.started,
+            "stitch.progressed": self.progressed,
+            "stitch.completed": self.completed,
+            "stitch.failed": self.failed,
+        }
+
+    async def started(self, event: Event) -> None:
+        """A cut is being made."""
+        fact = event.message(pb.StitchStarted)
+        await self._hearing.stitching(fact.job_id, fact.version, 0.0, "stitching")
+
+    async def progressed(self, event: Event) -> None:
+        """How far a cut is."""
+        fact = event.message(pb.StitchProgressed)
+        told = fact.progress
+        await self._hearing.stitching(fact.job_id, fact.version, told.percent, told.message)
+
+    async def completed(self, event: Event) -> None:
+        """A cut is stored."""
+        fact = event.message(pb.StitchCompleted)
+        keys = (fact.cut_key, fact.poster_key)
+        facts = facts_of(fact.facts)
+        await self._hearing.cut_stored(STITCHES.name, event.id, fact.job_id, fact.version, keys, facts)
+
+    async def failed(self, event: Event) -> None:
+        """A cut was given up."""
+        fact = event.message(pb.StitchFailed)
+        self._log.warning("cut failed", job=fact.job_id, code=fact.failure.code, why=fact.failure.message)
+        failure = failure_of(fact.failure)
+        await self._hearing.cut_failed(STITCHES.name, event.id, fact.job_id, fact.version, failure)
+
+
+def _moment(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The gRPC services, one module each: requests become use cases, records become messages."""

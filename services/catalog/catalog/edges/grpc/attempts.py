@@ -1,0 +1,103 @@
+"""AttemptService."""
+
+# ruff: noqa: ARG002, D102, N802  # the contract names the methods, and documents them
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from catalog.core.attempts import Attempts
+from catalog.core.generation import Attempt, AttemptState, Generation
+from catalog.core.generation_decide import Step
+from catalog.wire import KINDS, failure_of
+from rushes.catalog.v1 import attempts_pb2 as pb
+from rushes.catalog.v1 import attempts_pb2_grpc
+
+from .messages import Context, stamp, struct
+
+NAME = "rushes.catalog.v1.AttemptService"
+STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in Step}
+STATES: dict[AttemptState, Any] = {
+    **{
+        state: getattr(pb, f"ATTEMPT_STATE_{state.name}")
+        for state in AttemptState
+        if state is not AttemptState.RELEASED
+    },
+    AttemptState.RELEASED: pb.ATTEMPT_STATE_FAILED,  # "failed at the provider, or never reached it"
+}
+
+
+class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
+    """Intents, for the generator."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+        self._log = structlog.get_logger(__name__)
+
+    async def BeginAttempt(
+        self, request: pb.BeginAttemptRequest, context: Context
+    ) -> pb.BeginAttemptResponse:
+        work = await self._attempts.begin(request.generation_id)
+        generation = work.generation
+        if work.reason not in ("", "final", "waiting", "paused", "canceled"):
+            self._log.warning("no attempt was allowed", generation=generation.id, reason=work.reason)
+        return pb.BeginAttemptResponse(
+            next_step=STEPS[work.step],
+            attempt=attempt_message(generation, work.attempt) if work.attempt else None,
+            model=generation.run.model,
+            version=generation.run.version,
+            input=struct(generation.run.input),
+            kind=KINDS[generation.run.kind],
+            job_id=generation.job_id,
+            campaign_id=generation.campaign_id,
+            reason=work.reason,
+        )
+
+    async def RecordSubmitted(self, request: pb.RecordSubmittedRequest, context: Context) -> pb.Attempt:
+        generation, attempt, adopted = await self._attempts.submitted(
+            request.attempt_id, request.prediction_id
+        )
+        if adopted:
+            self._log.error(
+                "the provider took an attempt that was given up: its money is booked again, cap or no cap",
+                generation=generation.id,
+                attempt=attempt.id,
+                prediction=attempt.prediction_id,
+            )
+        return attempt_message(generation, attempt)
+
+    async def ReleaseAttempt(self, request: pb.ReleaseAttemptRequest, context: Context) -> pb.Attempt:
+        found = await self._attempts.release(
+            request.attempt_id,
+            failure_of(request.failure),
+            fail=request.fail_generation,
+            retry_after=request.retry_after_s,
+        )
+        return attempt_message(*found)
+
+    async def GetAttempt(self, request: pb.GetAttemptRequest, context: Context) -> pb.Attempt:
+        return attempt_message(*await self._attempts.get(request.id))
+
+    async def FindAttempt(self, request: pb.FindAttemptRequest, context: Context) -> pb.Attempt:
+        found = await self._attempts.find(
+            prediction_id=request.prediction_id, generation_id=request.generation_id
+        )
+        return attempt_message(*found)
+
+
+def attempt_message(generation: Generation, attempt: Attempt) -> pb.Attempt:
+    """An attempt as a message."""
+    return pb.Attempt(
+        id=attempt.id,
+        generation_id=generation.id,
+        number=attempt.number,
+        state=STATES[attempt.state],
+        prediction_id=attempt.prediction_id,
+        reserved_micros=attempt.reserved_micros if attempt.open else 0,
+        cost_micros=attempt.cost_micros,
+        intended_at=stamp(attempt.intended_at),
+        submitted_at=stamp(attempt.submitted_at),
+        cancel_requested=generation.cancel_requested,
+    )

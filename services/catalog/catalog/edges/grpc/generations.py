@@ -1,0 +1,167 @@
+"""GenerationService and DownloadService."""
+
+# ruff: noqa: ARG002, D102, N802  # the contract names the methods, and documents them
+
+from __future__ import annotations
+
+from catalog.core.generating import Asked, Generating
+from catalog.core.generation import STATUS, Generation, Output, Stage, Status
+from catalog.core.library import has_thumbnail
+from catalog.core.ports import GenerationFilter
+from catalog.core.progress import generation_percent
+from catalog.core.records import LostOutput
+from catalog.core.values import FileFacts
+from catalog.wire import KINDS, facts_message, failure_message
+from rushes.catalog.v1 import generations_pb2 as pb
+from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
+from rushes.common.v1 import media_pb2 as common_pb2
+from servicekit.clock import Clock
+
+from .messages import (
+    Context,
+    cents,
+    kind_filter,
+    mapping,
+    media_thumbnail_url,
+    media_url,
+    page_wish,
+    stamp,
+    struct,
+)
+
+NAME = "rushes.catalog.v1.GenerationService"
+DOWNLOADS = "rushes.catalog.v1.DownloadService"
+STAGES = {stage: getattr(pb, f"GENERATION_STAGE_{stage.name}") for stage in Stage}
+STATUSES = {status: getattr(pb, f"GENERATION_STATUS_{status.name}") for status in Status}
+_STATUS_OF = {message: status for status, message in STATUSES.items()}
+
+
+class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
+    """Single runs of a model."""
+
+    def __init__(self, generating: Generating) -> None:
+        self._generating = generating
+
+    async def CreateGeneration(self, request: pb.CreateGenerationRequest, context: Context) -> pb.Generation:
+        return generation_message(await self._generating.create(_asked(request)))
+
+    async def BatchCreateGenerations(
+        self,
+        request: pb.BatchCreateGenerationsRequest,
+        context: Context,
+    ) -> pb.BatchCreateGenerationsResponse:
+        made = await self._generating.create_all([_asked(each) for each in request.requests])
+        return pb.BatchCreateGenerationsResponse(generations=[generation_message(each) for each in made])
+
+    async def EstimateGeneration(
+        self,
+        request: pb.EstimateGenerationRequest,
+        context: Context,
+    ) -> pb.EstimateGenerationResponse:
+        run = await self._generating.estimate(Asked(request.model, request.version, mapping(request.input)))
+        return pb.EstimateGenerationResponse(estimated_cost_cents=cents(run.estimate_micros), basis=run.basis)
+
+    async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.Generation:
+        return generation_message(await self._generating.get(request.id))
+
+    async def ListGenerations(
+        self,
+        request: pb.ListGenerationsRequest,
+        context: Context,
+    ) -> pb.ListGenerationsResponse:
+        only = GenerationFilter(
+            kind=kind_filter(request.kind),
+            status=_STATUS_OF.get(request.status),
+            model=request.model,
+            campaign_id=request.campaign_id,
+            job_id=request.job_id,
+        )
+        page = await self._generating.page(page_wish(request), only)
+        return pb.ListGenerationsResponse(
+            generations=[generation_message(each) for each in page.items],
+            next_page_token=page.next_token,
+        )
+
+    async def CancelGeneration(self, request: pb.CancelGenerationRequest, context: Context) -> pb.Generation:
+        return generation_message(await self._generating.cancel(request.id))
+
+    async def RetryGeneration(self, request: pb.RetryGenerationRequest, context: Context) -> pb.Generation:
+        return generation_message(await self._generating.retry(request.id))
+
+
+class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
+    """Outputs that could not be fetched."""
+
+    def __init__(self, generating: Generating, clock: Clock) -> None:
+        self._generating = generating
+        self._clock = clock
+
+    async def ListFailedDownloads(
+        self,
+        request: pb.ListFailedDownloadsRequest,
+        context: Context,
+    ) -> pb.ListFailedDownloadsResponse:
+        page = await self._generating.lost(page_wish(request))
+        return pb.ListFailedDownloadsResponse(
+            downloads=[self._message(each) for each in page.items], next_page_token=page.next_token
+        )
+
+    async def RequeueDownload(self, request: pb.RequeueDownloadRequest, context: Context) -> pb.Generation:
+        return generation_message(await self._generating.requeue(request.generation_id))
+
+    def _message(self, lost: LostOutput) -> pb.FailedDownload:
+        return pb.FailedDownload(
+            generation_id=lost.generation_id,
+            job_id=lost.job_id or None,
+            index=lost.index,
+            model=lost.model,
+            error=failure_message(lost.failure),
+            failed_at=stamp(lost.failed_at),
+            expires_at=stamp(lost.expires_at),
+            alive=lost.expires_at is not None and lost.expires_at > self._clock.now(),
+        )
+
+
+def generation_message(generation: Generation) -> pb.Generation:
+    """A generation as a message."""
+    run = generation.run
+    return pb.Generation(
+        id=generation.id,
+        status=STATUSES[STATUS[generation.stage]],
+        stage=STAGES[generation.stage],
+        progress=common_pb2.Progress(percent=generation_percent(generation), message=generation.message),
+        model=run.model,
+        version=run.version,
+        kind=KINDS[run.kind],
+        input=struct(run.input),
+        error=failure_message(generation.failure) if generation.failure else None,
+        media=[output_message(generation.id, each) for each in generation.stored],
+        attempts=generation.submissions,
+        estimated_cost_cents=cents(run.estimate_micros),
+        cost_cents=cents(generation.cost_micros),
+        campaign_id=generation.campaign_id or None,
+        job_id=generation.job_id or None,
+        scene_id=generation.scene_id or None,
+        provider=run.provider,
+        created_at=stamp(generation.created_at),
+        updated_at=stamp(generation.updated_at),
+        finished_at=stamp(generation.finished_at),
+    )
+
+
+def output_message(generation_id: str, output: Output) -> media_pb2.Media:
+    """A stored output as a message."""
+    facts = output.facts or FileFacts()
+    return media_pb2.Media(
+        id=output.media_id,
+        generation_id=generation_id,
+        index=output.index,
+        facts=facts_message(facts),
+        url=media_url(output.media_id),
+        thumbnail_url=media_thumbnail_url(output.media_id) if has_thumbnail(facts.kind) else "",
+        created_at=stamp(output.at),
+    )
+
+
+def _asked(request: pb.CreateGenerationRequest) -> Asked:
+    return Asked(request.model, request.version, mapping(request.input), request.campaign_id)

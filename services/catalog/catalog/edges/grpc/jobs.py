@@ -1,0 +1,166 @@
+"""JobService."""
+
+# ruff: noqa: ARG002, D102, N802  # the contract names the methods, and documents them
+
+from __future__ import annotations
+
+from catalog.core.generation import Generation, Stage
+from catalog.core.job import Cut, Edit, Job, JobStatus, Music, Scene, Transition
+from catalog.core.producing import Producing, Production
+from catalog.core.progress import generation_percent, job_progress
+from catalog.core.wishes import Asked, Composed, edit_of, pairs_wish, wish_of
+from catalog.wire import facts_message, failure_message
+from rushes.catalog.v1 import jobs_pb2 as pb
+from rushes.catalog.v1 import jobs_pb2_grpc
+from rushes.common.v1 import media_pb2 as common_pb2
+
+from .generations import output_message
+from .messages import Context, cents, clip_url, cut_url, page_wish, poster_url, stamp
+
+NAME = "rushes.catalog.v1.JobService"
+STATUSES = {status: getattr(pb, f"JOB_STATUS_{status.name}") for status in JobStatus}
+_STATUS_OF = {message: status for status, message in STATUSES.items()}
+STAGES = {stage: getattr(pb, f"SCENE_STAGE_{stage.name}") for stage in Stage}
+TRANSITIONS = {Transition.CUT: pb.TRANSITION_CUT, Transition.CROSSFADE: pb.TRANSITION_CROSSFADE}
+_TRANSITION_OF = {message: transition for transition, message in TRANSITIONS.items()}
+
+
+class JobServicer(jobs_pb2_grpc.JobServiceServicer):
+    """Productions."""
+
+    def __init__(self, producing: Producing, *, fps: float) -> None:
+        self._producing = producing
+        self._fps = fps
+
+    async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
+        asked = _asked(request, aspect=request.aspect)
+        wish = wish_of(request.scene_count, request.scene_seconds, request.model, request.planner)
+        edit = edit_of(asked, self._fps)
+        return job_message(await self._producing.create(request.campaign_id, wish, edit))
+
+    async def CreateJobFromImagePairs(
+        self,
+        request: pb.CreateJobFromImagePairsRequest,
+        context: Context,
+    ) -> pb.Job:
+        pairs = [(p.first_asset_id, p.last_asset_id, p.prompt, p.seconds) for p in request.pairs]
+        edit = edit_of(_asked(request), self._fps)
+        made = await self._producing.create(request.campaign_id, pairs_wish(pairs, request.model), edit)
+        return job_message(made)
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
+        return job_message(await self._producing.get(request.id))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        page = await self._producing.page(
+            page_wish(request), campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
+        )
+        return pb.ListJobsResponse(
+            jobs=[job_message(each) for each in page.items], next_page_token=page.next_token
+        )
+
+    async def ApproveJob(self, request: pb.ApproveJobRequest, context: Context) -> pb.Job:
+        return job_message(await self._producing.approve(request.id))
+
+    async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.Job:
+        return job_message(await self._producing.pause(request.id))
+
+    async def ResumeJob(self, request: pb.ResumeJobRequest, context: Context) -> pb.Job:
+        return job_message(await self._producing.resume(request.id))
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
+        return job_message(await self._producing.cancel(request.id))
+
+
+def _asked(request: pb.CreateJobRequest | pb.CreateJobFromImagePairsRequest, *, aspect: str = "") -> Asked:
+    music = request.music
+    composed = Composed(music.asset_id, music.prompt, music.model, music.gain_db)
+    return Asked(
+        size=request.size,
+        aspect=aspect,
+        transition=_TRANSITION_OF.get(request.transition, Transition.CUT),
+        transition_seconds=request.transition_seconds,
+        music=composed if request.HasField("music") else None,
+    )
+
+
+def job_message(production: Production) -> pb.Job:
+    """A job as a message."""
+    job = production.job
+    percent, message = job_progress(job, production.generations)
+    return pb.Job(
+        id=job.id,
+        campaign_id=job.campaign_id,
+        status=STATUSES[job.status],
+        paused=job.paused,
+        progress=common_pb2.Progress(percent=percent, message=message),
+        scenes=[_scene(job, each, production.generations.get(each.generation_id)) for each in job.scenes],
+        edit=_edit(job.edit),
+        result=_cut(job, job.cuts[-1]) if job.cuts else None,
+        error=failure_message(job.failure) if job.failure else None,
+        estimated_cost_cents=cents(job.estimate_micros),
+        cost_cents=cents(production.cost_micros),
+        planner=job.planner,
+        timeline=[
+            pb.TimelineEntry(at=stamp(each.at), type=each.type, message=each.message)
+            for each in production.timeline
+        ],
+        created_at=stamp(job.created_at),
+        updated_at=stamp(job.updated_at),
+        finished_at=stamp(job.finished_at),
+    )
+
+
+def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
+    stored = generation.stored[0] if generation and generation.stored else None
+    failure = generation.failure if generation else scene.failure
+    return pb.Scene(
+        id=scene.id,
+        position=scene.position,
+        prompt=scene.prompt,
+        seconds=scene.seconds,
+        first_asset_id=scene.first_asset_id,
+        last_asset_id=scene.last_asset_id or None,
+        model=scene.run.model,
+        reason=scene.reason,
+        stage=STAGES[generation.stage] if generation else pb.SCENE_STAGE_PLANNED,
+        progress=common_pb2.Progress(
+            percent=generation_percent(generation) if generation else 0.0,
+            message=generation.message if generation else "",
+        ),
+        generation_id=scene.generation_id or None,
+        clip=output_message(scene.generation_id, stored) if stored else None,
+        clip_url=clip_url(job.id, scene.position, stored.media_id) if stored else "",
+        error=failure_message(failure) if failure else None,
+    )
+
+
+def _edit(edit: Edit) -> pb.Edit:
+    return pb.Edit(
+        width=edit.width,
+        height=edit.height,
+        fps=edit.fps,
+        transition=TRANSITIONS[edit.transition],
+        transition_seconds=edit.transition_seconds,
+        music=_music(edit.music) if edit.music else None,
+    )
+
+
+def _music(music: Music) -> pb.Music:
+    return pb.Music(
+        asset_id=music.asset_id,
+        prompt=music.prompt,
+        model=music.model,
+        generation_id=music.generation_id,
+        gain_db=music.gain_db,
+    )
+
+
+def _cut(job: Job, cut: Cut) -> pb.Cut:
+    return pb.Cut(
+        version=cut.version,
+        url=cut_url(job.id, cut.version),
+        thumbnail_url=poster_url(job.id, cut.version),
+        facts=facts_message(cut.facts),
+        created_at=stamp(cut.created_at),
+    )

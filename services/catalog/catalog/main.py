@@ -1,0 +1,152 @@
+"""The composition root: settings become adapters, use cases, edges, and the order in which they start."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from catalog.adapters import tables
+from catalog.adapters.generator_grpc import GrpcGenerator
+from catalog.adapters.schema import Database
+from catalog.adapters.store import SqlStore
+from catalog.config import Settings
+from catalog.core.attempts import Attempts, Rules
+from catalog.core.generating import Generating
+from catalog.core.hearing import Hearing
+from catalog.core.keys import KeyRing
+from catalog.core.library import Library
+from catalog.core.locate import Locator
+from catalog.core.planning import Planning
+from catalog.core.producing import Producing
+from catalog.core.reconcile import Reconciler
+from catalog.core.values import MICROS_PER_CENT
+from catalog.edges import events
+from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media
+from rushes.catalog.v1 import (
+    assets_pb2_grpc,
+    attempts_pb2_grpc,
+    campaigns_pb2_grpc,
+    clients_pb2_grpc,
+    generations_pb2_grpc,
+    jobs_pb2_grpc,
+    keys_pb2_grpc,
+    media_pb2_grpc,
+)
+from servicekit.clock import Clock, SystemClock
+from servicekit.config import load
+from servicekit.databases import open_engine
+from servicekit.events import Consumer, EventLog
+from servicekit.grpc.client import open_channel
+from servicekit.grpc.server import GrpcServer, Service
+from servicekit.lifecycle import Part, Tasks
+from servicekit.outbox import Relay
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The parts, in the order of their start; and those that tests take hold of."""
+
+    parts: Sequence[Part]
+    store: SqlStore
+    relay: Relay
+    reconciler: Reconciler
+    server: GrpcServer
+
+
+def build(environ: Mapping[str, str]) -> Sequence[Part]:
+    """Catalog's parts, in the order of their start."""
+    return compose(load(Settings, environ), SystemClock()).parts
+
+
+def compose(settings: Settings, clock: Clock) -> Catalog:
+    """Everything put together."""
+    engine = open_engine(settings.database_url)
+    log = EventLog(settings.nats_url, service="catalog", clock=clock)
+    relay = Relay(engine, tables.outbox, log, clock)
+    store = SqlStore(engine, clock, silent_after=settings.silent_after, committed=relay.wake)
+    generator = GrpcGenerator(open_channel(settings.generator_address))
+
+    rules = Rules(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
+    intents = Attempts(store, clock, rules)
+    generating = Generating(store, generator, intents, clock)
+    planning = Planning(store, generator, clock, patience=settings.plan_patience.total_seconds())
+    producing = Producing(store, planning, intents, clock)
+    library, key_ring = Library(store, clock), KeyRing(store, clock)
+    hearing = Hearing(store, clock)
+    reconciler = Reconciler(store, generating, planning, clock)
+
+    services: list[Service] = [
+        (clients_pb2_grpc.add_ClientServiceServicer_to_server, clients.ClientServicer(library), clients.NAME),
+        (
+            campaigns_pb2_grpc.add_CampaignServiceServicer_to_server,
+            campaigns.CampaignServicer(library),
+            campaigns.NAME,
+        ),
+        (assets_pb2_grpc.add_AssetServiceServicer_to_server, assets.AssetServicer(library), assets.NAME),
+        (
+            media_pb2_grpc.add_MediaServiceServicer_to_server,
+            media.MediaServicer(library, Locator(store)),
+            media.NAME,
+        ),
+        (keys_pb2_grpc.add_KeyServiceServicer_to_server, keys.KeyServicer(key_ring), keys.NAME),
+        (
+            generations_pb2_grpc.add_GenerationServiceServicer_to_server,
+            generations.GenerationServicer(generating),
+            generations.NAME,
+        ),
+        (
+            generations_pb2_grpc.add_DownloadServiceServicer_to_server,
+            generations.DownloadServicer(generating, clock),
+            generations.DOWNLOADS,
+        ),
+        (
+            attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
+            attempts.AttemptServicer(intents),
+            attempts.NAME,
+        ),
+        (
+            jobs_pb2_grpc.add_JobServiceServicer_to_server,
+            jobs.JobServicer(producing, fps=settings.cut_fps),
+            jobs.NAME,
+        ),
+    ]
+    predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)
+    downloads, stitches = events.DownloadEvents(hearing, clock), events.StitchEvents(hearing)
+    consumers = [
+        Consumer(log, events.PREDICTIONS, predictions.handlers()),
+        Consumer(log, events.DOWNLOADS, downloads.handlers()),
+        Consumer(log, events.STITCHES, stitches.handlers()),
+    ]
+    tasks = Tasks(clock=clock)
+    tasks.every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
+    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
+    operator = _Operator(key_ring, settings.admin_key)
+    database = Database(engine)
+    parts: list[Part] = [database, operator, generator, log, relay, planning, *consumers, tasks, server]
+    return Catalog(parts, store, relay, reconciler, server)
+
+
+class _Operator:
+    """A `Part`: sees to the operator's key when there is one."""
+
+    def __init__(self, keys: KeyRing, key: str) -> None:
+        self._keys = keys
+        self._key = key
+
+    async def start(self) -> None:
+        if self._key:
+            await self._keys.ensure_operator(self._key)
+
+    async def stop(self) -> None:
+        """Nothing to let go of."""
+
+
+def _told(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
+    async def round_() -> None:
+        asked = await reconciler.run_once()
+        if asked.any:
+            structlog.get_logger("catalog.reconcile").warning("silent work asked for again", **vars(asked))
+
+    return round_

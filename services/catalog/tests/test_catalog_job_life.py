@@ -1,0 +1,87 @@
+"""The whole life of a job, driven by the facts of the others as they come through the log."""
+
+from __future__ import annotations
+
+from catalog_world import PRICE, World
+
+from rushes.catalog.v1 import jobs_pb2, media_pb2
+from rushes.common.v1 import media_pb2 as common_pb2
+from rushes.events.v1 import events_pb2
+
+AUDIO = common_pb2.MEDIA_KIND_AUDIO
+
+
+async def planned(world: World, campaign_id: str, **more: object) -> jobs_pb2.Job:
+    wish = {"scene_count": 2, "size": "640x360", "music": jobs_pb2.MusicRequest(prompt="calm"), **more}
+    return await world.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign_id, **wish))
+
+
+async def approved(world: World, **more: object) -> jobs_pb2.Job:
+    campaign = await world.campaign()
+    job = await planned(world, campaign.id, **more)
+    return await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+
+
+async def stitched(world: World, job_id: str, version: int = 1) -> None:
+    fact = events_pb2.StitchCompleted(
+        job_id=job_id,
+        version=version,
+        cut_key=f"cuts/{job_id}/v{version}.mp4",
+        poster_key=f"thumbs/{job_id}-v{version}.jpg",
+        facts=common_pb2.MediaFacts(
+            kind=common_pb2.MEDIA_KIND_VIDEO,
+            content_type="video/mp4",
+            size_bytes=99,
+            sha256="c" * 64,
+            duration_s=8,
+        ),
+    )
+    await world.say("stitch.completed", job_id, fact, f"v{version}")
+
+
+async def test_a_job_from_photos_to_the_cut(world: World) -> None:
+    campaign = await world.campaign()
+    job = await planned(world, campaign.id)
+    assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+    assert [scene.prompt for scene in job.scenes] == ["scene 1", "scene 2"]
+    assert job.estimated_cost_cents == 3 * PRICE / 10_000, "two scenes and the music"
+    assert world.generator.planned[0].photos[0].name == "photo 0"
+
+    job = await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+    assert job.status == jobs_pb2.JOB_STATUS_RENDERING
+    requests = await world.said("generation.requested.>", 3)
+    assert {event.key for event in requests} == {
+        f"replicate.{each}" for each in [s.generation_id for s in job.scenes] + [job.edit.music.generation_id]
+    }
+    for scene in job.scenes:
+        await world.made(scene.generation_id)
+    await world.made(job.edit.music.generation_id, AUDIO)
+
+    job = await world.status(job.id, "stitching")
+    (asked,) = await world.said("stitch.requested.>")
+    edit = asked.message(events_pb2.StitchRequested)
+    assert [clip.scene_id for clip in edit.clips] == [scene.id for scene in job.scenes]
+    assert [clip.blob_key for clip in edit.clips] == [f"media/{s.generation_id}/0.mp4" for s in job.scenes]
+    assert edit.music.blob_key == f"media/{job.edit.music.generation_id}/0.mp4"
+    assert (edit.width, edit.height, edit.fps, edit.crossfade_seconds) == (640, 360, 25, 0)
+    assert edit.cut_key == f"cuts/{job.id}/v1.mp4"
+    assert edit.poster_key == f"thumbs/{job.id}-v1.jpg"
+
+    await stitched(world, job.id)
+    job = await world.status(job.id, "completed")
+    assert job.result.url == f"/api/v3/videos/{job.id}/combined?version=1"
+    assert job.result.thumbnail_url == f"/api/v3/videos/{job.id}/thumbnail?version=1"
+    assert job.cost_cents == 3 * 1.5
+    assert job.progress.percent == 100
+    (done,) = await world.said("job.completed.>")
+    assert done.message(events_pb2.JobCompleted).cost_micros == 45_000
+    scene = job.scenes[0]
+    assert scene.clip_url == f"/api/v3/videos/{job.id}/clips/scene-1-{scene.clip.id}.mp4"
+    clip = media_pb2.ClipName(job_id=job.id, filename=scene.clip_url.rpartition("/")[2])
+    found = await world.media.LocateObject(media_pb2.LocateObjectRequest(clip=clip))
+    assert found.blob_key == f"media/{scene.generation_id}/0.mp4"
+    cut = await world.media.LocateObject(media_pb2.LocateObjectRequest(cut=media_pb2.CutName(job_id=job.id)))
+    assert (cut.blob_key, cut.filename) == (f"cuts/{job.id}/v1.mp4", "spring-v1.mp4")
+    types = [entry.type for entry in job.timeline]
+    assert types[0] == "job.created"
+    assert types[-1] == "job.completed"

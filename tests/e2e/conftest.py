@@ -23,7 +23,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """One system for the tests of a module; its spans go to `traces.jsonl` in its data folder."""
     data = tmp_path_factory.mktemp("system")
-    env = {"RUSHES_TRACE_FILE": str(data / "traces.jsonl"), "SILENT_AFTER_S": "10", "SUBMIT_WINDOW_S": "4"}
+    env = {
+        "RUSHES_TRACE_FILE": str(data / "traces.jsonl"),
+        "SILENT_AFTER_S": "10",
+        "SUBMIT_WINDOW_S": "4",
+        "LANE_PROBE_S": "2",
+    }
     async with running_system(data, env=env) as running:
         yield running
 

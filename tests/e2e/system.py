@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -55,12 +55,12 @@ class System:
     # What people ask over REST. Reads ride out a gateway that restarts.
 
     async def get(self, path: str, **query: Any) -> Any:
-        async def answer() -> httpx.Response | None:
+        async def answer() -> httpx.Response | Literal[False]:
             try:
                 got = await self.http.get(path, params=query)
             except httpx.TransportError:
-                return None
-            return got if got.status_code < 500 else None
+                return False
+            return got if got.status_code < 500 else False
 
         got = await eventually(answer, within=30.0)
         assert got.is_success, got.text
@@ -97,9 +97,9 @@ class System:
     async def finished(self, job_id: str, *, within: float = 90.0) -> dict[str, Any]:
         """The job once it is final."""
 
-        async def final() -> dict[str, Any] | None:
+        async def final() -> dict[str, Any] | Literal[False]:
             job = await self.job(job_id)
-            return job if job["status"] in FINAL else None
+            return job if job["status"] in FINAL else False
 
         return await eventually(final, within=within)
 

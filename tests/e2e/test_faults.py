@@ -1,9 +1,9 @@
-"""What goes wrong at the provider, through the whole system: the right outcome and reason, never paid twice."""
+"""What goes wrong at the provider, through the whole system: right outcome and reason, never paid twice."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -37,9 +37,9 @@ async def _generation(system: System, **input_: Any) -> dict[str, Any]:
 
 
 async def _finished(system: System, generation_id: str, *, within: float = 60.0) -> dict[str, Any]:
-    async def final() -> dict[str, Any] | None:
+    async def final() -> dict[str, Any] | Literal[False]:
         told = await system.get(f"/api/v3/generations/{generation_id}")
-        return told if told["status"] in FINAL else None
+        return told if told["status"] in FINAL else False
 
     return dict(await eventually(final, within=within))
 
@@ -162,9 +162,9 @@ async def test_an_output_that_is_gone_fails_with_its_reason_and_stands_in_the_re
     await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
     await provider.post(f"/api/v3/admin/downloads/{asked['id']}/requeue")
 
-    async def stored() -> dict[str, Any] | None:
+    async def stored() -> dict[str, Any] | Literal[False]:
         told = await provider.get(f"/api/v3/generations/{asked['id']}")
-        return told if told["status"] == "completed" else None
+        return told if told["status"] == "completed" else False
 
     again = await eventually(stored, within=30.0)
     assert again["attempts"] == 1, "a requeue fetches; it does not pay"

@@ -15,6 +15,7 @@ from generator.core import outcomes, prediction
 from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
 from generator.core.ports import Order
 from generator.core.prediction import Prediction
+from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.errors import Forbidden, Invalid, NotFound, Unavailable
 
@@ -128,11 +129,17 @@ class HttpProvider:
 def _create_request(order: Order) -> tuple[str, dict[str, Any]]:
     body: dict[str, Any] = {"input": dict(order.input)}
     if order.webhook:
-        body |= {"webhook": order.webhook, "webhook_events_filter": ["start", "completed"]}
+        body |= {"webhook": _traced(order.webhook), "webhook_events_filter": ["start", "completed"]}
     if order.version:
         return "/v1/predictions", {"version": order.version, **body}
     owner, _, name = order.model.partition("/")
     return f"/v1/models/{quote(owner, safe='')}/{quote(name, safe='')}/predictions", body
+
+
+def _traced(webhook: str) -> str:
+    """The address with the trace in it, so that the call that comes back is part of what caused it."""
+    context = telemetry.inject().get("traceparent")
+    return f"{webhook}?traceparent={context}" if context else webhook
 
 
 def _path(prediction_id: str) -> str:

@@ -9,6 +9,7 @@ from gateway.core.rpc import Calls, Rpc
 from gateway.edges.http.bodies import read
 from gateway.edges.http.operation import Access, Operation, parameter
 from rushes.generator.v1.webhooks_pb2 import ReceiveWebhookRequest, ReceiveWebhookResponse
+from servicekit import telemetry
 
 RECEIVE = Rpc(
     "/rushes.generator.v1.WebhookService/ReceiveWebhook", ReceiveWebhookRequest, ReceiveWebhookResponse
@@ -30,7 +31,10 @@ def operations(calls: Calls) -> list[Operation]:
         message = ReceiveWebhookRequest(
             attempt_id=request.path_params.get("attempt", ""), headers=headers, body=body
         )
-        answer = await calls(RECEIVE, message, deadline=_DEADLINE)
+        # The address we gave the provider carries the trace that asked for the run.
+        caused_by = telemetry.extract({"traceparent": request.query_params.get("traceparent", "")})
+        with telemetry.span("provider webhook", "consumer", parent=caused_by):
+            answer = await calls(RECEIVE, message, deadline=_DEADLINE)
         return JSONResponse({"new": answer.new})
 
     attempt = parameter("attempt", "path", "The attempt that the call is about.", {"type": "string"})

@@ -1,4 +1,4 @@
-"""A catalog in this process with real parts around it, and a small generator that prepares and plans at once."""
+"""A catalog in this process with real parts around it, and a small generator that answers at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import grpc.aio
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 

@@ -1,0 +1,203 @@
+"""The life of a job: from a draft to the cut, or to a reason; what is final stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.core import job_commands as jc
+from catalog.core import job_events as je
+from catalog.core.job import Edit, Job, JobStatus, Music, Scene, Transition, Wish
+from catalog.core.job_decide import MAX_STITCHES, decide
+from catalog.core.job_evolve import evolve, fold
+from catalog.core.money import Account
+from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.core.wishes import Asked, edit_of
+from servicekit.errors import AppError, Invalid, Precondition
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+RUN = Run("replicate", "rushes/camera-move", "", Kind.VIDEO, {}, estimate_micros=1000)
+SCENES = tuple(Scene(f"scn_{n}", n, f"scene {n}", 4.0, f"ast_{n}", "", "", RUN) for n in (1, 2))
+MUSIC = Music(prompt="calm", model="m", run=RUN)
+IDS, MUSIC_ID = ("gen_1", "gen_2"), "gen_3"
+FACTS = FileFacts(Kind.VIDEO, "video/mp4", 99)
+BAD = Failure("E005", "refused")
+
+
+class Life:
+    def __init__(self, music: Music | None = MUSIC) -> None:
+        self.state: Job | None = None
+        self.told: list[je.JobEvent] = []
+        self.music = music
+        edit = Edit(640, 360, 25.0, music=music)
+        self.do(jc.CreateJob(NOW, "job_1", "cmp_1", Wish(2, 4.0), edit))
+
+    @property
+    def now(self) -> Job:
+        assert self.state is not None
+        return self.state
+
+    def do(self, command: jc.JobCommand) -> Sequence[je.JobEvent]:
+        events = decide(self.state, command)
+        for event in events:
+            self.state = evolve(self.state, event)
+        self.told += events
+        return events
+
+    def planned(self) -> Life:
+        self.do(jc.PlanJob(NOW, SCENES, "deterministic", self.music))
+        return self
+
+    def approved(self) -> Life:
+        self.planned().do(jc.ApproveJob(NOW, IDS, MUSIC_ID if self.music else ""))
+        return self
+
+    def stitching(self) -> Life:
+        self.approved()
+        for number in (1, 2, 3) if self.music else (1, 2):
+            self.do(stored(number))
+        assert self.now.status is JobStatus.STITCHING
+        return self
+
+
+def stored(number: int) -> jc.RecordRunStored:
+    return jc.RecordRunStored(NOW, f"gen_{number}", f"med_{number}", f"media/gen_{number}/0.mp4")
+
+
+def cut(version: int = 1) -> jc.RecordCut:
+    return jc.RecordCut(NOW, version, "cut", "poster", FACTS, 4500)
+
+
+def stitch_failed(version: int = 1, *, retryable: bool = True) -> jc.RecordStitchFailed:
+    return jc.RecordStitchFailed(NOW, version, Failure("black", "it is black", retryable))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.permutations([1, 2, 3]))
+def test_whichever_comes_last_asks_for_the_cut_once(order: list[int]) -> None:
+    life = Life().approved()
+    for number in order:
+        life.do(stored(number))
+        life.do(stored(number))
+    asked = [event for event in life.told if isinstance(event, je.StitchRequested)]
+    assert [(each.version, each.round) for each in asked] == [(1, 1)]
+    assert life.now.edit.music is not None
+    assert life.now.edit.music.blob_key == "media/gen_3/0.mp4"
+
+
+COMMANDS: st.SearchStrategy[jc.JobCommand] = st.one_of(
+    st.sampled_from([1, 2, 3]).map(stored),
+    st.sampled_from([1, 2]).map(cut),
+    st.builds(lambda v, r: stitch_failed(v, retryable=r), st.sampled_from([1, 2]), st.booleans()),
+    st.builds(lambda n: jc.RecordRunEnded(NOW, f"gen_{n}", BAD), st.sampled_from([1, 2, 3, 4])),
+    st.sampled_from(
+        [jc.PauseJob(NOW), jc.ResumeJob(NOW), jc.CancelJob(NOW), jc.RequestStitchAgain(NOW), jc.PlanAgain(NOW)]
+    ),
+    st.just(jc.PlanJob(NOW, SCENES, "deterministic", MUSIC)),
+    st.just(jc.ApproveJob(NOW, IDS, MUSIC_ID)),
+    st.just(jc.FailJob(NOW, BAD)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2), st.lists(COMMANDS, max_size=25))
+def test_what_is_final_stays_as_it_is(begin: int, commands: list[jc.JobCommand]) -> None:
+    life = Life()
+    if begin:
+        _ = life.approved() if begin == 1 else life.stitching()
+    for command in commands:
+        before = life.now
+        try:
+            life.do(command)
+        except AppError:
+            assert life.now == before
+        if before.final:
+            assert life.now == before
+        versions = [each.version for each in life.now.cuts]
+        assert versions == sorted(set(versions))
+        assert (life.now.status is JobStatus.COMPLETED) <= bool(versions)
+    assert fold(None, life.told) == life.now
+
+
+def test_the_cut_completes_it_and_an_older_version_does_not() -> None:
+    life = Life(music=None).stitching()
+    assert life.do(cut(2)) == ()
+    life.do(cut(1))
+    assert life.now.status is JobStatus.COMPLETED
+    assert life.do(stitch_failed()) == ()
+
+
+def test_approval_needs_room_under_the_cap() -> None:
+    life = Life().planned()
+    with pytest.raises(Precondition, match=r"0\.30 cents, and 0\.20 are left") as refused:
+        life.do(jc.ApproveJob(NOW, IDS, MUSIC_ID, (Account(spent=500, reserved=500, cap=3000),)))
+    assert refused.value.code == "budget"
+    life.do(jc.ApproveJob(NOW, IDS, MUSIC_ID, (Account(spent=500, reserved=500, cap=4000),)))
+    assert [scene.generation_id for scene in life.now.scenes] == list(IDS)
+    with pytest.raises(Precondition, match="rendering"):
+        life.do(jc.ApproveJob(NOW, IDS, MUSIC_ID))
+
+
+def test_a_scene_that_fails_for_good_fails_the_job_with_its_reason() -> None:
+    life = Life().approved()
+    life.do(stored(1))
+    life.do(jc.RecordRunEnded(NOW, "gen_2", BAD))
+    assert life.now.status is JobStatus.FAILED
+    assert life.now.failure == Failure("E005", "scene 2: refused")
+    assert life.now.scenes[0].blob_key, "what was made stays"
+
+
+def test_a_cut_that_fails_is_tried_again_with_growing_waits_and_then_given_up() -> None:
+    life = Life().stitching()
+    waits = []
+    for _ in range(MAX_STITCHES):
+        waits += [e.delay for e in life.do(stitch_failed()) if isinstance(e, je.StitchRequested)]
+    assert waits == [2.0, 4.0]
+    assert life.now.status is JobStatus.FAILED
+
+
+def test_silent_stitching_is_asked_for_with_the_next_round_and_version_unchanged() -> None:
+    life = Life().stitching()
+    (again,) = life.do(jc.RequestStitchAgain(NOW))
+    assert isinstance(again, je.StitchRequested)
+    assert (again.version, again.round, life.now.silent_rounds) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        (Asked(), (1920, 1080)),
+        (Asked(aspect="9:16"), (1080, 1920)),
+        (Asked(aspect="1:1"), (1080, 1080)),
+        (Asked(aspect="16:9", size="640x360"), (640, 360)),
+        (Asked(aspect="4:3"), (1440, 1080)),
+    ],
+)
+def test_the_size_of_a_cut(asked: Asked, size: tuple[int, int]) -> None:
+    edit = edit_of(asked, 25.0)
+    assert (edit.width, edit.height) == size
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (Asked(size="641x360"), "size"),
+        (Asked(size="9999x9999"), "size"),
+        (Asked(size="640x360", aspect="1:1"), "aspect"),
+        (Asked(aspect="0:1"), "aspect"),
+    ],
+)
+def test_a_size_that_cannot_be_names_its_field(asked: Asked, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        edit_of(asked, 25.0)
+    assert refused.value.fields[0].field == field
+
+
+def test_a_cross_fade_has_a_length() -> None:
+    assert edit_of(Asked(transition=Transition.CROSSFADE), 25.0).transition_seconds == 0.5
+    assert edit_of(replace(Asked(), transition_seconds=2.0), 25.0).transition_seconds == 0.0

@@ -1,0 +1,314 @@
+"""The store over SQLite and PostgreSQL: the same contract, the same money, the same pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import inspect, select
+
+from catalog.adapters import tables
+from catalog.adapters.schema import Database
+from catalog.adapters.store import SqlStore
+from catalog.core import generation_commands as gc
+from catalog.core.attempts import Attempts, Rules
+from catalog.core.carry import carry_out, locked
+from catalog.core.generation import Generation, Stage
+from catalog.core.generation_decide import Step, decide
+from catalog.core.keys import KeyRing, digest
+from catalog.core.library import Library
+from catalog.core.money import Account, campaign_account, day_account
+from catalog.core.ports import GenerationFilter, PageWish
+from catalog.core.records import Asset, Scope
+from catalog.core.values import Failure, FileFacts, Kind, Run
+from servicekit.databases import open_engine
+from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
+from servicekit.ids import new_id
+from servicekit.testing import TestClock, sqlite_url
+
+PRICE = 300
+RUN = Run("replicate", "rushes/instant", "v1", Kind.VIDEO, {"prompt": "x", "n": 2.5, "o": [1, None]}, PRICE)
+
+
+@dataclass
+class Shelf:
+    """A store on a fresh database with what is built on it."""
+
+    store: SqlStore
+    clock: TestClock
+    library: Library
+    attempts: Attempts
+
+    async def campaign(self, cents: int | None = None) -> str:
+        client = await self.library.add_client(name="c", brand_guidelines=None, metadata={"a": 1})
+        campaign = await self.library.add_campaign(
+            client_id=client.id, name="Spring", brief=None, budget_cents=cents, metadata=None
+        )
+        return campaign.id
+
+    async def generation(self, campaign_id: str = "", run: Run = RUN, job_id: str = "") -> Generation:
+        self.clock.advance(0.001)
+        command = gc.CreateGeneration(self.clock.now(), new_id("generation"), run, campaign_id, job_id)
+        async with self.store.write() as unit:
+            return await unit.generations.save(None, decide(None, command))
+
+    async def do(self, generation_id: str, command: gc.GenerationCommand) -> Generation:
+        async with self.store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            after, _ = await carry_out(unit, job, generation, command)
+            return after
+
+    async def get(self, generation_id: str) -> Generation:
+        async with self.store.read() as unit:
+            return await unit.generations.get(generation_id)
+
+    async def accounts(self, *names: str) -> Sequence[Account]:
+        async with self.store.write() as unit:
+            found = await unit.ledger.lock(names)
+        return [found[name] for name in names]
+
+
+@pytest_asyncio.fixture
+async def shelf(database_url: str, clock: TestClock) -> AsyncIterator[Shelf]:
+    engine = open_engine(database_url, pool_size=10)
+    database = Database(engine)
+    await database.start()
+    store = SqlStore(engine, clock, silent_after=timedelta(seconds=60))
+    yield Shelf(store, clock, Library(store, clock), Attempts(store, clock, Rules()))
+    await database.stop()
+
+
+async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
+    made = await shelf.generation(await shelf.campaign())
+    assert await shelf.get(made.id) == made
+    work = await shelf.attempts.begin(made.id)
+    assert work.attempt is not None
+    await shelf.attempts.submitted(work.attempt.id, "p1")
+    now = shelf.clock.now()
+    await shelf.do(made.id, gc.RecordSucceeded(now, work.attempt.id, "p1", 2, 200, now + timedelta(hours=1)))
+    facts = FileFacts(Kind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
+    await shelf.do(made.id, gc.RecordStored(now, work.attempt.id, 0, new_id("media"), "media/0.mp4", facts))
+    after = await shelf.do(
+        made.id,
+        gc.RecordLost(now, work.attempt.id, 1, Failure("truncated", "short", True), 1, now + timedelta(hours=1)),
+    )
+    assert after.stage is Stage.FAILED
+    assert await shelf.get(made.id) == after
+    async with shelf.store.read() as unit:
+        media = await unit.generations.media(after.stored[0].media_id)
+        queue = await unit.generations.lost(PageWish())
+    assert (media.facts, media.generation_id) == (facts, made.id)
+    assert [(each.generation_id, each.index) for each in queue.items] == [(made.id, 1)]
+
+
+async def test_sixty_four_race_for_the_last_money(shelf: Shelf) -> None:
+    campaign_id = await shelf.campaign(cents=1)  # 10,000 micro-dollars: 33 runs of 300, and 100 left over
+    made = [await shelf.generation(campaign_id) for _ in range(64)]
+    works = await asyncio.gather(*(shelf.attempts.begin(each.id) for each in made))
+    allowed = [work for work in works if work.step is Step.SUBMIT]
+    assert len(allowed) == 33
+    assert {work.reason for work in works if work.step is Step.NOTHING} == {"budget"}
+    campaign, day = await shelf.accounts(campaign_account(campaign_id), day_account(shelf.clock.now()))
+    assert campaign == Account(spent=0, reserved=9900)
+    assert day.reserved == 9900
+    told = await shelf.library.campaign(campaign_id)
+    assert (told.spent_micros, told.reserved_micros) == (0, 9900)
+
+
+async def test_the_day_has_a_cap_over_all_campaigns(shelf: Shelf) -> None:
+    attempts = Attempts(shelf.store, shelf.clock, Rules(daily_micros=10 * PRICE))
+    made = [await shelf.generation(await shelf.campaign()) for _ in range(12)]
+    works = await asyncio.gather(*(attempts.begin(each.id) for each in made))
+    assert sum(work.step is Step.SUBMIT for work in works) == 10
+    tomorrow = await shelf.generation()
+    shelf.clock.advance(24 * 3600)
+    assert (await attempts.begin(tomorrow.id)).step is Step.SUBMIT
+
+
+async def test_one_submission_however_many_ask(shelf: Shelf) -> None:
+    made = await shelf.generation(await shelf.campaign())
+    works = await asyncio.gather(*(shelf.attempts.begin(made.id) for _ in range(16)))
+    steps = [work.step for work in works]
+    assert steps.count(Step.SUBMIT) == 1
+    assert steps.count(Step.RECONCILE) == 15
+    assert len({work.attempt.id for work in works if work.attempt}) == 1
+
+
+async def test_a_prediction_belongs_to_one_attempt(shelf: Shelf) -> None:
+    first, second = await shelf.generation(), await shelf.generation()
+    one, two = (await shelf.attempts.begin(first.id)).attempt, (await shelf.attempts.begin(second.id)).attempt
+    assert one is not None
+    assert two is not None
+    outcomes = await asyncio.gather(
+        shelf.attempts.submitted(one.id, "p1"),
+        shelf.attempts.submitted(two.id, "p1"),
+        return_exceptions=True,
+    )
+    assert sorted(type(each).__name__ for each in outcomes) == ["Conflict", "tuple"]
+    owner = await shelf.attempts.find(prediction_id="p1", generation_id="")
+    with pytest.raises(Conflict):
+        await shelf.attempts.submitted(owner[1].id, "p2")
+    with pytest.raises(NotFound):
+        await shelf.attempts.find(prediction_id="p2", generation_id="")
+    newest = await shelf.attempts.find(prediction_id="", generation_id=first.id)
+    assert newest[1].id == one.id
+
+
+async def test_the_real_cost_replaces_what_was_set_aside(shelf: Shelf) -> None:
+    campaign_id = await shelf.campaign(cents=1)
+    made = await shelf.generation(campaign_id)
+    attempt = (await shelf.attempts.begin(made.id)).attempt
+    assert attempt is not None
+    await shelf.attempts.submitted(attempt.id, "p1")
+    failure = Failure("E6716", "busy", retryable=True)
+    fact = gc.RecordFailed(shelf.clock.now(), attempt.id, "p1", failure, cost_micros=250)
+    await shelf.do(made.id, fact)
+    await shelf.do(made.id, fact)
+    (account,) = await shelf.accounts(campaign_account(campaign_id))
+    assert account == Account(spent=250, reserved=0)
+    assert (await shelf.get(made.id)).stage is Stage.REQUESTED
+
+
+async def test_pages_go_through_everything_once_newest_first(shelf: Shelf) -> None:
+    made = [await shelf.generation() for _ in range(7)]
+    seen: list[str] = []
+    wish = PageWish(size=3)
+    while True:
+        async with shelf.store.read() as unit:
+            page = await unit.generations.page(wish, GenerationFilter(kind=Kind.VIDEO))
+        seen += [each.id for each in page.items]
+        if not page.next_token:
+            break
+        wish = replace(wish, token=page.next_token)
+    assert sorted(seen, reverse=True) == seen
+    assert set(seen) == {each.id for each in made}
+    assert len(seen) == 7
+    async with shelf.store.read() as unit:
+        for token in ("xyz", "e30", "WzFd"):
+            with pytest.raises(Invalid, match="page_token"):
+                await unit.generations.page(PageWish(token=token), GenerationFilter())
+
+
+async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Shelf) -> None:
+    with pytest.raises(RuntimeError):
+        async with shelf.store.write() as unit:
+            assert await unit.first_time("c", "e1")
+            raise RuntimeError("the handler died")
+    async with shelf.store.write() as unit:
+        assert await unit.first_time("c", "e1")
+    async with shelf.store.write() as unit:
+        assert not await unit.first_time("c", "e1")
+
+
+async def test_a_unit_that_fails_leaves_nothing(shelf: Shelf) -> None:
+    made = await shelf.generation()
+    with pytest.raises(RuntimeError):
+        async with shelf.store.write() as unit:
+            generation = await unit.generations.get(made.id, lock=True)
+            await unit.generations.save(generation, decide(generation, gc.CancelGeneration(shelf.clock.now())))
+            raise RuntimeError("killed before the commit")
+    assert await shelf.get(made.id) == made
+
+
+async def test_assets_find_their_client_and_their_tags(shelf: Shelf) -> None:
+    campaign_id = await shelf.campaign()
+    now = shelf.clock.now()
+    asset = Asset(
+        new_id("asset"), "", "n", "f.jpg", "k", FileFacts(Kind.IMAGE), now, now, campaign_id, tags=("a", "b", "a")
+    )
+    made = await shelf.library.add_asset(asset)
+    assert made.client_id == (await shelf.library.campaign(campaign_id)).client_id
+    assert await shelf.library.add_asset(asset) == made, "the same again is the same"
+
+    async def tagged(tag: str) -> list[str]:
+        page = await shelf.library.assets(PageWish(), client_id="", campaign_id="", kind=None, tag=tag)
+        return [each.id for each in page.items]
+
+    assert await tagged("a") == [asset.id]
+    await shelf.library.change_asset(asset.id, tags=("c",))
+    assert (await tagged("a"), await tagged("c")) == ([], [asset.id])
+    await shelf.library.remove_asset(asset.id)
+    assert await tagged("c") == []
+    orphan = replace(asset, id=new_id("asset"), campaign_id="")
+    with pytest.raises(Invalid, match="client_id or a campaign_id"):
+        await shelf.library.add_asset(orphan)
+
+
+async def test_what_has_parts_is_not_removed(shelf: Shelf) -> None:
+    campaign_id = await shelf.campaign()
+    client_id = (await shelf.library.campaign(campaign_id)).client_id
+    with pytest.raises(Precondition, match="has 1 campaigns: delete them first"):
+        await shelf.library.remove_client(client_id)
+    await shelf.library.remove_campaign(campaign_id)
+    await shelf.library.remove_client(client_id)
+    with pytest.raises(NotFound, match=client_id):
+        await shelf.library.client(client_id)
+
+
+async def test_keys_are_known_by_their_hash_until_they_end(shelf: Shelf) -> None:
+    keys = KeyRing(shelf.store, shelf.clock)
+    expires = shelf.clock.now() + timedelta(hours=1)
+    key, record = await keys.create("ci", Scope.READ, expires)
+    assert record.sha256 == digest(key)
+    known = await keys.authenticate(digest(key))
+    assert (known.id, known.scope, known.last_used_at) == (record.id, Scope.READ, shelf.clock.now())
+    shelf.clock.advance(59)
+    assert (await keys.authenticate(digest(key))).last_used_at == known.last_used_at, "to the minute"
+    shelf.clock.advance(61)
+    assert (await keys.authenticate(digest(key))).last_used_at == shelf.clock.now()
+    shelf.clock.advance(3600)
+    with pytest.raises(Unauthenticated, match="expired"):
+        await keys.authenticate(digest(key))
+    with pytest.raises(Unauthenticated, match="not known"):
+        await keys.authenticate("0" * 64)
+    other, record = await keys.create("web", Scope.WRITE, None)
+    await keys.revoke(record.id)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await keys.authenticate(digest(other))
+    await keys.ensure_operator("one")
+    await keys.ensure_operator("one")
+    assert (await keys.authenticate(digest("one"))).scope is Scope.ADMIN
+    await keys.ensure_operator("two")
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(digest("one"))
+
+
+async def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
+    engine = open_engine(database_url)
+    database = Database(engine)
+    await database.start()
+    await database.stop()
+    await database.start()
+    async with engine.connect() as connection:
+        made = await connection.run_sync(
+            lambda sync: {
+                name: (
+                    {column["name"] for column in inspect(sync).get_columns(name)},
+                    {index["name"] for index in inspect(sync).get_indexes(name)},
+                )
+                for name in inspect(sync).get_table_names()
+            }
+        )
+        await connection.execute(select(tables.outbox))
+    for name, table in tables.metadata.tables.items():
+        columns, indexes = made[name]
+        assert columns == {column.name for column in table.columns}
+        assert {index.name for index in table.indexes} <= indexes
+    await database.stop()
+
+
+async def test_one_catalog_serves_a_sqlite_file(tmp_path: Path) -> None:
+    async with sqlite_url(tmp_path) as url:
+        first, second = Database(open_engine(url)), Database(open_engine(url))
+        await first.start()
+        with pytest.raises(Precondition, match="served by another catalog"):
+            await second.start()
+        await second.stop()
+        await first.stop()
+        await second.start()
+        await second.stop()

@@ -74,7 +74,8 @@ async def _hops(stack: Stack, count: int) -> dict[str, list[float]]:
     async def ask(after_s: float) -> None:
         await asyncio.sleep(after_s)
         sent = datetime.now(UTC)
-        asked[await stack.generate(MODEL)] = (sent, datetime.now(UTC))
+        generation = await stack.generate(MODEL)
+        asked[generation] = (sent, datetime.now(UTC))
 
     await asyncio.gather(*(ask(number * PACE_S) for number in range(count)))
     await all_ended(ends, list(asked))

@@ -167,7 +167,8 @@ async def running_system(
         )  # fmt: skip
 
     def up() -> bool:
-        assert process.returncode is None, log.read_text()
+        if process.returncode is not None:  # it will never be
+            raise RuntimeError(log.read_text())
         return (data / "stack.json").exists()
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -277,14 +277,9 @@ class World:
 
     # Reading the log ----------------------------------------------------------------------------
 
-    async def facts(self, *subjects: str) -> list[Event]:
-        """What stands in the log now under these subjects, oldest first."""
-        consumer = (
-            await self.log.js.subscribe(subjects[0], ordered_consumer=True, stream="RUSHES")
-            if len(subjects) == 1
-            else None
-        )
-        assert consumer is not None
+    async def facts(self, subject: str) -> list[Event]:
+        """What stands in the log now under a subject, oldest first."""
+        consumer = await self.log.js.subscribe(subject, ordered_consumer=True, stream="RUSHES")
         found: list[Event] = []
         try:
             while True:
@@ -306,9 +301,10 @@ class World:
     async def said(self, subject: str, count: int = 1) -> list[Event]:
         """The facts under a subject once there are so many."""
 
-        async def enough() -> list[Event] | None:
+        async def enough() -> list[Event]:
             found = await self.facts(subject)
-            return found if len(found) >= count else None
+            assert len(found) >= count, f"{len(found)} of {count}"
+            return found
 
         return await eventually(enough)
 
@@ -366,6 +362,3 @@ async def running(
     finally:
         await world.stop()
         await generator.stop()
-
-
-Check = Callable[[], Any]

@@ -51,7 +51,10 @@ class Life:
         return events
 
     def begin(self, number: int = 0, held: str = "") -> Sequence[ge.GenerationEvent]:
-        paid_by = [replace(self.accounts[name], cap=self.cap) for name in (campaign_account("cmp_1"), day_account(NOW))]
+        paid_by = [
+            replace(self.accounts[name], cap=self.cap)
+            for name in (campaign_account("cmp_1"), day_account(NOW))
+        ]
         attempt_id = f"att_{number or len(self.now.attempts) + 1}"
         if any(each.id == attempt_id for each in self.now.attempts):
             return ()

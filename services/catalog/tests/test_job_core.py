@@ -96,7 +96,13 @@ COMMANDS: st.SearchStrategy[jc.JobCommand] = st.one_of(
     st.builds(lambda v, r: stitch_failed(v, retryable=r), st.sampled_from([1, 2]), st.booleans()),
     st.builds(lambda n: jc.RecordRunEnded(NOW, f"gen_{n}", BAD), st.sampled_from([1, 2, 3, 4])),
     st.sampled_from(
-        [jc.PauseJob(NOW), jc.ResumeJob(NOW), jc.CancelJob(NOW), jc.RequestStitchAgain(NOW), jc.PlanAgain(NOW)]
+        [
+            jc.PauseJob(NOW),
+            jc.ResumeJob(NOW),
+            jc.CancelJob(NOW),
+            jc.RequestStitchAgain(NOW),
+            jc.PlanAgain(NOW),
+        ]
     ),
     st.just(jc.PlanJob(NOW, SCENES, "deterministic", MUSIC)),
     st.just(jc.ApproveJob(NOW, IDS, MUSIC_ID)),

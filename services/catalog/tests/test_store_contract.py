@@ -95,7 +95,9 @@ async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
     await shelf.do(made.id, gc.RecordStored(now, work.attempt.id, 0, new_id("media"), "media/0.mp4", facts))
     after = await shelf.do(
         made.id,
-        gc.RecordLost(now, work.attempt.id, 1, Failure("truncated", "short", True), 1, now + timedelta(hours=1)),
+        gc.RecordLost(
+            now, work.attempt.id, 1, Failure("truncated", "short", True), 1, now + timedelta(hours=1)
+        ),
     )
     assert after.stage is Stage.FAILED
     assert await shelf.get(made.id) == after
@@ -195,10 +197,13 @@ async def test_pages_go_through_everything_once_newest_first(shelf: Shelf) -> No
 
 
 async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Shelf) -> None:
-    with pytest.raises(RuntimeError):
+    async def died() -> None:
         async with shelf.store.write() as unit:
             assert await unit.first_time("c", "e1")
             raise RuntimeError("the handler died")
+
+    with pytest.raises(RuntimeError):
+        await died()
     async with shelf.store.write() as unit:
         assert await unit.first_time("c", "e1")
     async with shelf.store.write() as unit:
@@ -207,11 +212,16 @@ async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Sh
 
 async def test_a_unit_that_fails_leaves_nothing(shelf: Shelf) -> None:
     made = await shelf.generation()
-    with pytest.raises(RuntimeError):
+
+    async def killed() -> None:
         async with shelf.store.write() as unit:
             generation = await unit.generations.get(made.id, lock=True)
-            await unit.generations.save(generation, decide(generation, gc.CancelGeneration(shelf.clock.now())))
+            stopped = decide(generation, gc.CancelGeneration(shelf.clock.now()))
+            await unit.generations.save(generation, stopped)
             raise RuntimeError("killed before the commit")
+
+    with pytest.raises(RuntimeError):
+        await killed()
     assert await shelf.get(made.id) == made
 
 
@@ -219,7 +229,16 @@ async def test_assets_find_their_client_and_their_tags(shelf: Shelf) -> None:
     campaign_id = await shelf.campaign()
     now = shelf.clock.now()
     asset = Asset(
-        new_id("asset"), "", "n", "f.jpg", "k", FileFacts(Kind.IMAGE), now, now, campaign_id, tags=("a", "b", "a")
+        new_id("asset"),
+        "",
+        "n",
+        "f.jpg",
+        "k",
+        FileFacts(Kind.IMAGE),
+        now,
+        now,
+        campaign_id,
+        tags=("a", "b", "a"),
     )
     made = await shelf.library.add_asset(asset)
     assert made.client_id == (await shelf.library.campaign(campaign_id)).client_id

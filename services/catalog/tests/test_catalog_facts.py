@@ -1,0 +1,234 @@
+"""What the facts of the others do, over the real log: retries, losses, cancels, silence, crashes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from catalog_world import World, running, settings_for
+from test_catalog_job_life import approved
+from test_store_contract import RUN
+
+from catalog.core import generation_commands as gc
+from catalog.core.generation_decide import decide
+from catalog.main import compose
+from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2
+from rushes.common.v1 import media_pb2 as common_pb2
+from rushes.events.v1 import events_pb2
+from servicekit.clock import SystemClock
+from servicekit.errors import Precondition
+from servicekit.ids import new_id
+from servicekit.testing import NatsFixture, eventually
+
+
+async def test_a_passing_failure_is_asked_for_again_after_its_wait(world: World) -> None:
+    made = await world.generation()
+    await world.fail(await world.submitted(made.id), "E6716", retryable=True, wait=0.3)
+    told = await world.stage(made.id, "requested")
+    assert told.cost_cents == 1.5, "a failed attempt is paid for"
+    first, second = await world.said("generation.requested.>", 2)
+    rounds = [each.message(events_pb2.GenerationRequested).round for each in (first, second)]
+    assert rounds == [1, 2]
+    assert (first.id, second.id) == (f"{made.id}:requested:1", f"{made.id}:requested:2")
+    await world.made(made.id)
+    told = await world.stage(made.id, "completed")
+    assert (told.attempts, told.cost_cents) == (2, 3.0)
+
+
+async def test_a_refusal_is_final_in_the_providers_words(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+    await world.fail(attempt)
+    told = await world.stage(made.id, "failed")
+    assert (told.error.code, told.error.message) == ("E005", "E005 at the provider")
+    await world.succeed(attempt)
+    await world.store(attempt)
+    later = await world.generation()
+    await world.made(later.id)
+    await world.stage(later.id, "completed")
+    assert (await world.get(made.id)).stage == generations_pb2.GENERATION_STAGE_FAILED, "too late"
+
+
+async def test_outputs_may_come_before_the_success_that_announces_them(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+    await world.store(attempt, 1)
+    await world.store(attempt, 0)
+    await world.succeed(attempt, outputs=2)
+    told = await world.stage(made.id, "completed")
+    assert [each.index for each in told.media] == [0, 1]
+    stored = await world.said("media.stored.>", 2)
+    posters = {each.message(events_pb2.MediaStored).thumbnail_key for each in stored}
+    assert posters == {f"thumbs/{each.id}.webp" for each in told.media}
+    (done,) = await world.said("generation.completed.>")
+    assert list(done.message(events_pb2.GenerationCompleted).media_ids) == [each.id for each in told.media]
+
+
+async def test_progress_is_shown_while_it_runs_and_never_after(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+
+    async def progress(percent: float) -> None:
+        told = common_pb2.Progress(percent=percent, message=f"frame {percent:g}")
+        fact = events_pb2.PredictionProgressed(prediction=world.ref(attempt), progress=told)
+        await world.say("prediction.progressed", made.id, fact, f"{percent}")
+
+    await progress(50)
+
+    async def shown() -> None:
+        told = (await world.get(made.id)).progress
+        assert (told.percent, told.message) == (45.0, "frame 50")
+
+    await eventually(shown)
+    await world.fail(attempt)
+    await world.stage(made.id, "failed")
+    await progress(90)
+    other = await world.generation()
+    await world.made(other.id)
+    await world.stage(other.id, "completed")
+    assert (await world.get(made.id)).progress.message == "E005 at the provider"
+
+
+async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_again(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+    await world.succeed(attempt)
+    await world.stage(made.id, "fetching")
+    await world.lose(attempt, retryable=False)
+    assert (await world.stage(made.id, "failed")).error.code == "truncated"
+    queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    assert [(each.generation_id, each.alive) for each in queue.downloads] == [(made.id, True)]
+
+    await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+    queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    assert not queue.downloads
+    await world.said("generation.requested.>", 2)
+    work = await world.begin(made.id)
+    assert work.next_step == attempts_pb2.NEXT_STEP_FOLLOW
+    assert work.attempt.prediction_id == attempt.prediction_id
+    await world.succeed(attempt, round_=2)
+    await world.store(attempt)
+    assert (await world.stage(made.id, "completed")).attempts == 1
+    with pytest.raises(Precondition):
+        await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+
+
+async def test_a_scene_lost_for_a_while_does_not_fail_its_job(world: World) -> None:
+    job = await approved(world, scene_count=1, music=None)
+    scene = job.scenes[0].generation_id
+    attempt = await world.submitted(scene)
+    await world.succeed(attempt)
+    await world.stage(scene, "fetching")
+    await world.lose(attempt, retryable=True)
+    await world.stage(scene, "failed")
+    assert (await world.job(job.id)).status == jobs_pb2.JOB_STATUS_RENDERING
+    await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=scene))
+    await world.store(attempt)
+    await world.status(job.id, "stitching")
+
+
+async def test_a_scene_that_fails_for_good_fails_the_job_and_stops_what_is_not_paid(world: World) -> None:
+    job = await approved(world)
+    first, second = (scene.generation_id for scene in job.scenes)
+    await world.fail(await world.submitted(first))
+    told = await world.status(job.id, "failed")
+    assert told.error.message == "scene 1: E005 at the provider"
+    await world.stage(second, "canceled")
+    assert (await world.begin(second)).reason == "canceled"
+
+
+async def test_canceling_a_job_stops_everything_it_runs(world: World) -> None:
+    job = await approved(world)
+    first, second = (scene.generation_id for scene in job.scenes)
+    attempt = await world.submitted(first)
+    told = await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
+    assert told.status == jobs_pb2.JOB_STATUS_CANCELED
+    await world.stage(second, "canceled")
+    (asked,) = await world.said("generation.cancel_requested.>")
+    assert asked.key == f"replicate.{first}"
+    assert (await world.begin(first)).attempt.cancel_requested
+    fact = events_pb2.PredictionCanceled(prediction=world.ref(attempt), cost_micros=5000)
+    await world.say("prediction.canceled", first, fact)
+    assert (await world.stage(first, "canceled")).cost_cents == 0.5
+
+
+async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again(world: World) -> None:
+    job = await approved(world)
+    await world.said("generation.requested.>", 3)
+    first = job.scenes[0].generation_id
+    await world.submitted(first)
+    await world.jobs.PauseJob(jobs_pb2.PauseJobRequest(id=job.id))
+    waits = job.scenes[1].generation_id
+    work = await world.begin(waits)
+    assert (work.next_step, work.reason) == (attempts_pb2.NEXT_STEP_NOTHING, "paused")
+    assert (await world.begin(first)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
+    told = await world.jobs.ResumeJob(jobs_pb2.ResumeJobRequest(id=job.id))
+    assert not told.paused
+    asked = (await world.said("generation.requested.>", 5))[3:]
+    assert {each.key.removeprefix("replicate.") for each in asked} == {waits, job.edit.music.generation_id}
+
+
+async def test_silent_work_is_asked_for_with_the_next_round_and_less_and_less_often(
+    sqlite_database: str, nats: NatsFixture
+) -> None:
+    clock = MovedClock()
+    async with running(sqlite_database, nats, clock=clock) as world:
+        made = await world.generation()
+        await world.submitted(made.id)
+        seconds_until_asked = []
+        for _ in range(3):
+            waited = 0
+            while not (await world.catalog.reconciler.run_once()).any:
+                clock.moved += timedelta(seconds=10)
+                waited += 10
+            seconds_until_asked.append(waited)
+        assert seconds_until_asked == [60, 120, 240]
+        rounds = [
+            e.message(events_pb2.GenerationRequested).round
+            for e in await world.said("generation.requested.>", 4)
+        ]
+        assert rounds == [1, 2, 3, 4]
+        assert (await world.begin(made.id)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
+
+
+async def test_a_silent_stitch_is_asked_for_again_and_a_paused_job_is_left_alone(
+    sqlite_database: str, nats: NatsFixture
+) -> None:
+    clock = MovedClock()
+    async with running(sqlite_database, nats, clock=clock) as world:
+        paused = await approved(world, scene_count=1, music=None)
+        await world.jobs.PauseJob(jobs_pb2.PauseJobRequest(id=paused.id))
+        job = await approved(world, scene_count=1, music=None)
+        await world.made(job.scenes[0].generation_id)
+        await world.status(job.id, "stitching")
+        clock.moved += timedelta(seconds=61)
+        asked = await world.catalog.reconciler.run_once()
+        assert (asked.jobs, asked.generations) == (1, 0)
+        first, second = await world.said("stitch.requested.>", 2)
+        assert (first.id, second.id) == (f"{job.id}:requested:v1:1", f"{job.id}:requested:v1:2")
+
+
+async def test_what_was_committed_is_published_after_a_crash(sqlite_database: str, nats: NatsFixture) -> None:
+    """The process dies between the transaction and the publishing: the next one publishes."""
+    settings = settings_for(sqlite_database, str(nats), "127.0.0.1:1")
+    dying = compose(settings, SystemClock())
+    await dying.parts[0].start()  # the database, and nothing else: no relay ever runs
+    async with dying.store.write() as unit:
+        command = gc.CreateGeneration(SystemClock().now(), new_id("generation"), RUN)
+        made = await unit.generations.save(None, decide(None, command))
+    for part in reversed(dying.parts):
+        await part.stop()
+    async with running(sqlite_database, nats) as world:
+        (asked,) = await world.said("generation.requested.>")
+        assert asked.key == f"replicate.{made.id}"
+        assert (await world.get(made.id)).stage == generations_pb2.GENERATION_STAGE_REQUESTED
+
+
+class MovedClock(SystemClock):
+    """The machine's clock, moved on by hand."""
+
+    moved = timedelta()
+
+    def now(self) -> Any:
+        return super().now() + self.moved

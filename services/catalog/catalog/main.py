@@ -121,6 +121,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     ]
     tasks = Tasks(clock=clock)
     tasks.every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
+    tasks.every(3600.0, store.forget_applied, "forget applied facts")
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
     operator = _Operator(key_ring, settings.admin_key)
     database = Database(engine)

@@ -141,6 +141,8 @@ def test_what_is_final_stays_and_money_adds_up(steps: list[object]) -> None:
                 before.failure,
                 before.finished_at,
             )
+        if before.stage in (Stage.COMPLETED, Stage.CANCELED):
+            assert after.outputs == before.outputs
         adopted = any(isinstance(e, ge.AttemptAdopted) for e in events)
         for account in life.accounts.values():
             assert account.reserved >= 0

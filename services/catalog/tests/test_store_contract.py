@@ -206,8 +206,14 @@ async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Sh
         await died()
     async with shelf.store.write() as unit:
         assert await unit.first_time("c", "e1")
+    shelf.clock.advance(34 * 86_400)
+    await shelf.store.forget_applied()
     async with shelf.store.write() as unit:
         assert not await unit.first_time("c", "e1")
+    shelf.clock.advance(2 * 86_400)
+    await shelf.store.forget_applied()
+    async with shelf.store.write() as unit:
+        assert await unit.first_time("c", "e1")
 
 
 async def test_a_unit_that_fails_leaves_nothing(shelf: Shelf) -> None:
@@ -263,6 +269,10 @@ async def test_what_has_parts_is_not_removed(shelf: Shelf) -> None:
     client_id = (await shelf.library.campaign(campaign_id)).client_id
     with pytest.raises(Precondition, match="has 1 campaigns: delete them first"):
         await shelf.library.remove_client(client_id)
+    made = await shelf.generation(campaign_id)
+    with pytest.raises(Precondition, match="under way"):
+        await shelf.library.remove_campaign(campaign_id)
+    await shelf.do(made.id, gc.CancelGeneration(shelf.clock.now()))
     await shelf.library.remove_campaign(campaign_id)
     await shelf.library.remove_client(client_id)
     with pytest.raises(NotFound, match=client_id):

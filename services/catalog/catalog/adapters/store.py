@@ -15,6 +15,7 @@ from servicekit.clock import Clock
 from servicekit.databases import is_sqlite
 from servicekit.errors import Conflict, Unavailable
 from servicekit.outbox import first_time
+from servicekit.outbox.inbox import trim_inbox
 
 from . import tables as t
 from .generations import SqlGenerations
@@ -24,6 +25,9 @@ from .ledger import SqlLedger
 from .library import SqlAssets, SqlCampaigns, SqlClients
 from .outgoing import Outgoing
 from .timeline import SqlTimeline
+
+KEEP_APPLIED = timedelta(days=35)
+"""How long it is remembered which facts were applied: the log keeps facts for 30 days."""
 
 
 class SqlUnit:
@@ -89,6 +93,12 @@ class SqlStore:
             async with AsyncSession(self._engine, expire_on_commit=False) as session:
                 await session.connection(execution_options={"read_only": True})
                 yield SqlUnit(session, self._clock, self._silent_after)
+
+    async def forget_applied(self) -> None:
+        """Drop inbox rows that no delivery can match any more: the log has dropped its facts before."""
+        with _told():
+            async with self._turn, AsyncSession(self._engine) as session, session.begin():
+                await trim_inbox(session, t.inbox, KEEP_APPLIED, clock=self._clock)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
 
-from .ports import PageWish, Store, Unit
+from .generation import Status
+from .ports import GenerationFilter, PageWish, Store, Unit
 from .records import Asset, Campaign, Client, Media, Page
 from .values import Kind
 
@@ -104,7 +105,7 @@ class Library:
         return new
 
     async def remove_campaign(self, campaign_id: str) -> None:
-        """Forget it and its assets. Precondition: it has jobs."""
+        """Forget it and its assets. Precondition: it has jobs, or pays for what is under way."""
         async with self._store.write() as unit:
             await unit.campaigns.get(campaign_id)
             if number := await unit.jobs.count(campaign_id):
@@ -112,6 +113,13 @@ class Library:
                     f"campaign {campaign_id} has {number} jobs, which keep their record: it stays",
                     code="has_jobs",
                 )
+            for status in (Status.QUEUED, Status.PROCESSING):
+                only = GenerationFilter(campaign_id=campaign_id, status=status)
+                if (await unit.generations.page(PageWish(size=1), only)).items:
+                    raise Precondition(
+                        f"campaign {campaign_id} pays for generations that are under way: cancel them first",
+                        code="in_use",
+                    )
             for asset in await unit.assets.of(campaign_id=campaign_id):
                 await unit.assets.remove(asset)
             await unit.campaigns.remove(campaign_id)

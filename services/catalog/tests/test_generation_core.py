@@ -172,6 +172,35 @@ def test_a_fact_said_twice_is_said_once(steps: list[object], fact: gc.Generation
     assert life.now == once
 
 
+def ended(how: str) -> Life:
+    life = Life()
+    if how == "canceled":
+        one = life.submit()
+        life.do(gc.CancelGeneration(NOW))
+        life.do(gc.RecordCanceled(NOW, one, prediction(one), 10))
+    elif how == "refused":
+        life.do(failed(life.submit(), FINAL))
+    else:
+        one = life.fetching()
+        life.do(stored(one) if how == "completed" else lost(one, retryable=False))
+    assert life.now.final
+    return life
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["canceled", "refused", "completed", "lost"]),
+    facts.filter(lambda f: f.attempt_id == "att_1"),
+)
+def test_no_fact_changes_an_end(how: str, fact: gc.GenerationCommand) -> None:
+    life = ended(how)
+    before = life.now
+    events = apply(life, fact)
+    late = how == "lost" and isinstance(fact, gc.RecordStored)
+    assert late or events == (), "only what was lost may come after all, and is kept for the requeue"
+    assert life.now.stage is before.stage
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.permutations([0, 1, 2, 3, 4, 5]))
 def test_the_facts_of_a_success_in_any_order_complete_it(order: list[int]) -> None:

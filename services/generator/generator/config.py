@@ -32,7 +32,7 @@ class Settings:
     )
     public_url: str = setting(
         "PUBLIC_URL",
-        doc="The gateway as the provider reaches it; empty: no webhooks, and files are inlined or uploaded.",
+        doc="The gateway as the provider reaches it; empty: no webhooks, and no signed addresses of files.",
         default="",
     )
     base_url: str = setting(

@@ -34,6 +34,11 @@ class Uploads:
         )
 
 
+class NoUploads(Uploads):
+    async def __call__(self, data: bytes, *, name: str, content_type: str) -> Uploaded:
+        raise NotFound("the provider has no such route")
+
+
 def files(blobs: BlobStore, uploads: Uploads, *, public_url: str = "") -> AssetFiles:
     return AssetFiles(
         blobs,
@@ -45,34 +50,38 @@ def files(blobs: BlobStore, uploads: Uploads, *, public_url: str = "") -> AssetF
     )
 
 
-async def test_with_a_public_address_assets_are_signed_and_stay_the_same(blobs: BlobStore) -> None:
+async def test_files_are_handed_over_once_so_that_no_restart_of_ours_fails_a_paid_run(
+    blobs: BlobStore,
+) -> None:
     asset = new_id("asset")
-    resolver = files(blobs, Uploads(), public_url="https://rushes.test/")
+    await blobs.put(f"assets/{asset}/original.jpg", b"x" * 10, content_type="image/jpeg")
+    uploads = Uploads()
+    resolver = files(blobs, uploads, public_url="https://rushes.test/")
     given = {"image": f"asset:{asset}", "more": [{"x": f"asset:{asset}"}], "n": 5}
     resolved = await resolver.resolve(given, since=SINCE)
-    address = urlsplit(resolved["image"])
-    assert (address.netloc, address.path) == ("rushes.test", f"/api/v3/assets/{asset}/data")
-    (token,) = parse_qs(address.query)["token"]
-    assert signing.verify("hush", f"asset:{asset}", token, now=SINCE) == SINCE + timedelta(hours=2)
-    assert resolved["more"][0]["x"] == resolved["image"]
+    assert resolved["image"] == resolved["more"][0]["x"] == "https://api.test/v1/files/1"
     assert resolved["n"] == 5
     assert await resolver.resolve(given, since=SINCE) == resolved
+    assert uploads.names == ["original.jpg"]
     assert same_input(given, resolved)
 
 
-async def test_small_files_are_inlined_and_large_ones_uploaded_once(blobs: BlobStore) -> None:
+async def test_without_uploads_small_files_are_inlined_and_large_ones_signed(blobs: BlobStore) -> None:
     small, large = new_id("asset"), new_id("asset")
     await blobs.put(f"assets/{small}/original.png", b"x" * 10, content_type="image/png")
     await blobs.put(f"assets/{large}/original.jpg", b"x" * (INLINE + 1), content_type="image/jpeg")
-    uploads = Uploads()
-    resolver = files(blobs, uploads)
     given = {"a": f"asset:{small}", "b": f"asset:{large}"}
-    first = await resolver.resolve(given, since=SINCE)
-    assert first["a"].startswith("data:image/png;base64,")
-    assert first["b"] == "https://api.test/v1/files/1"
-    assert await resolver.resolve(given, since=SINCE) == first
-    assert uploads.names == ["original.jpg"]
-    assert same_input(given, first)
+    resolver = files(blobs, NoUploads(), public_url="https://rushes.test/")
+    resolved = await resolver.resolve(given, since=SINCE)
+    assert resolved["a"].startswith("data:image/png;base64,")
+    address = urlsplit(resolved["b"])
+    assert (address.netloc, address.path) == ("rushes.test", f"/api/v3/assets/{large}/data")
+    (token,) = parse_qs(address.query)["token"]
+    assert signing.verify("hush", f"asset:{large}", token, now=SINCE) == SINCE + timedelta(hours=2)
+    assert await resolver.resolve(given, since=SINCE) == resolved
+    assert same_input(given, resolved)
+    with pytest.raises(Invalid, match="PUBLIC_URL"):
+        await files(blobs, NoUploads()).resolve(given, since=SINCE)
 
 
 async def test_assets_that_are_not_there_or_no_assets_are_told(blobs: BlobStore) -> None:

@@ -1,4 +1,8 @@
-"""Files of ours as addresses that the provider can read: signed, inlined, or uploaded to it."""
+"""Files of ours as addresses that the provider can read: uploaded to it, inlined, or signed here.
+
+Uploaded first: a run that is paid for must not fail because our own gateway restarts while the model reads
+its input. A provider that takes no uploads gets small files inline, and large ones by a signed address.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any, Protocol
 from servicekit import signing
 from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.clock import Clock
-from servicekit.errors import NotFound
+from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
 from servicekit.ids import check_id
 
 from .provider_http import Uploaded
@@ -71,16 +75,21 @@ class AssetFiles:
 
     async def _address(self, asset_id: str, since: datetime) -> str:
         check_id(asset_id, "asset", field="input")
-        if self._public_url and self._signing_key:
-            token = signing.sign(self._signing_key, f"asset:{asset_id}", since + self._life)
-            return f"{self._public_url}/api/v3/assets/{asset_id}/data?token={token}"
         known = self._uploaded.get(asset_id)
         if known and known.expires_at and self._clock.now() < known.expires_at - _SPARE:
             return known.address
         blob = await self._blob(asset_id)
+        if blob.size > LARGEST:
+            return self._signed(asset_id, since)
         data = await self._blobs.get(blob.key, limit=LARGEST)
-        if len(data) <= INLINE:
-            return f"data:{blob.content_type};base64,{base64.b64encode(data).decode()}"
+        try:
+            return await self._hand_over(asset_id, blob, data)
+        except (NotFound, Invalid, Forbidden):  # this provider takes no uploads
+            if len(data) <= INLINE:
+                return f"data:{blob.content_type};base64,{base64.b64encode(data).decode()}"
+            return self._signed(asset_id, since)
+
+    async def _hand_over(self, asset_id: str, blob: BlobInfo, data: bytes) -> str:
         uploaded = await self._upload(data, name=blob.key.rpartition("/")[2], content_type=blob.content_type)
         life = uploaded.expires_at or self._clock.now() + _UPLOAD_LIFE
         self._uploaded = {
@@ -88,6 +97,15 @@ class AssetFiles:
         }
         self._uploaded[asset_id] = Uploaded(uploaded.address, life)
         return uploaded.address
+
+    def _signed(self, asset_id: str, since: datetime) -> str:
+        if not self._public_url or not self._signing_key:
+            raise Invalid(
+                f"asset {asset_id} cannot reach the provider: it takes no upload, and PUBLIC_URL is not set",
+                fields=[FieldProblem("input", f"asset {asset_id} cannot reach the provider")],
+            )
+        token = signing.sign(self._signing_key, f"asset:{asset_id}", since + self._life)
+        return f"{self._public_url}/api/v3/assets/{asset_id}/data?token={token}"
 
     async def _blob(self, asset_id: str) -> BlobInfo:
         async for blob in self._blobs.list(f"assets/{asset_id}/original."):

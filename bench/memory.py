@@ -14,17 +14,17 @@ class Gain:
     """
 
     def __init__(self, pid: int) -> None:
-        self._idle = {each: resident_kib(each, "VmRSS") for each in _tree(pid)}
+        self._idle = {each: resident_kib(each, "VmRSS") for each in tree(pid)}
         self._pid = pid
 
     def reset(self) -> None:
         """Forget earlier peaks."""
-        for pid in _tree(self._pid):
+        for pid in tree(self._pid):
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak resident size
 
     def peak_mib(self) -> float:
         """MiB gained at the peaks since the last reset."""
-        gained = (resident_kib(pid, "VmHWM") - self._idle.get(pid, 0) for pid in _tree(self._pid))
+        gained = (resident_kib(pid, "VmHWM") - self._idle.get(pid, 0) for pid in tree(self._pid))
         return sum(max(kib, 0) for kib in gained) / 1024
 
 
@@ -33,11 +33,12 @@ async def settled(pid: int) -> None:
     same, last = 0, 0
     while same < 5:
         await asyncio.sleep(0.2)
-        now = sum(resident_kib(each, "VmRSS") for each in _tree(pid))
+        now = sum(resident_kib(each, "VmRSS") for each in tree(pid))
         same, last = (same + 1, now) if now == last else (0, now)
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
+    """The process and all that descend from it."""
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

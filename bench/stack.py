@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
+from bench.memory import tree
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.embedded.s3 import LOCAL_SECRET
@@ -71,7 +72,7 @@ class Stack:
         return str(self._processes[name]["address"])
 
     def cpu_s(self) -> dict[str, float]:
-        """Seconds of processor that each process has used until now, with children that it has reaped."""
+        """Seconds of processor that each process has used until now, with its children."""
         return {name: _cpu_s(each["pid"]) for name, each in self._processes.items()}
 
     async def generate(self, model: str, **value: Any) -> str:
@@ -154,6 +155,9 @@ async def running_stack(env: Mapping[str, str] | None = None) -> AsyncIterator[S
 
 
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system, child_user, child_system = (int(field) for field in fields[11:15])  # proc(5): 14 to 17
-    return (user + system + child_user + child_system) / os.sysconf("SC_CLK_TCK")
+    """Of the process, its children that live, and those that it has reaped."""
+    ticks = 0
+    for each in tree(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(int(field) for field in fields[11:15])  # proc(5): user and system, its own and reaped
+    return ticks / os.sysconf("SC_CLK_TCK")

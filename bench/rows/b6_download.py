@@ -128,7 +128,7 @@ async def measure(scale: Scale) -> list[Line]:
                 await stage.there()
             stage.peaks.clear()
             stage.peer_peaks.clear()
-            here, there = await side_by_side(scale.of(7, 1), stage.here, stage.there)
+            here, there = await side_by_side(scale.of(5, 1), stage.here, stage.there)
             return _lines(scale, size, stage, here, there)
 
 

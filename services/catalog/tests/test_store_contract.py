@@ -122,6 +122,11 @@ async def test_sixty_four_race_for_the_last_money(shelf: Shelf) -> None:
     assert (told.spent_micros, told.reserved_micros) == (0, 9900)
 
 
+async def test_an_account_without_a_row_has_its_cap_too(shelf: Shelf) -> None:
+    made = await shelf.generation(await shelf.campaign(cents=0))
+    assert (await shelf.attempts.begin(made.id)).reason == "budget"
+
+
 async def test_the_day_has_a_cap_over_all_campaigns(shelf: Shelf) -> None:
     attempts = Attempts(shelf.store, shelf.clock, Rules(daily_micros=10 * PRICE))
     made = [await shelf.generation(await shelf.campaign()) for _ in range(12)]

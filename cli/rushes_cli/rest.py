@@ -120,10 +120,8 @@ class RestClient:
 def _refused(answer: httpx.Response) -> Refused:
     try:
         told = answer.json()
-        sentence = told.get("detail") or told.get("title") or answer.reason_phrase
         wrong = "; ".join(f"{each['field']}: {each['message']}" for each in told.get("errors") or [])
+        sentence = wrong or told.get("detail") or told.get("title") or answer.reason_phrase
     except (ValueError, KeyError, AttributeError):
-        sentence, wrong = f"HTTP {answer.status_code} {answer.reason_phrase}", ""
-    if wrong and wrong not in sentence:
-        sentence = f"{sentence} ({wrong})"
+        sentence = f"HTTP {answer.status_code} {answer.reason_phrase}"
     return Refused(answer.status_code, sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,11 @@ from rich.table import Table
 from rushes_cli.folder import StackState
 from rushes_cli.problems import Problem
 
-console = Console()
-errors = Console(stderr=True)
+_WIDE = 240
+"""Columns where there is no terminal: nothing is folded for a program that reads it."""
+
+console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+errors = Console(stderr=True, soft_wrap=True)
 
 
 def show_problem(problem: Problem) -> None:
@@ -149,10 +153,14 @@ def money(cents: float) -> str:
     return f"${cents / 100:.2f}" if cents >= 1 or cents == 0 else f"${cents / 100:.4f}"
 
 
+_WHOLE = ("job", "service", "status", "stage", "cost", "created")
+"""Columns whose words are copied or compared: never folded."""
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table
 
 

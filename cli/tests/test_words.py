@@ -12,7 +12,7 @@ from rushes_cli.problems import Problem
 from rushes_cli.view import money
 
 
-def test_a_fact_in_words_has_its_ids_first_and_no_empty_fields() -> None:
+def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
     data = {
         "prediction": {"generation_id": "gen_1", "attempt_id": "att_1", "round": 0},
         "progress": {"percent": 40.0, "message": "rendering"},
@@ -21,7 +21,7 @@ def test_a_fact_in_words_has_its_ids_first_and_no_empty_fields() -> None:
         "error": None,
     }
     assert words(data) == (
-        "job_id=job_1 generation_id=gen_1 attempt_id=att_1 percent=40.0 message=rendering outputs=2"
+        "percent=40.0 message=rendering outputs=2 job_id=job_1 generation_id=gen_1 attempt_id=att_1"
     )
 
 

@@ -135,8 +135,7 @@ class System:
 
     async def predictions(self) -> list[dict[str, Any]]:
         got = await self.outside.get(f"{self.address('sandbox')}/sandbox/predictions")
-        body = got.json()
-        return list(body["results"] if isinstance(body, dict) else body)
+        return list(got.json()["predictions"])
 
     async def close(self) -> None:
         await self.http.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -26,6 +27,7 @@ async def doubled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sys
     data = tmp_path_factory.mktemp("doubled")
     flags = [part for name in TWICE for part in ("--replicas", f"{name}=2")]
     env = {
+        "RUSHES_TRACE_FILE": str(data / "traces.jsonl"),
         "REPLICATE_MAX_CONCURRENCY": str(LIMIT),
         "REPLICATE_START_DELAY_MS": str(int(SPACING_S * 1000)),
     }
@@ -62,11 +64,12 @@ async def test_limits_hold_over_both_and_nothing_is_done_twice(doubled: System, 
 
 
 async def test_both_replicas_of_each_took_part(doubled: System) -> None:
-    handled: Counter[str] = Counter()
-    for name in ("generator-1", "generator-2", "downloader-1", "downloader-2"):
-        log = (doubled.data / "logs" / f"{name}.log").read_text()
-        handled[name] = log.count("gen_")
-    assert min(handled.values()) > 0, handled
+    handled: Counter[tuple[str, str]] = Counter()
+    for line in (doubled.data / "traces.jsonl").read_text().splitlines():
+        span = json.loads(line)
+        if span["kind"] == "consumer" and span["service"] in ("generator", "downloader"):
+            handled[span["service"], span["instance"]] += 1
+    assert sorted(service for service, _ in handled) == ["downloader"] * 2 + ["generator"] * 2, handled
 
 
 async def test_both_gateways_answer(doubled: System) -> None:

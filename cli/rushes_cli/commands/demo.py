@@ -19,7 +19,6 @@ from rushes_cli.problems import FAILED, Problem
 from rushes_cli.rest import RestClient
 from rushes_cli.stack.services import Options
 
-
 _PLAYS_FOR_S = 86_400
 """Seconds for which the printed address plays the cut in a browser without a key."""
 

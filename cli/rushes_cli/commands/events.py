@@ -31,11 +31,11 @@ async def events(folder: DataFolder, *, job: str, types: str, after: int | None,
 
 
 def words(data: Mapping[str, Any]) -> str:
-    """What a fact speaks of, as `name=value` in a steady order, ids first."""
+    """What a fact says and speaks of, as `name=value` in a steady order, ids last."""
     flat: dict[str, Any] = {}
     _flatten(data, flat)
-    first = {name: flat.pop(name) for name in _REFS if name in flat}
-    told = {**first, **flat}
+    ids = {name: flat.pop(name) for name in _REFS if name in flat}
+    told = {**flat, **ids}
     return " ".join(
         f"{name}={value}" for name, value in told.items() if value not in (None, "", 0, 0.0, [], {})
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -25,6 +26,8 @@ from servicekit.errors import Unavailable
 
 _READY_BUDGET = 60.0
 """Seconds for a service to answer its health check; a cold disk and two cores take about ten."""
+_GIVEN_BUDGET = 5.0
+"""Seconds for a log or a store that people bring to take a connection."""
 _STOP_BUDGET = 20.0
 """Seconds for a service to finish or hand back its work: more than the sum of its own budgets."""
 _LOOK = 0.1
@@ -153,6 +156,7 @@ class Stack:
         environ = self._options.environ
         nats_url, endpoint = environ.get("NATS_URL", ""), environ.get("BLOB_ENDPOINT", "")
         access, secret = environ.get("BLOB_ACCESS_KEY", ""), environ.get("BLOB_SECRET_KEY", "")
+        await asyncio.gather(*(_refuse_dead(each) for each in (nats_url, endpoint) if each))
         starts = []
         if not nats_url:
             nats = NatsServer(self._folder.path / "nats")
@@ -218,6 +222,21 @@ class Stack:
         )
         self._folder.tell(state)
         return state
+
+
+async def _refuse_dead(address: str) -> None:
+    """A part that people bring must answer before anything is started for nothing."""
+    parts = urlsplit(address)
+    try:
+        async with asyncio.timeout(_GIVEN_BUDGET):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.close()
+    except (OSError, TimeoutError, ValueError) as error:
+        raise Problem(
+            f"Nobody answers at {address} ({type(error).__name__}).",
+            "Start what should be there, or leave the setting out for the embedded one.",
+            exit_code=FAILED,
+        ) from error
 
 
 def _refuse_port_in_use(port: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
@@ -47,7 +47,10 @@ def configure(service: str, environ: Mapping[str, str]) -> None:
     `OTEL_EXPORTER_OTLP_ENDPOINT`: to that collector, OTLP over HTTP. `RUSHES_TRACE_FILE`: appended to that
     file, see `FileExporter`. Both, or neither, are fine.
     """
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}), shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=Resource.create({SERVICE_NAME: service, SERVICE_INSTANCE_ID: str(os.getpid())}),
+        shutdown_on_exit=False,
+    )
     if endpoint := environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")
         provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -119,8 +122,8 @@ def trace_id() -> str:
 class FileExporter(SpanExporter):
     """Appends one JSON object a line to a file that several processes may share.
 
-    Keys: name, service, trace_id, span_id, parent_id ("" for a root), kind, start, end (Unix seconds),
-    status, attributes. Each span is written by one system call, so lines never mix and a reader
+    Keys: name, service, instance (the process id), trace_id, span_id, parent_id ("" for a root), kind,
+    start, end (Unix seconds), status, attributes. Each span is written by one system call, so lines never mix and a reader
     sees a span as soon as it has ended.
     """
 
@@ -146,6 +149,7 @@ def _record(ended: ReadableSpan) -> dict[str, object]:
     return {
         "name": ended.name,
         "service": ended.resource.attributes.get(SERVICE_NAME, ""),
+        "instance": ended.resource.attributes.get(SERVICE_INSTANCE_ID, ""),
         "trace_id": format(context.trace_id, "032x") if context else "",
         "span_id": format(context.span_id, "016x") if context else "",
         "parent_id": format(ended.parent.span_id, "016x") if ended.parent else "",

@@ -71,7 +71,7 @@ class ConsumerSpec:
     subjects: tuple[str, ...]
     slots: int = 8
     max_in_flight: int | None = None
-    ack_wait: float = 20.0
+    ack_wait: float = 10.0
     patience: int = 10
 
     @property

@@ -167,5 +167,7 @@ class _Told:
         done = percent(prediction.logs)
         now = self._ports.clock.monotonic()
         if done is not None and done > self._percent and now >= self._next:
-            await self._ports.facts.say(Progressed(self._subject, done, last_line(prediction.logs)))
+            await self._ports.facts.say(
+                Progressed(self._subject, done, last_line(prediction.logs) or "rendering")
+            )
             self._percent, self._next = done, now + _PROGRESS_EVERY

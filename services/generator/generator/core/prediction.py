@@ -87,9 +87,10 @@ def percent(logs: str) -> int | None:
 
 
 def last_line(logs: str, *, longest: int = 120) -> str:
-    """What is happening now: the last line of its logs, cut."""
-    lines = [line.strip() for line in logs[-4000:].replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1][:longest] if lines else ""
+    """What is happening now: the last line of its logs that is no progress bar, cut."""
+    lines = (line.strip() for line in logs[-4000:].replace("\r", "\n").splitlines())
+    said = [line for line in lines if line and not _PERCENT.search(line)]
+    return said[-1][:longest] if said else ""
 
 
 def addresses(output: Any) -> list[str]:

@@ -168,7 +168,7 @@ class MakeCut:
             loudness = read_loudness(await self._ffmpeg.run(tracks, folder))
 
         async def joined(percent: float) -> None:
-            await report(min(percent, 98.0), f"joining clips: {percent:.0f} %")
+            await report(min(percent, 98.0), "joining clips")
 
         copy = copying and may_copy(edit, line, clips)
         gains = levels(loudness, edit.music.gain_db if edit.music else 0.0)

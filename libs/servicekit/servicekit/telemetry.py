@@ -123,8 +123,8 @@ class FileExporter(SpanExporter):
     """Appends one JSON object a line to a file that several processes may share.
 
     Keys: name, service, instance (the process id), trace_id, span_id, parent_id ("" for a root), kind,
-    start, end (Unix seconds), status, attributes. Each span is written by one system call, so lines never mix and a reader
-    sees a span as soon as it has ended.
+    start, end (Unix seconds), status, attributes. Each span is written by one system call, so lines never
+    mix and a reader sees a span as soon as it has ended.
     """
 
     def __init__(self, path: Path) -> None:

@@ -216,7 +216,8 @@ def test_logs_tell_progress() -> None:
     assert percent("  5%|#\n 42%|####    | 4/10\nnext") == 42
     assert percent("100% sure") is None
     assert percent("250%|") == 100
-    assert last_line("a\r 42%|##\r 43%|##") == "43%|##"
+    assert last_line("loading\nsampling\n 42%|##\r 43%|##") == "sampling"
+    assert last_line(" 42%|##\r 43%|##") == ""
 
 
 @pytest.mark.parametrize("digits", ["", ".360", ".360785", ".36078512", ".360785123"])

@@ -57,7 +57,7 @@ def _measure(scale: Scale) -> list[Line]:
 
 
 def _compared(scale: Scale, path: Path, name: str, *, bar: bool) -> list[Line]:
-    runs, times = scale.of(9, 2), scale.of(200, 5)
+    runs, times = scale.of(9, 2), scale.of(200, 50)
     here: list[float] = []
     opened: list[float] = []
     magic: list[float] = []

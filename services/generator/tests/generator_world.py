@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -184,6 +184,9 @@ class _Log:
 
 
 class _Files:
+    async def prepare(self, asset_ids: Sequence[str]) -> None:
+        pass
+
     async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
         return dict(value)
 

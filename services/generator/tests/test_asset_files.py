@@ -66,6 +66,17 @@ async def test_files_are_handed_over_once_so_that_no_restart_of_ours_fails_a_pai
     assert same_input(given, resolved)
 
 
+async def test_files_can_be_handed_over_before_their_turn(blobs: BlobStore) -> None:
+    asset = new_id("asset")
+    await blobs.put(f"assets/{asset}/original.jpg", b"x" * 10, content_type="image/jpeg")
+    uploads = Uploads()
+    resolver = files(blobs, uploads)
+    await resolver.prepare([asset, new_id("asset")])  # one that is gone is said by `resolve`
+    assert uploads.names == ["original.jpg"]
+    await resolver.resolve({"image": f"asset:{asset}"}, since=SINCE)
+    assert uploads.names == ["original.jpg"]
+
+
 async def test_without_uploads_small_files_are_inlined_and_large_ones_signed(blobs: BlobStore) -> None:
     small, large = new_id("asset"), new_id("asset")
     await blobs.put(f"assets/{small}/original.png", b"x" * 10, content_type="image/png")

@@ -92,7 +92,7 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> Said | None:
     lane = state.run.provider
     match event:
         case ge.GenerationRequested():
-            asked = pb.GenerationRequested(**whose, round=event.round)
+            asked = pb.GenerationRequested(**whose, round=event.round, asset_ids=_assets_in(state.run.input))
             turn = str(event.round)
             said = _event(
                 "generation.requested", state.id, asked, turn=turn, lane=lane, delay=event.delay, refs=refs
@@ -216,3 +216,11 @@ def _edit(job: Job, event: je.StitchRequested) -> pb.StitchRequested:
         music = pb.EditMusic(blob_key=job.edit.music.blob_key, gain_db=job.edit.music.gain_db)
         asked.music.CopyFrom(music)
     return asked
+
+
+def _assets_in(value: object) -> list[str]:
+    """The assets that an input names, `asset:<id>` at any depth, each once."""
+    if isinstance(value, str):
+        return [value.removeprefix("asset:")] if value.startswith("asset:") else []
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return list(dict.fromkeys(found for part in parts for found in _assets_in(part)))

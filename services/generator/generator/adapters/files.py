@@ -7,7 +7,8 @@ its input. A provider that takes no uploads gets small files inline, and large o
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -64,6 +65,12 @@ class AssetFiles:
         self._signing_key = signing_key
         self._life = life
         self._uploaded: dict[str, Uploaded] = {}
+
+    async def prepare(self, asset_ids: Sequence[str]) -> None:
+        """Hand the assets over now; whatever is wrong with one is said by `resolve`."""
+        for asset_id in asset_ids:
+            with contextlib.suppress(NotFound, Invalid):
+                await self._address(asset_id, self._clock.now())
 
     async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
         """The input with every `asset:<id>`, at any depth, as an address."""

@@ -39,12 +39,14 @@ class Request:
         number: the round, from 1.
         again: it may have been begun before: a later round, or a redelivery.
         fresh: whether the delivery is surely still ours alone.
+        assets: that its input names.
     """
 
     generation_id: str
     number: int = 1
     again: bool = False
     fresh: Callable[[], bool] = lambda: True
+    assets: tuple[str, ...] = ()
 
 
 async def generate(ports: Ports, request: Request) -> None:
@@ -58,6 +60,8 @@ async def generate(ports: Ports, request: Request) -> None:
     wants_turn = not (request.again and await _is_under_way(ports, request.generation_id))
     while True:
         if wants_turn and turn is None:
+            # Before the turn: an upload after it would blur the spacing of the starts at the provider.
+            await ports.files.prepare(request.assets)
             turn = await ports.lane.turn()
         asked = ports.clock.monotonic()
         work = await ports.attempts.begin(request.generation_id)

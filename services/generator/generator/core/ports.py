@@ -180,6 +180,10 @@ class Library(Protocol):
 class Files(Protocol):
     """Files of ours as addresses that the provider can read."""
 
+    async def prepare(self, asset_ids: Sequence[str]) -> None:
+        """Do what takes time for these assets now, so that `resolve` need not; what fails, fails there."""
+        ...
+
     async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
         """The input with every `asset:<id>` as an address; the same for the same `since`. NotFound."""
         ...

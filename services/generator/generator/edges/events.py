@@ -48,6 +48,7 @@ class Requests:
                 number=max(message.round, 1),
                 again=event.deliveries > 1 or message.round > 1,
                 fresh=event.lease.fresh,
+                assets=tuple(message.asset_ids),
             ),
         )
 

@@ -260,7 +260,7 @@ Global___JobCanceled: _TypeAlias = JobCanceled  # noqa: Y015
 @_typing.final
 class GenerationRequested(_message.Message):
     """`generation.requested`, by catalog, on `generation.requested.<provider>.<id>`: work for the generator.
-    It carries no input: the generator asks catalog what to do, so that a late copy does no harm.
+    It carries no input but the files it needs: the generator asks catalog what to do, so that a late copy does no harm.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -269,6 +269,7 @@ class GenerationRequested(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
+    ASSET_IDS_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """The generation."""
     job_id: _builtins.str
@@ -277,6 +278,10 @@ class GenerationRequested(_message.Message):
     """Its campaign, if any."""
     round: _builtins.int
     """1 for the first asking; higher when work was silent too long, resumed, retried or requeued."""
+    @_builtins.property
+    def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Assets that the input names: they can be handed to the provider while the generation waits for its turn."""
+
     def __init__(
         self,
         *,
@@ -284,10 +289,11 @@ class GenerationRequested(_message.Message):
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
         round: _builtins.int = ...,
+        asset_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "generation_id", b"generation_id", "job_id", b"job_id", "round", b"round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_ids", b"asset_ids", "campaign_id", b"campaign_id", "generation_id", b"generation_id", "job_id", b"job_id", "round", b"round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

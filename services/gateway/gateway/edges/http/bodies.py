@@ -17,13 +17,17 @@ async def read(request: Request, limit: int) -> bytes:
     """The body, when it has at most `limit` bytes; else 413, without reading the rest."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
-        too_large(f"the body has {announced} bytes: at most {limit}")
+        too_large(f"the body has {announced} bytes, {_way_out(limit)}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            too_large(f"the body has more than {limit} bytes")
+            too_large(f"the body is larger, {_way_out(limit)}")
     return bytes(body)
+
+
+def _way_out(limit: int) -> str:
+    return f"and at most {limit >> 20} MiB are taken: upload what is a file, and name it as asset:<id>"
 
 
 async def read_json(request: Request) -> Any | None:

@@ -1,0 +1,170 @@
+"""Single runs over REST: every kind of output, inputs coerced, what is wrong refused before it is paid."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from servicekit.ids import new_id
+from servicekit.testing import eventually
+from tests.e2e.system import FINAL, System
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def _finished(system: System, generation_id: str) -> dict[str, Any]:
+    async def final() -> dict[str, Any] | Literal[False]:
+        told = await system.get(f"/api/v3/generations/{generation_id}")
+        return told if told["status"] in FINAL else False
+
+    return dict(await eventually(final, within=60.0))
+
+
+RUNS = {
+    "images": ("rushes/still", {"prompt": "a lake house", "num_outputs": "2"}, "image", 2),
+    "music": ("rushes/music-bed", {"prompt": "calm", "duration": 2.0}, "audio", 1),
+    "voice": ("rushes/voice-over", {"text": "Welcome home."}, "audio", 1),
+    "title": ("rushes/title-card", {"text": "Lake house", "duration": 2, "resolution": "720p"}, "video", 1),
+    "object": ("rushes/bundle", {"prompt": "x"}, "video", 1),
+}
+
+
+@pytest.mark.parametrize("what", RUNS)
+async def test_every_kind_goes_the_same_way(what: str, system: System) -> None:
+    model, input_, kind, count = RUNS[what]
+    asked = await system.post("/api/v3/generations", {"model": model, "input": input_})
+    done = await _finished(system, asked["id"])
+    assert done["status"] == "completed", done["error"]
+    assert [each["facts"]["kind"] for each in done["media"]] == [kind] * count
+    for media in done["media"]:
+        facts = media["facts"]
+        stored = await system.bytes_of(media["url"])
+        assert len(stored) == facts["size_bytes"]
+        assert (facts["duration_s"] > 0) == (kind != "image")
+        assert (facts["width"] > 0) == (kind != "audio")
+        assert media["thumbnail_url"] or kind == "audio"
+        if media["thumbnail_url"]:
+            assert len(await system.bytes_of(media["thumbnail_url"])) > 500
+
+
+async def test_a_community_model_runs_by_its_version(system: System, photos: list[Any]) -> None:
+    campaign = await system.campaign(photos[:1])
+    assets = (await system.get(f"/api/v3/campaigns/{campaign['id']}/assets"))["assets"]
+    asked = await system.post(
+        "/api/v3/generations",
+        {"model": "studio-nord/slow-pan", "input": {"image": f"asset:{assets[0]['id']}", "duration": 2}},
+    )
+    assert asked["version"]
+    done = await _finished(system, asked["id"])
+    assert done["status"] == "completed", done["error"]
+
+
+async def test_a_batch_is_admitted_whole_or_not_at_all(system: System) -> None:
+    before = len((await system.get("/api/v3/generations", page_size=200))["generations"])
+    good = {"model": "rushes/instant", "input": {"prompt": "x"}}
+    bad = {"model": "rushes/instant", "input": {"promt": "x"}}
+    refused = await system.http.post("/api/v3/generations:batch", json={"requests": [good, bad]})
+    assert refused.status_code == 422
+    assert any("promt" in each["field"] for each in refused.json()["errors"])
+    assert len((await system.get("/api/v3/generations", page_size=200))["generations"]) == before
+    admitted = await system.post("/api/v3/generations:batch", {"requests": [good, good, good]})
+    for each in admitted["generations"]:
+        assert (await _finished(system, each["id"]))["status"] == "completed"
+
+
+async def test_a_cap_really_stops_and_a_higher_one_lets_go_on(system: System, photos: list[Any]) -> None:
+    campaign = await system.campaign([], budget_cents=0)
+    before = len(await system.charges())
+    wanted = {"model": "rushes/instant", "input": {"prompt": "x"}, "campaign_id": campaign["id"]}
+    asked = await system.http.post("/api/v3/generations", json=wanted)
+    if asked.is_success:
+        stopped = await _finished(system, asked.json()["id"])
+        assert stopped["status"] == "failed"
+        assert stopped["error"]["code"] == "budget"
+    else:
+        assert asked.status_code == 409
+        assert "budget" in asked.json()["detail"]
+    assert len(await system.charges()) == before
+    await system.http.put(f"/api/v3/campaigns/{campaign['id']}", json={"budget_cents": 100})
+    done = await _finished(system, (await system.post("/api/v3/generations", wanted))["id"])
+    assert done["status"] == "completed", done["error"]
+    told = await system.get(f"/api/v3/campaigns/{campaign['id']}")
+    assert told["spent_cents"] == done["cost_cents"] > 0
+    assert told["reserved_cents"] == 0
+
+
+def _run(model: str, **input_: Any) -> dict[str, Any]:
+    return {"model": model, "input": input_}
+
+
+WRONG = {
+    "unknown model": ({"model": "rushes/camera-moov", "input": {}}, 404, "camera-moov"),
+    "no model": ({"model": "", "input": {}}, 422, "model"),
+    "version of another model": (
+        {"model": "studio-nord/slow-pan", "version": "f" * 64, "input": {"image": "https://x.test/a.jpg"}},
+        422,
+        "version",
+    ),
+    "campaign of another kind": (
+        {"model": "rushes/instant", "input": {}, "campaign_id": new_id("job")},
+        422,
+        "campaign_id",
+    ),
+    "campaign nobody knows": (
+        {"model": "rushes/instant", "input": {}, "campaign_id": new_id("campaign")},
+        404,
+        "cmp_",
+    ),
+    "no integer": (_run("rushes/music-bed", duration="soon"), 422, "input.duration"),
+    "out of bounds": (_run("rushes/music-bed", duration=500), 422, "120"),
+    "no text": (_run("rushes/still", prompt=[1]), 422, "input.prompt"),
+    "a long text": (_run("rushes/still", prompt="x" * 5000), 422, "4,000"),
+    "a missing one": (_run("rushes/still"), 422, "input.prompt"),
+    "not of the list": (_run("rushes/camera-move", image="https://x.test/a.jpg", move="up"), 422, "zoom-in"),
+    "no switch": (_run("rushes/every-form", prompt="x", fast="perhaps"), 422, "input.fast"),
+    "no list": (_run("rushes/every-form", prompt="x", reference_images=5), 422, "input.reference_images"),
+    "no file": (_run("rushes/camera-move", image="photo.jpg"), 422, "input.image"),
+    "a 10 MB prompt": (_run("rushes/still", prompt="x" * 10_000_000), 413, "at most 1 MiB"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+async def test_what_is_wrong_is_named_and_nothing_is_recorded(what: str, system: System) -> None:
+    body, status, named = WRONG[what]
+    before = len((await system.get("/api/v3/generations", page_size=200))["generations"])
+    got = await system.http.post("/api/v3/generations", json=body)
+    assert got.status_code == status, got.text
+    assert got.headers["content-type"] == "application/problem+json"
+    assert named in got.text
+    assert len((await system.get("/api/v3/generations", page_size=200))["generations"]) == before
+
+
+async def test_a_model_without_a_schema_takes_any_object(system: System) -> None:
+    asked = await system.post("/api/v3/generations", {"model": "rushes/no-schema", "input": {"anything": 1}})
+    assert (await _finished(system, asked["id"]))["status"] == "completed"
+
+
+async def test_a_negative_budget_is_no_budget(system: System) -> None:
+    client = await system.post("/api/v3/clients", {"name": "x"})
+    got = await system.http.post(
+        "/api/v3/campaigns", json={"name": "y", "client_id": client["id"], "budget_cents": -1}
+    )
+    assert got.status_code == 422
+    assert got.json()["errors"][0]["field"] == "budget_cents"
+
+
+async def test_fifty_models_and_more_can_be_found(system: System) -> None:
+    found = await system.get("/api/v3/models", page_size=200)
+    assert len(found["models"]) >= 50
+    videos = await system.get("/api/v3/models", collection="image-to-video", q="veo")
+    assert videos["models"]
+    assert all("image-to-video" in each["collections"] for each in videos["models"])
+    schema = await system.get("/api/v3/models/rushes/every-form/schema")
+    kinds = {each["name"]: each["type"] for each in schema["parameters"]}
+    assert kinds["prompt"] == "string"
+    assert kinds["steps"] == "integer"
+    assert kinds["reference_images"] == "array"
+    assert kinds["mask"] == "file"
+    assert kinds["fast"] == "boolean"
+    assert kinds["guidance"] == "number"

@@ -28,7 +28,7 @@ class Settings:
     in_flight: int = setting(
         "FETCH_IN_FLIGHT",
         doc="Predictions whose outputs are being fetched or wait for a retry, over all replicas.",
-        default=1000,
+        default=20_000,
     )
     max_bytes: int = setting("FETCH_MAX_BYTES", doc="Largest file accepted, in bytes.", default=4 * 1024**3)
     total: timedelta = setting(

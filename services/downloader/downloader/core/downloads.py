@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from urllib.parse import urlsplit
 
 from downloader.core import schedule
+from downloader.core.absent import Absent, Id
+from downloader.core.attempt import Attempt
 from downloader.core.fetch import Fetcher, Wanted
+from downloader.core.known import Known
 from downloader.core.media import Stored
 from downloader.core.outputs import Output
 from downloader.core.ports import Alarms, Claims, Facts
 from downloader.core.refusals import Code, FetchFailed, Patience
-from downloader.core.turns import Turns
+from downloader.core.siblings import settle_together
+from downloader.core.turns import SentAway, Turns
 from servicekit.clock import Clock
 from servicekit.errors import AppError, ErrorKind
 
 BUSY_S = 3.0
 """Seconds until looking again at an output that another replica is fetching."""
 
-REMEMBERED = 10_000
-"""Settled outputs remembered, so that a redelivery for one of four does not look at the other three."""
+LATE = timedelta(days=3650)
+"""Added to the deadline of what has expired: it goes after all that can surely still be had."""
+
+EXPIRED = "expired"
+"""The lane of what has expired and is not asked for any more. No host: it has no dot, nor a port."""
 
 _TROUBLE = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.NOT_FOUND})
 """Errors of our own parts that pass. NotFound: a stored file was deleted while it was measured."""
@@ -45,7 +54,10 @@ class Downloads:
         self._alarms = alarms
         self._turns = turns
         self._clock = clock
-        self._settled: OrderedDict[tuple[str, str, int, int], None] = OrderedDict()
+        self._settled = Known()
+        self._lost = Known()
+        self._warned = Known()
+        self._absent: defaultdict[str, Absent] = defaultdict(Absent)
 
     async def handle(self, outputs: Sequence[Output], *, deliveries: int) -> float | None:
         """Settle every output; None when all are settled, else seconds until the next delivery.
@@ -53,69 +65,118 @@ class Downloads:
         `deliveries`: how often these were delivered, this time included.
         """
         open_ones = [output for output in outputs if _id(output) not in self._settled]
-        work = (self._one(output, deliveries) for output in schedule.earliest_first(open_ones))
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        delays = [result for result in results if isinstance(result, float)]
-        return min(delays) if delays else None
+        work = [partial(self._one, output, deliveries) for output in schedule.earliest_first(open_ones)]
+        return await settle_together(work, self._clock)
 
     async def _one(self, output: Output, deliveries: int) -> float | None:
-        async with self._turns.turn(output.expires_at), self._claims.hold(output.stem) as mine:
-            if not mine:
-                return BUSY_S
-            try:
-                await self._settle(output)
-            except FetchFailed as failure:
-                if (delay := self._again(output, failure, deliveries)) is not None:
-                    return delay
-                await self._give_up(output, failure)
-        self._settled[_id(output)] = None
-        if len(self._settled) > REMEMBERED:
-            self._settled.popitem(last=False)
+        host = _host(output)
+        self._absent[host].is_back(_id(output))
+        try:
+            delay = await self._in_turn(output, deliveries, host)
+        except SentAway as away:
+            return self._send_away(output, host, host_is_away=away.closed)
+        except AppError as trouble:  # of the claims or the log: it says nothing about the output
+            return self._later(output, _ours(trouble), deliveries)
+        if delay is None:
+            self._settled.add(_id(output))
+        return delay
+
+    async def _in_turn(self, output: Output, deliveries: int, host: str) -> float | None:
+        late = self._is_lost(output)
+        # Of what has expired at a host that is away, all that is left is to see whether we have it after all.
+        asks = not (late and self._turns.is_closed(host))
+        deadline = output.expires_at + LATE if late else output.expires_at
+        async with self._turns.turn(deadline, host if asks else EXPIRED) as turn:
+            if late == self._is_lost(output):
+                async with self._claims.hold(output.stem) as mine:
+                    if not mine:
+                        return BUSY_S
+                    return await self._try(output, deliveries, Attempt(turn, self._clock, late, asks))
+        return await self._in_turn(output, deliveries, host)  # it has expired while it waited
+
+    async def _try(self, output: Output, deliveries: int, attempt: Attempt) -> float | None:
+        try:
+            await self._settle(output, attempt)
+        except FetchFailed as failure:
+            attempt.learn(failure)
+            if failure.patience is Patience.UNTIL_EXPIRY and not self._is_over(output, failure):
+                return self._later(output, failure, deliveries)
+            await self._give_up(output, failure)
         return None
 
-    async def _settle(self, output: Output) -> None:
-        wanted = Wanted(output.url, output.stem, output.kind, max_bytes=0)
+    async def _settle(self, output: Output, attempt: Attempt) -> None:
+        wanted = Wanted(output.url, output.stem, output.kind, max_bytes=0, patient=not attempt.is_late)
         try:
-            stored = await self._have(output, wanted)
+            stored = await self._have(output, wanted, attempt)
+            await self._facts.completed(output, stored)
         except AppError as trouble:
-            if trouble.kind not in _TROUBLE:
-                raise
-            raise FetchFailed(Code.OURS, trouble.message, retry_after=trouble.retry_after) from trouble
-        await self._facts.completed(output, stored)
+            raise _ours(trouble) from trouble
 
-    async def _have(self, output: Output, wanted: Wanted) -> Stored:
+    async def _have(self, output: Output, wanted: Wanted, attempt: Attempt) -> Stored:
         async def progress(received: int, total: int) -> None:
             await self._facts.progressed(output, received, total)
 
         if (stored := await self._fetcher.stored(wanted)) is not None:
             return stored
+        if not attempt.asks:
+            raise FetchFailed(Code.UNREACHABLE, "its host has not answered for long")
         await self._facts.started(output)
-        return await self._fetcher.fetch(wanted, progress)
+        stored = await self._fetcher.fetch(wanted, progress, attempt.wait)
+        attempt.learn(None)
+        self._absent[_host(output)].fetched(self._clock.now())
+        return stored
 
-    def _again(self, output: Output, failure: FetchFailed, deliveries: int) -> float | None:
-        """Seconds until the next delivery; None when it is over. Raises the alarm when time runs out."""
+    def _is_lost(self, output: Output) -> bool:
+        return schedule.is_lost(self._clock.now(), output.expires_at)
+
+    def _is_over(self, output: Output, failure: FetchFailed) -> bool:
+        """Trouble of ours loses nothing by itself: it may lie in the store that cannot be asked just now."""
+        return failure.code is not Code.OURS and self._is_lost(output)
+
+    def _later(self, output: Output, failure: FetchFailed, deliveries: int) -> float:
+        """Seconds until the next delivery. Raises the alarm when time runs out."""
         now = self._clock.now()
-        if failure.patience is not Patience.UNTIL_EXPIRY or schedule.is_lost(now, output.expires_at):
-            return None
-        if schedule.at_risk(now, output.expires_at):
-            left = (output.expires_at - now).total_seconds()
-            self._alarms.at_risk(output, left, failure.message)
+        self._warn(output, failure.message)
         return schedule.redelivery(
             deliveries, now=now, expires_at=output.expires_at, asked=failure.retry_after
         )
 
+    def _send_away(self, output: Output, host: str, *, host_is_away: bool) -> float:
+        now = self._clock.now()
+        if _id(output) not in self._warned:
+            self._warn(output, "its host is away" if host_is_away else "others expire earlier")
+        return self._absent[host].leaves(
+            _id(output), now=now, expires_at=output.expires_at, host_is_away=host_is_away
+        )
+
+    def _warn(self, output: Output, reason: str) -> None:
+        now = self._clock.now()
+        if schedule.at_risk(now, output.expires_at):
+            self._warned.add(_id(output))
+            self._alarms.at_risk(output, (output.expires_at - now).total_seconds(), reason)
+
     async def _give_up(self, output: Output, failure: FetchFailed) -> None:
-        """Say so; what had until now and is gone now is lost, whatever the last answer was."""
+        """Say so; what is not worth another try only because it has expired is lost."""
         told = failure
-        expired = schedule.is_lost(self._clock.now(), output.expires_at)
-        if expired and (failure.patience is Patience.UNTIL_EXPIRY or failure.code is Code.GONE):
-            self._alarms.lost(output, failure.message)
+        if failure.patience is not Patience.NEVER and self._is_lost(output):
             told = FetchFailed(Code.EXPIRED, f"the provider has deleted it; the last try: {failure.message}")
+            if self._lost.add(_id(output)):  # once, however often the log has to be told
+                self._alarms.lost(output, failure.message)
         await self._facts.failed(output, told)
 
 
-def _id(output: Output) -> tuple[str, str, int, int]:
+def _ours(trouble: AppError) -> FetchFailed:
+    if trouble.kind not in _TROUBLE:
+        raise trouble
+    return FetchFailed(Code.OURS, trouble.message, retry_after=trouble.retry_after)
+
+
+def _host(output: Output) -> str:
+    try:
+        return urlsplit(output.url).netloc.rpartition("@")[2]
+    except ValueError:  # no address at all: the fetch says so
+        return ""
+
+
+def _id(output: Output) -> Id:
     return output.generation, output.attempt, output.index, output.round

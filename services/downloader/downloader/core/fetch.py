@@ -21,6 +21,10 @@ from servicekit.clock import Clock
 Progress = Callable[[int, int], Awaitable[None]]
 """Told bytes received and announced (0: unknown), at most once a second."""
 
+Wait = Callable[[FetchFailed, float, bool], Awaitable[None]]
+"""How to wait between two tries: after which failure, how many seconds, and whether it had brought bytes.
+Raising the failure ends the fetch."""
+
 RESTARTS = 5
 """How often one fetch starts again because the content has changed."""
 
@@ -76,7 +80,9 @@ class Fetcher:
         found = await self._store.find(wanted.stem)
         return None if found is None else await self._measure(found, wanted.kind)
 
-    async def fetch(self, wanted: Wanted, progress: Progress | None = None) -> Stored:
+    async def fetch(
+        self, wanted: Wanted, progress: Progress | None = None, wait: Wait | None = None
+    ) -> Stored:
         """Have it stored, and answer what was measured. Look with `stored` first whether it is there already.
 
         Raises:
@@ -88,7 +94,7 @@ class Fetcher:
             transfer = Transfer(self._store, file, wanted.stem, wanted.kind, limit)
             try:
                 async with asyncio.timeout(self.limits.total_s):
-                    return await self._until_stored(wanted, transfer, progress)
+                    return await self._until_stored(wanted, transfer, progress, wait)
             except TimeoutError as error:
                 raise FetchFailed(
                     Code.TOO_SLOW, f"it was not here after {self.limits.total_s:g} seconds"
@@ -105,7 +111,9 @@ class Fetcher:
         check_kind(measured.kind, kind, container)
         return Stored(found.key, container.content_type, size, sha256, measured)
 
-    async def _until_stored(self, wanted: Wanted, transfer: Transfer, progress: Progress | None) -> Stored:
+    async def _until_stored(
+        self, wanted: Wanted, transfer: Transfer, progress: Progress | None, wait: Wait | None
+    ) -> Stored:
         tries, best = Tries(), 0
         pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress)
         while True:
@@ -121,7 +129,8 @@ class Fetcher:
                     raise failure from caught
                 if failure.patience is Patience.FEW:
                     await transfer.restart()  # what has been received is in doubt
-            await self._clock.sleep(max(delay, min(failure.retry_after or 0.0, 30.0)))
+            seconds = max(delay, min(failure.retry_after or 0.0, 30.0))
+            await (wait(failure, seconds, progressed) if wait else self._clock.sleep(seconds))
 
     async def _receive(self, url: str, transfer: Transfer, pace: Pace) -> None:
         """Receive what is missing, over as many answers as it takes."""

@@ -26,6 +26,22 @@ AT_RISK = timedelta(minutes=10)
 LAST_TRY = 5.0
 """Seconds before expiry at which the last try starts."""
 
+SHARE = 0.25
+"""The part of the time left that a wait may take. So tries come closer together as the end comes nearer: no
+chance is slept through, and outputs that need every turn until then come four times as often as they must."""
+
+RETURNS = 200.0
+"""Outputs a second that one replica looks at again, at most: all that it could fetch, were they tiny."""
+
+PLENTY = 3.0
+"""How many times more come back than are fetched, so that there is always one, and a choice."""
+
+AWAY = 120.0
+"""Seconds after which an output that was sent away is back at the latest."""
+
+SOON = 2.0
+"""Seconds after which one is back at the earliest when its host is away; later, a share of how long it is."""
+
 
 class Expiring(Protocol):
     """Something with a deadline."""
@@ -52,7 +68,7 @@ def expiry(
 
 
 def redelivery(deliveries: int, *, now: datetime, expires_at: datetime, asked: float | None = None) -> float:
-    """Seconds to wait before the next delivery: by the schedule, with one last try shortly before expiry.
+    """Seconds to wait before the next delivery: by the schedule, in ever shorter steps towards the expiry.
 
     Args:
         deliveries: how often it was delivered, this time included.
@@ -62,7 +78,26 @@ def redelivery(deliveries: int, *, now: datetime, expires_at: datetime, asked: f
     """
     delay = max(SLOW[min(max(deliveries, 1), len(SLOW)) - 1], asked or 0.0)
     left = (expires_at - now).total_seconds()
-    return max(min(delay, left - LAST_TRY), 1.0)
+    if left < 0:
+        return delay
+    return max(min(delay, left * SHARE, left - LAST_TRY), 1.0)
+
+
+def coming_back(
+    ahead: int, *, rate: float | None, host_away: float | None, now: datetime, expires_at: datetime
+) -> float:
+    """Seconds to stay away for an output that found its lane full.
+
+    Args:
+        ahead: how many that were sent away as well expire earlier.
+        rate: how many were fetched a second lately; None when nobody knows.
+        host_away: seconds since nothing can be done because its host is away; None when it is there.
+    """
+    returns = RETURNS if rate is None else min(rate * PLENTY, RETURNS)
+    delay = ahead / returns if host_away is None else max(host_away * SHARE, SOON)
+    left = (expires_at - now).total_seconds()
+    delay = min(delay, AWAY, left * SHARE) if left >= 0 else AWAY  # expired: no hurry any more
+    return max(delay, ahead / RETURNS / 2, 1.0)
 
 
 def at_risk(now: datetime, expires_at: datetime) -> bool:

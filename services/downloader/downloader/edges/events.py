@@ -16,7 +16,7 @@ from rushes.events.v1.events_pb2 import AssetDeleted, MediaDeleted, PredictionSu
 from servicekit.clock import Clock
 from servicekit.events import ConsumerSpec, Event, Handler, Later
 
-HELD = 64
+HELD = 256
 """Events one replica holds: many more than it fetches at once, so that it can choose who expires first."""
 
 LEASE_S = 9.0

@@ -1,0 +1,47 @@
+"""One try at one output: what it tells about its host, and what it does with its turn between retries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from downloader.core.refusals import Code, FetchFailed
+from downloader.core.turns import Turn
+from servicekit.clock import Clock
+
+PROBE_S = 1.0
+"""Seconds between two tries at a host that is away: each with another output, as one of them may be why."""
+
+_HOST = frozenset({Code.UNREACHABLE, Code.ORIGIN_ERROR, Code.INTERRUPTED, Code.TOO_SLOW})
+"""Failures that speak against a host. Those of ours say nothing of it, all others that it answers."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """With a turn in hand. `is_late`: its output has expired; `asks`: its host is asked for it."""
+
+    turn: Turn
+    clock: Clock
+    is_late: bool
+    asks: bool
+
+    async def wait(self, failure: FetchFailed, seconds: float, progressed: bool) -> None:
+        """See `fetch.Wait`: others have the turn meanwhile. At a host that is away no retry: others try."""
+        self.learn(failure, progressed=progressed)
+        if self.turn.lane.is_closed:
+            self.turn.rest()
+            await self.clock.sleep(PROBE_S)
+            raise failure
+        async with self.turn.pause():
+            await self.clock.sleep(seconds)
+            if self.turn.lane.is_closed:
+                raise failure
+
+    def learn(self, failure: FetchFailed | None, *, progressed: bool = False) -> None:
+        """Note how its host behaved; None: it answered with the whole file."""
+        if not self.asks or (failure is not None and failure.code is Code.OURS):
+            return
+        if failure is not None and failure.code in _HOST:
+            if not progressed:
+                self.turn.lane.failed()
+        else:
+            self.turn.lane.worked()

@@ -1,0 +1,28 @@
+"""What was said or done already, as far as this replica remembers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+REMEMBERED = 20_000
+"""As many as may be in flight: beyond that something is done or said once more, which is harmless."""
+
+
+class Known:
+    """A set that forgets its oldest members."""
+
+    def __init__(self) -> None:
+        self._members: OrderedDict[Hashable, None] = OrderedDict()
+
+    def __contains__(self, member: Hashable) -> bool:
+        return member in self._members
+
+    def add(self, member: Hashable) -> bool:
+        """Whether it is new."""
+        if member in self._members:
+            return False
+        self._members[member] = None
+        if len(self._members) > REMEMBERED:
+            self._members.popitem(last=False)
+        return True

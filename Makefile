@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCKED := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
+SERVICES := $(notdir $(wildcard services/*))
 PACKAGES := libs services cli tools bench tests
 BASE ?= origin/main
 
@@ -62,7 +63,7 @@ format: $(VENV)/.ready-dev ## Put the code into its form
 	@$(BIN)/ruff format $(PACKAGES)
 
 types: $(VENV)/.ready-dev ## Strict types
-	@$(BIN)/mypy libs/servicekit/servicekit services/*/*/ cli/rushes_cli tools
+	@$(BIN)/mypy libs/servicekit/servicekit $(foreach name,$(SERVICES),services/$(name)/$(name)) cli/rushes_cli tools bench
 
 protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
 	@$(BIN)/python tools/protos.py

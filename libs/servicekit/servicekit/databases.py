@@ -52,9 +52,14 @@ def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEn
     address = address.set(drivername=driver)
     if driver.startswith("postgresql"):
         return create_async_engine(
-            address, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, echo=echo
+            address,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            echo=echo,
+            hide_parameters=True,  # people's texts and inputs stand in them, and errors are logged
         )
-    engine = create_async_engine(address, echo=echo)
+    engine = create_async_engine(address, echo=echo, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine

@@ -35,8 +35,9 @@ def facts_message(facts: FileFacts) -> media_pb2.MediaFacts:
 
 
 def failure_of(message: media_pb2.Failure) -> Failure:
-    """A failure as it was told."""
-    return Failure(message.code or "unknown", message.message, message.retryable)
+    """A failure as it was told, but for NUL characters: PostgreSQL keeps none, and the fact must be applied."""
+    code, told = (text.replace("\0", "") for text in (message.code, message.message))
+    return Failure(code or "unknown", told, message.retryable)
 
 
 def facts_of(message: media_pb2.MediaFacts) -> FileFacts:

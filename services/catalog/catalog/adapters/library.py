@@ -31,9 +31,10 @@ class SqlClients:
         """Record it."""
         await self._session.execute(insert(t.clients).values(_columns(client)))
 
-    async def get(self, client_id: str) -> Client:
-        """One; NotFound."""
-        row = (await self._session.execute(select(t.clients).where(t.clients.c.id == client_id))).first()
+    async def get(self, client_id: str, *, lock: bool = False) -> Client:
+        """One, locked for the rest of the unit when asked; NotFound."""
+        query = select(t.clients).where(t.clients.c.id == client_id)
+        row = (await self._session.execute(query.with_for_update() if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no client {client_id}")
         return _client(row)
@@ -66,10 +67,11 @@ class SqlCampaigns:
         """Record it."""
         await self._session.execute(insert(t.campaigns).values(_campaign_columns(campaign)))
 
-    async def get(self, campaign_id: str) -> Campaign:
-        """One, with its account; NotFound."""
+    async def get(self, campaign_id: str, *, lock: bool = False) -> Campaign:
+        """One, with its account, locked (it, not the account) when asked; NotFound."""
         query = _with_account().where(t.campaigns.c.id == campaign_id)
-        row = (await self._session.execute(query)).first()
+        locked = query.with_for_update(of=t.campaigns)
+        row = (await self._session.execute(locked if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no campaign {campaign_id}")
         return _campaign(row)
@@ -112,9 +114,10 @@ class SqlAssets:
         await self._tag(asset)
         await self._outgoing.asset_created(asset)
 
-    async def get(self, asset_id: str) -> Asset:
-        """One; NotFound."""
-        row = (await self._session.execute(select(t.assets).where(t.assets.c.id == asset_id))).first()
+    async def get(self, asset_id: str, *, lock: bool = False) -> Asset:
+        """One, locked for the rest of the unit when asked; NotFound."""
+        query = select(t.assets).where(t.assets.c.id == asset_id)
+        row = (await self._session.execute(query.with_for_update() if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no asset {asset_id}")
         return _asset(row)
@@ -134,14 +137,18 @@ class SqlAssets:
         await self._outgoing.asset_deleted(asset)
 
     async def jobs_using(self, asset_id: str) -> Sequence[str]:
-        """Jobs that are not final and need it."""
+        """Jobs that are not final and need it: for a scene, or as their music."""
         query = (
             select(t.jobs.c.id)
             .distinct()
-            .join(t.scenes, t.scenes.c.job_id == t.jobs.c.id)
+            .outerjoin(t.scenes, t.scenes.c.job_id == t.jobs.c.id)
             .where(
                 t.jobs.c.status.not_in([status.value for status in FINAL]),
-                or_(t.scenes.c.first_asset_id == asset_id, t.scenes.c.last_asset_id == asset_id),
+                or_(
+                    t.scenes.c.first_asset_id == asset_id,
+                    t.scenes.c.last_asset_id == asset_id,
+                    t.jobs.c.edit[("music", "asset_id")].as_string() == asset_id,
+                ),
             )
         )
         return list((await self._session.execute(query)).scalars())

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from servicekit.clock import Clock
 from servicekit.databases import is_sqlite
-from servicekit.errors import Conflict, Unavailable
+from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.outbox import first_time
 from servicekit.outbox.inbox import trim_inbox
 
@@ -110,6 +110,10 @@ def _told() -> Iterator[None]:
     except (PoolTimeout, OSError) as error:
         raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
     except DBAPIError as error:
+        if str(getattr(error.orig, "sqlstate", "")).startswith(_NO_VALUE):
+            raise Invalid(
+                "the database cannot keep one of these values: leave out characters such as NUL (\\u0000)"
+            ) from error
         if not _is_trouble(error):
             raise
         raise Unavailable(f"the database gave the transaction up ({type(error).__name__})") from error
@@ -122,6 +126,9 @@ def _is_trouble(error: DBAPIError) -> bool:
     said = str(error.orig).lower()
     return any(word in said for word in _TROUBLES)
 
+
+_NO_VALUE = "22"
+"""PostgreSQL's class of data exceptions: a text with a NUL or too long, a number out of range."""
 
 _TROUBLES = (
     "locked",

@@ -16,6 +16,7 @@ from .carry import carry_out, locked
 from .generation import Generation, Stage
 from .generation_commands import CancelGeneration, CreateGeneration, RequeueDownload
 from .generation_decide import decide
+from .money import campaign_account, day_account
 from .ports import GenerationFilter, Generator, PageWish, Store, Unit
 from .records import LostOutput, Page
 from .values import MICROS_PER_CENT, Run
@@ -59,7 +60,11 @@ class Generating:
                 await unit.campaigns.get(campaign_id)
         runs = await self._prepare_all(wanted)
         async with self._store.write() as unit:
-            for campaign_id in sorted({each.campaign_id for each in wanted}):
+            campaigns = sorted({each.campaign_id for each in wanted if each.campaign_id})
+            payers = [day_account(self._clock.now()), *map(campaign_account, campaigns)]
+            await unit.ledger.lock(payers)  # all at once, in their order: nobody waits in a circle
+            await self._check_room(unit, "", sum(run.estimate_micros for run in runs))
+            for campaign_id in campaigns:
                 mine = [
                     run for run, each in zip(runs, wanted, strict=True) if each.campaign_id == campaign_id
                 ]
@@ -115,6 +120,8 @@ class Generating:
             return after
 
     async def _record(self, unit: Unit, run: Run, campaign_id: str) -> Generation:
+        if campaign_id:  # it may have gone since: nobody would pay, and the run would wait for ever
+            await unit.campaigns.get(campaign_id)
         command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
         return await unit.generations.save(None, decide(None, command))
 

@@ -48,7 +48,7 @@ class Library:
     async def change_client(self, client_id: str, **changes: Any) -> Client:
         """Change the fields that are named."""
         async with self._store.write() as unit:
-            old = await unit.clients.get(client_id)
+            old = await unit.clients.get(client_id, lock=True)
             new = replace(old, **changes, updated_at=self._clock.now())
             await unit.clients.change(new)
         return new
@@ -99,7 +99,7 @@ class Library:
     async def change_campaign(self, campaign_id: str, **changes: Any) -> Campaign:
         """Change the fields that are named."""
         async with self._store.write() as unit:
-            old = await unit.campaigns.get(campaign_id)
+            old = await unit.campaigns.get(campaign_id, lock=True)
             new = replace(old, **changes, updated_at=self._clock.now())
             await unit.campaigns.change(new)
         return new
@@ -159,7 +159,7 @@ class Library:
     async def change_asset(self, asset_id: str, **changes: Any) -> Asset:
         """Change the fields that are named."""
         async with self._store.write() as unit:
-            old = await unit.assets.get(asset_id)
+            old = await unit.assets.get(asset_id, lock=True)
             new = replace(old, **changes, updated_at=self._clock.now())
             await unit.assets.change(new)
         return new

@@ -41,8 +41,8 @@ class Clients(Protocol):
         """Record it."""
         ...
 
-    async def get(self, client_id: str) -> Client:
-        """One; NotFound."""
+    async def get(self, client_id: str, *, lock: bool = False) -> Client:
+        """One, locked for the rest of the unit when asked; NotFound."""
         ...
 
     async def change(self, client: Client) -> None:
@@ -65,8 +65,8 @@ class Campaigns(Protocol):
         """Record it."""
         ...
 
-    async def get(self, campaign_id: str) -> Campaign:
-        """One, with its account; NotFound."""
+    async def get(self, campaign_id: str, *, lock: bool = False) -> Campaign:
+        """One, with its account, locked (it, not the account) when asked; NotFound."""
         ...
 
     async def change(self, campaign: Campaign) -> None:
@@ -93,8 +93,8 @@ class Assets(Protocol):
         """Record it, and say so in the outbox."""
         ...
 
-    async def get(self, asset_id: str) -> Asset:
-        """One; NotFound."""
+    async def get(self, asset_id: str, *, lock: bool = False) -> Asset:
+        """One, locked for the rest of the unit when asked; NotFound."""
         ...
 
     async def change(self, asset: Asset) -> None:

@@ -1,0 +1,103 @@
+"""What somebody hostile, or two people at once, may do to a catalog, over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from catalog_world import PRICE, World, running
+from google.protobuf.struct_pb2 import Struct
+
+from rushes.catalog.v1 import assets_pb2, campaigns_pb2, clients_pb2, generations_pb2, jobs_pb2
+from rushes.common.v1 import media_pb2
+from rushes.events.v1 import events_pb2
+from servicekit.errors import Invalid, NotFound, Precondition
+from servicekit.testing import NatsFixture
+
+BATCH_DAY_CENTS = 3 * PRICE // 10_000
+"""Room for three runs a day."""
+
+
+@pytest_asyncio.fixture
+async def pair(database_url: str, nats: NatsFixture) -> AsyncIterator[World]:
+    """A catalog on either database."""
+    async with running(database_url, str(nats), daily_budget_cents=BATCH_DAY_CENTS) as world:
+        yield world
+
+
+async def test_people_who_change_different_fields_at_once_both_succeed(pair: World) -> None:
+    campaign = await pair.campaign(0)
+
+    async def change(**fields: Any) -> None:
+        await pair.campaigns.UpdateCampaign(campaigns_pb2.UpdateCampaignRequest(id=campaign.id, **fields))
+
+    for turn in range(12):
+        await asyncio.gather(change(budget_cents=turn), change(brief=f"b{turn}"), change(name=f"n{turn}"))
+        now = await pair.campaigns.GetCampaign(campaigns_pb2.GetCampaignRequest(id=campaign.id))
+        assert (now.budget_cents, now.brief, now.name) == (turn, f"b{turn}", f"n{turn}")
+
+
+async def test_a_text_with_nul_is_refused_or_kept_and_never_a_fault_of_ours(pair: World) -> None:
+    try:
+        made = await pair.clients.CreateClient(clients_pb2.CreateClientRequest(name="a\0b"))
+    except Invalid as error:
+        assert "NUL" in error.message  # noqa: PT017  # PostgreSQL keeps none, SQLite does
+    else:
+        assert made.name == "a\0b"
+
+
+async def test_a_failure_text_with_nul_ends_its_generation_all_the_same(pair: World) -> None:
+    attempt = await pair.submitted((await pair.generation()).id)
+    failure = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
+    fact = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=failure, cost_micros=1)
+    await pair.say("prediction.failed", attempt.generation_id, fact, attempt.id)
+    told = await pair.stage(attempt.generation_id, "failed")
+    assert told.error.message.endswith("bad  tensor"), told.error
+
+
+async def test_what_nobody_would_pay_for_any_more_is_not_run_again(pair: World) -> None:
+    campaign = await pair.campaign(0)
+    generation = await pair.generation(campaign.id)
+    wish = generations_pb2.CancelGenerationRequest(id=generation.id)
+    await pair.generations.CancelGeneration(wish)
+    await pair.campaigns.DeleteCampaign(campaigns_pb2.DeleteCampaignRequest(id=campaign.id))
+    with pytest.raises(NotFound, match=campaign.id):
+        await pair.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=generation.id))
+
+
+async def test_the_music_of_a_running_job_cannot_be_deleted(pair: World) -> None:
+    campaign = await pair.campaign(2)
+    song = await pair.asset(campaign.id, "song", kind=media_pb2.MEDIA_KIND_AUDIO)
+    music = jobs_pb2.MusicRequest(asset_id=song.id)
+    job = await pair.jobs.CreateJob(
+        jobs_pb2.CreateJobRequest(campaign_id=campaign.id, scene_count=2, music=music)
+    )
+    await pair.status(job.id, "awaiting_approval")
+    with pytest.raises(Precondition, match=job.id):
+        await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=song.id))
+    await pair.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
+    await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=song.id))
+
+
+async def test_a_batch_over_two_campaigns_fits_under_the_day_as_a_whole_or_is_refused(pair: World) -> None:
+    campaigns = [await pair.campaign(0), await pair.campaign(0)]
+    given = Struct()
+    given.update({"prompt": "x"})
+
+    async def batch(each: int) -> None:
+        wanted = [
+            generations_pb2.CreateGenerationRequest(model="rushes/instant", input=given, campaign_id=c.id)
+            for c in campaigns
+            for _ in range(each)
+        ]
+        await pair.generations.BatchCreateGenerations(
+            generations_pb2.BatchCreateGenerationsRequest(requests=wanted)
+        )
+
+    with pytest.raises(Precondition, match="the day"):
+        await batch(2)  # two fit in each campaign's turn, four do not fit into the day
+    assert not (await pair.generations.ListGenerations(generations_pb2.ListGenerationsRequest())).generations
+    await batch(1)

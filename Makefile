@@ -55,7 +55,7 @@ test: $(VENV)/.ready-dev ## Every test, on real parts
 lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
 	@$(BIN)/ruff check $(PACKAGES)
 	@$(BIN)/ruff format --check $(PACKAGES)
-	@$(BIN)/lint-imports --config .importlinter
+	@$(BIN)/lint-imports --no-logo --config .importlinter
 	@$(BIN)/buf lint libs/contracts/rushes/contracts.binpb
 
 format: $(VENV)/.ready-dev ## Put the code into its form

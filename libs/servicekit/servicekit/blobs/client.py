@@ -46,7 +46,17 @@ class S3Client:
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=5, read=60),
             maxsize=threads,
-            retries=urllib3.Retry(total=3, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+            # A store that is busy with its first volumes answers 500 for some seconds; one that is gone
+            # is said to be gone at once, and whoever waits for it decides how long.
+            retries=urllib3.Retry(
+                total=8,
+                connect=2,
+                read=2,
+                status=7,
+                backoff_factor=0.2,
+                backoff_max=2.0,
+                status_forcelist=[500, 502, 503, 504],
+            ),
         )
         self.minio = Minio(
             address.netloc,

@@ -70,7 +70,9 @@ def up(
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
 ) -> None:
-    """Start the whole system, keep it running, and restart what dies. Ctrl-C drains and stops it.
+    """Start the whole system and keep it running.
+
+    Restarts what dies; Ctrl-C drains and stops it.
 
     REPLICATE_API_TOKEN makes it use the real provider instead of the sandbox; NATS_URL, BLOB_ENDPOINT (with
     BLOB_ACCESS_KEY and BLOB_SECRET_KEY) and DATABASE_URL replace the embedded parts.
@@ -109,7 +111,11 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, max=30, help="Length of a scene in seconds.")] = 4.0,
     within: Annotated[float, typer.Option(min=1, help="Seconds to wait for the video.")] = 900.0,
 ) -> None:
-    """Photos in, finished video out: start the system if it is not running, and do the main job once."""
+    """Photos in, finished video out.
+
+    Starts the system if it is not running, and does the main job once: upload, plan, approve, render, stitch.
+    With REPLICATE_API_TOKEN set it approves real spending at the provider.
+    """
     wish = demo_command.Wish(photos_dir, out, scenes, seconds, within)
     _run(demo_command.demo(_folder(data), wish, dict(os.environ)))
 
@@ -119,7 +125,10 @@ def jobs(
     job_id: Annotated[str | None, typer.Argument(help="One job, in full.", show_default=False)] = None,
     data: Data = None,
 ) -> None:
-    """List the newest jobs, or show one with its scenes, what happened to it, and its addresses."""
+    """List the newest jobs, or show one in full.
+
+    In full: its scenes, what happened to it, and the addresses of clips and cut.
+    """
     _run(jobs_command.jobs(_folder(data), job_id))
 
 
@@ -137,16 +146,23 @@ def events(
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Go on with what happens next.")
+        bool,
+        typer.Option("--follow/--no-follow", help="Go on with what comes, or end with what is there."),
     ] = True,
 ) -> None:
-    """Read the event log: one line a fact, with what it speaks of."""
+    """Read the event log, one line a fact.
+
+    From now on, until Ctrl-C; with --after 0 from its beginning.
+    """
     _run(events_command.events(_folder(data), job=job, types=types, after=after, follow=follow))
 
 
 @app.command()
 def doctor(data: Data = None) -> None:
-    """What is missing or wrong on this machine, and the way out. Exit code 1 when something is."""
+    """What is missing or wrong, and the way out.
+
+    Exit code 1 when something is.
+    """
     _run(doctor_command.doctor(_folder(data), dict(os.environ)))
 
 

@@ -82,8 +82,8 @@ async def upload(
     return Uploaded(len(photos) - len(refused), sorted(refused))
 
 
-async def plan_and_approve(client: RestClient, campaign_id: str, *, scenes: int, seconds: float) -> Job:
-    """Plan a job with composed music, and approve it; answers the approved job."""
+async def plan(client: RestClient, campaign_id: str, *, scenes: int, seconds: float) -> Job:
+    """Plan a job with composed music; answers it with its scenes and its estimate, not yet approved."""
     job = await client.post(
         f"/api/v3/campaigns/{campaign_id}/create-job",
         {
@@ -95,7 +95,20 @@ async def plan_and_approve(client: RestClient, campaign_id: str, *, scenes: int,
     while job["status"] == "draft":  # planning takes longer than an answer may
         await asyncio.sleep(_LOOK_AT_LEAST)
         job = await client.get(f"/api/v3/jobs/{job['id']}")
+    return job
+
+
+async def approve(client: RestClient, job: Job) -> Job:
+    """Let a planned job spend money."""
     return await client.post(f"/api/v3/jobs/{job['id']}/approve")
+
+
+async def music_of(client: RestClient, job: Job) -> Mapping[str, Any] | None:
+    """The generation that composes a job's music; None while it has none, or nobody answers."""
+    generation = (job["edit"]["music"] or {}).get("generation_id")
+    with contextlib.suppress(Problem):
+        return await client.get(f"/api/v3/generations/{generation}") if generation else None
+    return None
 
 
 async def follow(client: RestClient, job_id: str, *, within: float) -> AsyncIterator[Job]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -81,6 +82,17 @@ def show_job(job: Mapping[str, Any], base: str) -> None:
         console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Say what people wait for: while it lasts in a terminal, once elsewhere."""
+    if not console.is_terminal:
+        console.print(text)
+        yield
+        return
+    with console.status(text):
+        yield
+
+
 class LiveJob:
     """Bars for a job's scenes, its music and its stitch; plain lines where there is no terminal."""
 
@@ -119,21 +131,21 @@ class LiveJob:
             self._bars[name] = self._progress.add_task(name, total=100.0, message="")
         self._progress.update(self._bars[name], completed=percent_done, message=_plain(message))
 
-    def show(self, job: Mapping[str, Any]) -> None:
-        """Move every bar of a job."""
+    def show(self, job: Mapping[str, Any], music: Mapping[str, Any] | None) -> None:
+        """Move every bar of a job; `music` is the generation that composes its music, if one does."""
         for scene in job["scenes"]:
-            told = scene["progress"] or {}
-            self.step(f"scene {scene['position']}", told.get("percent", 0.0), scene_now(scene))
+            self._run(f"scene {scene['position']}", scene)
+        if music is not None:
+            self._run("music", music)
         done = job["status"] == "completed"
         if job["status"] in ("stitching", "completed", "failed"):
             self.step("cut", 100.0 if done else percent(job), "stored" if done else now(job))
 
-
-def scene_now(scene: Mapping[str, Any]) -> str:
-    """What a scene is at, in words."""
-    if scene["error"]:
-        return f"failed: {scene['error']['message']}"
-    return (scene["progress"] or {}).get("message") or str(scene["stage"])
+    def _run(self, name: str, run: Mapping[str, Any]) -> None:
+        """Move the bar of a scene or a generation."""
+        told = run["progress"] or {}
+        failed = f"failed: {run['error']['message']}" if run["error"] else ""
+        self.step(name, told.get("percent", 0.0), failed or told.get("message") or str(run["stage"]))
 
 
 def percent(job: Mapping[str, Any]) -> float:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rushes_cli.commands.doctor import version_in
 from rushes_cli.commands.events import words
 from rushes_cli.pictures import find_photos, tags_of
 from rushes_cli.problems import Problem
@@ -14,14 +15,14 @@ from rushes_cli.view import money
 
 def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
     data = {
-        "prediction": {"generation_id": "gen_1", "attempt_id": "att_1", "round": 0},
+        "prediction": {"generation_id": "gen_1", "attempt_id": "att_1", "prediction_id": "p1", "round": 0},
         "progress": {"percent": 40.0, "message": "rendering"},
         "outputs": [{}, {}],
         "job_id": "job_1",
         "error": None,
     }
     assert words(data) == (
-        "percent=40.0 message=rendering outputs=2 job_id=job_1 generation_id=gen_1 attempt_id=att_1"
+        "percent=40.0 message=rendering outputs=2 job_id=job_1 generation_id=gen_1 attempt_id=att_1 prediction_id=p1"
     )
 
 
@@ -41,6 +42,19 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_tags_come_from_the_name() -> None:
     assert tags_of(Path("house042_kitchen.jpg")) == "house042,kitchen"
     assert tags_of(Path("Sea view-bedroom bedroom.png")) == "sea,view,bedroom"
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("nats-server: v2.15.1", "2.15.1"),
+        ("version 8000GB 4.48 pypi linux amd64", "4.48"),
+        ("ffmpeg version n9.0.2-17-g2a571b6068-20260930 Copyright (c) 2000", "9.0.2-17-g2a571b6068-20260930"),
+        ("built by hand", "built by hand"),
+    ],
+)
+def test_versions_are_read_from_what_programs_say(line: str, version: str) -> None:
+    assert version_in(line) == version
 
 
 @given(st.floats(min_value=0, max_value=1e7, allow_nan=False))

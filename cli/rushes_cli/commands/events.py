@@ -12,7 +12,16 @@ from rushes_cli.folder import DataFolder
 
 _QUIET = 1.5
 """Seconds without a fact after which the past is taken to be read to its end."""
-_REFS = ("job_id", "generation_id", "attempt_id", "asset_id", "media_id")
+_REFS = (
+    "client_id",
+    "campaign_id",
+    "job_id",
+    "generation_id",
+    "attempt_id",
+    "prediction_id",
+    "asset_id",
+    "media_id",
+)
 
 
 async def events(folder: DataFolder, *, job: str, types: str, after: int | None, follow: bool) -> int:
@@ -26,6 +35,8 @@ async def events(folder: DataFolder, *, job: str, types: str, after: int | None,
                 fact = await asyncio.wait_for(anext(facts), None if follow else _QUIET)
             except (StopAsyncIteration, TimeoutError):
                 return 0
+            if not fact.data:  # the stream's own opening, which tells where it stands
+                continue
             line = f"{fact.sequence:>7}  {fact.type:<26} {words(fact.data)}"
             view.console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -118,6 +118,7 @@ async def down(folder: DataFolder) -> int:
     if state is None:
         view.console.print(f"No Rushes stack runs on {folder.path}.", soft_wrap=True)
         return 0
+    view.console.print("stopping …")
     os.kill(state.pid, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + _STOP_BUDGET
     while folder.running() is not None:

@@ -57,6 +57,15 @@ def uses_sandbox(environ: Mapping[str, str]) -> bool:
     return not (environ.get("REPLICATE_API_TOKEN") or environ.get("REPLICATE_BASE_URL"))
 
 
+def provider_of(environ: Mapping[str, str]) -> str:
+    """`sandbox`, or the address of the real provider."""
+    return (
+        "sandbox"
+        if uses_sandbox(environ)
+        else environ.get("REPLICATE_BASE_URL") or "https://api.replicate.com"
+    )
+
+
 def parse_replicas(texts: list[str]) -> dict[str, int]:
     """`["generator=2", …]` as a table.
 

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.folder import DataFolder, ProcessState, StackState
 from rushes_cli.problems import FAILED, Problem
-from rushes_cli.stack.services import Backing, Options, Service, services, uses_sandbox
+from rushes_cli.stack.services import Backing, Options, Service, provider_of, services
 from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.process import ServerProcess
 from servicekit.embedded.s3 import S3Server
@@ -205,14 +205,11 @@ class Stack:
                 self._tell_state()
 
     def _tell_state(self) -> StackState:
-        environ = self._options.environ
         state = StackState(
             pid=os.getpid(),
             gateway=self._gateway,
             code=code_fingerprint(),
-            provider="sandbox"
-            if uses_sandbox(environ)
-            else environ.get("REPLICATE_BASE_URL") or "https://api.replicate.com",
+            provider=provider_of(self._options.environ),
             processes=[
                 ProcessState(
                     each.name, each.server.process.pid or 0, each.address(), each.health, each.restarts

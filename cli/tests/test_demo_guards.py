@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rushes_cli.commands.demo import Wish, demo
+from rushes_cli.fingerprint import code_fingerprint
+from rushes_cli.folder import DataFolder, StackState
+from rushes_cli.problems import Problem
+from rushes_cli.stack.services import provider_of
+
+
+@pytest.mark.parametrize(
+    ("runs", "here"),
+    [("https://api.replicate.com", {}), ("sandbox", {"REPLICATE_API_TOKEN": "r8_x"})],
+    ids=["a real one where the sandbox is meant", "the sandbox where a real one is meant"],
+)
+async def test_a_running_system_with_another_provider_is_not_taken(
+    tmp_path: Path, runs: str, here: dict[str, str]
+) -> None:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    with folder.held():
+        folder.tell(StackState(pid=1, gateway="http://127.0.0.1:1", code=code_fingerprint(), provider=runs))
+        with pytest.raises(Problem, match=f"{runs}, and the settings here ask for {provider_of(here)}"):
+            await demo(folder, Wish(None, None, 4, 4.0, 900.0), here)

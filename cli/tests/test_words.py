@@ -22,7 +22,8 @@ def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
         "error": None,
     }
     assert words(data) == (
-        "percent=40.0 message=rendering outputs=2 job_id=job_1 generation_id=gen_1 attempt_id=att_1 prediction_id=p1"
+        "percent=40.0 message=rendering outputs=2 "
+        "job_id=job_1 generation_id=gen_1 attempt_id=att_1 prediction_id=p1"
     )
 
 

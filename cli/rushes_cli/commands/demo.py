@@ -47,18 +47,18 @@ async def demo(folder: DataFolder, wish: Wish, environ: Mapping[str, str]) -> in
     photos = find_photos(wish.photos) if wish.photos else None  # before anything is started for nothing
     folder.prepare()
     out = _place(wish.out, folder)
-    state = await _stack(folder, environ)
-    if photos is None:
-        with view.busy("drawing photos …"):
-            photos = draw_photos(folder.path / "photos")
     stop = _stop_command(folder, environ)
     try:
+        state = await _stack(folder, environ)
+        if photos is None:
+            with view.busy("drawing photos …"):
+                photos = draw_photos(folder.path / "photos")
         async with RestClient(state.gateway, folder.api_key) as client:
             job = await _main_job(client, photos, wish, state)
             await client.download(job["result"]["url"], out)
             signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
     except asyncio.CancelledError:  # Ctrl-C
-        view.errors.print(f"The system goes on without this command, and so does its job. Stop it: {stop}")
+        view.errors.print(f"The system goes on without this command, with what it was given. Stop it: {stop}")
         raise
     _show(job, signed["url"], out, state, folder, time.monotonic() - began, stop)
     return 0

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from servicekit.errors import Invalid
+from servicekit.sqlite import Driver
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -37,7 +38,8 @@ def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEn
 
     On SQLite every transaction is BEGIN IMMEDIATE: it takes the write lock at once. A deferred one takes
     it at its first write, and fails without waiting when another has written since it began to read. For a
-    read-only transaction: `engine.connect().execution_options(read_only=True)`.
+    read-only transaction: the execution option `read_only=True`. With `short=True` the statements of a
+    writing one run in the caller's thread: for those that touch few rows by their keys.
 
     Raises:
         Invalid: no address, or of another kind of database.
@@ -59,7 +61,7 @@ def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEn
             echo=echo,
             hide_parameters=True,  # people's texts and inputs stand in them, and errors are logged
         )
-    engine = create_async_engine(address, echo=echo, hide_parameters=True)
+    engine = create_async_engine(address, module=Driver(), echo=echo, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
@@ -79,5 +81,7 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    read_only, short = options.get("read_only", False), options.get("short", False)
+    driven: Any = connection.connection.dbapi_connection
+    driven.begin(read_only=read_only, here=short)

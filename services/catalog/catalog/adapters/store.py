@@ -83,6 +83,7 @@ class SqlStore:
                 AsyncSession(self._engine, expire_on_commit=False) as session,
                 session.begin(),
             ):
+                await session.connection(execution_options={"short": True})
                 yield SqlUnit(session, self._clock, self._silent_after)
         self._committed()
 

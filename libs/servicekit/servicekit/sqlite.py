@@ -1,0 +1,130 @@
+"""SQLite for SQLAlchemy's async engine: a statement is one step, in the driver's thread or in the loop's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeVar
+
+import aiosqlite
+from sqlalchemy.dialects.sqlite.aiosqlite import (
+    AsyncAdapt_aiosqlite_connection,
+    AsyncAdapt_aiosqlite_cursor,
+    AsyncAdapt_aiosqlite_dbapi,
+)
+from sqlalchemy.util import await_
+
+T = TypeVar("T")
+
+
+class _Cursor(AsyncAdapt_aiosqlite_cursor):
+    """Executes and fetches in one go, where SQLAlchemy's own goes to the thread for each of five steps.
+
+    A step to the thread and back costs more than most statements, and more than that when the loop is busy:
+    the thread waits for the interpreter's lock, and with it whoever waits for the database's.
+    """
+
+    __slots__ = ()
+    _awaitable_cursor_close = False  # what it wraps once it has executed is sqlite3's own
+
+    def __init__(self, connection: Connection) -> None:
+        self._adapt_connection = connection
+        self._cursor: Any = None
+        self._rows = deque()
+        self._soft_closed_memoized = {}  # type: ignore[assignment]  # theirs is immutable, and stays empty
+
+    def execute(self, operation: Any, parameters: Any = None) -> Any:
+        """One statement, with its rows."""
+        return self._step(lambda cursor: cursor.execute(operation, parameters or ()))
+
+    def executemany(self, operation: Any, seq_of_parameters: Any) -> Any:
+        """One statement, many times."""
+        return self._step(lambda cursor: cursor.executemany(operation, seq_of_parameters))
+
+    def _step(self, act: Callable[[sqlite3.Cursor], object]) -> Any:
+        def step(raw: sqlite3.Connection) -> tuple[sqlite3.Cursor, deque[Any]]:
+            cursor = raw.cursor()
+            act(cursor)
+            return cursor, deque(cursor.fetchall() if cursor.description else ())
+
+        connection: Any = self._adapt_connection
+        self._cursor, self._rows = connection.step(step)
+        return self
+
+
+class Connection(AsyncAdapt_aiosqlite_connection):
+    """A connection that goes to its thread only for what may wait: for a lock, the disk, or a long query.
+
+    Attributes:
+        here: run statements in the caller's thread. Only for transactions that hold the write lock already
+            and touch few rows by their keys; BEGIN IMMEDIATE and COMMIT always go to the thread.
+        interrupted: nobody waited for the last step in the thread: it may have begun a transaction.
+    """
+
+    __slots__ = ("here", "interrupted")
+    _cursor_cls: Any = _Cursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self.here = False
+        self.interrupted = False
+
+    def step(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something with sqlite3's own connection."""
+        driver: Any = self._connection
+        raw = driver._conn  # noqa: SLF001  # as SQLAlchemy's adapter does
+        try:
+            if self.here:
+                return await_(_at_once(act, raw))
+            # A caller that is cancelled leaves; the thread does the step all the same.
+            self.interrupted = True
+            done: T = await_(driver._execute(act, raw))  # noqa: SLF001
+            self.interrupted = False
+        except Exception as error:  # noqa: BLE001  # theirs: says of each what SQLAlchemy is to see
+            self.interrupted = False
+            self._handle_exception(error)
+        return done
+
+    def begin(self, *, read_only: bool, here: bool) -> None:
+        """Begin a transaction; of a writing one the write lock is waited for in the thread."""
+        self.here = read_only  # reading takes no lock before its first statement
+        self.step(lambda raw: raw.execute("BEGIN" if read_only else "BEGIN IMMEDIATE"))
+        self.here = here
+
+    def commit(self) -> None:
+        """Nothing to wait for outside a transaction."""
+        self.here = False
+        if self._open:
+            super().commit()
+
+    def rollback(self) -> None:
+        """SQLAlchemy rolls back whenever it lays a connection aside, also when there is nothing to."""
+        self.here = False
+        if self._open:
+            super().rollback()
+
+    @property
+    def _open(self) -> bool:
+        driver: Any = self._connection
+        raw = driver._connection  # noqa: SLF001  # None once it is closed
+        return raw is not None and (self.interrupted or bool(raw.in_transaction))
+
+
+async def _at_once(act: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
+    """Without a wait, though awaited: SQLAlchemy refuses a driver that never is."""
+    return act(raw)
+
+
+class Driver(AsyncAdapt_aiosqlite_dbapi):
+    """The DBAPI module to give to `create_async_engine`."""
+
+    def __init__(self) -> None:
+        drivers: tuple[ModuleType, ModuleType] = (aiosqlite, sqlite3)
+        super().__init__(*drivers)
+
+    def connect(self, *args: Any, **settings: Any) -> Connection:
+        """A connection with a thread of its own."""
+        connection = super().connect(*args, **settings)
+        return Connection(self, connection._connection)  # noqa: SLF001

@@ -23,7 +23,7 @@ help: ## List the targets
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Rushes needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another one with make PYTHON=python3.11 …")'
-	@echo "Setting up $(VENV) …"
+	@echo "Setting up $(VENV): a minute or two, this once …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 

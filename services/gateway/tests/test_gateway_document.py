@@ -85,3 +85,9 @@ async def test_the_page_needs_nothing_from_anywhere(running: Any) -> None:
         assert f"<code>{path}</code>" in answer.text
     for name in document["components"]["schemas"]:
         assert f'id="{name}"' in answer.text
+
+
+async def test_the_page_shows_code_as_code(running: Any) -> None:
+    page = (await running.http.get("/docs")).text
+    assert "<code>application/problem+json</code>" in page
+    assert not re.search(r"`[^`<]+`", page)

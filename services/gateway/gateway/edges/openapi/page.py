@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
@@ -42,7 +43,7 @@ def render(document: dict[str, Any]) -> str:
                 by_tag[entry["tags"][0]].append(_operation(verb, path, entry))
     links = "".join(f'<a href="#{escape(tag)}">{escape(tag)}</a>' for tag in (*tags, "Schemas"))
     sections = "".join(
-        f'<h2 id="{escape(tag["name"])}">{escape(tag["name"])}</h2><p>{escape(tag["description"])}</p>'
+        f'<h2 id="{escape(tag["name"])}">{escape(tag["name"])}</h2><p>{_prose(tag["description"])}</p>'
         + "".join(by_tag[tag["name"]])
         for tag in document["tags"]
     )
@@ -52,7 +53,7 @@ def render(document: dict[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body>"
         f"<nav><strong>{escape(info['title'])} API</strong>{links}</nav><main>"
-        f"<h1>{escape(info['title'])}</h1><p>{escape(info['summary'])}</p><p>{escape(info['description'])}</p>"
+        f"<h1>{escape(info['title'])}</h1><p>{_prose(info['summary'])}</p><p>{_prose(info['description'])}</p>"
         '<p>The same as <a href="/api/openapi.json">OpenAPI 3.1</a>.</p>'
         f'{sections}<h2 id="Schemas">Schemas</h2>{schemas}</main></body></html>'
     )
@@ -78,8 +79,8 @@ def _operation(verb: str, path: str, entry: dict[str, Any]) -> str:
     ]
     return (
         f'<details{old}><summary><b class="verb">{verb.upper()}</b><code>{escape(path)}</code>'
-        f'<span class="said">{escape(entry.get("summary", ""))}</span></summary>'
-        f"<p>{escape(entry.get('description', ''))}</p>{_table(rows)}"
+        f'<span class="said">{_prose(entry.get("summary", ""))}</span></summary>'
+        f"<p>{_prose(entry.get('description', ''))}</p>{_table(rows)}"
         f"<strong>Answers</strong>{_table(answers)}</details>"
     )
 
@@ -88,7 +89,7 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
     words = " · ".join(f"<code>{escape(word)}</code>" for word in schema.get("enum", []))
     return (
         f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary>'
-        f"<p>{escape(schema.get('description', '')).replace(chr(10), '<br>')}</p><p>{words}</p>"
+        f"<p>{_prose(schema.get('description', '')).replace(chr(10), '<br>')}</p><p>{words}</p>"
         f"{_table(_properties(schema))}</details>"
     )
 
@@ -121,8 +122,13 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 def _row(name: str, where: str, kind: str, told: str) -> str:
-    cells = (f"<code>{escape(name)}</code>", escape(where), kind, escape(told))
+    cells = (f"<code>{escape(name)}</code>", escape(where), kind, _prose(told))
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _prose(text: str) -> str:
+    """A comment of the contracts as HTML: what stands between backticks there is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _table(rows: list[str]) -> str:

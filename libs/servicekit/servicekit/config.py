@@ -155,4 +155,5 @@ def _written(default: Any, declared: _Setting) -> str:
         return f"{default.total_seconds():g}"
     if isinstance(default, tuple):
         return ",".join(default)
-    return str(default)
+    # An empty path is as unset as a path can be; written as ".", it would be taken for this folder.
+    return "" if default == Path() else str(default)

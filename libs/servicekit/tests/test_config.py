@@ -93,6 +93,14 @@ def test_the_description_is_a_table_for_the_readme() -> None:
     ]
 
 
+def test_a_path_that_is_unset_is_not_described_as_this_folder() -> None:
+    @dataclass(frozen=True)
+    class Spool:
+        folder: Path = setting("SPOOL", doc="Where.", default=Path())
+
+    assert describe(Spool) == [("SPOOL", "path", "", "Where.")]
+
+
 def test_a_type_that_cannot_be_read_is_told_to_the_developer() -> None:
     @dataclass(frozen=True)
     class Odd:

@@ -9,6 +9,8 @@ LOCKED := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyp
 SERVICES := $(notdir $(wildcard services/*))
 PACKAGES := libs services cli tools bench tests
 BASE ?= origin/main
+# Tests wait for other processes much of the time: one worker more than two cores keeps them busy.
+WORKERS ?= 3
 
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
@@ -16,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down doctor test lint types protos check check-protos format bench clean
+.PHONY: help demo up down doctor test lint types protos check check-protos check-bench format bench clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +51,7 @@ doctor: $(VENV)/.ready ## What is missing or wrong here, and the way out
 	@$(BIN)/rushes doctor
 
 test: $(VENV)/.ready-dev ## Every test, on real parts
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not e2e"
-	@$(BIN)/pytest -q -m e2e
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench"
 
 lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
 	@$(BIN)/ruff check $(PACKAGES)
@@ -77,6 +78,9 @@ check-protos: $(VENV)/.ready-dev ## Generated code is fresh, and no contract bre
 	else echo "No contracts at $(BASE) to compare with."; fi
 
 check: lint types check-protos test ## All that CI checks but the demo
+
+check-bench: $(VENV)/.ready-dev ## Every benchmark runs (what it measures is not judged)
+	@$(BIN)/pytest -q -m bench
 
 bench: $(VENV)/.ready-dev ## Measure against what a user would use instead
 	@$(BIN)/python -m bench

@@ -17,7 +17,7 @@ from bench.table import markdown
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.e2e
+@pytest.mark.bench
 @pytest.mark.parametrize("row", ROWS)
 def test_each_row_measures_and_tells(row: str, tmp_path: Path) -> None:
     run = subprocess.run(

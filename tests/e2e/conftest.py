@@ -19,9 +19,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return draw_photos(tmp_path_factory.mktemp("photos"))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """One system for the tests of a module; its spans go to `traces.jsonl` in its data folder."""
+    """One system for all tests that need no other; its spans go to `traces.jsonl` in its data folder."""
     data = tmp_path_factory.mktemp("system")
     env = {
         "RUSHES_TRACE_FILE": str(data / "traces.jsonl"),

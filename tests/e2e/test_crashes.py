@@ -9,7 +9,7 @@ import pytest
 from servicekit.testing import eventually
 from tests.e2e.system import FINAL, System, attempts_by_number
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 MOMENTS = {
     # process: the stage of a scene, or the status of the job, at which it dies

@@ -11,12 +11,12 @@ import pytest_asyncio
 from servicekit.testing import eventually
 from tests.e2e.system import FINAL, System
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = "rushes/instant"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def provider(system: System) -> AsyncIterator[System]:
     """The system, with no fault left over from another test."""
     yield system

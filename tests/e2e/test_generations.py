@@ -10,7 +10,7 @@ from servicekit.ids import new_id
 from servicekit.testing import eventually
 from tests.e2e.system import FINAL, System
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def _finished(system: System, generation_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from servicekit.testing import eventually
 from tests.e2e.system import System
 from tools.probe_cut import look
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def test_photos_become_a_cut(system: System, photos: list[Path], tmp_path: Path) -> None:

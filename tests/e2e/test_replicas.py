@@ -19,7 +19,9 @@ from tests.e2e.system import System, attempts_by_number, running_system
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 TWICE = ("generator", "downloader", "stitcher", "gateway")
-LIMIT, SPACING_S = 3, 0.4
+LIMIT, SPACING_S = 3, 1.0
+LATE_S = 0.5
+"""How much later than its turn a busy machine may send."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -45,7 +47,9 @@ async def test_limits_hold_over_both_and_nothing_is_done_twice(doubled: System, 
     assert len(predictions) == 8, "two jobs of three scenes and a piece of music each"
     assert len(await doubled.charges()) == 8
     starts = sorted(_time(each["created_at"]) for each in predictions)
-    assert min(b - a for a, b in pairwise(starts)) >= SPACING_S * 0.9
+    assert min(b - a for a, b in pairwise(starts)) >= SPACING_S - LATE_S
+    # Two replicas that space their starts each for itself would send twice as fast.
+    assert starts[LIMIT - 1] - starts[0] >= (LIMIT - 1) * SPACING_S - LATE_S
     moments = [(_time(p["created_at"]), 1) for p in predictions] + [
         (_time(p["completed_at"]), -1) for p in predictions
     ]

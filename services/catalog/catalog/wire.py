@@ -35,7 +35,7 @@ def facts_message(facts: FileFacts) -> media_pb2.MediaFacts:
 
 
 def failure_of(message: media_pb2.Failure) -> Failure:
-    """A failure as it was told, but for NUL characters: PostgreSQL keeps none, and the fact must be applied."""
+    """A failure as it was told, but for NUL characters: PostgreSQL keeps none, and the fact must count."""
     code, told = (text.replace("\0", "") for text in (message.code, message.message))
     return Failure(code or "unknown", told, message.retryable)
 

@@ -184,6 +184,8 @@ class FakeAttempts:
             return self._work(Step.RECONCILE, newest)
         if newest and newest.state is State.SUBMITTED:
             return self._work(Step.FOLLOW, newest)
+        if any(moment > self.clock.monotonic() for moment, _ in generation.asked):
+            return Work(Step.NOTHING, reason="waiting")
         attempt = Attempt(
             new_id("attempt"), generation_id, len(generation.attempts) + 1, State.INTENDED, self.clock.now()
         )
@@ -198,9 +200,9 @@ class FakeAttempts:
         attempt = await self.get(attempt_id)
         if owner and owner.id != attempt_id:
             raise Conflict("owned by another attempt")
-        if attempt.prediction_id not in ("", prediction_id) or attempt.state is State.FAILED:
-            raise Conflict("the attempt is over, or has another prediction")
-        if attempt.state in (State.INTENDED, State.UNKNOWN):
+        if attempt.prediction_id not in ("", prediction_id):
+            raise Conflict("the attempt has another prediction")
+        if not attempt.prediction_id:  # also one that was given up: it was bought all the same
             self._set(replace(attempt, state=State.SUBMITTED, prediction_id=prediction_id))
 
     async def release(

@@ -17,7 +17,7 @@ from generator.core.generate import Request, generate
 from generator.core.lane import SharedLane
 from generator.core.ports import Work
 from generator.core.prediction import Prediction
-from servicekit.errors import AppError
+from servicekit.errors import AppError, Invalid
 
 
 class Killed(BaseException):
@@ -91,6 +91,8 @@ class World:
         self.journal = Notebook()
         self.facts: dict[str, Fact] = {}
         self.pokes: dict[str, asyncio.Event] = {}
+        self.files_trouble: AppError | None = None
+        self.largest_fact = 10**9
         self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
 
     def ports(self, kill: Kill | None = None) -> Ports:
@@ -101,7 +103,7 @@ class World:
             attempts=_Steps(self.attempts, stop),  # type: ignore[arg-type]
             lane=lane,
             facts=_Steps(_Log(self), stop),  # type: ignore[arg-type]
-            files=_Files(),
+            files=_Files(self),
             wakes=_Wakes(self),
             costs=_Costs(),
             journal=self.journal,
@@ -179,15 +181,22 @@ class _Log:
         self._world = world
 
     async def say(self, fact: Fact) -> None:
+        if len(repr(fact)) > self._world.largest_fact:
+            raise Invalid("more than the server takes in a message")
         if self._world.facts.setdefault(fact_id(fact), fact) is fact:
             self._world.attempts.apply(fact)
 
 
 class _Files:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
     async def prepare(self, asset_ids: Sequence[str]) -> None:
         pass
 
     async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
+        if self._world.files_trouble is not None:
+            raise self._world.files_trouble
         return dict(value)
 
 

@@ -64,6 +64,7 @@ class NatsServer:
         sync = "sync_interval: always" if self._sync_always else ""
         return (
             f'server_name: "rushes"\nhost: "127.0.0.1"\nport: {self.port or -1}\n'
+            "max_payload: 8MB\n"  # an image that a model gives as a `data:` address is told as it is
             f"jetstream {{\n  store_dir: {json.dumps(str(self.folder))}\n  {sync}\n}}\n"
         )
 

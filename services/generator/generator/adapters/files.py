@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from servicekit import signing
 from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.clock import Clock
-from servicekit.errors import FieldProblem, Forbidden, Invalid, NotFound
+from servicekit.errors import AppError, FieldProblem, Forbidden, Invalid, NotFound
 from servicekit.ids import check_id
 
 from .provider_http import Uploaded
@@ -67,9 +67,9 @@ class AssetFiles:
         self._uploaded: dict[str, Uploaded] = {}
 
     async def prepare(self, asset_ids: Sequence[str]) -> None:
-        """Hand the assets over now; whatever is wrong with one is said by `resolve`."""
+        """Hand the assets over now; whatever is wrong with one, or on the way, is said by `resolve`."""
         for asset_id in asset_ids:
-            with contextlib.suppress(NotFound, Invalid):
+            with contextlib.suppress(AppError):
                 await self._address(asset_id, self._clock.now())
 
     async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:

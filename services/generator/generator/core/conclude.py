@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from . import facts
 from .facts import Canceled, Failed, Succeeded, Whose
 from .kinds import Kind
 from .outcomes import Failure, classify
@@ -13,7 +14,7 @@ OUTPUT_LIFE = timedelta(hours=1)
 """How long the provider keeps outputs (replicate-api.md §4.1)."""
 
 GONE = Failure(
-    "gone", "the provider has deleted this run and its outputs: it can only be paid for and run again"
+    facts.GONE, "the provider has deleted this run and its outputs: it can only be paid for and run again"
 )
 
 

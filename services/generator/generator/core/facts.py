@@ -72,6 +72,9 @@ class Canceled:
 
 Fact = Started | Progressed | Succeeded | Failed | Canceled
 
+GONE = "gone"
+"""The code of a failure: the provider has the run and its outputs no longer."""
+
 TYPES: dict[type[Any], str] = {
     Started: "prediction.started",
     Progressed: "prediction.progressed",
@@ -86,4 +89,6 @@ def fact_id(fact: Fact) -> str:
     stem = f"{fact.whose.generation_id}:{fact.whose.attempt_id}:{TYPES[type(fact)].partition('.')[2]}"
     if isinstance(fact, Progressed):
         return f"{stem}:{fact.percent}"
-    return f"{stem}:{fact.whose.round}" if isinstance(fact, Succeeded) else stem
+    # That its outputs are gone is an answer to each round that asks for them once more.
+    repeated = isinstance(fact, Succeeded) or (isinstance(fact, Failed) and fact.failure.code == GONE)
+    return f"{stem}:{fact.whose.round}" if repeated else stem

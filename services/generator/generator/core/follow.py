@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, ErrorKind, NotFound, Unauthenticated, Unavailable
+from servicekit.errors import AppError, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
 
 from .conclude import GONE, conclude
-from .facts import Failed, Progressed, Started, Whose
+from .facts import Failed, Progressed, Started, Succeeded, Whose
 from .outcomes import Failure
 from .ports import Attempt, Attempts, Costs, Facts, Files, Journal, Lane, Provider, Wakes, Work
 from .prediction import Prediction, last_line, percent
@@ -104,7 +104,15 @@ async def finish(ports: Ports, work: Work, attempt: Attempt, prediction: Predict
         cancel_requested=canceled,
         now=ports.clock.now(),
     )
-    await ports.facts.say(fact)
+    try:
+        await ports.facts.say(fact)
+    except Invalid as error:  # outputs inside the answer itself (`data:`) that no message can carry
+        if not isinstance(fact, Succeeded):
+            raise
+        failure = Failure(
+            "output_too_large", f"the model answered more than can be taken in: {error.message}"
+        )
+        await ports.facts.say(Failed(fact.whose, failure, fact.cost_micros))
 
 
 async def _give_up(ports: Ports, work: Work, subject: Whose, prediction: Prediction | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unavailable
+from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
 
 from .follow import Ports, follow
 from .inputs import whole_numbers
@@ -20,6 +20,9 @@ from .reconcile import candidates
 
 UNREACHED_WAIT = 5.0
 """Seconds before another try when the provider could not be reached at all."""
+
+UNSENT_WAIT, UNSENT_LONGEST = 10.0, 600.0
+"""Seconds before a third attempt when two came to nothing, doubled with each; and the longest."""
 
 RECORD_FOR = 600.0
 """Seconds that `RecordSubmitted` is repeated while catalog is away; then the next delivery reconciles."""
@@ -79,7 +82,8 @@ async def generate(ports: Ports, request: Request) -> None:
             if found := await _reconcile(ports, work, attempt):
                 await follow(ports, work, attempt, found.id, request.number)
                 return
-            wants_turn = True  # it never reached the provider: the next answer is a fresh intent
+            # It never reached the provider: the next answer is a fresh intent, and a turn of before is stale.
+            wants_turn, turn = True, None
 
 
 async def _is_under_way(ports: Ports, generation_id: str) -> bool:
@@ -129,13 +133,25 @@ async def _submit(
 
 
 async def _order(ports: Ports, work: Work, attempt: Attempt) -> Order | None:
-    """What to send; None when a file it needs does not exist, which ends the generation."""
+    """What to send; None when a file it needs cannot be handed over: nothing was sent, the intent is free.
+
+    A file that does not exist ends the generation. Any other trouble with it is tried again in a while,
+    and not in our slot: four such generations would hold the lane.
+    """
     rules = ports.rules
     try:
         resolved = await ports.files.resolve(_sent(work), since=attempt.intended_at)
     except (NotFound, Invalid) as error:
         failure = Failure("asset", error.message)
         await ports.attempts.release(attempt.id, failure, fail_generation=True)
+        return None
+    except AppError as error:
+        wait = max(UNREACHED_WAIT, _unsent_wait(attempt))
+        if isinstance(error, Unauthenticated):
+            wait = ports.lane.probe_every
+            await ports.lane.close(error.message)
+        failure = Failure("asset", error.message, retryable=True, wait=wait)
+        await ports.attempts.release(attempt.id, failure, retry_after=wait)
         return None
     base = rules.webhook_base.rstrip("/")
     webhook = f"{base}/api/webhooks/replicate/{attempt.id}" if base else ""
@@ -193,6 +209,17 @@ async def _record(ports: Ports, attempt: Attempt, prediction: Prediction) -> Non
             return
 
 
+def _unsent_wait(attempt: Attempt) -> float:
+    """Seconds before an attempt that came to nothing is followed by another.
+
+    The first is followed at once. After that others get the slot meanwhile: a model that the provider
+    answers with 500 for a day, or a file that cannot be handed over, must not hold the lane.
+    """
+    if attempt.number < 2:
+        return 0.0
+    return min(UNSENT_WAIT * 2.0 ** min(attempt.number - 2, 10), UNSENT_LONGEST)
+
+
 async def _window_passed(ports: Ports, attempt: Attempt) -> bool:
     """Whether nobody can be sending it any more. If not: wait until so, and answer False: ask again."""
     age = (ports.clock.now() - attempt.intended_at).total_seconds()
@@ -225,9 +252,12 @@ async def _reconcile(ports: Ports, work: Work, attempt: Attempt) -> Prediction |
             continue  # another attempt was faster to adopt it
         ports.journal.note("adopted", attempt=attempt.id, prediction=prediction.id)
         return prediction
-    never = Failure("never_sent", "it never reached the provider, and cost nothing", retryable=True)
+    wait = _unsent_wait(attempt)
+    never = Failure(
+        "never_sent", "it never reached the provider, and cost nothing", retryable=True, wait=wait
+    )
     try:
-        await ports.attempts.release(attempt.id, never)
+        await ports.attempts.release(attempt.id, never, retry_after=wait)
     except Conflict:
         ports.journal.note("recorded_meanwhile", attempt=attempt.id)
     return None

@@ -99,10 +99,13 @@ LIMIT_DEFAULT = 10.0
 
 LONGEST_WAIT = 3600.0
 
+LONGEST_TEXT = 20_000
+"""Characters of an error that are kept: a fact has to carry them."""
+
 
 def classify(error: str) -> Failure:
     """The meaning of the `error` text of a failed prediction. What nobody knows is not paid for again."""
-    text = error.strip() or "the provider gave no reason"
+    text = error.strip()[:LONGEST_TEXT] or "the provider gave no reason"
     if codes := _CODE.findall(text):
         retryable, wait = _CODES.get(codes[-1] if codes[-1] in _CODES else codes[0], (False, 0.0))
         return Failure(next((code for code in codes if code in _CODES), codes[0]), text, retryable, wait)

@@ -30,6 +30,10 @@ _OUTPUTS = (
 )
 
 
+MOST = 10**15
+"""Micro-dollars (a billion dollars): no run costs more, and no cap is higher."""
+
+
 class WrongPrices(Exception):  # noqa: N818  # tells what is the matter
     """The price file cannot be read: which entry, and what it should be."""
 
@@ -115,7 +119,7 @@ def estimate(
     parts = [f"{seconds:g} s"] * bool(seconds) + [f"{outputs} outputs"] * bool(outputs)
     source = "price table" if price.basis == model else f"price table, {price.basis}"
     return Estimate(
-        math.ceil(micros), f"{source}: {price.hint or 'free'}" + (f", {', '.join(parts)}" if parts else "")
+        _whole(micros), f"{source}: {price.hint or 'free'}" + (f", {', '.join(parts)}" if parts else "")
     )
 
 
@@ -140,9 +144,12 @@ def cost(
         seconds = _seconds(parameters or (), prediction.input) if seconds is None else seconds
         outputs = float(len(addresses(prediction.output))) if outputs is None else outputs
     run = price.per_run if succeeded else 0
-    return math.ceil(
-        run + compute + price.per_second * (seconds or 0.0) + price.per_output * (outputs or 0.0)
-    )
+    return _whole(run + compute + price.per_second * (seconds or 0.0) + price.per_output * (outputs or 0.0))
+
+
+def _whole(micros: float) -> int:
+    """Rounded up; what no account could hold is the most that one can."""
+    return math.ceil(min(micros, MOST))
 
 
 def _metric(metrics: Mapping[str, Any], *names: str) -> float | None:

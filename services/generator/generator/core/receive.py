@@ -29,7 +29,9 @@ async def receive(ports: Ports, attempt_id: str, body: bytes) -> bool:
         raise Invalid(f"attempt {attempt.id} has another prediction than {prediction.id}")
     if correlation(prediction.webhook) not in ("", attempt.id):
         raise Invalid(f"prediction {prediction.id} was bought by another attempt than {attempt.id}")
-    if attempt.state not in _OPEN:
+    # An attempt that ended has a prediction. One that was given up has none, and was bought all the same:
+    # its money and its outputs belong to the generation (docs/adr/0002-intent-before-payment.md).
+    if attempt.state not in _OPEN and attempt.prediction_id:
         return False
     if not attempt.prediction_id:
         try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from generator.core.cancel import cancel
 from generator.core.follow import Ports
 from generator.core.generate import Request, generate
 from rushes.events.v1 import events_pb2
+from servicekit.errors import Unauthenticated, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
 
 
@@ -41,18 +45,32 @@ class Requests:
     async def requested(self, event: Event) -> None:
         """`generation.requested`."""
         message = events_pb2.GenerationRequested.FromString(event.data)
-        await generate(
-            self._ports,
-            Request(
-                message.generation_id,
-                number=max(message.round, 1),
-                again=event.deliveries > 1 or message.round > 1,
-                fresh=event.lease.fresh,
-                assets=tuple(message.asset_ids),
-            ),
+        asked = Request(
+            message.generation_id,
+            number=max(message.round, 1),
+            again=event.deliveries > 1 or message.round > 1,
+            fresh=event.lease.fresh,
+            assets=tuple(message.asset_ids),
         )
+        async with at_the_door(self._ports):
+            await generate(self._ports, asked)
 
     async def cancel_requested(self, event: Event) -> None:
         """`generation.cancel_requested`."""
         message = events_pb2.GenerationCancelRequested.FromString(event.data)
-        await cancel(self._ports, message.generation_id)
+        async with at_the_door(self._ports):
+            await cancel(self._ports, message.generation_id)
+
+
+@asynccontextmanager
+async def at_the_door(ports: Ports) -> AsyncIterator[None]:
+    """Our token or our credit was refused, wherever: that closes the lane, and ends no request of anybody's.
+
+    Raises:
+        Unavailable: come back when the lane is probed next.
+    """
+    try:
+        yield
+    except Unauthenticated as error:
+        await ports.lane.close(error.message)
+        raise Unavailable(error.message, retry_after=ports.lane.probe_every) from error

@@ -1,0 +1,124 @@
+"""Generations that would hold the lane, and answers that come when nobody waits for them any more."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from generator_world import World
+
+from generator.core.conclude import GONE
+from generator.core.facts import Failed, Progressed, Succeeded, Whose, fact_id
+from generator.core.outcomes import LONGEST_TEXT, classify
+from generator.core.ports import State
+from generator.core.prediction import Prediction
+from generator.core.prices import Price, cost, estimate
+from generator.core.receive import receive
+from generator.edges.events import Requests
+from rushes.events.v1 import events_pb2
+from servicekit.errors import AppError, Unauthenticated, Unavailable
+from servicekit.events import Event
+
+
+async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.provider.script = ["lost"] * 100
+    book = world.attempts.generations[generation]
+    waits = []
+    for _ in range(30):
+        acknowledged = await world.deliver(generation, again=bool(book.attempts))
+        if acknowledged:  # the slot is free, and catalog asks again when the wait is over
+            moment, _ = book.asked.pop()
+            waits.append(moment - world.clock.elapsed)
+            world.clock.elapsed = moment
+    assert waits[:3] == pytest.approx([10.0, 20.0, 40.0])
+    assert max(waits) <= 600.0
+    assert world.provider.charges == 0
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("the files are away"), Unauthenticated("no token")])
+async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError) -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.files_trouble = trouble
+    assert await world.deliver(generation)
+    book = world.attempts.generations[generation]
+    assert (len(book.asked), book.state) == (1, "requested")
+    assert world.journal.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
+    world.files_trouble = None
+    world.clock.elapsed = book.asked[0][0]
+    assert await world.deliver(generation, number=2, again=True)
+    assert world.said(Succeeded)
+    assert world.provider.charges == 1
+
+
+async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
+    world = World()
+    generation = world.attempts.add()
+    assert not await world.deliver(generation, kill_at=3)  # the intent's fate is unknown: the list is asked
+
+    async def since(_moment: object) -> list[Prediction]:
+        raise Unauthenticated("GET /v1/predictions: 401")
+
+    world.provider.since = since  # type: ignore[method-assign]
+    message = events_pb2.GenerationRequested(generation_id=generation, round=2)
+    asked = Requests(world.ports()).requested(
+        Event(id="x", type="generation.requested", key="x", data=message.SerializeToString())
+    )
+    (result,) = await world.clock.run(asked)
+    assert isinstance(result, Unavailable)
+    assert result.retry_after == 30.0
+    assert world.journal.alarms == ["lane_closed"]
+
+
+async def test_a_webhook_for_an_attempt_that_was_given_up_brings_its_outputs_home() -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.provider.script = ["lost", "lost"]
+    while len(world.attempts.generations[generation].attempts) < 2:
+        await world.deliver(generation, again=True)
+    first = world.attempts.generations[generation].attempts[0]
+    assert first.state is State.FAILED
+    body = {
+        "id": "late",
+        "status": "succeeded",
+        "output": "https://x.test/a.mp4",
+        "started_at": "2026-01-01T00:00:00Z",
+    }
+    (news,) = await world.clock.run(receive(world.ports(), first.id, json.dumps(body).encode()))
+    assert news is True
+    (succeeded,) = world.said(Succeeded)
+    assert succeeded.whose.attempt_id == first.id
+    (news,) = await world.clock.run(receive(world.ports(), first.id, json.dumps(body).encode()))
+    assert news is False
+
+
+async def test_an_output_that_no_message_can_carry_fails_with_its_cost() -> None:
+    world = World()
+    world.largest_fact = 5_000
+    world.provider.ends = [Prediction("", "succeeded", "data:image/png;base64," + "A" * 10_000)]
+    assert await world.deliver(world.attempts.add())
+    (failed,) = world.said(Failed)
+    assert (failed.failure.code, failed.cost_micros) == ("output_too_large", 1000)
+
+
+def test_that_outputs_are_gone_is_told_in_each_round_and_other_ends_once() -> None:
+    def ids(fact: type[Failed], failure: object) -> set[str]:
+        return {fact_id(fact(Whose("g", "a", "p", round=n), failure)) for n in (1, 2)}  # type: ignore[arg-type]
+
+    assert len(ids(Failed, GONE)) == 2
+    assert len(ids(Failed, classify("E005"))) == 1
+    assert len({fact_id(Progressed(Whose("g", "a", "p", round=n), 5, "x")) for n in (1, 2)}) == 1
+
+
+def test_a_failure_text_of_any_length_fits_into_a_fact() -> None:
+    assert len(classify("x" * 10**7).message) == LONGEST_TEXT
+
+
+@pytest.mark.parametrize("seconds", [1e308, 1e300])
+def test_a_run_of_endless_length_has_a_price_that_an_account_can_hold(seconds: float) -> None:
+    price = Price("x", per_second=100_000)
+    assert estimate(price, model="x", parameters=None, given={"duration": seconds}).micros < 2**63
+    metrics = {"video_output_duration_seconds": seconds}
+    assert cost(price, Prediction("p", "succeeded", metrics=metrics)) < 2**63

@@ -31,6 +31,7 @@ class Recorder:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.broken: set[str] = set()
+        self.refused: set[str] = set()
         self.gate: asyncio.Event | None = None
 
     async def publish(self, event: Event) -> int:
@@ -38,6 +39,8 @@ class Recorder:
             await self.gate.wait()
         if event.id in self.broken:
             raise Unavailable("the log is away")
+        if event.id in self.refused:
+            raise Invalid("more than the server takes in a message")
         self.ids.append(event.id)
         return len(self.ids)
 
@@ -120,6 +123,19 @@ async def test_a_failure_ends_the_round_and_keeps_the_order(kit: Kit) -> None:
     log.broken = set()
     assert await kit.relay(log).run_once() == 2
     assert log.ids == ["a", "b", "c"]
+
+
+async def test_a_fact_that_the_log_refuses_keeps_no_other_back(kit: Kit) -> None:
+    log = Recorder()
+    log.refused = {"b"}
+    await kit.commit("a", "b", "c")
+    assert await kit.relay(log).run_once() == 2
+    assert log.ids == ["a", "c"]
+    log.refused.clear()
+    assert await kit.relay(log).run_once() == 0
+    kit.clock.advance(3601)
+    assert await kit.relay(log).run_once() == 1
+    assert await kit.waiting() == 0
 
 
 async def test_the_log_gets_everything_of_the_fact(kit: Kit, nats: NatsFixture) -> None:

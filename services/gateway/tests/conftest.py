@@ -39,7 +39,7 @@ from rushes.generator.v1 import models_pb2, models_pb2_grpc, webhooks_pb2, webho
 from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
-from servicekit.errors import AppError, NotFound, Unauthenticated
+from servicekit.errors import AppError, NotFound, Unauthenticated, Unavailable
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.ids import new_id
@@ -64,6 +64,8 @@ class Others:
     """Raised by every catalog write."""
     lose_answers: bool = False
     """CreateAsset records and then fails, as when the answer is lost on its way."""
+    away: bool = False
+    """GetAsset is not answered."""
     authentications: int = 0
     thumbnails: int = 0
     bad_signature: bool = False
@@ -72,6 +74,7 @@ class Others:
         for held in (self.asked, self.assets, self.objects, self.jobs, self.clients):
             held.clear()
         self.failure, self.lose_answers, self.bad_signature = None, False, False
+        self.away = False
         self.authentications = self.thumbnails = 0
 
     def last(self, kind: type[Any]) -> Any:
@@ -113,6 +116,8 @@ class _Assets(_StandIn, assets_pb2_grpc.AssetServiceServicer):
         return asset
 
     async def GetAsset(self, request: Any, context: Any) -> Any:
+        if self.others.away:
+            raise Unavailable("gone")
         if request.id not in self.others.assets:
             raise NotFound(f"no asset {request.id}")
         return self.others.assets[request.id]

@@ -223,6 +223,15 @@ async def test_a_lost_answer_does_not_lose_the_upload(running: Any) -> None:
     assert key in await stored(running)
 
 
+async def test_bytes_stay_while_nobody_knows_whether_they_were_recorded(running: Any) -> None:
+    running.others.lose_answers, running.others.failure = True, Unavailable("gone")
+    running.others.away = True  # the catalog has died after it had recorded: it cannot be asked either
+    before = await stored(running)
+    assert (await upload(running, picture())).status_code == 503
+    (asset_id,) = running.others.assets
+    assert set(await stored(running)) - set(before) == {f"assets/{asset_id}/original.png"}
+
+
 async def test_uploads_by_address_go_through_the_downloader(running: Any) -> None:
     body = {"source_url": "https://photos.example/a.png", "client_id": CLIENT, "tags": ["x"], "name": "A"}
     answer = await running.http.post("/api/v3/assets", json=body)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError
+from servicekit.errors import AppError, Invalid
 from servicekit.events.event import Event
 from servicekit.outbox.tables import micros, moment
 
@@ -27,6 +27,9 @@ STOP_BUDGET = 3.0
 
 KEEP = timedelta(days=1)
 """How long published rows stay, for people who look."""
+
+REFUSED_FOR = timedelta(hours=1)
+"""How long a fact that the log refuses is put off: long enough for somebody to see it in the logs."""
 
 PUBLISHED = Counter("rushes_outbox_published", "Facts published from the outbox")
 WAITING = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
@@ -45,7 +48,7 @@ class Relay:
 
     A fact is published at least once: a crash between publishing and marking publishes it again, with the
     same id, which the log drops. Facts go out in the order of their ids, and a round ends at the first
-    that cannot be published; so one entity's facts keep their order as long as one relay is at work.
+    that cannot be published now; so one entity's facts keep their order as long as one relay is at work.
     With several, a neighbour skips the locked rows and may publish a later fact first: appliers must
     (and do) tolerate facts out of order.
 
@@ -107,18 +110,27 @@ class Relay:
             await connection.execution_options(read_only=True)
             rows = await self._claim(connection)
             published: list[int] = []
+            refused: list[int] = []
             try:
                 for row in rows:
                     if self._stopping:
                         break
-                    await self._events.publish(_event(row))
-                    published.append(row.id)
+                    (published if await self._publish(row) else refused).append(row.id)
             finally:
                 # Also when the round ends early: what the log has is marked. Cancelled here, it is
                 # published again, which the log drops.
-                await self._mark(connection, published)
+                await self._mark(connection, published, refused)
                 PUBLISHED.inc(len(published))
         return len(published)
+
+    async def _publish(self, row: Row[Any]) -> bool:
+        """Whether the log has it. What it never takes (too large, say) must not keep the others back."""
+        try:
+            await self._events.publish(_event(row))
+        except Invalid as error:
+            self._log.error("fact put off: the log refuses it", id=row.event_id, error=error.message)
+            return False
+        return True
 
     async def trim(self) -> int:
         """Remove rows published longer than `KEEP` ago; answers how many."""
@@ -146,7 +158,13 @@ class Relay:
             await connection.commit()
         return rows
 
-    async def _mark(self, connection: AsyncConnection, published: Sequence[int]) -> None:
+    async def _mark(
+        self, connection: AsyncConnection, published: Sequence[int], refused: Sequence[int]
+    ) -> None:
+        if refused:
+            later = micros(self._clock.now() + REFUSED_FOR)
+            put_off = update(self._table).where(self._table.c.id.in_(refused)).values(not_before=later)
+            await connection.execute(put_off)
         if published:
             now = micros(self._clock.now())
             marked = update(self._table).where(self._table.c.id.in_(published)).values(published_at=now)

@@ -67,10 +67,10 @@ class AssetStore:
         check(request)  # before anything is stored: a wrong field costs nobody an upload
         try:
             await self.blobs.put_file(key, file.path, content_type=file.found.content_type)
-            return await self._record(request)
         except BaseException as error:
             await self._undo(key, error)
             raise
+        return await self._record(request)
 
     async def fetch(self, source_url: str, fields: AssetFields) -> Asset:
         """Have a file fetched from an address, and record it."""
@@ -84,17 +84,23 @@ class AssetStore:
         try:
             if told := megapixels(fetched.facts.width, fetched.facts.height):
                 refuse([FieldProblem("source_url", told)])
-            filename = fetched.filename or "fetched"
-            return await self._record(_request(asset_id, fetched.blob_key, filename, fields, fetched.facts))
-        except BaseException as error:
+        except AppError as error:
             await self._undo(fetched.blob_key, error)
             raise
+        filename = fetched.filename or "fetched"
+        return await self._record(_request(asset_id, fetched.blob_key, filename, fields, fetched.facts))
 
     async def _record(self, request: CreateAssetRequest) -> Asset:
+        """Record it; its bytes are removed when that was refused.
+
+        Not when nobody knows whether it was recorded (no answer, or our caller went away): a blob without
+        a record is found by the sweeper, a record without its blob fails whoever uses it.
+        """
         try:
             return await self.calls(CREATE, request)
         except AppError as error:
             if error.kind not in _UNKNOWN:
+                await self._undo(request.blob_key, error)
                 raise
             try:
                 return await self.calls(

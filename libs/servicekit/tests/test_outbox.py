@@ -51,8 +51,8 @@ class Kit(NamedTuple):
     clock: TestClock
 
     async def commit(self, *ids: str, delay: float = 0.0) -> None:
-        async with self.sessions.begin() as session:
-            await append(session, OUTBOX, [fact(id_) for id_ in ids], clock=self.clock, delay=delay)
+        async with self.engine.begin() as connection:
+            await append(connection, OUTBOX, [fact(id_) for id_ in ids], clock=self.clock, delay=delay)
 
     async def waiting(self) -> int:
         async with self.engine.connect() as connection:
@@ -88,16 +88,16 @@ async def test_facts_go_out_in_order_and_once(kit: Kit) -> None:
 async def test_a_rolled_back_fact_is_never_said(kit: Kit) -> None:
     log = Recorder()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is the transaction
-        async with kit.sessions.begin() as session:
-            await append(session, OUTBOX, [fact("a")], clock=kit.clock)
+        async with kit.engine.begin() as connection:
+            await append(connection, OUTBOX, [fact("a")], clock=kit.clock)
             raise ZeroDivisionError
     assert await kit.relay(log).run_once() == 0
 
 
 async def test_an_event_that_could_not_be_published_is_refused_in_the_transaction(kit: Kit) -> None:
-    async with kit.sessions.begin() as session:
+    async with kit.engine.begin() as connection:
         with pytest.raises(Invalid, match="type"):
-            await append(session, OUTBOX, [Event(id="a", type="nonsense", key="k")], clock=kit.clock)
+            await append(connection, OUTBOX, [Event(id="a", type="nonsense", key="k")], clock=kit.clock)
 
 
 async def test_a_delayed_fact_waits(kit: Kit) -> None:
@@ -246,23 +246,23 @@ async def test_published_rows_are_trimmed_after_a_day(kit: Kit) -> None:
 
 
 async def test_the_inbox_knows_what_was_applied(kit: Kit) -> None:
-    async with kit.sessions.begin() as session:
-        assert await first_time(session, INBOX, "catalog", "e1", clock=kit.clock)
-    async with kit.sessions.begin() as session:
-        assert not await first_time(session, INBOX, "catalog", "e1", clock=kit.clock)
-        assert await first_time(session, INBOX, "other", "e1", clock=kit.clock)
+    async with kit.engine.begin() as connection:
+        assert await first_time(connection, INBOX, "catalog", "e1", clock=kit.clock)
+    async with kit.engine.begin() as connection:
+        assert not await first_time(connection, INBOX, "catalog", "e1", clock=kit.clock)
+        assert await first_time(connection, INBOX, "other", "e1", clock=kit.clock)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is the transaction
-        async with kit.sessions.begin() as session:
-            assert await first_time(session, INBOX, "catalog", "e2", clock=kit.clock)
+        async with kit.engine.begin() as connection:
+            assert await first_time(connection, INBOX, "catalog", "e2", clock=kit.clock)
             raise ZeroDivisionError
-    async with kit.sessions.begin() as session:
-        assert await first_time(session, INBOX, "catalog", "e2", clock=kit.clock), "its effect was undone"
+    async with kit.engine.begin() as connection:
+        assert await first_time(connection, INBOX, "catalog", "e2", clock=kit.clock), "its effect was undone"
 
 
 async def test_of_racing_appliers_one_is_the_first(kit: Kit) -> None:
     async def apply() -> bool:
-        async with kit.sessions.begin() as session:
-            first = await first_time(session, INBOX, "catalog", "e1", clock=kit.clock)
+        async with kit.engine.begin() as connection:
+            first = await first_time(connection, INBOX, "catalog", "e1", clock=kit.clock)
             await asyncio.sleep(0.01)
             return first
 
@@ -271,20 +271,20 @@ async def test_of_racing_appliers_one_is_the_first(kit: Kit) -> None:
 
 async def test_racing_read_then_write_transactions_all_succeed(kit: Kit) -> None:
     """Deferred transactions on SQLite would fail here with "database is locked"."""
-    async with kit.sessions.begin() as session:
-        await session.execute(text("CREATE TABLE counter (n integer)"))
-        await session.execute(text("INSERT INTO counter VALUES (0)"))
+    async with kit.engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE counter (n integer)"))
+        await connection.execute(text("INSERT INTO counter VALUES (0)"))
 
     async def add_one() -> None:
         read = "SELECT n FROM counter" if is_sqlite(kit.engine) else "SELECT n FROM counter FOR UPDATE"
-        async with kit.sessions.begin() as session:
-            n = (await session.execute(text(read))).scalar_one()
+        async with kit.engine.begin() as connection:
+            n = (await connection.execute(text(read))).scalar_one()
             await asyncio.sleep(0.005)
-            await session.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
+            await connection.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
 
     await asyncio.gather(*(add_one() for _ in range(10)))
-    async with kit.sessions.begin() as session:
-        assert (await session.execute(text("SELECT n FROM counter"))).scalar_one() == 10
+    async with kit.engine.begin() as connection:
+        assert (await connection.execute(text("SELECT n FROM counter"))).scalar_one() == 10
 
 
 async def test_sqlite_is_set_up_not_to_lose_a_commit(tmp_path: Path) -> None:

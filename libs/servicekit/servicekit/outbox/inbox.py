@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from servicekit.clock import Clock
 from servicekit.outbox.tables import micros
@@ -25,7 +27,7 @@ def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
 
 
 async def first_time(
-    session: AsyncSession, table: Table, consumer: str, event_id: str, *, clock: Clock
+    connection: AsyncConnection, table: Table, consumer: str, event_id: str, *, clock: Clock
 ) -> bool:
     """Whether this consumer applies the fact for the first time: then do so in this very transaction.
 
@@ -33,13 +35,18 @@ async def first_time(
     transactions at once the second waits for the first, and then knows.
     """
     row = {"consumer": consumer, "event_id": event_id, "applied_at": micros(clock.now())}
-    if session.get_bind().dialect.name == "sqlite":
-        statement = sqlite.insert(table).values(row).on_conflict_do_nothing().returning(table.c.event_id)
-    else:
-        statement = postgresql.insert(table).values(row).on_conflict_do_nothing().returning(table.c.event_id)
-    return (await session.execute(statement)).first() is not None
+    remember = _remember(table, connection.dialect.name)
+    return (await connection.execute(remember, row)).first() is not None
 
 
-async def trim_inbox(session: AsyncSession, table: Table, older_than: timedelta, *, clock: Clock) -> None:
+@cache
+def _remember(table: Table, dialect: str) -> Any:
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(table).on_conflict_do_nothing().returning(table.c.event_id)
+
+
+async def trim_inbox(
+    connection: AsyncConnection, table: Table, older_than: timedelta, *, clock: Clock
+) -> None:
     """Forget what was applied that long ago; keep them at least as long as the log keeps its facts."""
-    await session.execute(delete(table).where(table.c.applied_at < micros(clock.now() - older_than)))
+    await connection.execute(delete(table).where(table.c.applied_at < micros(clock.now() - older_than)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
     Index,
+    Insert,
     Integer,
     LargeBinary,
     MetaData,
@@ -18,7 +20,7 @@ from sqlalchemy import (
     insert,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from servicekit import telemetry
 from servicekit.clock import Clock
@@ -57,9 +59,9 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
 
 
 async def append(
-    session: AsyncSession, table: Table, events: Sequence[Event], *, clock: Clock, delay: float = 0.0
+    connection: AsyncConnection, table: Table, events: Sequence[Event], *, clock: Clock, delay: float = 0.0
 ) -> None:
-    """Write the facts in the session's transaction: they are published when it commits, or never.
+    """Write the facts in the connection's transaction: they are published when it commits, or never.
 
     `delay`: seconds before which they are not published. The current trace goes with them.
     Raises Invalid for an event that could not be published; the transaction can go on without it.
@@ -83,7 +85,12 @@ async def append(
         }
         for event in events
     ]
-    await session.execute(insert(table), rows)
+    await connection.execute(_appending(table), rows)
+
+
+@cache
+def _appending(table: Table) -> Insert:
+    return insert(table)
 
 
 def micros(moment: datetime) -> int:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import generation_events as ev
 from catalog.core.generation import Attempt, Generation, Output
@@ -29,20 +29,47 @@ from .outgoing import Outgoing
 from .paging import decode, encode, page_of
 from .timeline import SqlTimeline
 
+# What each step of a run asks and writes: made once, for making them costs more than running them.
+_ONE = select(t.generations).where(t.generations.c.id == bindparam("of"))
+_ONE_LOCKED = _ONE.with_for_update()
+_JOB_OF = select(t.generations.c.job_id).where(t.generations.c.id == bindparam("of"))
+_OF_ATTEMPT = select(t.attempts.c.generation_id).where(t.attempts.c.id == bindparam("of"))
+_OF_PREDICTION = select(t.attempts).where(t.attempts.c.prediction_id == bindparam("of"))
+_ATTEMPTS = (
+    select(t.attempts)
+    .where(t.attempts.c.generation_id.in_(bindparam("of", expanding=True)))
+    .order_by(t.attempts.c.number)
+)
+_OUTPUTS = (
+    select(t.outputs, t.media.c.blob_key, t.media.c.facts)
+    .select_from(t.outputs.outerjoin(t.media, t.media.c.id == t.outputs.c.media_id))
+    .where(t.outputs.c.generation_id.in_(bindparam("of", expanding=True)))
+    .order_by(t.outputs.c.index)
+)
+_ADD, _CHANGE = insert(t.generations), update(t.generations).where(t.generations.c.id == bindparam("of"))
+_ADD_ATTEMPT, _CHANGE_ATTEMPT = (
+    insert(t.attempts),
+    update(t.attempts).where(t.attempts.c.id == bindparam("of")),
+)
+_ADD_MEDIA, _ADD_OUTPUT = insert(t.media), insert(t.outputs)
+_CHANGE_OUTPUT = update(t.outputs).where(
+    t.outputs.c.generation_id == bindparam("of"), t.outputs.c.index == bindparam("at_index")
+)
+
 
 class SqlGenerations:
     """`Generations`."""
 
     def __init__(
         self,
-        session: AsyncSession,
+        connection: AsyncConnection,
         clock: Clock,
         outgoing: Outgoing,
         ledger: SqlLedger,
         timeline: SqlTimeline,
         silent_after: timedelta,
     ) -> None:
-        self._session = session
+        self._connection = connection
         self._clock = clock
         self._outgoing = outgoing
         self._ledger = ledger
@@ -53,16 +80,15 @@ class SqlGenerations:
 
     async def get(self, generation_id: str, *, lock: bool = False) -> Generation:
         """One, locked for the rest of the unit when asked; NotFound."""
-        query = select(t.generations).where(t.generations.c.id == generation_id)
-        found = (await self._session.execute(query.with_for_update() if lock else query)).all()
+        query = _ONE_LOCKED if lock else _ONE
+        found = (await self._connection.execute(query, {"of": generation_id})).all()
         if not found:
             raise NotFound(f"there is no generation {generation_id}")
         return (await self._whole(found))[0]
 
     async def job_of(self, generation_id: str) -> str:
         """The job it belongs to, or ""; NotFound."""
-        query = select(t.generations.c.job_id).where(t.generations.c.id == generation_id)
-        job_id = (await self._session.execute(query)).scalar_one_or_none()
+        job_id = (await self._connection.execute(_JOB_OF, {"of": generation_id})).scalar_one_or_none()
         if job_id is None:
             raise NotFound(f"there is no generation {generation_id}")
         return str(job_id)
@@ -78,28 +104,26 @@ class SqlGenerations:
             (columns.job_id, only.job_id),
         )
         query = select(t.generations).where(*(column == value for column, value in wanted if value))
-        page = await page_of(self._session, query, t.generations, wish, lambda row: row)
+        page = await page_of(self._connection, query, t.generations, wish, lambda row: row)
         return Page(tuple(await self._whole(page.items)), page.next_token)
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
         """All of a job, oldest first."""
         query = select(t.generations).where(t.generations.c.job_id == job_id).order_by(t.generations.c.id)
         return await self._whole(
-            (await self._session.execute(query.with_for_update() if lock else query)).all()
+            (await self._connection.execute(query.with_for_update() if lock else query)).all()
         )
 
     async def of_attempt(self, attempt_id: str) -> str:
         """The generation an attempt belongs to; NotFound."""
-        query = select(t.attempts.c.generation_id).where(t.attempts.c.id == attempt_id)
-        found = (await self._session.execute(query)).scalar_one_or_none()
+        found = (await self._connection.execute(_OF_ATTEMPT, {"of": attempt_id})).scalar_one_or_none()
         if found is None:
             raise NotFound(f"there is no attempt {attempt_id}")
         return str(found)
 
     async def of_prediction(self, prediction_id: str) -> tuple[str, Attempt] | None:
         """The generation and the attempt that own a prediction."""
-        query = select(t.attempts).where(t.attempts.c.prediction_id == prediction_id)
-        row = (await self._session.execute(query)).first()
+        row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
         return None if row is None else (row.generation_id, rows.make_attempt(row))
 
     async def silent(self, at: datetime, limit: int) -> Sequence[str]:
@@ -127,7 +151,7 @@ class SqlGenerations:
             within = and_(columns.at == moment, or_(columns.generation_id < generation_id, same))
             query = query.where(or_(columns.at < moment, within))
         size = wish.size or PAGE
-        found = (await self._session.execute(query.limit(size + 1))).all()
+        found = (await self._connection.execute(query.limit(size + 1))).all()
         items = tuple(_lost(row) for row in found[:size])
         if len(found) <= size:
             return Page(items)
@@ -141,7 +165,7 @@ class SqlGenerations:
             .join(t.generations, t.generations.c.id == t.media.c.generation_id)
             .where(t.media.c.id == media_id)
         )
-        row = (await self._session.execute(query)).first()
+        row = (await self._connection.execute(query)).first()
         if row is None:
             raise NotFound(f"there is no media {media_id}")
         return Media(
@@ -157,7 +181,7 @@ class SqlGenerations:
 
     async def _due(self, column: Any, at: datetime, limit: int) -> Sequence[str]:
         query = select(t.generations.c.id).where(column <= at).order_by(column).limit(limit)
-        return list((await self._session.execute(query)).scalars())
+        return list((await self._connection.execute(query)).scalars())
 
     async def _whole(self, found: Sequence[Row[Any]]) -> list[Generation]:
         """The generations of these rows, with their attempts and outputs: two queries for all."""
@@ -165,13 +189,9 @@ class SqlGenerations:
         attempts: dict[str, list[Attempt]] = defaultdict(list)
         outputs: dict[str, list[Output]] = defaultdict(list)
         if ids:
-            submitted = select(t.attempts).where(t.attempts.c.generation_id.in_(ids))
-            for row in await self._session.execute(submitted.order_by(t.attempts.c.number)):
+            for row in await self._connection.execute(_ATTEMPTS, {"of": ids}):
                 attempts[row.generation_id].append(rows.make_attempt(row))
-            kept = t.outputs.outerjoin(t.media, t.media.c.id == t.outputs.c.media_id)
-            made = select(t.outputs, t.media.c.blob_key, t.media.c.facts).select_from(kept)
-            made = made.where(t.outputs.c.generation_id.in_(ids)).order_by(t.outputs.c.index)
-            for row in await self._session.execute(made):
+            for row in await self._connection.execute(_OUTPUTS, {"of": ids}):
                 outputs[row.generation_id].append(rows.make_output(row))
         return [rows.make_generation(row, attempts[row.id], outputs[row.id]) for row in found]
 
@@ -197,42 +217,44 @@ class SqlGenerations:
     async def _write(self, before: Generation | None, after: Generation) -> None:
         columns = rows.generation_columns(after, self._silent_after)
         if before is None:
-            await self._session.execute(insert(t.generations).values(columns))
-        else:
-            await self._session.execute(
-                update(t.generations).where(t.generations.c.id == after.id).values(columns)
-            )
+            await self._connection.execute(_ADD, columns)
+        elif after != before:
+            were = rows.generation_columns(before, self._silent_after)
+            changed = {name: value for name, value in columns.items() if value != were[name]}
+            if changed:
+                await self._connection.execute(_CHANGE, {**changed, "of": after.id})
         known = {attempt.id: attempt for attempt in before.attempts} if before else {}
         for attempt in after.attempts:
             values = rows.attempt_columns(after.id, attempt)
             if attempt.id not in known:
-                await self._session.execute(insert(t.attempts).values(values))
+                await self._connection.execute(_ADD_ATTEMPT, values)
             elif attempt != known[attempt.id]:
-                await self._session.execute(
-                    update(t.attempts).where(t.attempts.c.id == attempt.id).values(values)
-                )
+                await self._connection.execute(_CHANGE_ATTEMPT, {**values, "of": attempt.id})
         await self._write_outputs(before, after)
 
     async def _write_outputs(self, before: Generation | None, after: Generation) -> None:
-        there = before.outputs if before else ()
+        there = {output.index: output for output in before.outputs} if before else {}
         for output in after.outputs:
-            if output in there:
+            if output == there.get(output.index):
                 continue
-            mine = and_(t.outputs.c.generation_id == after.id, t.outputs.c.index == output.index)
-            await self._session.execute(delete(t.outputs).where(mine))
-            await self._session.execute(insert(t.outputs).values(rows.output_columns(after.id, output)))
+            values = rows.output_columns(after.id, output)
+            if output.index in there:
+                key = {"of": after.id, "at_index": output.index}
+                await self._connection.execute(_CHANGE_OUTPUT, {**values, **key})
+            else:
+                await self._connection.execute(_ADD_OUTPUT, values)
             if output.media_id:
-                await self._session.execute(insert(t.media).values(rows.media_columns(after.id, output)))
+                await self._connection.execute(_ADD_MEDIA, rows.media_columns(after.id, output))
 
     async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:
         """Set how far it is, cheaply, if it is in one of these stages: a final one is never touched."""
         now = self._clock.now()
         columns = t.generations.c
         progress = update(t.generations).where(columns.id == generation_id, columns.stage.in_(stages))
-        await self._session.execute(
+        await self._connection.execute(
             progress.where(columns.percent <= percent).values(percent=percent, message=message[:300])
         )
-        await self._session.execute(
+        await self._connection.execute(
             progress.values(updated_at=now, heard_at=now, silent_rounds=0, silent_at=now + self._silent_after)
         )
 
@@ -240,7 +262,7 @@ class SqlGenerations:
         """Look at it later: silence is right."""
         later = self._clock.now() + self._silent_after
         mine = t.generations.c.id == generation_id
-        await self._session.execute(update(t.generations).where(mine).values(silent_at=later))
+        await self._connection.execute(update(t.generations).where(mine).values(silent_at=later))
 
 
 def _lost(row: Row[Any]) -> LostOutput:

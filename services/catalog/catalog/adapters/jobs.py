@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import job_events as ev
 from catalog.core.job import Cut, Edit, Job, JobStatus, Scene, Wish
@@ -35,13 +35,13 @@ class SqlJobs:
 
     def __init__(
         self,
-        session: AsyncSession,
+        connection: AsyncConnection,
         clock: Clock,
         outgoing: Outgoing,
         timeline: SqlTimeline,
         silent_after: timedelta,
     ) -> None:
-        self._session = session
+        self._connection = connection
         self._clock = clock
         self._outgoing = outgoing
         self._timeline = timeline
@@ -50,7 +50,7 @@ class SqlJobs:
     async def get(self, job_id: str, *, lock: bool = False) -> Job:
         """One, locked for the rest of the unit when asked; NotFound."""
         query = select(t.jobs).where(t.jobs.c.id == job_id)
-        found = (await self._session.execute(query.with_for_update() if lock else query)).all()
+        found = (await self._connection.execute(query.with_for_update() if lock else query)).all()
         if not found:
             raise NotFound(f"there is no job {job_id}")
         return (await self._whole(found))[0]
@@ -64,9 +64,9 @@ class SqlJobs:
             return after
         columns = _columns(after, self._silent_after)
         if before is None:
-            await self._session.execute(insert(t.jobs).values(columns))
+            await self._connection.execute(insert(t.jobs).values(columns))
         else:
-            await self._session.execute(update(t.jobs).where(t.jobs.c.id == after.id).values(columns))
+            await self._connection.execute(update(t.jobs).where(t.jobs.c.id == after.id).values(columns))
         await self._write_parts(before, after)
         await self._outgoing.job(after, events)
         await self._timeline.job(after, events)
@@ -80,10 +80,10 @@ class SqlJobs:
             t.jobs.c.version == version,
             t.jobs.c.status == JobStatus.STITCHING.value,
         )
-        await self._session.execute(
+        await self._connection.execute(
             stitching.where(t.jobs.c.percent <= percent).values(percent=percent, message=message[:300])
         )
-        await self._session.execute(
+        await self._connection.execute(
             stitching.values(
                 updated_at=now, heard_at=now, silent_rounds=0, silent_at=now + self._silent_after
             )
@@ -92,7 +92,7 @@ class SqlJobs:
     async def count(self, campaign_id: str) -> int:
         """How many a campaign has."""
         query = select(func.count()).select_from(t.jobs).where(t.jobs.c.campaign_id == campaign_id)
-        return int((await self._session.execute(query)).scalar_one())
+        return int((await self._connection.execute(query)).scalar_one())
 
     async def page(
         self, wish: PageWish, *, campaign_id: str = "", status: JobStatus | None = None
@@ -103,7 +103,7 @@ class SqlJobs:
             query = query.where(t.jobs.c.campaign_id == campaign_id)
         if status is not None:
             query = query.where(t.jobs.c.status == status.value)
-        page = await page_of(self._session, query, t.jobs, wish, lambda row: row)
+        page = await page_of(self._connection, query, t.jobs, wish, lambda row: row)
         return Page(tuple(await self._whole(page.items)), page.next_token)
 
     async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
@@ -113,18 +113,20 @@ class SqlJobs:
     async def silent(self, at: datetime, limit: int) -> Sequence[str]:
         """Those that should have been heard of by now."""
         due = select(t.jobs.c.id).where(t.jobs.c.silent_at <= at).order_by(t.jobs.c.silent_at).limit(limit)
-        return list((await self._session.execute(due)).scalars())
+        return list((await self._connection.execute(due)).scalars())
 
     async def _write_parts(self, before: Job | None, after: Job) -> None:
         known = {scene.id: scene for scene in before.scenes} if before else {}
         for scene in after.scenes:
             values = _scene_columns(after.id, scene)
             if scene.id not in known:
-                await self._session.execute(insert(t.scenes).values(values))
+                await self._connection.execute(insert(t.scenes).values(values))
             elif scene != known[scene.id]:
-                await self._session.execute(update(t.scenes).where(t.scenes.c.id == scene.id).values(values))
+                await self._connection.execute(
+                    update(t.scenes).where(t.scenes.c.id == scene.id).values(values)
+                )
         for cut in after.cuts[len(before.cuts) if before else 0 :]:
-            await self._session.execute(
+            await self._connection.execute(
                 insert(t.cuts).values(
                     job_id=after.id,
                     version=cut.version,
@@ -141,10 +143,10 @@ class SqlJobs:
         cuts: dict[str, list[Cut]] = defaultdict(list)
         if ids:
             planned = select(t.scenes).where(t.scenes.c.job_id.in_(ids)).order_by(t.scenes.c.position)
-            for row in await self._session.execute(planned):
+            for row in await self._connection.execute(planned):
                 scenes[row.job_id].append(_scene(row))
             made = select(t.cuts).where(t.cuts.c.job_id.in_(ids)).order_by(t.cuts.c.version)
-            for row in await self._session.execute(made):
+            for row in await self._connection.execute(made):
                 facts = load(FileFacts, row.facts)
                 cuts[row.job_id].append(Cut(row.version, row.cut_key, row.poster_key, facts, row.created_at))
         return [_job(row, scenes[row.id], cuts[row.id]) for row in found]

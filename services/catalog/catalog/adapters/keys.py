@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.ports import PageWish
 from catalog.core.records import ApiKey, Page, Scope
@@ -20,12 +20,12 @@ from .paging import page_of
 class SqlKeys:
     """`Keys`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
 
     async def add(self, key: ApiKey) -> None:
         """Record it."""
-        await self._session.execute(insert(t.api_keys).values(asdict(key)))
+        await self._connection.execute(insert(t.api_keys).values(asdict(key)))
 
     async def get(self, key_id: str) -> ApiKey:
         """One; NotFound."""
@@ -44,15 +44,17 @@ class SqlKeys:
 
     async def change(self, key: ApiKey) -> None:
         """Replace it."""
-        await self._session.execute(update(t.api_keys).where(t.api_keys.c.id == key.id).values(asdict(key)))
+        await self._connection.execute(
+            update(t.api_keys).where(t.api_keys.c.id == key.id).values(asdict(key))
+        )
 
     async def page(self, wish: PageWish) -> Page[ApiKey]:
         """Newest first."""
-        return await page_of(self._session, select(t.api_keys), t.api_keys, wish, _key)
+        return await page_of(self._connection, select(t.api_keys), t.api_keys, wish, _key)
 
     async def _all(self, condition: Any) -> list[ApiKey]:
         query = select(t.api_keys).where(condition).order_by(t.api_keys.c.id)
-        return [_key(row) for row in await self._session.execute(query)]
+        return [_key(row) for row in await self._connection.execute(query)]
 
 
 def _key(row: Row[Any]) -> ApiKey:

@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.money import Account, Posting
 
 from . import tables as t
 
 
+def _adding(insert: Callable[[Table], Any]) -> Any:
+    """The change of one account, of a row that may not be there yet."""
+    statement = insert(t.ledger)
+    added = {
+        name: t.ledger.c[name] + statement.excluded[name] for name in ("spent_micros", "reserved_micros")
+    }
+    return statement.on_conflict_do_update(index_elements=["account"], set_=added)
+
+
+_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
+_LOCK = (
+    select(t.ledger)
+    .where(t.ledger.c.account.in_(bindparam("names", expanding=True)))
+    .order_by(t.ledger.c.account)
+    .with_for_update()
+)
+
+
 class SqlLedger:
     """`Ledger`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
 
     async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
         """The accounts (without caps), locked for the rest of the unit, in the order of their names."""
         names = sorted(accounts)
         await self.post([Posting(name) for name in names])  # a row that is not there cannot be locked
-        query = select(t.ledger).where(t.ledger.c.account.in_(names)).order_by(t.ledger.c.account)
-        found = (await self._session.execute(query.with_for_update())).all()
+        found = (await self._connection.execute(_LOCK, {"names": names})).all()
         return {row.account: Account(row.spent_micros, row.reserved_micros) for row in found}
 
     async def post(self, postings: Sequence[Posting]) -> None:
-        """Book them."""
-        for posting in sorted(postings, key=lambda each: each.account):
-            row = {
-                "account": posting.account,
-                "spent_micros": posting.spent,
-                "reserved_micros": posting.reserved,
-            }
-            insert = sqlite.insert if self._is_sqlite else postgresql.insert
-            statement = insert(t.ledger).values(row)
-            added = {
-                "spent_micros": t.ledger.c.spent_micros + statement.excluded.spent_micros,
-                "reserved_micros": t.ledger.c.reserved_micros + statement.excluded.reserved_micros,
-            }
-            await self._session.execute(
-                statement.on_conflict_do_update(index_elements=["account"], set_=added)
-            )
-
-    @property
-    def _is_sqlite(self) -> bool:
-        return self._session.get_bind().dialect.name == "sqlite"
+        """Book them: one change of each account."""
+        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for each in postings:
+            sums[each.account][0] += each.spent
+            sums[each.account][1] += each.reserved
+        add = _ADD[self._connection.dialect.name]
+        for account, (spent, reserved) in sorted(sums.items()):
+            row = {"account": account, "spent_micros": spent, "reserved_micros": reserved}
+            await self._connection.execute(add, row)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, literal, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.job import FINAL
 from catalog.core.money import campaign_account
@@ -24,72 +24,72 @@ from .paging import page_of
 class SqlClients:
     """`Clients`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
 
     async def add(self, client: Client) -> None:
         """Record it."""
-        await self._session.execute(insert(t.clients).values(_columns(client)))
+        await self._connection.execute(insert(t.clients).values(_columns(client)))
 
     async def get(self, client_id: str, *, lock: bool = False) -> Client:
         """One, locked for the rest of the unit when asked; NotFound."""
         query = select(t.clients).where(t.clients.c.id == client_id)
-        row = (await self._session.execute(query.with_for_update() if lock else query)).first()
+        row = (await self._connection.execute(query.with_for_update() if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no client {client_id}")
         return _client(row)
 
     async def change(self, client: Client) -> None:
         """Replace it."""
-        await self._session.execute(
+        await self._connection.execute(
             update(t.clients).where(t.clients.c.id == client.id).values(_columns(client))
         )
 
     async def remove(self, client_id: str) -> None:
         """Forget it."""
-        await self._session.execute(delete(t.clients).where(t.clients.c.id == client_id))
+        await self._connection.execute(delete(t.clients).where(t.clients.c.id == client_id))
 
     async def page(self, wish: PageWish, *, q: str = "") -> Page[Client]:
         """Newest first."""
         query = select(t.clients)
         if q:
             query = query.where(func.lower(t.clients.c.name).contains(q.lower(), autoescape=True))
-        return await page_of(self._session, query, t.clients, wish, _client)
+        return await page_of(self._connection, query, t.clients, wish, _client)
 
 
 class SqlCampaigns:
     """`Campaigns`."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
 
     async def add(self, campaign: Campaign) -> None:
         """Record it."""
-        await self._session.execute(insert(t.campaigns).values(_campaign_columns(campaign)))
+        await self._connection.execute(insert(t.campaigns).values(_campaign_columns(campaign)))
 
     async def get(self, campaign_id: str, *, lock: bool = False) -> Campaign:
         """One, with its account, locked (it, not the account) when asked; NotFound."""
         query = _with_account().where(t.campaigns.c.id == campaign_id)
         locked = query.with_for_update(of=t.campaigns)
-        row = (await self._session.execute(locked if lock else query)).first()
+        row = (await self._connection.execute(locked if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no campaign {campaign_id}")
         return _campaign(row)
 
     async def change(self, campaign: Campaign) -> None:
         """Replace it."""
-        await self._session.execute(
+        await self._connection.execute(
             update(t.campaigns).where(t.campaigns.c.id == campaign.id).values(_campaign_columns(campaign))
         )
 
     async def remove(self, campaign_id: str) -> None:
         """Forget it. Its account stays: money that was spent was spent."""
-        await self._session.execute(delete(t.campaigns).where(t.campaigns.c.id == campaign_id))
+        await self._connection.execute(delete(t.campaigns).where(t.campaigns.c.id == campaign_id))
 
     async def count(self, client_id: str) -> int:
         """How many a client has."""
         query = select(func.count()).select_from(t.campaigns).where(t.campaigns.c.client_id == client_id)
-        return int((await self._session.execute(query)).scalar_one())
+        return int((await self._connection.execute(query)).scalar_one())
 
     async def page(self, wish: PageWish, *, client_id: str = "", q: str = "") -> Page[Campaign]:
         """Newest first."""
@@ -98,33 +98,33 @@ class SqlCampaigns:
             query = query.where(t.campaigns.c.client_id == client_id)
         if q:
             query = query.where(func.lower(t.campaigns.c.name).contains(q.lower(), autoescape=True))
-        return await page_of(self._session, query, t.campaigns, wish, _campaign)
+        return await page_of(self._connection, query, t.campaigns, wish, _campaign)
 
 
 class SqlAssets:
     """`Assets`."""
 
-    def __init__(self, session: AsyncSession, outgoing: Outgoing) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection, outgoing: Outgoing) -> None:
+        self._connection = connection
         self._outgoing = outgoing
 
     async def add(self, asset: Asset) -> None:
         """Record it, and say so in the outbox."""
-        await self._session.execute(insert(t.assets).values(_asset_columns(asset)))
+        await self._connection.execute(insert(t.assets).values(_asset_columns(asset)))
         await self._tag(asset)
         await self._outgoing.asset_created(asset)
 
     async def get(self, asset_id: str, *, lock: bool = False) -> Asset:
         """One, locked for the rest of the unit when asked; NotFound."""
         query = select(t.assets).where(t.assets.c.id == asset_id)
-        row = (await self._session.execute(query.with_for_update() if lock else query)).first()
+        row = (await self._connection.execute(query.with_for_update() if lock else query)).first()
         if row is None:
             raise NotFound(f"there is no asset {asset_id}")
         return _asset(row)
 
     async def change(self, asset: Asset) -> None:
         """Replace it."""
-        await self._session.execute(
+        await self._connection.execute(
             update(t.assets).where(t.assets.c.id == asset.id).values(_asset_columns(asset))
         )
         await self._untag(asset)
@@ -133,7 +133,7 @@ class SqlAssets:
     async def remove(self, asset: Asset) -> None:
         """Forget it, and say so in the outbox."""
         await self._untag(asset)
-        await self._session.execute(delete(t.assets).where(t.assets.c.id == asset.id))
+        await self._connection.execute(delete(t.assets).where(t.assets.c.id == asset.id))
         await self._outgoing.asset_deleted(asset)
 
     async def jobs_using(self, asset_id: str) -> Sequence[str]:
@@ -151,7 +151,7 @@ class SqlAssets:
                 ),
             )
         )
-        return list((await self._session.execute(query)).scalars())
+        return list((await self._connection.execute(query)).scalars())
 
     async def of(self, *, client_id: str = "", campaign_id: str = "") -> Sequence[Asset]:
         """All of a campaign, or of a client."""
@@ -160,7 +160,7 @@ class SqlAssets:
             query = query.where(t.assets.c.campaign_id == campaign_id)
         if client_id:
             query = query.where(t.assets.c.client_id == client_id)
-        return [_asset(row) for row in await self._session.execute(query)]
+        return [_asset(row) for row in await self._connection.execute(query)]
 
     async def page(
         self,
@@ -183,15 +183,15 @@ class SqlAssets:
             query = query.join(t.asset_tags, t.asset_tags.c.asset_id == t.assets.c.id).where(
                 t.asset_tags.c.tag == tag
             )
-        return await page_of(self._session, query, t.assets, wish, _asset)
+        return await page_of(self._connection, query, t.assets, wish, _asset)
 
     async def _tag(self, asset: Asset) -> None:
         rows = [{"tag": tag, "asset_id": asset.id} for tag in dict.fromkeys(asset.tags)]
         if rows:
-            await self._session.execute(insert(t.asset_tags), rows)
+            await self._connection.execute(insert(t.asset_tags), rows)
 
     async def _untag(self, asset: Asset) -> None:
-        await self._session.execute(delete(t.asset_tags).where(t.asset_tags.c.asset_id == asset.id))
+        await self._connection.execute(delete(t.asset_tags).where(t.asset_tags.c.asset_id == asset.id))
 
 
 def _with_account() -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import generation_events as ge
 from catalog.core import job_events as je
@@ -29,8 +29,8 @@ Said = tuple[Event, float]
 class Outgoing:
     """Writes messages into the outbox of the unit's transaction."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
+        self._connection = connection
         self._clock = clock
 
     async def generation(self, after: Generation, events: Sequence[ge.GenerationEvent]) -> None:
@@ -62,7 +62,7 @@ class Outgoing:
     async def _say(self, said: Sequence[Said]) -> None:
         for delay in sorted({delay for _, delay in said}):
             events = [event for event, wait in said if wait == delay]
-            await append(self._session, t.outbox, events, clock=self._clock, delay=delay)
+            await append(self._connection, t.outbox, events, clock=self._clock, delay=delay)
 
 
 def _event(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, Table, true
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.ports import PageWish
 from catalog.core.records import PAGE, Page
@@ -51,12 +51,16 @@ def before(table: Table, wish: PageWish) -> ColumnElement[bool]:
 
 
 async def page_of(
-    session: AsyncSession, query: Select[Any], table: Table, wish: PageWish, make: Callable[[Row[Any]], T]
+    connection: AsyncConnection,
+    query: Select[Any],
+    table: Table,
+    wish: PageWish,
+    make: Callable[[Row[Any]], T],
 ) -> Page[T]:
     """The page of a query over `table` (its conditions are set), newest first."""
     size = wish.size or PAGE
     found = (
-        await session.execute(query.where(before(table, wish)).order_by(table.c.id.desc()).limit(size + 1))
+        await connection.execute(query.where(before(table, wish)).order_by(table.c.id.desc()).limit(size + 1))
     ).all()
     items = tuple(make(row) for row in found[:size])
     return Page(items, encode(found[size - 1].id) if len(found) > size else "")

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.clock import Clock
 from servicekit.databases import is_sqlite
@@ -33,22 +33,22 @@ KEEP_APPLIED = timedelta(days=35)
 class SqlUnit:
     """`Unit`: one transaction."""
 
-    def __init__(self, session: AsyncSession, clock: Clock, silent_after: timedelta) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection, clock: Clock, silent_after: timedelta) -> None:
+        self._connection = connection
         self._clock = clock
-        outgoing = Outgoing(session, clock)
-        timeline = SqlTimeline(session)
-        self.clients = SqlClients(session)
-        self.campaigns = SqlCampaigns(session)
-        self.assets = SqlAssets(session, outgoing)
-        self.keys = SqlKeys(session)
-        self.ledger = SqlLedger(session)
-        self.generations = SqlGenerations(session, clock, outgoing, self.ledger, timeline, silent_after)
-        self.jobs = SqlJobs(session, clock, outgoing, timeline, silent_after)
+        outgoing = Outgoing(connection, clock)
+        timeline = SqlTimeline(connection)
+        self.clients = SqlClients(connection)
+        self.campaigns = SqlCampaigns(connection)
+        self.assets = SqlAssets(connection, outgoing)
+        self.keys = SqlKeys(connection)
+        self.ledger = SqlLedger(connection)
+        self.generations = SqlGenerations(connection, clock, outgoing, self.ledger, timeline, silent_after)
+        self.jobs = SqlJobs(connection, clock, outgoing, timeline, silent_after)
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         """Whether a fact is applied for the first time: then in this unit."""
-        return await first_time(self._session, t.inbox, consumer, event_id, clock=self._clock)
+        return await first_time(self._connection, t.inbox, consumer, event_id, clock=self._clock)
 
 
 class SqlStore:
@@ -68,6 +68,8 @@ class SqlStore:
         committed: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
+        self._writing = engine.execution_options(short=True)  # units touch few rows, by their keys
+        self._reading = engine.execution_options(read_only=True)
         self._clock = clock
         self._silent_after = silent_after
         self._committed = committed
@@ -78,28 +80,22 @@ class SqlStore:
     async def write(self) -> AsyncIterator[SqlUnit]:
         """A unit that may change things; leaving it without an error commits it."""
         with _told():
-            async with (
-                self._turn,
-                AsyncSession(self._engine, expire_on_commit=False) as session,
-                session.begin(),
-            ):
-                await session.connection(execution_options={"short": True})
-                yield SqlUnit(session, self._clock, self._silent_after)
+            async with self._turn, self._writing.begin() as connection:
+                yield SqlUnit(connection, self._clock, self._silent_after)
         self._committed()
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[SqlUnit]:
         """A unit that only looks."""
         with _told():
-            async with AsyncSession(self._engine, expire_on_commit=False) as session:
-                await session.connection(execution_options={"read_only": True})
-                yield SqlUnit(session, self._clock, self._silent_after)
+            async with self._reading.connect() as connection:
+                yield SqlUnit(connection, self._clock, self._silent_after)
 
     async def forget_applied(self) -> None:
         """Drop inbox rows that no delivery can match any more: the log has dropped its facts before."""
         with _told():
-            async with self._turn, AsyncSession(self._engine) as session, session.begin():
-                await trim_inbox(session, t.inbox, KEEP_APPLIED, clock=self._clock)
+            async with self._turn, self._engine.begin() as connection:
+                await trim_inbox(connection, t.inbox, KEEP_APPLIED, clock=self._clock)
 
 
 @contextlib.contextmanager

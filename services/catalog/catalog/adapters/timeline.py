@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import generation_events as ge
 from catalog.core import job_events as je
@@ -16,12 +16,14 @@ from catalog.core.records import TimelineEntry
 from . import tables as t
 from .outgoing import job_fact
 
+_ADD = insert(t.timeline)
+
 
 class SqlTimeline:
     """Writes and reads the timeline."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
 
     async def generation(self, state: Generation, events: Sequence[ge.GenerationEvent]) -> None:
         """What happened to a generation of a job."""
@@ -38,11 +40,11 @@ class SqlTimeline:
     async def read(self, job_id: str) -> Sequence[TimelineEntry]:
         """All of a job, oldest first."""
         query = select(t.timeline).where(t.timeline.c.job_id == job_id).order_by(t.timeline.c.id)
-        return [TimelineEntry(row.at, row.type, row.message) for row in await self._session.execute(query)]
+        return [TimelineEntry(row.at, row.type, row.message) for row in await self._connection.execute(query)]
 
     async def _add(self, job_id: str, entry: TimelineEntry) -> None:
         row = {"job_id": job_id, "at": entry.at, "type": entry.type, "message": entry.message}
-        await self._session.execute(insert(t.timeline).values(row))
+        await self._connection.execute(_ADD, row)
 
 
 def _of_generation(  # noqa: PLR0911  # one case each

@@ -129,7 +129,7 @@ class HttpProvider:
 def _create_request(order: Order) -> tuple[str, dict[str, Any]]:
     body: dict[str, Any] = {"input": dict(order.input)}
     if order.webhook:
-        body |= {"webhook": _traced(order.webhook), "webhook_events_filter": ["start", "completed"]}
+        body |= {"webhook": _traced(order.webhook), "webhook_events_filter": ["completed"]}
     if order.version:
         return "/v1/predictions", {"version": order.version, **body}
     owner, _, name = order.model.partition("/")

@@ -18,7 +18,7 @@ from servicekit.signing import TOKEN
 MASK = "***"
 
 _SECRET_KEY = re.compile(
-    r"(^|[_-])(token|secret|password|authorization|cookie|credentials?|signature|api_?key|(secret|private|access)_key)$",
+    r"(^|[_-])(token|secret|password|authorization|cookie|credentials?|signature|api[_-]?key|(secret|private|access)_key)$",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>\\]+")

@@ -60,7 +60,7 @@ def test_secrets_stay_out_wherever_they_stand(out: io.StringIO) -> None:
             "failed",
             token="hunter2",
             api_key="hunter2",
-            headers={"Authorization": "hunter2", "list": ["r8_hunter2hunter2"]},
+            headers={"Authorization": "hunter2", "x-api-key": "hunter2", "list": ["r8_hunter2hunter2"]},
             address="https://user:hunter2@p.example/out/hunter2",
             path=f"/media/{signed}/file",
             tokens=12,

@@ -68,6 +68,18 @@ async def test_what_nobody_would_pay_for_any_more_is_not_run_again(pair: World) 
         await pair.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=generation.id))
 
 
+async def test_a_run_that_comes_back_to_a_failed_job_does_not_wait_for_ever(pair: World) -> None:
+    campaign = await pair.campaign(2)
+    job = await pair.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign.id, scene_count=2))
+    await pair.status(job.id, "awaiting_approval")
+    job = await pair.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+    first, second = [await pair.submitted(scene.generation_id) for scene in job.scenes]
+    await pair.fail(first)
+    await pair.status(job.id, "failed")
+    await pair.fail(second, "E6716", retryable=True, wait=0.01)
+    await pair.stage(second.generation_id, "canceled")
+
+
 async def test_the_music_of_a_running_job_cannot_be_deleted(pair: World) -> None:
     campaign = await pair.campaign(2)
     song = await pair.asset(campaign.id, "song", kind=media_pb2.MEDIA_KIND_AUDIO)

@@ -33,6 +33,9 @@ async def carry_out(
     """Do a command to a (locked) generation, and what follows from it to its (locked) job."""
     events = decide(generation, command)
     after = await unit.generations.save(generation, events)
+    if job is not None and job.final and _waits(after):  # came back from the provider to a job that is over
+        stopped = decide(after, CancelGeneration(command.at))
+        return await unit.generations.save(after, stopped), (*events, *stopped)
     if job is not None and (told := consequence(after, events)) is not None:
         await carry_job(unit, job, told)
     return after, events

@@ -139,7 +139,10 @@ class LiveJob:
             self._run("music", music)
         done = job["status"] == "completed"
         if job["status"] in ("stitching", "completed", "failed"):
-            self.step("cut", 100.0 if done else percent(job), "stored" if done else now(job))
+            doing = now(job)
+            if job["status"] == "stitching":  # the bar shows how far; the words show what
+                doing = doing.rpartition(":")[0] or doing
+            self.step("cut", 100.0 if done else percent(job), "stored" if done else doing)
 
     def _run(self, name: str, run: Mapping[str, Any]) -> None:
         """Move the bar of a scene or a generation."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,16 @@ def test_replicas_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
     catalog = next(each for each in table if each.name == "catalog")
     assert catalog.env["GENERATOR_ADDRESS"].startswith("ipv4:127.0.0.1:")
     assert catalog.env["GENERATOR_ADDRESS"].count(",") == 1
+
+
+def test_the_address_stays_the_same_from_start_to_start(tmp_path: Path) -> None:
+    first = _services(tmp_path)["gateway"].address
+    assert _services(tmp_path)["gateway"].address == first
+    with socket.socket() as taken:
+        host, _, port = first.removeprefix("http://").partition(":")
+        taken.bind((host, int(port)))
+        taken.listen()
+        assert _services(tmp_path)["gateway"].address != first
 
 
 @pytest.mark.parametrize("text", ["catalog=2", "generator=0", "generator=x", "generator", "=2", "gateway=99"])

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from rushes_cli.folder import DataFolder
 from rushes_cli.problems import Problem
-from servicekit.embedded.process import free_port
+from servicekit.embedded.process import free_port, remembered_port
 
 SERVICES = ("catalog", "generator", "downloader", "stitcher", "gateway", "sandbox")
 REPLICABLE = ("generator", "downloader", "stitcher", "gateway")
@@ -106,7 +106,7 @@ class _Builder:
             count = self._options.replicas.get(name, 1)
             self._grpc[name] = [f"127.0.0.1:{free_port()}" for _ in range(count)]
         gateways = len(self._grpc["gateway"])
-        first = self._options.port or free_port()
+        first = self._options.port or remembered_port(self._folder.path / "port")
         self._http["gateway"] = [f"127.0.0.1:{first if i == 0 else free_port()}" for i in range(gateways)]
         if sandbox:
             self._http["sandbox"] = [f"127.0.0.1:{free_port()}"]

@@ -20,7 +20,7 @@ class Settings:
     grpc_listen: str = setting("GRPC_LISTEN", doc="Address of the gRPC server.", default="127.0.0.1:0")
     nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
     generator_address: str = setting(
-        "GENERATOR_ADDRESS", doc="gRPC address of the generator.", default="127.0.0.1:7002"
+        "GENERATOR_ADDRESS", doc="gRPC address of the generator.", default="127.0.0.1:7003"
     )
     admin_key: str = setting(
         "RUSHES_ADMIN_KEY",

@@ -76,6 +76,8 @@ async def test_everything_has_words(running: Any) -> None:
 
 
 async def test_the_page_needs_nothing_from_anywhere(running: Any) -> None:
+    home = await running.http.get("/")
+    assert (home.status_code, home.headers["location"]) == (302, "/docs")
     answer = await running.http.get("/docs")
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in answer.headers["content-security-policy"]

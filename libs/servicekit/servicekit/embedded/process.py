@@ -24,6 +24,20 @@ _PORTS = range(20_000, 32_000)
 """Below Linux' ephemeral range (32768…): no outgoing connection takes a port between stop and restart."""
 
 
+def remembered_port(path: Path) -> int:
+    """The port that the file `path` names, when nobody listens on it now; else a fresh one, written there.
+
+    So that an address somebody kept still leads there after a restart.
+    """
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        port = int(path.read_text())
+        if port in range(1, 65_536) and _bindable(port):
+            return port
+    port = free_port()
+    path.write_text(f"{port}\n")
+    return port
+
+
 def free_port(*, also: Sequence[int] = (0,)) -> int:
     """A port of 127.0.0.1 that nobody listens on now; `also` are offsets from it that must be free too."""
     for _ in range(200):

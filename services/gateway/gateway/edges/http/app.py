@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from gateway.edges.http.lingering import LingeringMiddleware
@@ -23,6 +23,9 @@ def documented(operations: Sequence[Operation]) -> list[Operation]:
     async def openapi(_: Request) -> Response:
         return JSONResponse(document, headers={"Cache-Control": "no-cache"})
 
+    async def home(_: Request) -> Response:
+        return RedirectResponse("/docs", 302)
+
     async def docs(_: Request) -> Response:
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
@@ -30,6 +33,7 @@ def documented(operations: Sequence[Operation]) -> list[Operation]:
     everything = [
         *operations,
         Operation("GET", "/api/openapi.json", openapi, Access.OPEN, {**said, "summary": "This document"}),
+        Operation("GET", "/", home, Access.OPEN, {**said, "summary": "To the page that tells of it all"}),
         Operation("GET", "/docs", docs, Access.OPEN, {**said, "summary": "This document as a page"}),
     ]
     document = build(everything)

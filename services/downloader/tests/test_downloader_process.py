@@ -19,7 +19,7 @@ from servicekit.clock import SystemClock
 from servicekit.events import Event, EventLog
 from servicekit.testing import eventually
 
-SIZE = 160_000_000
+SIZE = 320_000_000
 """Bytes: well over what the memory may grow by."""
 
 

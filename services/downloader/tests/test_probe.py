@@ -13,6 +13,7 @@ from PIL import Image
 from downloader.adapters import probe_streams, probe_worker
 from downloader.core.media import BY_EXTENSION, Kind
 from downloader.core.refusals import Code, FetchFailed
+from servicekit.testing import eventually
 
 VIDEO = ("mp4", "mov", "webm", "avi")
 SOUND = ("mp3", "wav", "flac", "ogg", "m4a")
@@ -144,3 +145,18 @@ async def test_a_decoder_knows_no_secret(prober, media, tmp_path, monkeypatch) -
     await ask(prober, tmp_path / "f", media["png"], "png")
     (process,) = prober._all
     assert b"hush" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+
+
+async def test_a_decoder_hands_its_memory_back(prober, media, tmp_path) -> None:
+    """What decoding a large film has taken is the system's again before the next file comes."""
+    await ask(prober, tmp_path / "small", media["mp4"], "mp4")
+    (process,) = prober._all
+    before = resident(process.pid)
+    large = media.video("mp4", seconds=0.5, size=(1920, 1080), sound=False)
+    await ask(prober, tmp_path / "large", large, "mp4")
+    await eventually(lambda: resident(process.pid) - before < 6e6, within=5)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

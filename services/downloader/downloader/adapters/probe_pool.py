@@ -33,7 +33,8 @@ class ProbePool:
     def __init__(self, workers: int = 2, *, timeout_s: float = 60.0) -> None:
         self._workers = workers
         self._timeout_s = timeout_s
-        self._idle: asyncio.Queue[Process | None] = asyncio.Queue()
+        # Last in, first out: a second process grows only when two files are there at once.
+        self._idle: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
         self._all: set[Process] = set()
         self._loaded: set[Process] = set()
         self._log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ class ProbePool:
         """End the processes."""
         for process in list(self._all):
             await self._end(process)
-        self._idle = asyncio.Queue()
+        self._idle = asyncio.LifoQueue()
 
     async def probe(self, path: Path, container: Container) -> Measured:
         """What the file holds; see `core.ports.Prober`."""

@@ -94,7 +94,8 @@ def _tracks(opened: InputContainer, container: Container) -> dict[int, _Track]:
         if isinstance(stream, AudioStream) or (isinstance(stream, VideoStream) and not _is_cover(stream)):
             if stream.codec_context is None:
                 raise FetchFailed(Code.UNDECODABLE, "it has a stream that no decoder knows")
-            stream.codec_context.thread_type = "AUTO"
+            # One thread: each further one keeps pictures of its own, and the next process has the next core.
+            stream.codec_context.thread_count = 1
             tracks[stream.index] = _Track(stream)
             if isinstance(stream, VideoStream) and stream.width * stream.height > MAX_PIXELS:
                 raise FetchFailed(Code.TOO_BIG, f"its pictures have {stream.width} x {stream.height} pixels")

@@ -80,7 +80,7 @@ class Connection(AsyncAdapt_aiosqlite_connection):
                 return await_(_at_once(act, raw))
             # A caller that is cancelled leaves; the thread does the step all the same.
             self.interrupted = True
-            done: T = await_(driver._execute(act, raw))  # noqa: SLF001
+            done: T = await_(driver._execute(act, raw))  # noqa: SLF001  # the driver offers no other way
             self.interrupted = False
         except Exception as error:  # noqa: BLE001  # theirs: says of each what SQLAlchemy is to see
             self.interrupted = False
@@ -127,4 +127,4 @@ class Driver(AsyncAdapt_aiosqlite_dbapi):
     def connect(self, *args: Any, **settings: Any) -> Connection:
         """A connection with a thread of its own."""
         connection = super().connect(*args, **settings)
-        return Connection(self, connection._connection)  # noqa: SLF001
+        return Connection(self, connection._connection)  # noqa: SLF001  # the driver offers no other way

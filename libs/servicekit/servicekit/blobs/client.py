@@ -118,21 +118,21 @@ class _Multipart:
         self._bucket = bucket
 
     def put(self, key: str, data: bytes | bytearray, headers: dict[str, str]) -> None:
-        self._minio._put_object(self._bucket, key, data, headers)  # noqa: SLF001
+        self._minio._put_object(self._bucket, key, data, headers)  # noqa: SLF001  # see the class
 
     def create(self, key: str, headers: dict[str, str]) -> str:
-        upload: str = self._minio._create_multipart_upload(self._bucket, key, headers)  # noqa: SLF001
+        upload: str = self._minio._create_multipart_upload(self._bucket, key, headers)  # noqa: SLF001  # see the class
         return upload
 
     def part(self, key: str, data: bytes | bytearray, upload: str, number: int) -> Part:
-        etag = self._minio._upload_part(self._bucket, key, data, None, upload, number)  # noqa: SLF001
+        etag = self._minio._upload_part(self._bucket, key, data, None, upload, number)  # noqa: SLF001  # see the class
         return Part(number, etag)
 
     def complete(self, key: str, upload: str, parts: list[Part]) -> None:
-        self._minio._complete_multipart_upload(self._bucket, key, upload, parts)  # noqa: SLF001
+        self._minio._complete_multipart_upload(self._bucket, key, upload, parts)  # noqa: SLF001  # see the class
 
     def abort(self, key: str, upload: str) -> None:
-        self._minio._abort_multipart_upload(self._bucket, key, upload)  # noqa: SLF001
+        self._minio._abort_multipart_upload(self._bucket, key, upload)  # noqa: SLF001  # see the class
 
     def stale(self, before: datetime) -> list[tuple[str, str]]:
         """(key, upload) of every upload begun before that time."""
@@ -140,7 +140,7 @@ class _Multipart:
         key_marker: str | None = None
         upload_marker: str | None = None
         while True:
-            page = self._minio._list_multipart_uploads(  # noqa: SLF001
+            page = self._minio._list_multipart_uploads(  # noqa: SLF001  # see the class
                 self._bucket, key_marker=key_marker, upload_id_marker=upload_marker
             )
             found.extend(

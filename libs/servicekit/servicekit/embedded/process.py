@@ -139,7 +139,7 @@ class ServerProcess:
             self._child.send_signal(sign)
         deadline = asyncio.get_running_loop().time() + within
         # A child process sets no asyncio.Event, and Popen (unlike asyncio's) outlives any one event loop.
-        while self.is_alive and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        while self.is_alive and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # see above
             await asyncio.sleep(_POLL)
         self.kill()
 

@@ -87,7 +87,7 @@ class Pull:
             if self._client.is_connected:
                 # A task that is never cancelled: nats-py's read loop, and with it the whole connection,
                 # breaks on the answer to a flush whose waiter has gone.
-                draining = asyncio.ensure_future(subscription.drain())  # type: ignore[no-untyped-call]
+                draining = asyncio.ensure_future(subscription.drain())  # type: ignore[no-untyped-call]  # nats-py
                 draining.add_done_callback(_seen)
                 await asyncio.wait({draining}, timeout=_CLOSE_BUDGET)
             else:  # the requests have died with the connection

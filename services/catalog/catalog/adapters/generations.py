@@ -270,7 +270,7 @@ def _lost(row: Row[Any]) -> LostOutput:
     return LostOutput(
         generation_id=row.generation_id,
         job_id=row.job_id,
-        index=row._mapping["index"],  # noqa: SLF001
+        index=row._mapping["index"],  # noqa: SLF001  # public in spite of its name
         model=row.model,
         failure=replace(failure),
         failed_at=row.at,

@@ -245,7 +245,7 @@ def _campaign(row: Row[Any]) -> Campaign:
         name=row.name,
         brief=row.brief,
         budget_cents=row.budget_cents,
-        metadata=row._mapping["metadata"],  # noqa: SLF001
+        metadata=row._mapping["metadata"],  # noqa: SLF001  # public in spite of its name
         created_at=row.created_at,
         updated_at=row.updated_at,
         spent_micros=row.spent_micros or 0,
@@ -282,7 +282,7 @@ def _asset(row: Row[Any]) -> Asset:
         blob_key=row.blob_key,
         facts=load(FileFacts, row.facts),
         tags=tuple(row.tags),
-        metadata=row._mapping["metadata"],  # noqa: SLF001
+        metadata=row._mapping["metadata"],  # noqa: SLF001  # public in spite of its name
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -267,19 +267,19 @@ class Unit(Protocol):
     """One transaction: everything in it is committed, or nothing."""
 
     @property
-    def clients(self) -> Clients: ...  # noqa: D102
+    def clients(self) -> Clients: ...  # noqa: D102  # its type says it
     @property
-    def campaigns(self) -> Campaigns: ...  # noqa: D102
+    def campaigns(self) -> Campaigns: ...  # noqa: D102  # its type says it
     @property
-    def assets(self) -> Assets: ...  # noqa: D102
+    def assets(self) -> Assets: ...  # noqa: D102  # its type says it
     @property
-    def keys(self) -> Keys: ...  # noqa: D102
+    def keys(self) -> Keys: ...  # noqa: D102  # its type says it
     @property
-    def generations(self) -> Generations: ...  # noqa: D102
+    def generations(self) -> Generations: ...  # noqa: D102  # its type says it
     @property
-    def jobs(self) -> Jobs: ...  # noqa: D102
+    def jobs(self) -> Jobs: ...  # noqa: D102  # its type says it
     @property
-    def ledger(self) -> Ledger: ...  # noqa: D102
+    def ledger(self) -> Ledger: ...  # noqa: D102  # its type says it
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         """Whether a fact is applied for the first time: then in this unit."""
@@ -350,7 +350,7 @@ class PlanWish:
 class Generator(Protocol):
     """The generator, before anything is paid."""
 
-    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> Run:  # noqa: A002
+    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> Run:  # noqa: A002  # the contract's word
         """Check an input; Invalid names what is wrong."""
         ...
 

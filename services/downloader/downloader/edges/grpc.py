@@ -28,7 +28,7 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
         self._fetcher = fetcher
         self._claims = claims
 
-    async def FetchFile(  # noqa: N802  # the RPC's name
+    async def FetchFile(
         self,
         request: FetchFileRequest,
         _context: grpc.aio.ServicerContext[FetchFileRequest, FetchFileResponse],

@@ -54,7 +54,7 @@ class Channels:
             raise Internal(
                 f"no channel to {package}: it is not among {', '.join(self._addresses)}, or stopped"
             )
-        serialize, parse = rpc.request.SerializeToString, rpc.response.FromString  # type: ignore[attr-defined]
+        serialize, parse = rpc.request.SerializeToString, rpc.response.FromString  # type: ignore[attr-defined]  # any message
         method = self._channels[package].unary_unary(
             rpc.name, request_serializer=serialize, response_deserializer=parse
         )

@@ -102,7 +102,7 @@ class Follower:
     async def _catch_up(self, missed: asyncio.Queue[Event | AppError | None], until: int) -> None:
         """Read the wanted facts up to, and with, `until`: in a task of its own, which tidies up in peace."""
         try:
-            async with aclosing(await self._feed.log.tail((">",), after=self._after)) as events:  # type: ignore[type-var]
+            async with aclosing(await self._feed.log.tail((">",), after=self._after)) as events:  # type: ignore[type-var]  # a generator
                 async for event in events:
                     if event.sequence <= until and self._wanted.matches(event.type, event.refs):
                         await missed.put(event)
@@ -183,7 +183,7 @@ class LiveFeed:
         """Read the log for all; when reading fails the log is asked again from the same place."""
         while True:
             try:
-                async with aclosing(await self.log.tail((">",), after=self.position)) as events:  # type: ignore[type-var]
+                async with aclosing(await self.log.tail((">",), after=self.position)) as events:  # type: ignore[type-var]  # a generator
                     async for event in events:
                         self._tell(event)
             except Exception:  # noqa: BLE001  # whatever it was, the clients still wait for the next fact

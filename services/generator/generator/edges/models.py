@@ -47,10 +47,10 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         self._prices = prices
         self._provider = provider
 
-    async def ListModels(  # noqa: N802  # the contract's name
+    async def ListModels(
         self,
         request: models_pb2.ListModelsRequest,
-        context: _Context,  # noqa: ARG002
+        context: _Context,
     ) -> models_pb2.ListModelsResponse:
         """A page of models, filtered."""
         start = _offset(request.page_token)
@@ -63,10 +63,10 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             stale=known.stale,
         )
 
-    async def ListCollections(  # noqa: N802
+    async def ListCollections(
         self,
-        request: models_pb2.ListCollectionsRequest,  # noqa: ARG002
-        context: _Context,  # noqa: ARG002
+        request: models_pb2.ListCollectionsRequest,
+        context: _Context,
     ) -> models_pb2.ListCollectionsResponse:
         """All collections."""
         known = await self._shelf.collections()
@@ -78,18 +78,18 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             stale=known.stale,
         )
 
-    async def GetModel(  # noqa: N802
+    async def GetModel(
         self,
         request: models_pb2.GetModelRequest,
-        context: _Context,  # noqa: ARG002
+        context: _Context,
     ) -> models_pb2.Model:
         """One model."""
         return self._model(await self._shelf.model(request.owner, request.name))
 
-    async def GetModelSchema(  # noqa: N802
+    async def GetModelSchema(
         self,
         request: models_pb2.GetModelSchemaRequest,
-        context: _Context,  # noqa: ARG002
+        context: _Context,
     ) -> models_pb2.ModelSchema:
         """A model's parameters, in order; none when it publishes no schema."""
         listed = await self._shelf.model(request.owner, request.name)
@@ -100,10 +100,10 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             parameters=[_parameter(each) for each in parameters or ()],
         )
 
-    async def PrepareInput(  # noqa: N802
+    async def PrepareInput(
         self,
         request: models_pb2.PrepareInputRequest,
-        context: _Context,  # noqa: ARG002
+        context: _Context,
     ) -> models_pb2.PrepareInputResponse:
         """Check and coerce an input, and estimate its run."""
         given = (

@@ -21,10 +21,10 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
         self._looks = looks
         self._standard = standard
 
-    async def PlanScenes(  # noqa: N802  # the contract's name
+    async def PlanScenes(
         self,
         request: plan_pb2.PlanScenesRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> plan_pb2.PlanScenesResponse:
         """Group, choose, order, and write a prompt for each scene."""
         photos = [_photo(each) for each in request.photos]

@@ -33,10 +33,10 @@ class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
         self._secrets = secrets
         self._asked = -REFRESH
 
-    async def ReceiveWebhook(  # noqa: N802  # the contract's name
+    async def ReceiveWebhook(
         self,
         request: webhooks_pb2.ReceiveWebhookRequest,
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> webhooks_pb2.ReceiveWebhookResponse:
         """Verify and take in."""
         headers = {name.lower(): value for name, value in request.headers.items()}

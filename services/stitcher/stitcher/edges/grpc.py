@@ -17,10 +17,10 @@ class StitcherServicer(stitcher_pb2_grpc.StitcherServiceServicer):
     def __init__(self, make_thumbnail: MakeThumbnail) -> None:
         self._make_thumbnail = make_thumbnail
 
-    async def MakeThumbnail(  # noqa: N802  # the name of the RPC
+    async def MakeThumbnail(
         self,
         request: stitcher_pb2.MakeThumbnailRequest,
-        context: ServicerContext[stitcher_pb2.MakeThumbnailRequest, stitcher_pb2.MakeThumbnailResponse],  # noqa: ARG002  # gRPC's signature
+        context: ServicerContext[stitcher_pb2.MakeThumbnailRequest, stitcher_pb2.MakeThumbnailResponse],
     ) -> stitcher_pb2.MakeThumbnailResponse:
         """Make the small picture of a stored file, or answer the one that is there."""
         made = await self._make_thumbnail.run(request.blob_key, request.thumbnail_key, width=request.width)

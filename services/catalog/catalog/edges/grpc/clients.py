@@ -1,6 +1,6 @@
 """ClientService."""
 
-# ruff: noqa: ARG002, D102, N802  # the contract names the methods, and documents them
+# ruff: noqa: D102  # the contract names the methods, and documents them
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ async def _chunks(blobs: BlobStore, key: str, body: tuple[bytes | Span, ...]) ->
         if isinstance(piece, bytes):
             held += piece
             continue
-        async with aclosing(blobs.read(key, start=piece.start, length=len(piece))) as chunks:  # type: ignore[type-var]
+        async with aclosing(blobs.read(key, start=piece.start, length=len(piece))) as chunks:  # type: ignore[type-var]  # a generator
             async for chunk in chunks:
                 yield held + chunk if held else chunk
                 held = b""
@@ -167,7 +167,7 @@ async def _chunks(blobs: BlobStore, key: str, body: tuple[bytes | Span, ...]) ->
 
 
 async def _prefixed(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async with aclosing(rest):  # type: ignore[type-var]
+    async with aclosing(rest):  # type: ignore[type-var]  # a generator
         yield first
         async for chunk in rest:
             yield chunk

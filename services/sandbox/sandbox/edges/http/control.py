@@ -39,16 +39,16 @@ class Control:
             Route("/sandbox/clock", self.set_clock, methods=["POST"]),
         ]
 
-    async def ledger(self, request: Request) -> Response:  # noqa: ARG002 - a handler
+    async def ledger(self, request: Request) -> Response:
         """GET /sandbox/ledger: every charge, and totals."""
         return JSONResponse(report(self._store.charges()))
 
-    async def predictions(self, request: Request) -> Response:  # noqa: ARG002 - a handler
+    async def predictions(self, request: Request) -> Response:
         """GET /sandbox/predictions: the stored records, newest first, with the fault each one drew."""
         found = self._store.page(limit=100_000, before=None, created_after=None, created_before=None)
         return JSONResponse({"predictions": [to_record(self._life.current(p)) for p in found]})
 
-    async def faults(self, request: Request) -> Response:  # noqa: ARG002 - a handler
+    async def faults(self, request: Request) -> Response:
         """GET /sandbox/faults: the rules in force and every fault there is."""
         kinds = {name: {"phase": kind.phase, "effect": kind.effect} for name, kind in KINDS.items()}
         return JSONResponse({"rules": [asdict(rule) for rule in self._faults.rules], "known": kinds})
@@ -63,7 +63,7 @@ class Control:
         except ValueError as trouble:
             return problem(422, str(trouble), "Invalid fault")
 
-    async def clear_faults(self, request: Request) -> Response:  # noqa: ARG002 - a handler
+    async def clear_faults(self, request: Request) -> Response:
         """DELETE /sandbox/faults."""
         return JSONResponse({"removed": self._faults.clear()})
 
@@ -72,7 +72,7 @@ class Control:
         removed = self._faults.clear(request.path_params["id"])
         return JSONResponse({"removed": removed}) if removed else not_found("Fault")
 
-    async def clock(self, request: Request) -> Response:  # noqa: ARG002 - a handler
+    async def clock(self, request: Request) -> Response:
         """GET /sandbox/clock."""
         return self._clock_json()
 

@@ -115,7 +115,7 @@ class CutShort(StreamingResponse):
         super().__init__(content, status_code=status, headers=headers, media_type=media_type)
         self._hard = hard
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - part of ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the part, then cut the connection."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self.body_iterator:

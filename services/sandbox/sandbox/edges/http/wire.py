@@ -40,7 +40,7 @@ def reset(receive: Receive, *, hard: bool = True) -> None:
 class Reset(Response):
     """An answer that never comes: the connection is reset instead."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Cut the connection."""
         reset(receive)
 
@@ -48,7 +48,7 @@ class Reset(Response):
 class Silence(Response):
     """An answer that never comes: the connection stays open until the client gives up."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait for the client to leave."""
         while (await receive())["type"] != "http.disconnect":
             pass

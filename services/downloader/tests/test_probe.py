@@ -7,10 +7,11 @@ import os
 import signal
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
-from downloader.adapters import probe_streams, probe_worker
+from downloader.adapters import probe_index, probe_streams, probe_worker
 from downloader.core.media import BY_EXTENSION, Kind
 from downloader.core.refusals import Code, FetchFailed
 from servicekit.testing import eventually
@@ -96,6 +97,41 @@ def test_a_long_film_is_decoded_at_both_ends(media, tmp_path, monkeypatch) -> No
     cut[-3000:] = bytes(3000)
     with pytest.raises(FetchFailed):
         probe(tmp_path / "f", bytes(cut), "mp4")
+
+
+def test_a_damaged_key_frame_in_the_middle_of_a_long_film_is_found(media, tmp_path, monkeypatch) -> None:
+    """After the first pictures each key frame is decoded, and only those."""
+    monkeypatch.setattr(probe_streams, "BUDGET", 5 * 320 * 240)
+    data = media.video("mp4", seconds=6, sound=False, movflags="faststart", key_every=24)
+    (tmp_path / "f").write_bytes(data)
+    with av.open(str(tmp_path / "f")) as opened:
+        third = [entry for entry in opened.streams.video[0].index_entries if entry.is_keyframe][2]
+    cut = bytearray(data)
+    cut[third.pos + third.size // 2 : third.pos + third.size] = bytes(third.size - third.size // 2)
+    with pytest.raises(FetchFailed) as caught:
+        probe(tmp_path / "f", bytes(cut), "mp4")
+    assert caught.value.code is Code.UNDECODABLE
+
+
+@pytest.mark.parametrize("movflags", ["faststart", "disable_chpl", "frag_keyframe+empty_moov"])
+def test_the_index_of_a_large_film_is_believed_only_where_the_packets_lie(
+    media, tmp_path, monkeypatch, movflags
+) -> None:
+    """It measures the same as by reading all; fragments are read, and so is what reaches beyond the end."""
+    monkeypatch.setattr(probe_streams, "BUDGET", 5 * 320 * 240)
+    monkeypatch.setattr(probe_streams, "SOUND_BUDGET_S", 0.5)
+    data = media.video("mp4", seconds=6, movflags=movflags, key_every=24)
+    read, seen = probe(tmp_path / "f", data, "mp4"), []
+    really = probe_streams._see
+    monkeypatch.setattr(probe_streams, "_see", lambda *packet: (seen.append(packet), really(*packet)))
+    monkeypatch.setattr(probe_index, "LARGE", 0)
+    assert probe(tmp_path / "f", data, "mp4") == read
+    assert (len(seen) < 6 * 24) is not movflags.startswith("frag")
+    if movflags == "faststart":
+        (tmp_path / "f").write_bytes(data[: int(len(data) * 0.9)])
+        with pytest.raises(FetchFailed) as caught:
+            probe_streams.probe_streams(tmp_path / "f", BY_EXTENSION["mp4"])
+        assert caught.value.code is Code.TRUNCATED
 
 
 def test_a_disguise_opens_no_other_file(tmp_path) -> None:

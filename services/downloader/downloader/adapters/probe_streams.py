@@ -14,11 +14,15 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from downloader.adapters.probe_index import index_ends
 from downloader.core.media import FLAC, Container, Kind, Measured
 from downloader.core.refusals import Code, FetchFailed
 
-BUDGET = 100_000_000
-"""Pixels decoded from the start: small clips whole, 1080p about two seconds. The end is decoded besides."""
+BUDGET = 16_000_000
+"""Pixels decoded from the start: small clips whole, of 1080p eight pictures. The end is decoded besides."""
+
+KEY_BUDGET = 100_000_000
+"""Pixels decoded in all before the end is: after `BUDGET` the key frames alone, each by itself."""
 
 SOUND_BUDGET_S = 10.0
 """Seconds of sound decoded from the start, and before the end."""
@@ -109,19 +113,37 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def _read_all(opened: InputContainer, tracks: dict[int, _Track]) -> None:
+    asked = False
     for packet in opened.demux([track.stream for track in tracks.values()]):
         track = tracks[packet.stream_index]
         if packet.size:
             _see(track, packet)
         if track.within_budget and track.whole:
             _decode(track, packet)
-        else:
-            track.whole = False
+            continue
+        track.whole = False
+        if packet.is_keyframe and track.is_video and track.spent < KEY_BUDGET:
+            _decode_alone(track, packet)
+        if not asked and not any(track.whole for track in tracks.values()):
+            asked = True
+            if _is_indexed(opened, tracks):
+                break
     for track in tracks.values():
         if not track.packets:
             raise FetchFailed(Code.TRUNCATED, f"its {track.name} has no data")
         if track.frames == 0:
             raise FetchFailed(Code.UNDECODABLE, f"no frame of its {track.name} can be decoded")
+
+
+def _is_indexed(opened: InputContainer, tracks: dict[int, _Track]) -> bool:
+    """Whether the index vouches for the packets not yet read; then the tracks are as if they had been."""
+    found = [index_ends(opened, track.stream) for track in tracks.values()]
+    whole = [ends for ends in found if ends is not None]
+    if len(whole) < len(found):
+        return False
+    for track, (packets, end_s) in zip(tracks.values(), whole, strict=True):
+        track.packets, track.end_s = packets, end_s
+    return True
 
 
 def _see(track: _Track, packet: Packet[Any]) -> None:
@@ -137,13 +159,27 @@ def _see(track: _Track, packet: Packet[Any]) -> None:
 
 def _decode(track: _Track, packet: Packet[Any]) -> None:
     for frame in packet.decode():
-        if frame.is_corrupt:
-            raise FetchFailed(Code.UNDECODABLE, f"frame {track.frames + 1} of its {track.name} is damaged")
-        track.frames += 1
-        if isinstance(frame, AudioFrame):
-            track.spent += frame.samples / (frame.sample_rate or 48000)
-        else:
-            track.spent += frame.width * frame.height
+        _count(track, frame)
+
+
+def _count(track: _Track, frame: Any) -> None:
+    if frame.is_corrupt:
+        raise FetchFailed(Code.UNDECODABLE, f"frame {track.frames + 1} of its {track.name} is damaged")
+    track.frames += 1
+    if isinstance(frame, AudioFrame):
+        track.spent += frame.samples / (frame.sample_rate or 48000)
+    else:
+        track.spent += frame.width * frame.height
+
+
+def _decode_alone(track: _Track, packet: Packet[Any]) -> None:
+    """A key frame needs no other: what lies between it and the one before stays undecoded."""
+    decoder = track.stream.codec_context
+    decoder.flush_buffers()
+    _decode(track, packet)
+    for frame in decoder.decode(None):
+        _count(track, frame)
+    decoder.flush_buffers()
 
 
 def _check_length(tracks: dict[int, _Track], announced: float, container: Container) -> None:

@@ -42,8 +42,8 @@ NOTE = (
     "same SeaweedFS in parts of 8 MiB. Here: from `prediction.succeeded` published to `download.completed` "
     "read back, with SHA-256, every packet found in the index, first and last frames decoded. There: from "
     "the start of curl to the end of the minio client's streaming upload (three parts at once), already "
-    "imported; nothing is checked. Memory: the kernel's high-water marks of the downloader and its decoders, summed, less "
-    "their idle sizes (there: the uploader's alone); the bar counts the highest run."
+    "imported; nothing is checked. Memory: the kernel's high-water marks of the downloader and its decoders, "
+    "summed, less their idle sizes (there: the uploader's alone); the bar counts the highest run."
 )
 
 

@@ -216,7 +216,7 @@ async def test_a_store_that_is_away_is_waited_for(bench, here, origin, media, mo
         raise Unavailable("the blob store does not answer")
 
     monkeypatch.setattr(bench.fetcher._store, "find", away)
-    await here.log.publish(succeeded(url, left=timedelta(seconds=7)))
+    await here.log.publish(succeeded(url, left=timedelta(seconds=16)))
     await here.outputs.run_once(wait=5)
     monkeypatch.undo()
     assert await here.outputs.run_once(wait=15) == 1

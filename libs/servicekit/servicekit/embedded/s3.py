@@ -104,7 +104,9 @@ class S3Server:
             "-admin.ui=false",
             "-master.telemetry=false",  # it would report to its makers otherwise
             "-master.volumeSizeLimitMB=1024",  # a volume file grows on demand; nothing is preallocated
-            "-volume.max=0",  # as many volumes as the disk holds
+            # Volume files grow on demand, and each bucket begins several: counted by free space (0), a few
+            # dozen buckets on a small disk would use them up, and the store would answer 500.
+            "-volume.max=5000",
         ]
 
     def _identities(self) -> dict[str, object]:

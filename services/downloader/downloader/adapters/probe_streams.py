@@ -18,10 +18,10 @@ from downloader.adapters.probe_index import index_ends
 from downloader.core.media import FLAC, Container, Kind, Measured
 from downloader.core.refusals import Code, FetchFailed
 
-BUDGET = 16_000_000
-"""Pixels decoded from the start: small clips whole, of 1080p eight pictures. The end is decoded besides."""
+BUDGET = 100_000_000
+"""Pixels decoded from the start: small clips whole, 1080p about two seconds. The end is decoded besides."""
 
-KEY_BUDGET = 100_000_000
+KEY_BUDGET = 130_000_000
 """Pixels decoded in all before the end is: after `BUDGET` the key frames alone, each by itself."""
 
 SOUND_BUDGET_S = 10.0

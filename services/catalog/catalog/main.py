@@ -21,9 +21,10 @@ from catalog.core.locate import Locator
 from catalog.core.planning import Planning
 from catalog.core.producing import Producing
 from catalog.core.reconcile import Reconciler
+from catalog.core.storing import Storing
 from catalog.core.values import MICROS_PER_CENT
 from catalog.edges import events
-from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media
+from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
 from rushes.catalog.v1 import (
     assets_pb2_grpc,
     attempts_pb2_grpc,
@@ -33,6 +34,7 @@ from rushes.catalog.v1 import (
     jobs_pb2_grpc,
     keys_pb2_grpc,
     media_pb2_grpc,
+    storage_pb2_grpc,
 )
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
@@ -74,7 +76,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     planning = Planning(store, generator, clock, patience=settings.plan_patience.total_seconds())
     producing = Producing(store, planning, intents, clock)
     library, key_ring = Library(store, clock), KeyRing(store, clock)
-    hearing = Hearing(store, clock)
+    hearing, storing = Hearing(store, clock), Storing(store, clock)
     reconciler = Reconciler(store, generating, planning, clock)
 
     services: list[Service] = [
@@ -93,7 +95,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         (keys_pb2_grpc.add_KeyServiceServicer_to_server, keys.KeyServicer(key_ring), keys.NAME),
         (
             generations_pb2_grpc.add_GenerationServiceServicer_to_server,
-            generations.GenerationServicer(generating),
+            generations.GenerationServicer(generating, storing),
             generations.NAME,
         ),
         (
@@ -110,6 +112,11 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
             jobs_pb2_grpc.add_JobServiceServicer_to_server,
             jobs.JobServicer(producing, fps=settings.cut_fps),
             jobs.NAME,
+        ),
+        (
+            storage_pb2_grpc.add_StorageServiceServicer_to_server,
+            storage.StorageServicer(storing),
+            storage.NAME,
         ),
     ]
     predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)

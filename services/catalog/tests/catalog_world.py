@@ -28,6 +28,8 @@ from rushes.catalog.v1 import (
     jobs_pb2_grpc,
     keys_pb2_grpc,
     media_pb2_grpc,
+    storage_pb2,
+    storage_pb2_grpc,
 )
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
@@ -151,6 +153,7 @@ class World:
         self.downloads: Any = generations_pb2_grpc.DownloadServiceStub(self.channel)
         self.attempts: Any = attempts_pb2_grpc.AttemptServiceStub(self.channel)
         self.jobs: Any = jobs_pb2_grpc.JobServiceStub(self.channel)
+        self.storage: Any = storage_pb2_grpc.StorageServiceStub(self.channel)
 
     async def stop(self) -> None:
         if self.catalog.server.port:
@@ -197,6 +200,9 @@ class World:
 
     async def get(self, generation_id: str) -> Any:
         return await self.generations.GetGeneration(generations_pb2.GetGenerationRequest(id=generation_id))
+
+    async def delete(self, id_: str) -> None:
+        await self.storage.DeleteVideo(storage_pb2.DeleteVideoRequest(id=id_))
 
     async def job(self, job_id: str) -> Any:
         return await self.jobs.GetJob(jobs_pb2.GetJobRequest(id=job_id))

@@ -14,6 +14,7 @@ from rushes.catalog.v1 import (
     jobs_pb2,
     keys_pb2,
     media_pb2,
+    storage_pb2,
 )
 from servicekit.config import describe
 
@@ -29,6 +30,7 @@ def test_every_setting_is_documented_as_it_is() -> None:
 def test_every_service_and_method_is_named() -> None:
     for module in (
         assets_pb2, attempts_pb2, campaigns_pb2, clients_pb2, generations_pb2, jobs_pb2, keys_pb2, media_pb2,
+        storage_pb2,
     ):  # fmt: skip
         for service in module.DESCRIPTOR.services_by_name.values():
             assert f"`{service.name}`" in README

@@ -46,6 +46,7 @@ def generation_columns(state: Generation, silent_after: timedelta) -> dict[str, 
         "updated_at": state.updated_at,
         "finished_at": state.finished_at,
         "heard_at": state.heard_at,
+        "deleted_at": state.deleted_at,
         "silent_rounds": state.silent_rounds,
         "silent_at": silent_at(
             state.heard_at, state.silent_rounds, silent_after, done=state.final and not state.open_attempts
@@ -89,12 +90,15 @@ def output_columns(generation_id: str, output: Output) -> dict[str, Any]:
 
 def media_columns(generation_id: str, output: Output) -> dict[str, Any]:
     """The row of a stored output."""
+    facts = output.facts or FileFacts()
     return {
         "id": output.media_id,
         "generation_id": generation_id,
         "index": output.index,
         "blob_key": output.blob_key,
         "facts": dump(output.facts),
+        "kind": facts.kind.value,
+        "size_bytes": facts.size_bytes,
         "created_at": output.at,
     }
 
@@ -157,4 +161,5 @@ def make_generation(row: Row[Any], attempts: Sequence[Attempt], outputs: Sequenc
         updated_at=row.updated_at,
         finished_at=row.finished_at,
         heard_at=row.heard_at,
+        deleted_at=row.deleted_at,
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import generation_events as ev
-from catalog.core.generation import Attempt, Generation, Output
+from catalog.core.generation import Attempt, Generation, Output, OutputState
 from catalog.core.generation_evolve import evolve
 from catalog.core.money import Posting, postings
 from catalog.core.ports import GenerationFilter, PageWish
@@ -52,6 +52,7 @@ _ADD_ATTEMPT, _CHANGE_ATTEMPT = (
     update(t.attempts).where(t.attempts.c.id == bindparam("of")),
 )
 _ADD_MEDIA, _ADD_OUTPUT = insert(t.media), insert(t.outputs)
+_FORGET_MEDIA = update(t.media).where(t.media.c.id == bindparam("of"))
 _CHANGE_OUTPUT = update(t.outputs).where(
     t.outputs.c.generation_id == bindparam("of"), t.outputs.c.index == bindparam("at_index")
 )
@@ -78,11 +79,11 @@ class SqlGenerations:
 
     # Reading ------------------------------------------------------------------------------------
 
-    async def get(self, generation_id: str, *, lock: bool = False) -> Generation:
-        """One, locked for the rest of the unit when asked; NotFound."""
+    async def get(self, generation_id: str, *, lock: bool = False, deleted: bool = False) -> Generation:
+        """One, locked for the rest of the unit when asked; NotFound, for a deleted one unless asked for."""
         query = _ONE_LOCKED if lock else _ONE
         found = (await self._connection.execute(query, {"of": generation_id})).all()
-        if not found:
+        if not found or (found[0].deleted_at is not None and not deleted):
             raise NotFound(f"there is no generation {generation_id}")
         return (await self._whole(found))[0]
 
@@ -103,12 +104,13 @@ class SqlGenerations:
             (columns.campaign_id, only.campaign_id),
             (columns.job_id, only.job_id),
         )
-        query = select(t.generations).where(*(column == value for column, value in wanted if value))
+        kept = columns.deleted_at.is_(None)
+        query = select(t.generations).where(kept, *(column == value for column, value in wanted if value))
         page = await page_of(self._connection, query, t.generations, wish, lambda row: row)
         return Page(tuple(await self._whole(page.items)), page.next_token)
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
-        """All of a job, oldest first."""
+        """All of a job, oldest first; deleted ones too, for what they have cost."""
         query = select(t.generations).where(t.generations.c.job_id == job_id).order_by(t.generations.c.id)
         return await self._whole(
             (await self._connection.execute(query.with_for_update() if lock else query)).all()
@@ -163,7 +165,7 @@ class SqlGenerations:
         query = (
             select(t.media, t.generations.c.job_id, t.generations.c.model)
             .join(t.generations, t.generations.c.id == t.media.c.generation_id)
-            .where(t.media.c.id == media_id)
+            .where(t.media.c.id == media_id, t.media.c.deleted_at.is_(None))
         )
         row = (await self._connection.execute(query)).first()
         if row is None:
@@ -243,7 +245,10 @@ class SqlGenerations:
                 await self._connection.execute(_CHANGE_OUTPUT, {**values, **key})
             else:
                 await self._connection.execute(_ADD_OUTPUT, values)
-            if output.media_id:
+            if output.state is OutputState.DELETED:
+                gone = {"deleted_at": after.updated_at, "of": output.media_id}
+                await self._connection.execute(_FORGET_MEDIA, gone)
+            elif output.media_id:
                 await self._connection.execute(_ADD_MEDIA, rows.media_columns(after.id, output))
 
     async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:

@@ -125,7 +125,13 @@ class SqlJobs:
                 await self._connection.execute(
                     update(t.scenes).where(t.scenes.c.id == scene.id).values(values)
                 )
-        for cut in after.cuts[len(before.cuts) if before else 0 :]:
+        there = before.cuts if before else ()
+        for old, cut in zip(there, after.cuts, strict=False):
+            if cut != old:
+                mine = (t.cuts.c.job_id == after.id, t.cuts.c.version == cut.version)
+                gone = update(t.cuts).where(*mine).values(deleted_at=cut.deleted_at)
+                await self._connection.execute(gone)
+        for cut in after.cuts[len(there) :]:
             await self._connection.execute(
                 insert(t.cuts).values(
                     job_id=after.id,
@@ -133,6 +139,7 @@ class SqlJobs:
                     cut_key=cut.cut_key,
                     poster_key=cut.poster_key,
                     facts=dump(cut.facts),
+                    size_bytes=cut.facts.size_bytes,
                     created_at=cut.created_at,
                 )
             )
@@ -148,7 +155,9 @@ class SqlJobs:
             made = select(t.cuts).where(t.cuts.c.job_id.in_(ids)).order_by(t.cuts.c.version)
             for row in await self._connection.execute(made):
                 facts = load(FileFacts, row.facts)
-                cuts[row.job_id].append(Cut(row.version, row.cut_key, row.poster_key, facts, row.created_at))
+                cuts[row.job_id].append(
+                    Cut(row.version, row.cut_key, row.poster_key, facts, row.created_at, row.deleted_at)
+                )
         return [_job(row, scenes[row.id], cuts[row.id]) for row in found]
 
 

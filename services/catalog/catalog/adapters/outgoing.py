@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
@@ -119,6 +120,20 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> Said | None:
         case ge.GenerationFailed():
             failed = pb.GenerationFailed(**whose, failure=failure_message(event.failure))
             said = _event("generation.failed", state.id, failed, turn=str(state.round), refs=refs)
+        case ge.OutputDeleted() | ge.OutputRefused():
+            keys = [event.blob_key, thumbnail_key(event.media_id)]
+            gone = pb.MediaDeleted(
+                generation_id=state.id,
+                job_id=state.job_id,
+                campaign_id=state.campaign_id,
+                media_id=event.media_id,
+                blob_keys=keys,
+            )
+            # Bytes may come too late any number of times: the time tells which.
+            turn = _stamp(event.at) if isinstance(event, ge.OutputRefused) else ""
+            said = _event("media.deleted", event.media_id, gone, turn=turn, refs=refs)
+        case ge.GenerationDeleted():
+            said = _event("generation.deleted", state.id, pb.GenerationDeleted(**whose), refs=refs)
         case ge.GenerationCanceled():
             said = _event("generation.canceled", state.id, pb.GenerationCanceled(**whose), refs=refs)
         case _:
@@ -163,13 +178,19 @@ def _of_job(state: Job, event: je.JobEvent) -> Said | None:
         case je.JobApproved():
             message = pb.JobApproved(**whose)
         case je.JobPaused():
-            message, turn = pb.JobPaused(**whose), _stamp(event)
+            message, turn = pb.JobPaused(**whose), _stamp(event.at)
         case je.JobResumed():
-            message, turn = pb.JobResumed(**whose), _stamp(event)
+            message, turn = pb.JobResumed(**whose), _stamp(event.at)
         case je.StitchRequested():
             turn, delay = f"v{event.version}:{event.round}", event.delay
             message = _edit(state, event)
             return _event("stitch.requested", state.id, message, turn=turn, delay=delay, refs=refs)
+        case je.CutDeleted():
+            keys = [event.cut_key, event.poster_key]
+            message = pb.MediaDeleted(
+                job_id=state.id, campaign_id=state.campaign_id, blob_keys=keys, version=event.version
+            )
+            return _event("media.deleted", state.id, message, turn=f"v{event.version}", refs=refs)
         case je.JobCompleted():
             facts = facts_message(state.cuts[-1].facts)
             message = pb.JobCompleted(
@@ -189,9 +210,9 @@ def job_fact(event: je.JobEvent) -> str:
     return "job." + type(event).__name__.removeprefix("Job").lower()
 
 
-def _stamp(event: je.JobPaused | je.JobResumed) -> str:
-    """Pausing can happen again: the time tells which one it was."""
-    return str(int(event.at.timestamp() * 1000))
+def _stamp(at: datetime) -> str:
+    """For what can happen again (pausing): the time tells which one it was."""
+    return str(int(at.timestamp() * 1000))
 
 
 def _edit(job: Job, event: je.StitchRequested) -> pb.StitchRequested:

@@ -18,6 +18,7 @@ from servicekit.outbox import first_time
 from servicekit.outbox.inbox import trim_inbox
 
 from . import tables as t
+from .files import SqlFiles
 from .generations import SqlGenerations
 from .jobs import SqlJobs
 from .keys import SqlKeys
@@ -43,6 +44,7 @@ class SqlUnit:
         self.assets = SqlAssets(connection, outgoing)
         self.keys = SqlKeys(connection)
         self.ledger = SqlLedger(connection)
+        self.files = SqlFiles(connection)
         self.generations = SqlGenerations(connection, clock, outgoing, self.ledger, timeline, silent_after)
         self.jobs = SqlJobs(connection, clock, outgoing, timeline, silent_after)
 

@@ -43,6 +43,10 @@ class Moment(TypeDecorator[datetime]):
 
 metadata = MetaData()
 _ID = String(40)
+_KEPT: dict[str, Any] = {
+    "sqlite_where": text("deleted_at IS NULL"),
+    "postgresql_where": text("deleted_at IS NULL"),
+}
 
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
@@ -136,6 +140,7 @@ jobs = Table(
     Index("ix_jobs_campaign", "campaign_id", "id"),
     Index("ix_jobs_status", "status", "id"),
     Index("ix_jobs_silent", "silent_at"),
+    Index("ix_jobs_ended", "finished_at", "id"),
 )
 
 scenes = Table(
@@ -190,6 +195,8 @@ generations = Table(
     Column("heard_at", Moment, nullable=False),
     Column("silent_rounds", Integer, nullable=False),
     Column("silent_at", Moment),
+    # A deleted one stays for the books, and so that late facts about it find that it is gone.
+    Column("deleted_at", Moment),
     # Every list is "newest first" within a filter: an id sorts by time, so each index ends with it.
     Index("ix_generations_job", "job_id", "id"),
     Index("ix_generations_campaign", "campaign_id", "id"),
@@ -199,6 +206,20 @@ generations = Table(
     Index("ix_generations_model", "model", "id"),
     Index("ix_generations_silent", "silent_at"),
     Index("ix_generations_requeue", "requeue_at"),
+    # What the clean-up goes through, and what the statistics add up.
+    Index(
+        "ix_generations_ended",
+        "finished_at",
+        "id",
+        sqlite_where=text("deleted_at IS NULL AND finished_at IS NOT NULL"),
+        postgresql_where=text("deleted_at IS NULL AND finished_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_generations_requeued",
+        "requeues",
+        sqlite_where=text("deleted_at IS NULL AND requeues > 0"),
+        postgresql_where=text("deleted_at IS NULL AND requeues > 0"),
+    ),
 )
 
 attempts = Table(
@@ -248,7 +269,14 @@ media = Table(
     Column("blob_key", Text, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("created_at", Moment, nullable=False),
+    # Two of the facts, to be added up.
+    Column("kind", String(20), nullable=False, server_default="unknown"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("deleted_at", Moment),
     UniqueConstraint("generation_id", "index", name="uq_media_output"),
+    # The statistics read nothing but this, the list of files begins with that.
+    Index("ix_media_kept", "kind", "size_bytes", "deleted_at", **_KEPT),
+    Index("ix_media_newest", "created_at", "id", **_KEPT),
 )
 
 cuts = Table(
@@ -260,6 +288,10 @@ cuts = Table(
     Column("poster_key", Text, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("deleted_at", Moment),
+    Index("ix_cuts_kept", "size_bytes", "deleted_at", **_KEPT),
+    Index("ix_cuts_newest", "created_at", "job_id", "version", **_KEPT),
 )
 
 timeline = Table(

@@ -60,6 +60,10 @@ def _of_generation(  # noqa: PLR0911  # one case each
             return "generation.failed", f"{name}: {event.failure.message}"
         case ge.GenerationCanceled():
             return "generation.canceled", f"{name} was stopped"
+        case ge.OutputDeleted():
+            return "media.deleted", f"{name}: output {event.index} was deleted"
+        case ge.GenerationDeleted():
+            return "generation.deleted", f"{name} was deleted"
         case ge.DownloadRequeued():
             return "generation.requeued", f"{name}: its outputs are fetched once more"
         case ge.RunReturned() if event.failure is not None:
@@ -78,6 +82,8 @@ def _of_job(event: je.JobEvent) -> tuple[str, str] | None:
             told = f"version {event.version} is ready"
         case je.StitchRequested():
             return "stitch.requested", f"every clip is here: version {event.version} is being stitched"
+        case je.CutDeleted():
+            return "media.deleted", f"version {event.version} was deleted"
         case je.StitchFailed():
             return "stitch.failed", event.failure.message
         case je.JobCreated() | je.JobApproved() | je.JobPaused() | je.JobResumed() | je.JobCanceled():

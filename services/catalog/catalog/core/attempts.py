@@ -48,7 +48,7 @@ class Attempts:
         """What to do next for a generation. SUBMIT is answered once for each attempt."""
         now = self._clock.now()
         async with self._store.write() as unit:
-            job, generation = await locked(unit, generation_id)
+            job, generation = await locked(unit, generation_id, deleted=True)
             held = job.held if job is not None else ""
             following = next_step(generation, now, held)
             accounts: tuple[Account, ...] = ()
@@ -80,7 +80,7 @@ class Attempts:
                     f"prediction {prediction_id} is attempt {owner[1].id}'s, and not {attempt_id}'s too",
                     code="other_attempt",
                 )
-            job, generation = await locked(unit, await unit.generations.of_attempt(attempt_id))
+            job, generation = await locked(unit, await unit.generations.of_attempt(attempt_id), deleted=True)
             command = gc.RecordSubmitted(self._clock.now(), attempt_id, prediction_id)
             after, events = await carry_out(unit, job, generation, command)
         adopted = any(isinstance(event, ge.AttemptAdopted) for event in events)
@@ -91,7 +91,7 @@ class Attempts:
     ) -> tuple[Generation, Attempt]:
         """It cost nothing: its money is free again. Conflict: the provider has it."""
         async with self._store.write() as unit:
-            job, generation = await locked(unit, await unit.generations.of_attempt(attempt_id))
+            job, generation = await locked(unit, await unit.generations.of_attempt(attempt_id), deleted=True)
             command = gc.ReleaseAttempt(
                 self._clock.now(), attempt_id, failure, fail=fail, retry_after=retry_after
             )
@@ -101,7 +101,9 @@ class Attempts:
     async def get(self, attempt_id: str) -> tuple[Generation, Attempt]:
         """One attempt."""
         async with self._store.read() as unit:
-            generation = await unit.generations.get(await unit.generations.of_attempt(attempt_id))
+            generation = await unit.generations.get(
+                await unit.generations.of_attempt(attempt_id), deleted=True
+            )
         return generation, generation.attempt(attempt_id)
 
     async def find(self, *, prediction_id: str, generation_id: str) -> tuple[Generation, Attempt]:
@@ -113,8 +115,8 @@ class Attempts:
                 owner = await unit.generations.of_prediction(prediction_id)
                 if owner is None:
                     raise NotFound(f"no attempt has prediction {prediction_id}")
-                return await unit.generations.get(owner[0]), owner[1]
-            generation = await unit.generations.get(generation_id)
+                return await unit.generations.get(owner[0], deleted=True), owner[1]
+            generation = await unit.generations.get(generation_id, deleted=True)
         if not generation.attempts:
             raise NotFound(f"generation {generation_id} has no attempt yet")
         return generation, generation.attempts[-1]

@@ -20,11 +20,11 @@ from .ports import Unit
 from .values import Failure
 
 
-async def locked(unit: Unit, generation_id: str) -> tuple[Job | None, Generation]:
-    """A generation and its job, if it has one, both locked."""
+async def locked(unit: Unit, generation_id: str, *, deleted: bool = False) -> tuple[Job | None, Generation]:
+    """A generation (a deleted one only if asked for) and its job, if it has one, both locked; NotFound."""
     job_id = await unit.generations.job_of(generation_id)
     job = await unit.jobs.get(job_id, lock=True) if job_id else None
-    return job, await unit.generations.get(generation_id, lock=True)
+    return job, await unit.generations.get(generation_id, lock=True, deleted=deleted)
 
 
 async def carry_out(
@@ -61,6 +61,8 @@ def consequence(after: Generation, events: Sequence[ge.GenerationEvent]) -> jc.J
             case ge.GenerationCompleted():
                 first = after.stored[0]
                 return jc.RecordRunStored(event.at, after.id, first.media_id, first.blob_key)
+            case ge.OutputDeleted():
+                return jc.RecordRunDeleted(event.at, after.id, event.blob_key)
             case ge.GenerationFailed() if event.requeue_at is None:
                 return jc.RecordRunEnded(event.at, after.id, event.failure)
             case ge.GenerationCanceled():

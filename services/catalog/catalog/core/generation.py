@@ -92,11 +92,13 @@ class OutputState(StrEnum):
     STORED = "stored"
     LOST = "lost"
     """Its fetching was given up; it stands in the retry queue."""
+    DELETED = "deleted"
+    """It was deleted by request: what is said of it later changes nothing."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output: stored under `media_id`, or lost for `failure`. `at`: when it became so."""
+    """One output: stored under `media_id` (until deleted), or lost for `failure`. `at`: when it became so."""
 
     index: int
     state: OutputState
@@ -119,6 +121,7 @@ class Generation:
         output_count: how many outputs there are; 0 until the provider is done.
         requeues: how often lost outputs were asked for again; `requeue_round` is the round of the last time.
         requeue_at: when lost outputs are asked for again by themselves; None: not by themselves.
+        deleted_at: when somebody deleted it: the record stays for the books and for late facts, unseen.
         heard_at: when something was last heard of it, or was to be; `silent_rounds`: askings since then.
     """
 
@@ -147,6 +150,7 @@ class Generation:
     requeue_round: int = 0
     requeue_at: datetime | None = None
     finished_at: datetime | None = None
+    deleted_at: datetime | None = None
 
     @property
     def final(self) -> bool:
@@ -172,6 +176,12 @@ class Generation:
     def stored(self) -> tuple[Output, ...]:
         """The outputs that are here."""
         return tuple(output for output in self.outputs if output.state is OutputState.STORED)
+
+    @property
+    def fetched(self) -> tuple[Output, ...]:
+        """The outputs that came here, those that were deleted since included."""
+        came = (OutputState.STORED, OutputState.DELETED)
+        return tuple(output for output in self.outputs if output.state in came)
 
     @property
     def lost(self) -> tuple[Output, ...]:

@@ -150,6 +150,15 @@ class RequeueDownload:
     automatic: bool = False
 
 
+@dataclass(frozen=True)
+class DeleteGeneration:
+    """Delete it, or one of its outputs (`index`). `needed_by`: the job that is not final and needs it."""
+
+    at: datetime
+    index: int | None = None
+    needed_by: str = ""
+
+
 GenerationCommand = (
     CreateGeneration
     | BeginAttempt
@@ -164,4 +173,5 @@ GenerationCommand = (
     | CancelGeneration
     | RequestAgain
     | RequeueDownload
+    | DeleteGeneration
 )

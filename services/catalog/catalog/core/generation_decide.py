@@ -11,6 +11,7 @@ from servicekit.errors import Conflict, NotFound, Precondition
 from . import generation_commands as cmd
 from . import generation_events as ev
 from .generation import OPEN, UNSENT, Attempt, AttemptState, Generation, OutputState, Stage
+from .generation_delete import delete, refuse
 from .generation_evolve import evolve
 from .values import Failure
 
@@ -74,7 +75,7 @@ def decide(  # noqa: PLR0911  # one case each
     Raises:
         NotFound: the attempt is none of this generation's.
         Conflict: the attempt has another prediction, or was submitted and cannot be released.
-        Precondition: nothing to fetch once more.
+        Precondition: nothing to fetch once more, or nothing that may be deleted now.
     """
     if isinstance(command, cmd.CreateGeneration):
         if state is not None:
@@ -98,6 +99,8 @@ def decide(  # noqa: PLR0911  # one case each
             return _again(state, command)
         case cmd.RequeueDownload():
             return _requeue(state, command)
+        case cmd.DeleteGeneration():
+            return delete(state, command)
         case _:
             return _heard(state, command)
 
@@ -252,6 +255,8 @@ def _stored(state: Generation, command: cmd.RecordStored) -> Events:
     known = state.output(command.index)
     if known is not None and known.state is OutputState.STORED:
         return ()
+    if state.deleted_at is not None or (known is not None and known.state is OutputState.DELETED):
+        return refuse(known, command)
     if state.winner and state.winner != attempt.id:
         return ()
     stored = ev.OutputStored(command.at, command.index, command.media_id, command.blob_key, command.facts)
@@ -282,7 +287,7 @@ def _settled(state: Generation, events: Events, at: datetime) -> Events:
         lost = after.lost[0]
         failure = lost.failure or Failure("download", "an output could not be fetched")
         return (*events, ev.GenerationFailed(at, failure, _requeue_at(after, failure, lost.expires_at, at)))
-    if len(after.stored) >= after.output_count:
+    if len(after.fetched) >= after.output_count:
         return (*events, ev.GenerationCompleted(at))
     return events
 
@@ -315,7 +320,7 @@ def _again(state: Generation, command: cmd.RequestAgain) -> Events:
 
 
 def _requeue(state: Generation, command: cmd.RequeueDownload) -> Events:
-    if state.stage is not Stage.FAILED or not state.winner:
+    if state.stage is not Stage.FAILED or not state.winner or state.deleted_at is not None:
         if command.automatic:
             return ()
         raise Precondition(
@@ -323,6 +328,6 @@ def _requeue(state: Generation, command: cmd.RequeueDownload) -> Events:
             code="not_lost",
         )
     requeued = ev.DownloadRequeued(command.at, command.automatic)
-    if len(state.stored) >= state.output_count:  # it came after all, when nobody waited for it
+    if len(state.fetched) >= state.output_count:  # it came after all, when nobody waited for it
         return (requeued, ev.GenerationCompleted(command.at))
     return (requeued, ev.GenerationRequested(command.at, state.round + 1))

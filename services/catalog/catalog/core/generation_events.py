@@ -168,6 +168,33 @@ class GenerationCanceled:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True)
+class OutputDeleted:
+    """One output was deleted; its bytes are to be removed."""
+
+    at: datetime
+    index: int
+    media_id: str
+    blob_key: str
+
+
+@dataclass(frozen=True)
+class OutputRefused:
+    """Bytes came for what was deleted: they are to be removed, and nothing is recorded of them."""
+
+    at: datetime
+    index: int
+    media_id: str
+    blob_key: str
+
+
+@dataclass(frozen=True)
+class GenerationDeleted:
+    """It is shown no longer. What it has cost stays."""
+
+    at: datetime
+
+
 GenerationEvent = (
     GenerationCreated
     | GenerationRequested
@@ -186,4 +213,7 @@ GenerationEvent = (
     | GenerationCompleted
     | GenerationFailed
     | GenerationCanceled
+    | OutputDeleted
+    | OutputRefused
+    | GenerationDeleted
 )

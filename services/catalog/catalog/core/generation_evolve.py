@@ -24,7 +24,7 @@ def evolve(state: Generation | None, event: ev.GenerationEvent) -> Generation:
         return _created(event)
     if state is None:
         raise ValueError(f"{type(event).__name__} happened to no generation")
-    after = _attempts(state, event) or _outputs(state, event) or _stage(state, event)
+    after = _attempts(state, event) or _outputs(state, event) or _gone(state, event) or _stage(state, event)
     heard = max(event.at, after.heard_at)
     if isinstance(event, ev.GenerationRequested):
         return replace(after, updated_at=event.at)
@@ -180,6 +180,24 @@ def _changed(generation: Generation, attempt_id: str, **changes: Any) -> Generat
         for attempt in generation.attempts
     )
     return replace(generation, attempts=attempts)
+
+
+def _gone(state: Generation, event: ev.GenerationEvent) -> Generation | None:
+    """What is deleted; None for what is not."""
+    match event:
+        case ev.OutputDeleted():
+            outputs = tuple(
+                replace(each, state=OutputState.DELETED) if each.index == event.index else each
+                for each in state.outputs
+            )
+            return replace(state, outputs=outputs)
+        case ev.OutputRefused():
+            return state
+        case ev.GenerationDeleted():
+            outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
+            return replace(state, outputs=outputs, deleted_at=event.at, requeue_at=None)
+        case _:
+            return None
 
 
 def _with_output(state: Generation, output: Output) -> Generation:

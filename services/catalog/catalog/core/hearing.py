@@ -30,7 +30,7 @@ class Hearing:
         """A fact about a generation. Late, doubled or out of order it changes nothing."""
         async with self._store.write() as unit:
             if await unit.first_time(consumer, event_id):
-                job, generation = await locked(unit, generation_id)
+                job, generation = await locked(unit, generation_id, deleted=True)
                 await carry_out(unit, job, generation, command)
 
     async def running(self, generation_id: str, percent: float, message: str) -> None:

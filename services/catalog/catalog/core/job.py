@@ -97,13 +97,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Cut:
-    """A finished video."""
+    """A finished video. `deleted_at`: when somebody deleted it; its version is not made twice."""
 
     version: int
     cut_key: str
     poster_key: str
     facts: FileFacts
     created_at: datetime
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,11 @@ class Job:
         if self.final:
             return "canceled" if self.status is JobStatus.CANCELED else "final"
         return "paused" if self.paused else ""
+
+    @property
+    def shown_cuts(self) -> tuple[Cut, ...]:
+        """The cuts that are here, oldest first."""
+        return tuple(cut for cut in self.cuts if cut.deleted_at is None)
 
     @property
     def complete(self) -> bool:

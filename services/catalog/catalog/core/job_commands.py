@@ -124,6 +124,22 @@ class RecordCut:
     cost_micros: int
 
 
+@dataclass(frozen=True)
+class RecordRunDeleted:
+    """An output of one of its generations was deleted."""
+
+    at: datetime
+    generation_id: str
+    blob_key: str
+
+
+@dataclass(frozen=True)
+class DeleteCuts:
+    """Delete every cut of it."""
+
+    at: datetime
+
+
 JobCommand = (
     CreateJob
     | PlanAgain
@@ -138,4 +154,6 @@ JobCommand = (
     | RequestStitchAgain
     | RecordStitchFailed
     | RecordCut
+    | RecordRunDeleted
+    | DeleteCuts
 )

@@ -40,6 +40,10 @@ def decide(state: Job | None, command: cmd.JobCommand) -> Events:  # noqa: PLR09
             return _resume(state, command)
         case cmd.CancelJob():
             return _cancel(state, command)
+        case cmd.DeleteCuts():
+            return _delete_cuts(state, command)
+        case cmd.RecordRunDeleted():
+            return _run_deleted(state, command)
         case _:
             return () if state.final else _heard(state, command)
 
@@ -118,6 +122,33 @@ def _cancel(state: Job, command: cmd.CancelJob) -> Events:
             f"job {state.id} is {state.status}: there is nothing to cancel", code="wrong_status"
         )
     return (ev.JobCanceled(command.at),)
+
+
+def _delete_cuts(state: Job, command: cmd.DeleteCuts) -> Events:
+    if not state.shown_cuts:
+        raise NotFound(f"job {state.id} has no cut to delete")
+    if not state.final:
+        raise Precondition(
+            f"job {state.id} is {state.status}: cancel it first (POST /api/v3/jobs/{state.id}/cancel), "
+            "or wait until it is completed, failed or canceled",
+            code="in_use",
+        )
+    return tuple(
+        ev.CutDeleted(command.at, cut.version, cut.cut_key, cut.poster_key) for cut in state.shown_cuts
+    )
+
+
+def _run_deleted(state: Job, command: cmd.RecordRunDeleted) -> Events:
+    for scene in state.scenes:
+        if scene.generation_id == command.generation_id and scene.blob_key == command.blob_key:
+            return (ev.ClipDeleted(command.at, scene.id),)
+    music = state.edit.music
+    if music is not None and (music.generation_id, music.blob_key) == (
+        command.generation_id,
+        command.blob_key,
+    ):
+        return (ev.MusicDeleted(command.at),)
+    return ()
 
 
 def _run_stored(state: Job, command: cmd.RecordRunStored) -> Events:

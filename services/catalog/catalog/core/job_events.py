@@ -142,6 +142,31 @@ class JobCanceled:
     at: datetime
 
 
+@dataclass(frozen=True)
+class ClipDeleted:
+    """A scene's clip was deleted."""
+
+    at: datetime
+    scene_id: str
+
+
+@dataclass(frozen=True)
+class MusicDeleted:
+    """The composed music was deleted."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CutDeleted:
+    """A cut was deleted; its bytes and its poster's are to be removed."""
+
+    at: datetime
+    version: int
+    cut_key: str
+    poster_key: str
+
+
 JobEvent = (
     JobCreated
     | PlanningRepeated
@@ -158,4 +183,7 @@ JobEvent = (
     | JobCompleted
     | JobFailed
     | JobCanceled
+    | ClipDeleted
+    | MusicDeleted
+    | CutDeleted
 )

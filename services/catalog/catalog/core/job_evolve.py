@@ -99,6 +99,16 @@ def _parts(state: Job, event: ev.JobEvent) -> Job:  # noqa: PLR0911  # one case 
         case ev.CutStored():
             cut = Cut(event.version, event.cut_key, event.poster_key, event.facts, event.at)
             return replace(state, cuts=(*state.cuts, cut))
+        case ev.ClipDeleted():
+            return _with_scene(state, event.scene_id, media_id="", blob_key="")
+        case ev.MusicDeleted() if state.edit.music is not None:
+            return replace(state, edit=replace(state.edit, music=replace(state.edit.music, blob_key="")))
+        case ev.CutDeleted():
+            cuts = (
+                replace(each, deleted_at=event.at) if each.version == event.version else each
+                for each in state.cuts
+            )
+            return replace(state, cuts=tuple(cuts))
         case ev.PlanningRepeated():
             return replace(state, heard_at=event.at, silent_rounds=state.silent_rounds + 1)
         case _:

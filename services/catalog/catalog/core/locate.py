@@ -71,7 +71,7 @@ class Locator:
         async with self._store.read() as unit:
             job = await unit.jobs.get(job_id)
             campaign = await unit.campaigns.get(job.campaign_id)
-        cut = _version(job_id, job.cuts, version)
+        cut = _version(job_id, job.shown_cuts, version)
         if thumbnail:
             return StoredObject(cut.poster_key, "image/jpeg", cut.created_at, f"{job_id}-v{cut.version}.jpg")
         return StoredObject(

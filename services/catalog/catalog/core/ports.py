@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from .files import Files
 from .generation import Attempt, Generation, Status
 from .generation_events import GenerationEvent
 from .job import Job, JobStatus
@@ -168,8 +169,8 @@ class GenerationFilter:
 class Generations(Protocol):
     """The generations with attempts and outputs, stored as the fold of their events."""
 
-    async def get(self, generation_id: str, *, lock: bool = False) -> Generation:
-        """One, locked for the rest of the unit when asked; NotFound."""
+    async def get(self, generation_id: str, *, lock: bool = False, deleted: bool = False) -> Generation:
+        """One, locked for the rest of the unit when asked; NotFound, for a deleted one unless asked for."""
         ...
 
     async def job_of(self, generation_id: str) -> str:
@@ -189,7 +190,7 @@ class Generations(Protocol):
         ...
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
-        """All of a job, oldest first."""
+        """All of a job, oldest first; deleted ones too, for what they have cost."""
         ...
 
     async def of_attempt(self, attempt_id: str) -> str:
@@ -280,6 +281,8 @@ class Unit(Protocol):
     def jobs(self) -> Jobs: ...  # noqa: D102  # its type says it
     @property
     def ledger(self) -> Ledger: ...  # noqa: D102  # its type says it
+    @property
+    def files(self) -> Files: ...  # noqa: D102  # its type says it
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         """Whether a fact is applied for the first time: then in this unit."""

@@ -63,7 +63,7 @@ class Reconciler:
     async def _ask_again(self, generation_id: str) -> int:
         now = self._clock.now()
         async with self._store.write() as unit:
-            job, generation = await locked(unit, generation_id)
+            job, generation = await locked(unit, generation_id, deleted=True)
             waits = job is not None and job.held and not generation.open_attempts
             if waits and not generation.winner:
                 await unit.generations.snooze(generation_id)

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from rushes.catalog.v1 import media_pb2 as rushes_dot_catalog_dot_v1_dot_media__pb2
@@ -30,7 +31,7 @@ from rushes.common.v1 import media_pb2 as rushes_dot_common_dot_v1_dot_media__pb
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#rushes/catalog/v1/generations.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1drushes/catalog/v1/media.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xed\x05\n\nGeneration\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.rushes.catalog.v1.GenerationStatus\x12\x31\n\x05stage\x18\x03 \x01(\x0e\x32\".rushes.catalog.v1.GenerationStage\x12,\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.rushes.common.v1.Progress\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12)\n\x04kind\x18\x07 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12&\n\x05input\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\x05\x65rror\x18\t \x01(\x0b\x32\x19.rushes.common.v1.FailureH\x00\x88\x01\x01\x12\'\n\x05media\x18\n \x03(\x0b\x32\x18.rushes.catalog.v1.Media\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\x05\x12\x1c\n\x14\x65stimated_cost_cents\x18\x0c \x01(\x01\x12\x12\n\ncost_cents\x18\r \x01(\x01\x12\x18\n\x0b\x63\x61mpaign_id\x18\x0e \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06job_id\x18\x0f \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08scene_id\x18\x10 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08provider\x18\x11 \x01(\t\x12.\n\ncreated_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0b\x66inished_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x04\x88\x01\x01\x42\x08\n\x06_errorB\x0e\n\x0c_campaign_idB\t\n\x07_job_idB\x0b\n\t_scene_idB\x0e\n\x0c_finished_at\"\xba\x01\n\x17\x43reateGenerationRequest\x12\x39\n\x05model\x18\x01 \x01(\tB*\x92\x82\x19&\x08\x01\x18\xc8\x01\x42\x1f[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\x12\x17\n\x07version\x18\x02 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12#\n\x0b\x63\x61mpaign_id\x18\x04 \x01(\tB\x0e\x92\x82\x19\n:\x08\x63\x61mpaign\"g\n\x1d\x42\x61tchCreateGenerationsRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32*.rushes.catalog.v1.CreateGenerationRequestB\x08\x92\x82\x19\x04\x08\x01\x30\x64\"T\n\x1e\x42\x61tchCreateGenerationsResponse\x12\x32\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x1d.rushes.catalog.v1.Generation\"\x97\x01\n\x19\x45stimateGenerationRequest\x12\x39\n\x05model\x18\x01 \x01(\tB*\x92\x82\x19&\x08\x01\x18\xc8\x01\x42\x1f[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\x12\x17\n\x07version\x18\x02 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"I\n\x1a\x45stimateGenerationResponse\x12\x1c\n\x14\x65stimated_cost_cents\x18\x01 \x01(\x01\x12\r\n\x05\x62\x61sis\x18\x02 \x01(\t\"6\n\x14GetGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"\x8f\x02\n\x16ListGenerationsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.rushes.catalog.v1.GenerationStatus\x12\x16\n\x05model\x18\x05 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\x12#\n\x0b\x63\x61mpaign_id\x18\x06 \x01(\tB\x0e\x92\x82\x19\n:\x08\x63\x61mpaign\x12\x19\n\x06job_id\x18\x07 \x01(\tB\t\x92\x82\x19\x05:\x03job\"f\n\x17ListGenerationsResponse\x12\x32\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x1d.rushes.catalog.v1.Generation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x17\x43\x61ncelGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"8\n\x16RetryGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"[\n\x1aListFailedDownloadsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"l\n\x1bListFailedDownloadsResponse\x12\x34\n\tdownloads\x18\x01 \x03(\x0b\x32!.rushes.catalog.v1.FailedDownload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfd\x01\n\x0e\x46\x61iledDownload\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x13\n\x06job_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05index\x18\x03 \x01(\x05\x12\r\n\x05model\x18\x04 \x01(\t\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.rushes.common.v1.Failure\x12-\n\tfailed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61live\x18\x08 \x01(\x08\x42\t\n\x07_job_id\"C\n\x16RequeueDownloadRequest\x12)\n\rgeneration_id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration*\xd4\x01\n\x10GenerationStatus\x12!\n\x1dGENERATION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18GENERATION_STATUS_QUEUED\x10\x01\x12 \n\x1cGENERATION_STATUS_PROCESSING\x10\x02\x12\x1f\n\x1bGENERATION_STATUS_COMPLETED\x10\x03\x12\x1c\n\x18GENERATION_STATUS_FAILED\x10\x04\x12\x1e\n\x1aGENERATION_STATUS_CANCELED\x10\x05*\x8d\x02\n\x0fGenerationStage\x12 \n\x1cGENERATION_STAGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aGENERATION_STAGE_REQUESTED\x10\x01\x12\x1f\n\x1bGENERATION_STAGE_SUBMITTING\x10\x02\x12\x1c\n\x18GENERATION_STAGE_RUNNING\x10\x03\x12\x1d\n\x19GENERATION_STAGE_FETCHING\x10\x04\x12\x1e\n\x1aGENERATION_STAGE_COMPLETED\x10\x05\x12\x1b\n\x17GENERATION_STAGE_FAILED\x10\x06\x12\x1d\n\x19GENERATION_STAGE_CANCELED\x10\x07\x32\xed\x07\n\x11GenerationService\x12}\n\x10\x43reateGeneration\x12*.rushes.catalog.v1.CreateGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/api/v3/generations:\x01*\x12\xa3\x01\n\x16\x42\x61tchCreateGenerations\x12\x30.rushes.catalog.v1.BatchCreateGenerationsRequest\x1a\x31.rushes.catalog.v1.BatchCreateGenerationsResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v3/generations:batch:\x01*\x12\x9a\x01\n\x12\x45stimateGeneration\x12,.rushes.catalog.v1.EstimateGenerationRequest\x1a-.rushes.catalog.v1.EstimateGenerationResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v3/generations:estimate:\x01*\x12y\n\rGetGeneration\x12\'.rushes.catalog.v1.GetGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v3/generations/{id}\x12\x85\x01\n\x0fListGenerations\x12).rushes.catalog.v1.ListGenerationsRequest\x1a*.rushes.catalog.v1.ListGenerationsResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v3/generations\x12\x89\x01\n\x10\x43\x61ncelGeneration\x12*.rushes.catalog.v1.CancelGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\"*\x82\xd3\xe4\x93\x02$\"\x1f/api/v3/generations/{id}/cancel:\x01*\x12\x86\x01\n\x0fRetryGeneration\x12).rushes.catalog.v1.RetryGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\")\x82\xd3\xe4\x93\x02#\"\x1e/api/v3/generations/{id}/retry:\x01*2\xca\x02\n\x0f\x44ownloadService\x12\x9c\x01\n\x13ListFailedDownloads\x12-.rushes.catalog.v1.ListFailedDownloadsRequest\x1a..rushes.catalog.v1.ListFailedDownloadsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/api/v3/admin/downloads/failed\x12\x97\x01\n\x0fRequeueDownload\x12).rushes.catalog.v1.RequeueDownloadRequest\x1a\x1d.rushes.catalog.v1.Generation\":\x82\xd3\xe4\x93\x02\x34\"//api/v3/admin/downloads/{generation_id}/requeue:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#rushes/catalog/v1/generations.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1drushes/catalog/v1/media.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xed\x05\n\nGeneration\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.rushes.catalog.v1.GenerationStatus\x12\x31\n\x05stage\x18\x03 \x01(\x0e\x32\".rushes.catalog.v1.GenerationStage\x12,\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.rushes.common.v1.Progress\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12)\n\x04kind\x18\x07 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12&\n\x05input\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12-\n\x05\x65rror\x18\t \x01(\x0b\x32\x19.rushes.common.v1.FailureH\x00\x88\x01\x01\x12\'\n\x05media\x18\n \x03(\x0b\x32\x18.rushes.catalog.v1.Media\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\x05\x12\x1c\n\x14\x65stimated_cost_cents\x18\x0c \x01(\x01\x12\x12\n\ncost_cents\x18\r \x01(\x01\x12\x18\n\x0b\x63\x61mpaign_id\x18\x0e \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06job_id\x18\x0f \x01(\tH\x02\x88\x01\x01\x12\x15\n\x08scene_id\x18\x10 \x01(\tH\x03\x88\x01\x01\x12\x10\n\x08provider\x18\x11 \x01(\t\x12.\n\ncreated_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0b\x66inished_at\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x04\x88\x01\x01\x42\x08\n\x06_errorB\x0e\n\x0c_campaign_idB\t\n\x07_job_idB\x0b\n\t_scene_idB\x0e\n\x0c_finished_at\"\xba\x01\n\x17\x43reateGenerationRequest\x12\x39\n\x05model\x18\x01 \x01(\tB*\x92\x82\x19&\x08\x01\x18\xc8\x01\x42\x1f[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\x12\x17\n\x07version\x18\x02 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12#\n\x0b\x63\x61mpaign_id\x18\x04 \x01(\tB\x0e\x92\x82\x19\n:\x08\x63\x61mpaign\"g\n\x1d\x42\x61tchCreateGenerationsRequest\x12\x46\n\x08requests\x18\x01 \x03(\x0b\x32*.rushes.catalog.v1.CreateGenerationRequestB\x08\x92\x82\x19\x04\x08\x01\x30\x64\"T\n\x1e\x42\x61tchCreateGenerationsResponse\x12\x32\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x1d.rushes.catalog.v1.Generation\"\x97\x01\n\x19\x45stimateGenerationRequest\x12\x39\n\x05model\x18\x01 \x01(\tB*\x92\x82\x19&\x08\x01\x18\xc8\x01\x42\x1f[A-Za-z0-9._-]+/[A-Za-z0-9._-]+\x12\x17\n\x07version\x18\x02 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"I\n\x1a\x45stimateGenerationResponse\x12\x1c\n\x14\x65stimated_cost_cents\x18\x01 \x01(\x01\x12\r\n\x05\x62\x61sis\x18\x02 \x01(\t\"6\n\x14GetGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"\x8f\x02\n\x16ListGenerationsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.rushes.catalog.v1.GenerationStatus\x12\x16\n\x05model\x18\x05 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\x12#\n\x0b\x63\x61mpaign_id\x18\x06 \x01(\tB\x0e\x92\x82\x19\n:\x08\x63\x61mpaign\x12\x19\n\x06job_id\x18\x07 \x01(\tB\t\x92\x82\x19\x05:\x03job\"f\n\x17ListGenerationsResponse\x12\x32\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x1d.rushes.catalog.v1.Generation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"9\n\x17\x43\x61ncelGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"8\n\x16RetryGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"9\n\x17\x44\x65leteGenerationRequest\x12\x1e\n\x02id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"[\n\x1aListFailedDownloadsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"l\n\x1bListFailedDownloadsResponse\x12\x34\n\tdownloads\x18\x01 \x03(\x0b\x32!.rushes.catalog.v1.FailedDownload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfd\x01\n\x0e\x46\x61iledDownload\x12\x15\n\rgeneration_id\x18\x01 \x01(\t\x12\x13\n\x06job_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05index\x18\x03 \x01(\x05\x12\r\n\x05model\x18\x04 \x01(\t\x12(\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x19.rushes.common.v1.Failure\x12-\n\tfailed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61live\x18\x08 \x01(\x08\x42\t\n\x07_job_id\"C\n\x16RequeueDownloadRequest\x12)\n\rgeneration_id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration*\xd4\x01\n\x10GenerationStatus\x12!\n\x1dGENERATION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18GENERATION_STATUS_QUEUED\x10\x01\x12 \n\x1cGENERATION_STATUS_PROCESSING\x10\x02\x12\x1f\n\x1bGENERATION_STATUS_COMPLETED\x10\x03\x12\x1c\n\x18GENERATION_STATUS_FAILED\x10\x04\x12\x1e\n\x1aGENERATION_STATUS_CANCELED\x10\x05*\x8d\x02\n\x0fGenerationStage\x12 \n\x1cGENERATION_STAGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aGENERATION_STAGE_REQUESTED\x10\x01\x12\x1f\n\x1bGENERATION_STAGE_SUBMITTING\x10\x02\x12\x1c\n\x18GENERATION_STAGE_RUNNING\x10\x03\x12\x1d\n\x19GENERATION_STAGE_FETCHING\x10\x04\x12\x1e\n\x1aGENERATION_STAGE_COMPLETED\x10\x05\x12\x1b\n\x17GENERATION_STAGE_FAILED\x10\x06\x12\x1d\n\x19GENERATION_STAGE_CANCELED\x10\x07\x32\xe7\x08\n\x11GenerationService\x12}\n\x10\x43reateGeneration\x12*.rushes.catalog.v1.CreateGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/api/v3/generations:\x01*\x12\xa3\x01\n\x16\x42\x61tchCreateGenerations\x12\x30.rushes.catalog.v1.BatchCreateGenerationsRequest\x1a\x31.rushes.catalog.v1.BatchCreateGenerationsResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v3/generations:batch:\x01*\x12\x9a\x01\n\x12\x45stimateGeneration\x12,.rushes.catalog.v1.EstimateGenerationRequest\x1a-.rushes.catalog.v1.EstimateGenerationResponse\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v3/generations:estimate:\x01*\x12y\n\rGetGeneration\x12\'.rushes.catalog.v1.GetGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v3/generations/{id}\x12\x85\x01\n\x0fListGenerations\x12).rushes.catalog.v1.ListGenerationsRequest\x1a*.rushes.catalog.v1.ListGenerationsResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v3/generations\x12\x89\x01\n\x10\x43\x61ncelGeneration\x12*.rushes.catalog.v1.CancelGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\"*\x82\xd3\xe4\x93\x02$\"\x1f/api/v3/generations/{id}/cancel:\x01*\x12\x86\x01\n\x0fRetryGeneration\x12).rushes.catalog.v1.RetryGenerationRequest\x1a\x1d.rushes.catalog.v1.Generation\")\x82\xd3\xe4\x93\x02#\"\x1e/api/v3/generations/{id}/retry:\x01*\x12x\n\x10\x44\x65leteGeneration\x12*.rushes.catalog.v1.DeleteGenerationRequest\x1a\x16.google.protobuf.Empty\" \x82\xd3\xe4\x93\x02\x1a*\x18/api/v3/generations/{id}2\xca\x02\n\x0f\x44ownloadService\x12\x9c\x01\n\x13ListFailedDownloads\x12-.rushes.catalog.v1.ListFailedDownloadsRequest\x1a..rushes.catalog.v1.ListFailedDownloadsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/api/v3/admin/downloads/failed\x12\x97\x01\n\x0fRequeueDownload\x12).rushes.catalog.v1.RequeueDownloadRequest\x1a\x1d.rushes.catalog.v1.Generation\":\x82\xd3\xe4\x93\x02\x34\"//api/v3/admin/downloads/{generation_id}/requeue:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,6 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELGENERATIONREQUEST'].fields_by_name['id']._serialized_options = b'\222\202\031\016\010\001:\ngeneration'
   _globals['_RETRYGENERATIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_RETRYGENERATIONREQUEST'].fields_by_name['id']._serialized_options = b'\222\202\031\016\010\001:\ngeneration'
+  _globals['_DELETEGENERATIONREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_DELETEGENERATIONREQUEST'].fields_by_name['id']._serialized_options = b'\222\202\031\016\010\001:\ngeneration'
   _globals['_LISTFAILEDDOWNLOADSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTFAILEDDOWNLOADSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\202\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000i@'
   _globals['_REQUEUEDOWNLOADREQUEST'].fields_by_name['generation_id']._loaded_options = None
@@ -81,46 +84,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATIONSERVICE'].methods_by_name['CancelGeneration']._serialized_options = b'\202\323\344\223\002$\"\037/api/v3/generations/{id}/cancel:\001*'
   _globals['_GENERATIONSERVICE'].methods_by_name['RetryGeneration']._loaded_options = None
   _globals['_GENERATIONSERVICE'].methods_by_name['RetryGeneration']._serialized_options = b'\202\323\344\223\002#\"\036/api/v3/generations/{id}/retry:\001*'
+  _globals['_GENERATIONSERVICE'].methods_by_name['DeleteGeneration']._loaded_options = None
+  _globals['_GENERATIONSERVICE'].methods_by_name['DeleteGeneration']._serialized_options = b'\202\323\344\223\002\032*\030/api/v3/generations/{id}'
   _globals['_DOWNLOADSERVICE'].methods_by_name['ListFailedDownloads']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['ListFailedDownloads']._serialized_options = b'\202\323\344\223\002 \022\036/api/v3/admin/downloads/failed'
   _globals['_DOWNLOADSERVICE'].methods_by_name['RequeueDownload']._loaded_options = None
   _globals['_DOWNLOADSERVICE'].methods_by_name['RequeueDownload']._serialized_options = b'\202\323\344\223\0024\"//api/v3/admin/downloads/{generation_id}/requeue:\001*'
-  _globals['_GENERATIONSTATUS']._serialized_start=2683
-  _globals['_GENERATIONSTATUS']._serialized_end=2895
-  _globals['_GENERATIONSTAGE']._serialized_start=2898
-  _globals['_GENERATIONSTAGE']._serialized_end=3167
-  _globals['_GENERATION']._serialized_start=243
-  _globals['_GENERATION']._serialized_end=992
-  _globals['_CREATEGENERATIONREQUEST']._serialized_start=995
-  _globals['_CREATEGENERATIONREQUEST']._serialized_end=1181
-  _globals['_BATCHCREATEGENERATIONSREQUEST']._serialized_start=1183
-  _globals['_BATCHCREATEGENERATIONSREQUEST']._serialized_end=1286
-  _globals['_BATCHCREATEGENERATIONSRESPONSE']._serialized_start=1288
-  _globals['_BATCHCREATEGENERATIONSRESPONSE']._serialized_end=1372
-  _globals['_ESTIMATEGENERATIONREQUEST']._serialized_start=1375
-  _globals['_ESTIMATEGENERATIONREQUEST']._serialized_end=1526
-  _globals['_ESTIMATEGENERATIONRESPONSE']._serialized_start=1528
-  _globals['_ESTIMATEGENERATIONRESPONSE']._serialized_end=1601
-  _globals['_GETGENERATIONREQUEST']._serialized_start=1603
-  _globals['_GETGENERATIONREQUEST']._serialized_end=1657
-  _globals['_LISTGENERATIONSREQUEST']._serialized_start=1660
-  _globals['_LISTGENERATIONSREQUEST']._serialized_end=1931
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=1933
-  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=2035
-  _globals['_CANCELGENERATIONREQUEST']._serialized_start=2037
-  _globals['_CANCELGENERATIONREQUEST']._serialized_end=2094
-  _globals['_RETRYGENERATIONREQUEST']._serialized_start=2096
-  _globals['_RETRYGENERATIONREQUEST']._serialized_end=2152
-  _globals['_LISTFAILEDDOWNLOADSREQUEST']._serialized_start=2154
-  _globals['_LISTFAILEDDOWNLOADSREQUEST']._serialized_end=2245
-  _globals['_LISTFAILEDDOWNLOADSRESPONSE']._serialized_start=2247
-  _globals['_LISTFAILEDDOWNLOADSRESPONSE']._serialized_end=2355
-  _globals['_FAILEDDOWNLOAD']._serialized_start=2358
-  _globals['_FAILEDDOWNLOAD']._serialized_end=2611
-  _globals['_REQUEUEDOWNLOADREQUEST']._serialized_start=2613
-  _globals['_REQUEUEDOWNLOADREQUEST']._serialized_end=2680
-  _globals['_GENERATIONSERVICE']._serialized_start=3170
-  _globals['_GENERATIONSERVICE']._serialized_end=4175
-  _globals['_DOWNLOADSERVICE']._serialized_start=4178
-  _globals['_DOWNLOADSERVICE']._serialized_end=4508
+  _globals['_GENERATIONSTATUS']._serialized_start=2771
+  _globals['_GENERATIONSTATUS']._serialized_end=2983
+  _globals['_GENERATIONSTAGE']._serialized_start=2986
+  _globals['_GENERATIONSTAGE']._serialized_end=3255
+  _globals['_GENERATION']._serialized_start=272
+  _globals['_GENERATION']._serialized_end=1021
+  _globals['_CREATEGENERATIONREQUEST']._serialized_start=1024
+  _globals['_CREATEGENERATIONREQUEST']._serialized_end=1210
+  _globals['_BATCHCREATEGENERATIONSREQUEST']._serialized_start=1212
+  _globals['_BATCHCREATEGENERATIONSREQUEST']._serialized_end=1315
+  _globals['_BATCHCREATEGENERATIONSRESPONSE']._serialized_start=1317
+  _globals['_BATCHCREATEGENERATIONSRESPONSE']._serialized_end=1401
+  _globals['_ESTIMATEGENERATIONREQUEST']._serialized_start=1404
+  _globals['_ESTIMATEGENERATIONREQUEST']._serialized_end=1555
+  _globals['_ESTIMATEGENERATIONRESPONSE']._serialized_start=1557
+  _globals['_ESTIMATEGENERATIONRESPONSE']._serialized_end=1630
+  _globals['_GETGENERATIONREQUEST']._serialized_start=1632
+  _globals['_GETGENERATIONREQUEST']._serialized_end=1686
+  _globals['_LISTGENERATIONSREQUEST']._serialized_start=1689
+  _globals['_LISTGENERATIONSREQUEST']._serialized_end=1960
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_start=1962
+  _globals['_LISTGENERATIONSRESPONSE']._serialized_end=2064
+  _globals['_CANCELGENERATIONREQUEST']._serialized_start=2066
+  _globals['_CANCELGENERATIONREQUEST']._serialized_end=2123
+  _globals['_RETRYGENERATIONREQUEST']._serialized_start=2125
+  _globals['_RETRYGENERATIONREQUEST']._serialized_end=2181
+  _globals['_DELETEGENERATIONREQUEST']._serialized_start=2183
+  _globals['_DELETEGENERATIONREQUEST']._serialized_end=2240
+  _globals['_LISTFAILEDDOWNLOADSREQUEST']._serialized_start=2242
+  _globals['_LISTFAILEDDOWNLOADSREQUEST']._serialized_end=2333
+  _globals['_LISTFAILEDDOWNLOADSRESPONSE']._serialized_start=2335
+  _globals['_LISTFAILEDDOWNLOADSRESPONSE']._serialized_end=2443
+  _globals['_FAILEDDOWNLOAD']._serialized_start=2446
+  _globals['_FAILEDDOWNLOAD']._serialized_end=2699
+  _globals['_REQUEUEDOWNLOADREQUEST']._serialized_start=2701
+  _globals['_REQUEUEDOWNLOADREQUEST']._serialized_end=2768
+  _globals['_GENERATIONSERVICE']._serialized_start=3258
+  _globals['_GENERATIONSERVICE']._serialized_end=4385
+  _globals['_DOWNLOADSERVICE']._serialized_start=4388
+  _globals['_DOWNLOADSERVICE']._serialized_end=4718
 # @@protoc_insertion_point(module_scope)

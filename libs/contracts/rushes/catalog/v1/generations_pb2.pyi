@@ -513,6 +513,28 @@ class RetryGenerationRequest(_message.Message):
 Global___RetryGenerationRequest: _TypeAlias = RetryGenerationRequest  # noqa: Y015
 
 @_typing.final
+class DeleteGenerationRequest(_message.Message):
+    """Which generation to delete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The generation's id."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteGenerationRequest: _TypeAlias = DeleteGenerationRequest  # noqa: Y015
+
+@_typing.final
 class ListFailedDownloadsRequest(_message.Message):
     """Which page of the retry queue."""
 

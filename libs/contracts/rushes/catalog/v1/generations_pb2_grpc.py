@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from rushes.catalog.v1 import generations_pb2 as rushes_dot_catalog_dot_v1_dot_generations__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -70,6 +71,11 @@ class GenerationServiceStub:
                 request_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.RetryGenerationRequest.SerializeToString,
                 response_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.Generation.FromString,
                 _registered_method=True)
+        self.DeleteGeneration = channel.unary_unary(
+                '/rushes.catalog.v1.GenerationService/DeleteGeneration',
+                request_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.DeleteGenerationRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer:
@@ -126,6 +132,14 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteGeneration(self, request, context):
+        """Deletes a generation that is final: its record, its media and their bytes. What it has cost stays in the books.
+        Refused while it is a part of a job that still runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +177,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.RetryGeneration,
                     request_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.RetryGenerationRequest.FromString,
                     response_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.Generation.SerializeToString,
+            ),
+            'DeleteGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGeneration,
+                    request_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.DeleteGenerationRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +374,33 @@ class GenerationService:
             '/rushes.catalog.v1.GenerationService/RetryGeneration',
             rushes_dot_catalog_dot_v1_dot_generations__pb2.RetryGenerationRequest.SerializeToString,
             rushes_dot_catalog_dot_v1_dot_generations__pb2.Generation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rushes.catalog.v1.GenerationService/DeleteGeneration',
+            rushes_dot_catalog_dot_v1_dot_generations__pb2.DeleteGenerationRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

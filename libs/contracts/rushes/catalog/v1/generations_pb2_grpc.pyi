@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from rushes.catalog.v1 import generations_pb2 as _generations_pb2
 import abc as _abc_1
@@ -49,6 +50,10 @@ class GenerationServiceStub:
     """Stops a generation, at the provider too. What is final stays as it is."""
     RetryGeneration: _grpc.UnaryUnaryMultiCallable[_generations_pb2.RetryGenerationRequest, _generations_pb2.Generation]
     """Runs a failed generation's model again, as a new generation."""
+    DeleteGeneration: _grpc.UnaryUnaryMultiCallable[_generations_pb2.DeleteGenerationRequest, _empty_pb2.Empty]
+    """Deletes a generation that is final: its record, its media and their bytes. What it has cost stays in the books.
+    Refused while it is a part of a job that still runs.
+    """
 
 @_typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
@@ -71,6 +76,10 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """Stops a generation, at the provider too. What is final stays as it is."""
     RetryGeneration: _aio.UnaryUnaryMultiCallable[_generations_pb2.RetryGenerationRequest, _generations_pb2.Generation]  # type: ignore[assignment]
     """Runs a failed generation's model again, as a new generation."""
+    DeleteGeneration: _aio.UnaryUnaryMultiCallable[_generations_pb2.DeleteGenerationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a generation that is final: its record, its media and their bytes. What it has cost stays in the books.
+    Refused while it is a part of a job that still runs.
+    """
 
 class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Single runs of a model."""
@@ -132,6 +141,16 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generations_pb2.Generation, _abc.Awaitable[_generations_pb2.Generation]]:
         """Runs a failed generation's model again, as a new generation."""
+
+    @_abc_1.abstractmethod
+    def DeleteGeneration(
+        self,
+        request: _generations_pb2.DeleteGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a generation that is final: its record, its media and their bytes. What it has cost stays in the books.
+        Refused while it is a part of a job that still runs.
+        """
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

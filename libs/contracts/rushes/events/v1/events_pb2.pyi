@@ -436,6 +436,36 @@ class GenerationCanceled(_message.Message):
 Global___GenerationCanceled: _TypeAlias = GenerationCanceled  # noqa: Y015
 
 @_typing.final
+class GenerationDeleted(_message.Message):
+    """`generation.deleted`, by catalog: its record is gone, what it has cost is not; its media are told of one by one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """The generation."""
+    job_id: _builtins.str
+    """Its job, if any."""
+    campaign_id: _builtins.str
+    """Its campaign, if any."""
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "generation_id", b"generation_id", "job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerationDeleted: _TypeAlias = GenerationDeleted  # noqa: Y015
+
+@_typing.final
 class AttemptIntended(_message.Message):
     """`attempt.intended`, by catalog: money is set aside, and one submission is allowed."""
 
@@ -1339,14 +1369,28 @@ Global___MediaStored: _TypeAlias = MediaStored  # noqa: Y015
 
 @_typing.final
 class MediaDeleted(_message.Message):
-    """`media.deleted`, by catalog: work for the downloader, which removes the bytes."""
+    """`media.deleted`, by catalog, on `media.deleted.<media>`, for a cut on `media.deleted.<job>`: work for the downloader,
+    which removes the bytes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_ID_FIELD_NUMBER: _builtins.int
     BLOB_KEYS_FIELD_NUMBER: _builtins.int
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
-    """The media."""
+    """The media; empty for a cut."""
+    generation_id: _builtins.str
+    """Its generation; empty for a cut."""
+    job_id: _builtins.str
+    """Its job, if any."""
+    campaign_id: _builtins.str
+    """Its campaign, if any."""
+    version: _builtins.int
+    """Which version of the job's cut; 0 for an output."""
     @_builtins.property
     def blob_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What to remove from the blob store."""
@@ -1356,10 +1400,14 @@ class MediaDeleted(_message.Message):
         *,
         media_id: _builtins.str = ...,
         blob_keys: _abc.Iterable[_builtins.str] | None = ...,
+        generation_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys", "media_id", b"media_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys", "campaign_id", b"campaign_id", "generation_id", b"generation_id", "job_id", b"job_id", "media_id", b"media_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from google.protobuf.empty_pb2 import Empty
+
 from catalog.core.generating import Asked, Generating
 from catalog.core.generation import STATUS, Generation, Output, Stage, Status
 from catalog.core.library import has_thumbnail
 from catalog.core.ports import GenerationFilter
 from catalog.core.progress import generation_percent
 from catalog.core.records import LostOutput
+from catalog.core.storing import Storing
 from catalog.core.values import FileFacts
 from catalog.wire import KINDS, facts_message, failure_message
 from rushes.catalog.v1 import generations_pb2 as pb
@@ -39,8 +42,9 @@ _STATUS_OF = {message: status for status, message in STATUSES.items()}
 class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
     """Single runs of a model."""
 
-    def __init__(self, generating: Generating) -> None:
+    def __init__(self, generating: Generating, storing: Storing) -> None:
         self._generating = generating
+        self._storing = storing
 
     async def CreateGeneration(self, request: pb.CreateGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.create(_asked(request)))
@@ -87,6 +91,10 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
 
     async def RetryGeneration(self, request: pb.RetryGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.retry(request.id))
+
+    async def DeleteGeneration(self, request: pb.DeleteGenerationRequest, context: Context) -> Empty:
+        await self._storing.delete_generation(request.id)
+        return Empty()
 
 
 class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from catalog.core.generation import Generation, Stage
+from catalog.core.generation import Generation, OutputState, Stage
 from catalog.core.job import Cut, Edit, Job, JobStatus, Music, Scene, Transition
 from catalog.core.producing import Producing, Production
 from catalog.core.progress import generation_percent, job_progress
@@ -96,7 +96,7 @@ def job_message(production: Production) -> pb.Job:
         progress=common_pb2.Progress(percent=percent, message=message),
         scenes=[_scene(job, each, production.generations.get(each.generation_id)) for each in job.scenes],
         edit=_edit(job.edit),
-        result=_cut(job, job.cuts[-1]) if job.cuts else None,
+        result=_cut(job, job.shown_cuts[-1]) if job.shown_cuts else None,
         error=failure_message(job.failure) if job.failure else None,
         estimated_cost_cents=cents(job.estimate_micros),
         cost_cents=cents(production.cost_micros),
@@ -112,7 +112,8 @@ def job_message(production: Production) -> pb.Job:
 
 
 def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
-    stored = generation.stored[0] if generation and generation.stored else None
+    first = generation.fetched[0] if generation and generation.fetched else None
+    stored = first if first and first.state is OutputState.STORED else None
     failure = generation.failure if generation else scene.failure
     return pb.Scene(
         id=scene.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway.edges.openapi.schemas import Schemas
@@ -26,7 +27,7 @@ def describe(binding: Binding) -> dict[str, Any]:
         "tags": [tag],
         "summary": summary.rstrip(".:"),
         "description": text,
-        "operationId": method.name + ("" if not binding.additional else "_" + binding.template.variables[-1]),
+        "operationId": _operation_id(binding),
         "parameters": _parameters(binding),
         "responses": _responses(binding),
     }
@@ -40,6 +41,16 @@ def describe(binding: Binding) -> dict[str, Any]:
         needed = bool(schema.get("required") or "$ref" in schema)
         entry["requestBody"] = {"required": needed, "content": {"application/json": {"schema": schema}}}
     return entry
+
+
+def _operation_id(binding: Binding) -> str:
+    """The RPC's name; for its other addresses with what sets them apart: a variable, or the path."""
+    if not binding.additional:
+        return binding.descriptor.name
+    if binding.template.text.startswith("/api/v3/"):
+        return f"{binding.descriptor.name}_{binding.template.variables[-1]}"
+    words = re.sub(r"[^a-z0-9]+", "_", binding.template.shape.removeprefix("/api/")).strip("_")
+    return f"{binding.descriptor.name}_{words}"
 
 
 def _parameters(binding: Binding) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from rushes_cli.commands import demo as demo_command
 from rushes_cli.commands import doctor as doctor_command
 from rushes_cli.commands import events as events_command
 from rushes_cli.commands import jobs as jobs_command
+from rushes_cli.commands import storage as storage_command
 from rushes_cli.commands import up as up_command
 from rushes_cli.folder import DataFolder, default_folder
 from rushes_cli.problems import Problem
@@ -155,6 +156,38 @@ def events(
     From now on, until Ctrl-C; with --after 0 from its beginning.
     """
     _run(events_command.events(_folder(data), job=job, types=types, after=after, follow=follow))
+
+
+storage_app = typer.Typer(
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="What the stored files take, and clearing out what is old.",
+)
+app.add_typer(storage_app, name="storage")
+
+
+@storage_app.callback()
+def storage(context: typer.Context, data: Data = None) -> None:
+    """What the stored outputs and cuts take, by kind, and the newest of them."""
+    if context.invoked_subcommand is None:
+        _run(storage_command.storage(_folder(data)))
+
+
+@storage_app.command()
+def cleanup(
+    older_than: Annotated[
+        int, typer.Option("--older-than", min=1, max=36500, metavar="DAYS", help="Days since it ended.")
+    ],
+    data: Data = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be deleted.", show_default=False)
+    ] = False,
+) -> None:
+    """Delete the generations and cuts that ended so long ago.
+
+    Records and bytes; what they have cost stays in the books. Never what runs, nor what a running job needs.
+    """
+    _run(storage_command.cleanup(_folder(data), days=older_than, dry_run=dry_run))
 
 
 @app.command()

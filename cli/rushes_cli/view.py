@@ -82,6 +82,50 @@ def show_job(job: Mapping[str, Any], base: str) -> None:
         console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
 
 
+def show_storage(stats: Mapping[str, Any]) -> None:
+    """Files and bytes by kind, how outputs came here, and the newest files."""
+    console.print(_usage(stats["by_kind"]))
+    downloads = ", ".join(f"{count} {name}" for name, count in stats["downloads"].items())
+    console.print(f"downloads  {downloads}", highlight=False, soft_wrap=True)
+    if stats["files"]:
+        table = _table("file", "kind", "size", "created", "address")
+        for each in stats["files"]:
+            at = str(each["created_at"])[:19].replace("T", " ")
+            table.add_row(each["id"], each["kind"], size(each["size_bytes"]), at, _plain(each["url"]))
+        console.print(table)
+
+
+def show_cleanup(done: Mapping[str, Any], days: int) -> None:
+    """What a clean-up deleted, or would."""
+    ago = f"{days} day{'' if days == 1 else 's'} ago"
+    if not done["generations"] and not done["files"]:
+        console.print(f"Nothing ended more than {ago}.", highlight=False)
+        return
+    verb = "would be" if done["dry_run"] else "were"
+    told = f"{done['generations']} generations and {done['files']} files {verb} deleted"
+    console.print(f"{told}; they ended more than {ago}:", highlight=False, soft_wrap=True)
+    console.print(_usage(done["by_kind"]))
+
+
+def size(count: int) -> str:
+    """Bytes as people say them: `1.2 MB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("the last unit takes what is left")
+
+
+def _usage(by_kind: Mapping[str, Any]) -> Table:
+    table = _table("kind", "files", "size")
+    for kind, usage in sorted(by_kind.items()):
+        table.add_row(kind, str(usage["count"]), size(usage["size_bytes"]))
+    count, total = (sum(each[name] for each in by_kind.values()) for name in ("count", "size_bytes"))
+    table.add_row("total", str(count), size(total))
+    return table
+
+
 @contextmanager
 def busy(text: str) -> Iterator[None]:
     """Say what people wait for: while it lasts in a terminal, once elsewhere."""
@@ -168,7 +212,7 @@ def money(cents: float) -> str:
     return f"${cents / 100:.2f}" if cents >= 1 or cents == 0 else f"${cents / 100:.4f}"
 
 
-_WHOLE = ("job", "service", "status", "stage", "cost", "created")
+_WHOLE = ("job", "service", "status", "stage", "cost", "created", "file", "kind", "files", "size")
 """Columns whose words are copied or compared: never folded."""
 
 

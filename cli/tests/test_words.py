@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from rushes_cli.commands.doctor import version_in
 from rushes_cli.commands.events import words
+from rushes_cli.commands.storage import added
 from rushes_cli.pictures import find_photos, tags_of
 from rushes_cli.problems import Problem
-from rushes_cli.view import money
+from rushes_cli.view import money, size
 
 
 def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
@@ -64,3 +65,36 @@ def test_money_is_never_shown_as_nothing_when_it_is_something(cents: float) -> N
     assert shown.startswith("$")
     if cents >= 0.01:
         assert float(shown[1:]) > 0
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5 * 10**12, "5000.0 GB")],
+)
+def test_bytes_are_shown_as_people_say_them(count: int, shown: str) -> None:
+    assert size(count) == shown
+
+
+def test_the_answers_of_a_long_clean_up_are_added_up() -> None:
+    one = {
+        "dry_run": False,
+        "generations": 2,
+        "files": 2,
+        "size_bytes": 9,
+        "by_kind": {"video": {"count": 2, "size_bytes": 9}},
+        "ids": ["gen_1", "gen_2"],
+        "more": True,
+    }
+    other = {
+        **one,
+        "by_kind": {"audio": {"count": 2, "size_bytes": 9}, "video": {"count": 1, "size_bytes": 1}},
+        "ids": ["gen_3"],
+        "more": False,
+    }
+    both = added(one, other)
+    assert (both["generations"], both["files"], both["size_bytes"], both["more"]) == (4, 4, 18, False)
+    assert both["by_kind"] == {
+        "video": {"count": 3, "size_bytes": 10},
+        "audio": {"count": 2, "size_bytes": 9},
+    }
+    assert both["ids"] == ["gen_1", "gen_2", "gen_3"]

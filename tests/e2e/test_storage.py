@@ -1,0 +1,149 @@
+"""Storage on the running system: counted, deleted with bytes and record, and paid for all the same."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+
+from rushes.common.v1 import media_pb2
+from rushes.events.v1 import events_pb2
+from servicekit.blobs import BlobStore
+from servicekit.clock import SystemClock
+from servicekit.embedded.s3 import LOCAL_SECRET
+from servicekit.events import Event, EventLog
+from servicekit.testing import eventually
+from tests.e2e.conftest import Command
+from tests.e2e.system import FINAL, System
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+STATS, CLEANUP = "/api/v3/admin/storage/stats", "/api/v3/admin/storage/cleanup"
+
+
+async def _finished(system: System, generation_id: str) -> dict[str, Any]:
+    async def final() -> dict[str, Any] | Literal[False]:
+        told = await system.get(f"/api/v3/generations/{generation_id}")
+        return told if told["status"] in FINAL else False
+
+    return dict(await eventually(final, within=60.0))
+
+
+async def _status(system: System, *paths: str) -> set[int]:
+    return {(await system.http.get(path)).status_code for path in paths}
+
+
+async def _spent(system: System, campaign: dict[str, Any]) -> float:
+    return float((await system.get(f"/api/v3/campaigns/{campaign['id']}"))["spent_cents"])
+
+
+async def _keys(system: System, prefix: str) -> list[str]:
+    """What the store holds under a prefix: asked directly, past every service."""
+    store = BlobStore(system.address("s3"), "rushes", LOCAL_SECRET, "rushes")
+    await store.start()
+    try:
+        return [blob.key async for blob in store.list(prefix)]
+    finally:
+        await store.stop()
+
+
+async def _say_again(system: System, done: dict[str, Any]) -> None:
+    """`download.completed`, as if it were new: with an id that the log and the catalog have not seen."""
+    log = EventLog(system.address("nats"), service="test", clock=SystemClock())
+    await log.start()
+    try:
+        said = await log.js.get_last_msg("RUSHES", f"download.completed.{done['id']}")
+        fact = events_pb2.DownloadCompleted.FromString(said.data or b"")
+        assert fact.facts.kind == media_pb2.MEDIA_KIND_VIDEO
+        await log.publish(
+            Event(f"{done['id']}:again", "download.completed", done["id"], fact.SerializeToString())
+        )
+    finally:
+        await log.stop()
+
+
+async def test_a_deleted_video_is_gone_everywhere_but_from_the_books(system: System) -> None:
+    campaign = await system.campaign([])
+    before = await system.get(STATS)
+    wanted = {"model": "rushes/instant", "input": {"prompt": "x"}, "campaign_id": campaign["id"]}
+    asked = await system.post("/api/v3/generations", wanted)
+    done = await _finished(system, asked["id"])
+    assert done["status"] == "completed", done["error"]
+    (media,) = done["media"]
+    size = media["facts"]["size_bytes"]
+    told = await system.get(STATS)
+    assert told["total_videos"] == before["total_videos"] + 1
+    assert told["total_size_bytes"] == before["total_size_bytes"] + size
+    assert told["downloads"]["completed"] == before["downloads"]["completed"] + 1
+    assert (told["files"][0]["id"], told["files"][0]["url"]) == (media["id"], media["url"])
+    assert await system.get("/api/admin/storage/stats") == told
+
+    would = await system.post(CLEANUP, {"older_than_days": 1, "dry_run": True})
+    assert (would["files"], would["ids"], would["more"]) == (0, [], False), "all of it is of today"
+    assert (await system.get(STATS))["total_size_bytes"] == told["total_size_bytes"]
+    addresses = (media["url"], media["thumbnail_url"])
+    for address in addresses:
+        await system.bytes_of(address)
+
+    async def stored() -> bool:
+        return bool(await _keys(system, f"thumbs/{media['id']}"))
+
+    await eventually(stored)
+    assert await _keys(system, f"media/{done['id']}/") == [f"media/{done['id']}/0.mp4"]
+
+    spent = await _spent(system, campaign)
+    assert spent == done["cost_cents"] > 0
+    got = await system.http.delete(f"/api/v3/admin/storage/videos/{media['id']}")
+    assert got.status_code == 204, got.text
+    records = (f"/api/v3/generations/{done['id']}", f"/api/v3/media/{media['id']}/info")
+    assert await _status(system, *records, *addresses) == {404}
+    told = await system.get(STATS)
+    assert (told["total_videos"], told["total_size_bytes"]) == (
+        before["total_videos"],
+        before["total_size_bytes"],
+    )
+
+    async def removed() -> None:
+        assert await _keys(system, f"media/{done['id']}/") == []
+        assert await _keys(system, f"thumbs/{media['id']}") == []
+
+    await eventually(removed, within=30.0)
+
+    await _say_again(system, done)
+    later = await _finished(system, (await system.post("/api/v3/generations", wanted))["id"])
+    assert later["status"] == "completed", later["error"]  # what was said before it has been heard by now
+    assert await _status(system, *records, *addresses) == {404}
+    assert done["id"] not in [each["id"] for each in (await system.get("/api/v3/generations"))["generations"]]
+    assert await _spent(system, campaign) == spent + later["cost_cents"]
+    for again in (done["id"], media["id"]):
+        got = await system.http.delete(f"/api/v3/admin/storage/videos/{again}")
+        assert got.status_code == 404, got.text
+    got = await system.http.delete(f"/api/v3/generations/{done['id']}")
+    assert got.status_code == 404
+
+
+async def test_what_runs_is_refused_and_the_way_out_is_told(system: System) -> None:
+    asked = await system.post(
+        "/api/v3/generations", {"model": "rushes/title-card", "input": {"text": "Lake", "duration": 5}}
+    )
+    got = await system.http.delete(f"/api/v3/generations/{asked['id']}")
+    assert got.status_code == 409, got.text
+    assert f"/api/v3/generations/{asked['id']}/cancel" in got.json()["detail"]
+    assert (await _finished(system, asked["id"]))["status"] == "completed"
+    wrong = await system.http.delete("/api/v3/admin/storage/videos/ast_x")
+    assert wrong.status_code == 422
+    assert "med_" in wrong.json()["detail"]
+
+
+async def test_the_command_shows_what_is_stored(system: System, rushes: Command) -> None:
+    told = await rushes("storage", "--data", str(system.data))
+    assert told.code == 0, told.said
+    assert told.said.split()[:3] == ["kind", "files", "size"]
+    total = next(line for line in told.said.splitlines() if line.startswith("total"))
+    stats = await system.get(STATS)
+    assert str(sum(each["count"] for each in stats["by_kind"].values())) in total.split()
+    told = await rushes("storage", "cleanup", "--older-than", "1", "--dry-run", "--data", str(system.data))
+    assert told.code == 0, told.said
+    assert "Nothing ended more than 1 day ago" in told.said
+    wrong = await rushes("storage", "cleanup", "--older-than", "0", "--data", str(system.data))
+    assert wrong.code == 2

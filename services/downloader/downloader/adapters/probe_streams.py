@@ -100,6 +100,8 @@ def _tracks(opened: InputContainer, container: Container) -> dict[int, _Track]:
                 raise FetchFailed(Code.UNDECODABLE, "it has a stream that no decoder knows")
             # One thread: each further one keeps pictures of its own, and the next process has the next core.
             stream.codec_context.thread_count = 1
+            # Smoothing the finished picture cannot fail and nobody looks at it: what is damaged shows before.
+            stream.codec_context.options = {"skip_loop_filter": "all"}
             tracks[stream.index] = _Track(stream)
             if isinstance(stream, VideoStream) and stream.width * stream.height > MAX_PIXELS:
                 raise FetchFailed(Code.TOO_BIG, f"its pictures have {stream.width} x {stream.height} pixels")

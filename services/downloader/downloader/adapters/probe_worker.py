@@ -23,6 +23,9 @@ from downloader.core.structure import check_structure
 MEMORY = 4 * 1024**3
 """Bytes of address space: a file that wants more is refused, not the machine's other work."""
 
+KEPT = 8 * 1024**2
+"""Bytes kept for the next file."""
+
 
 def answer(question: dict[str, str]) -> dict[str, object]:
     """What is measured, or the refusal as `code` and `message`."""
@@ -45,12 +48,36 @@ def probe(path: Path, extension: str) -> Measured:
     return probe_image(path, container) if container.kind is Kind.IMAGE else probe_streams(path, container)
 
 
-def hand_back() -> None:
-    """Give the memory of what was decoded back to the system: the next file may be hours away."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone keeps what was freed
-    if trim is not None:
-        trim(0)
+class Memory:
+    """What decoding took beyond what the process has loaded, given back when it is worth the while.
+
+    The next file may be hours away. But collecting and trimming takes longer than checking a small clip,
+    and makes the next one ask the system for the same pages again.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()  # what is loaded stays: looking through it after every file finds nothing
+        self._idle = _resident()
+
+    def hand_back(self) -> None:
+        """Give it back to the system, when it is more than `KEPT` or cannot be told."""
+        now = _resident()
+        if now and now - self._idle < KEPT:
+            return
+        gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone keeps what was freed
+        if trim is not None:
+            trim(0)
+        self._idle = _resident()
+
+
+def _resident() -> int:
+    """Bytes of this process in memory now; 0 where the system does not tell it this way."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
+    except FileNotFoundError:
+        return 0
 
 
 def main() -> None:
@@ -60,6 +87,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     av.logging.set_level(None)
     Image.init()
+    memory = Memory()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
@@ -67,7 +95,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
         sys.stdout.flush()
         signal.alarm(0)
-        hand_back()
+        memory.hand_back()
 
 
 if __name__ == "__main__":

@@ -262,6 +262,9 @@ class File(io.BytesIO):
     def append(self, data: bytes) -> None:
         self.write(data)
 
+    def flush(self) -> None:
+        pass
+
     def clear(self) -> None:
         self.seek(0)
         self.truncate()

@@ -87,7 +87,11 @@ class SpoolFile(Protocol):
         ...
 
     def append(self, data: bytes | bytearray) -> None:
-        """The next bytes, readable at `path` at once. Unavailable when the disk is full or refuses."""
+        """The next bytes. Unavailable when the disk is full or refuses."""
+        ...
+
+    def flush(self) -> None:
+        """All that was appended is readable at `path` now. Unavailable when the disk is full or refuses."""
         ...
 
     def clear(self) -> None:

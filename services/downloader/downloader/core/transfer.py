@@ -70,6 +70,7 @@ class Transfer:
             await self._begin(whole=True)
         await self._pass_on()
         await self._settle()
+        await asyncio.to_thread(self._file.flush)
 
     async def publish(self) -> None:
         """Make it visible in the store.

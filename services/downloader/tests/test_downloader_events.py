@@ -224,6 +224,44 @@ async def test_a_store_that_is_away_is_waited_for(bench, here, origin, media, mo
     assert fact.type == "download.completed"
 
 
+async def test_what_is_deleted_loses_file_and_picture_however_often_it_is_said(bench, here) -> None:
+    kept = "cuts/job_1/v2.mp4"
+    gone = {
+        "med_1": ["media/g/0.mp4", "thumbs/med_1.webp"],
+        "job_1": ["cuts/job_1/v1.mp4", "thumbs/job_1-v1.jpg"],
+    }
+    for key in [kept, *gone["med_1"], *gone["job_1"]]:
+        await bench.blobs.put(key, b"x", content_type="video/mp4")
+    for turn in range(2):
+        for name, keys in gone.items():
+            fact = MediaDeleted(blob_keys=keys).SerializeToString()
+            await here.log.publish(Event(f"{name}:{turn}", "media.deleted", name, fact))
+        assert await here.removals.run_once(wait=5) == 2
+        assert await bench.keys() == [kept]
+    assert await dead_letters(here.log) == 0
+
+
+async def test_a_removal_waits_for_a_store_that_is_away(bench, here, monkeypatch) -> None:
+    await bench.blobs.put("media/g/0.mp4", b"x", content_type="video/mp4")
+    whole = Blobs.delete
+
+    async def away(self, key: str) -> None:
+        raise Unavailable("the blob store does not answer")
+
+    monkeypatch.setattr(Blobs, "delete", away)
+    fact = MediaDeleted(media_id="med_1", blob_keys=["media/g/0.mp4"]).SerializeToString()
+    await here.log.publish(Event("m", "media.deleted", "med_1", fact))
+    await here.removals.run_once(wait=5)
+    assert await bench.keys() == ["media/g/0.mp4"]
+    monkeypatch.setattr(Blobs, "delete", whole)
+    assert await here.removals.run_once(wait=15) == 1
+    assert await bench.keys() == []
+
+
+async def dead_letters(log: EventLog) -> int:
+    return (await log.js.stream_info("RUSHES_DLQ")).state.messages
+
+
 async def test_deleted_assets_and_media_lose_their_bytes(bench, here) -> None:
     for key in ("assets/a/original.png", "thumbs/a.webp", "media/g/0.mp4", "media/g/1.mp4"):
         await bench.blobs.put(key, b"x", content_type="image/png")

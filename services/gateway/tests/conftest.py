@@ -32,6 +32,8 @@ from rushes.catalog.v1 import (
     keys_pb2_grpc,
     media_pb2,
     media_pb2_grpc,
+    storage_pb2,
+    storage_pb2_grpc,
 )
 from rushes.common.v1 import media_pb2 as common
 from rushes.downloader.v1 import downloader_pb2, downloader_pb2_grpc
@@ -211,6 +213,27 @@ class _Media(_StandIn, media_pb2_grpc.MediaServiceServicer):
         return found
 
 
+class _Storage(_StandIn, storage_pb2_grpc.StorageServiceServicer):
+    async def GetStorageStats(self, request: Any, context: Any) -> Any:
+        self.others.note(request)
+        made = storage_pb2.StorageStats(
+            total_videos=2, total_size_bytes=2**53 + 2, total_size_gb=9007199.254741
+        )
+        made.by_kind["video"].count = 2
+        made.files.add(id=new_id("media"), kind="MEDIA_KIND_VIDEO", size_bytes=2**53, url="/api/v3/media/x")
+        return made
+
+    async def DeleteVideo(self, request: Any, context: Any) -> Any:
+        from google.protobuf.empty_pb2 import Empty
+
+        self.others.note(request)
+        return Empty()
+
+    async def CleanUpStorage(self, request: Any, context: Any) -> Any:
+        self.others.note(request)
+        return storage_pb2.CleanUpStorageResponse(dry_run=request.dry_run, more=True)
+
+
 class _Models(_StandIn, models_pb2_grpc.ModelServiceServicer):
     async def GetModel(self, request: Any, context: Any) -> Any:
         self.others.note(request)
@@ -261,6 +284,7 @@ def _server(others: Others) -> GrpcServer:
         ),
         (jobs_pb2_grpc.add_JobServiceServicer_to_server, _Jobs, "rushes.catalog.v1.JobService"),
         (media_pb2_grpc.add_MediaServiceServicer_to_server, _Media, "rushes.catalog.v1.MediaService"),
+        (storage_pb2_grpc.add_StorageServiceServicer_to_server, _Storage, "rushes.catalog.v1.StorageService"),
         (models_pb2_grpc.add_ModelServiceServicer_to_server, _Models, "rushes.generator.v1.ModelService"),
         (
             webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,

@@ -131,6 +131,34 @@ async def test_new_assets_and_media_get_theirs(blobs: BlobStore, make: MakeThumb
     assert [blob.key async for blob in blobs.list("thumbs/")] == ["thumbs/a.webp", "thumbs/m.webp"]
 
 
+async def test_what_was_deleted_before_its_turn_gets_none_and_no_dead_letter(
+    blobs: BlobStore, make: MakeThumbnail
+) -> None:
+    fact = events_pb2.MediaStored(media_id="m", blob_key="media/g/0.png", thumbnail_key="thumbs/m.webp")
+    await ThumbnailEvents(make).handlers()["media.stored"](
+        Event(id="1", type="media.stored", key="m", data=fact.SerializeToString())
+    )
+    assert [blob.key async for blob in blobs.list()] == []
+
+
+async def test_what_is_deleted_while_its_picture_is_made_keeps_none(
+    blobs: BlobStore, tmp_path: Path, make: MakeThumbnail
+) -> None:
+    """The removal of both comes between the reading of the file and the storing of the picture."""
+    await blobs.put("media/g/0.jpg", photo(), content_type="image/jpeg")
+
+    class Deleting(PosterMaker):
+        async def of_image(self, source: Path, into: Path, *, width: int, content_type: str) -> None:
+            await super().of_image(source, into, width=width, content_type=content_type)
+            for key in ("media/g/0.jpg", "thumbs/m.webp"):
+                await blobs.delete(key)
+
+    make._posters = Deleting()
+    with pytest.raises(NotFound):
+        await make.run("media/g/0.jpg", "thumbs/m.webp", kind=Kind.IMAGE)
+    assert [blob.key async for blob in blobs.list()] == []
+
+
 async def test_the_rpc_makes_one_and_names_what_is_wrong(blobs: BlobStore, make: MakeThumbnail) -> None:
     await blobs.put("a", photo(), content_type="image/jpeg")
     add = stitcher_pb2_grpc.add_StitcherServiceServicer_to_server

@@ -87,7 +87,16 @@ class MakeThumbnail:
             except Unreadable as error:
                 raise Invalid(f"{blob_key} cannot be shown: {error}") from error
             stored = await self._blobs.put_file(thumbnail_key, into, content_type=content_type)
+            await self._undo_if_gone(blob_key, thumbnail_key)
             return Thumbnail(thumbnail_key, content_type, stored.size)
+
+    async def _undo_if_gone(self, blob_key: str, thumbnail_key: str) -> None:
+        """Deleted meanwhile, picture and all: then this one came after its own removal, and would stay."""
+        try:
+            await self._blobs.stat(blob_key)
+        except NotFound:
+            await self._blobs.delete(thumbnail_key)
+            raise
 
     async def _look(self, source: Path) -> Kind:
         """By content: what is no video or sound is taken for an image, whose own check is strict."""

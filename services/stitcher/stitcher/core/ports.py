@@ -63,6 +63,10 @@ class Blobs(Protocol):
         """Store a file, whole or not at all."""
         ...
 
+    async def delete(self, key: str) -> None:
+        """Remove a blob; absent is fine."""
+        ...
+
 
 class FFmpeg(Protocol):
     """Runs FFmpeg."""

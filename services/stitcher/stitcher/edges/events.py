@@ -139,6 +139,7 @@ class ThumbnailEvents:
 
     def __init__(self, make_thumbnail: MakeThumbnail) -> None:
         self._make_thumbnail = make_thumbnail
+        self._log = structlog.get_logger(__name__)
 
     def handlers(self) -> dict[str, Handler]:
         """What the consumer `stitcher-thumbnails` calls."""
@@ -147,16 +148,21 @@ class ThumbnailEvents:
     async def asset_created(self, event: Event) -> None:
         """A photo, a logo or music was uploaded."""
         fact: events_pb2.AssetCreated = event.message(events_pb2.AssetCreated)
-        await self._make(fact.blob_key, fact.thumbnail_key, fact.kind)
+        await self._make(event, fact.blob_key, fact.thumbnail_key, fact.kind)
 
     async def media_stored(self, event: Event) -> None:
         """An output of a model is on record."""
         fact: events_pb2.MediaStored = event.message(events_pb2.MediaStored)
-        await self._make(fact.blob_key, fact.thumbnail_key, fact.kind)
+        await self._make(event, fact.blob_key, fact.thumbnail_key, fact.kind)
 
-    async def _make(self, blob_key: str, thumbnail_key: str, kind: int) -> None:
-        if thumbnail_key:
+    async def _make(self, event: Event, blob_key: str, thumbnail_key: str, kind: int) -> None:
+        """Make the picture. A file that is not there was deleted before its turn came: then there is none."""
+        if not thumbnail_key:
+            return
+        try:
             await self._make_thumbnail.run(blob_key, thumbnail_key, kind=_KINDS.get(kind, Kind.UNKNOWN))
+        except NotFound:
+            self._log.info("no small picture: the file is gone", blob=blob_key, fact=event.id)
 
 
 def _order(asked: events_pb2.StitchRequested) -> Order:

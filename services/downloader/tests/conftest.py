@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from downloader.core.media import Kind
 from downloader.core.refusals import FetchFailed
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
+
+sys.path.insert(0, str(Path(__file__).parent))  # the parts of the virtual hour become importable
 
 STEM = "media/gen_1/0"
 

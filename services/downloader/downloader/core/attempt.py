@@ -36,12 +36,15 @@ class Attempt:
             if self.turn.lane.is_closed:
                 raise failure
 
-    def learn(self, failure: FetchFailed | None, *, progressed: bool = False) -> None:
-        """Note how its host behaved; None: it answered with the whole file."""
-        if not self.asks or (failure is not None and failure.code is Code.OURS):
-            return
-        if failure is not None and failure.code in _HOST:
-            if not progressed:
-                self.turn.lane.failed()
-        else:
-            self.turn.lane.worked()
+    def learn(self, failure: FetchFailed, *, progressed: bool = False) -> None:
+        """Note how its host behaved. Bytes that came were noted when they did."""
+        if failure.code in _HOST:
+            if self.asks and not progressed:
+                self.turn.failed()
+        elif failure.code is not Code.OURS:
+            self.answered()
+
+    def answered(self) -> None:
+        """Note that its host is there. Not only when all is here: others may not have as long as that."""
+        if self.asks:
+            self.turn.worked()

@@ -121,8 +121,7 @@ class Downloads:
         if not attempt.asks:
             raise FetchFailed(Code.UNREACHABLE, "its host has not answered for long")
         await self._facts.started(output)
-        stored = await self._fetcher.fetch(wanted, progress, attempt.wait)
-        attempt.learn(None)
+        stored = await self._fetcher.fetch(wanted, progress, attempt.wait, attempt.answered)
         self._absent[_host(output)].fetched(self._clock.now())
         return stored
 

@@ -21,6 +21,9 @@ from servicekit.clock import Clock
 Progress = Callable[[int, int], Awaitable[None]]
 """Told bytes received and announced (0: unknown), at most once a second."""
 
+Answered = Callable[[], None]
+"""Told once an answer that it brings bytes which no earlier one had: its host is there."""
+
 Wait = Callable[[FetchFailed, float, bool], Awaitable[None]]
 """How to wait between two tries: after which failure, how many seconds, and whether it had brought bytes.
 Raising the failure ends the fetch."""
@@ -81,7 +84,11 @@ class Fetcher:
         return None if found is None else await self._measure(found, wanted.kind)
 
     async def fetch(
-        self, wanted: Wanted, progress: Progress | None = None, wait: Wait | None = None
+        self,
+        wanted: Wanted,
+        progress: Progress | None = None,
+        wait: Wait | None = None,
+        answered: Answered | None = None,
     ) -> Stored:
         """Have it stored, and answer what was measured. Look with `stored` first whether it is there already.
 
@@ -92,9 +99,10 @@ class Fetcher:
         async with self._file() as file:
             limit = min(wanted.max_bytes or self.limits.max_bytes, self.limits.max_bytes)
             transfer = Transfer(self._store, file, wanted.stem, wanted.kind, limit)
+            pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress, answered)
             try:
                 async with asyncio.timeout(self.limits.total_s):
-                    return await self._until_stored(wanted, transfer, progress, wait)
+                    return await self._until_stored(wanted, transfer, pace, wait)
             except TimeoutError as error:
                 raise FetchFailed(
                     Code.TOO_SLOW, f"it was not here after {self.limits.total_s:g} seconds"
@@ -112,10 +120,9 @@ class Fetcher:
         return Stored(found.key, container.content_type, size, sha256, measured)
 
     async def _until_stored(
-        self, wanted: Wanted, transfer: Transfer, progress: Progress | None, wait: Wait | None
+        self, wanted: Wanted, transfer: Transfer, pace: Pace, wait: Wait | None
     ) -> Stored:
         tries, best = Tries(), 0
-        pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress)
         while True:
             try:
                 await self._receive(wanted.url, transfer, pace)

@@ -1,4 +1,4 @@
-"""Whether bytes come fast enough, and when to say how far it is."""
+"""Whether bytes come, whether they come fast enough, and when to say how far it is."""
 
 from __future__ import annotations
 
@@ -24,18 +24,23 @@ class Pace:
         window_s: float,
         least_rate: float,
         progress: Callable[[int, int], Awaitable[None]] | None,
+        answered: Callable[[], None] | None = None,
     ) -> None:
         self._clock = clock
         self._window_s = window_s
         self._least_rate = least_rate
         self._progress = progress
+        self._answered = answered
         self._total = 0
+        self._most = 0
+        self._is_silent = True
         self._window_from: tuple[float, int] | None = None
         self._told_at = clock.monotonic()
 
     def begin(self, total: int) -> None:
         """A body begins; `total` bytes are announced (0: unknown)."""
         self._total = total
+        self._is_silent = True
         self._window_from = None
 
     async def received(self, offset: int) -> None:
@@ -44,6 +49,10 @@ class Pace:
         Raises:
             FetchFailed: `too_slow`.
         """
+        if self._is_silent and offset > self._most and self._answered is not None:
+            self._is_silent = False
+            self._answered()
+        self._most = max(self._most, offset)
         now = self._clock.monotonic()
         since, had = self._window_from or (now, offset)
         if self._window_from is None:

@@ -34,7 +34,8 @@ class Waiting:
 
     deadline: datetime
     number: int
-    ready: asyncio.Future[None] = field(compare=False)
+    ready: asyncio.Future[bool] = field(compare=False)
+    """Done when it may go; True: with a slot."""
     has_begun: bool = field(compare=False)
 
 
@@ -100,12 +101,13 @@ class Lane:
 
 
 class Turn:
-    """One turn in hand: one of the slots, and a place in its lane."""
+    """One turn in hand: a place in its lane, and one of the slots once its host is known to be there."""
 
-    def __init__(self, turns: Turns, lane: Lane, deadline: datetime) -> None:
+    def __init__(self, turns: Turns, lane: Lane, deadline: datetime, *, has_slot: bool) -> None:
         self._turns = turns
         self._deadline = deadline
-        self._has_slot = self._has_lane = True
+        self._has_slot = has_slot
+        self._has_lane = True
         self.lane = lane
 
     @asynccontextmanager
@@ -117,8 +119,20 @@ class Turn:
             yield
         finally:
             self.lane.paused -= 1
-        await self._turns.take(self.lane, self._deadline, has_begun=True)
-        self._has_slot = self._has_lane = True
+        self._has_slot = await self._turns.take(self.lane, self._deadline, has_begun=True)
+        self._has_lane = True
+
+    def worked(self) -> None:
+        """The lane's host is there: whoever may go beside this one now, goes."""
+        self.lane.worked()
+        if not self._has_slot:
+            self._turns.overdraw()
+            self._has_slot = True
+        self._turns.serve()
+
+    def failed(self) -> None:
+        """The lane's host is in trouble."""
+        self.lane.failed()
 
     def rest(self) -> None:
         """Let other lanes have the slot; nobody follows in this lane until the turn ends."""
@@ -132,7 +146,11 @@ class Turn:
 
 
 class Turns:
-    """At most `slots` blocks run at once; among those who wait, the earliest deadline is next."""
+    """At most `slots` blocks run at once; among those who wait, the earliest deadline is next.
+
+    Whoever finds out whether a host is back needs no slot for that: a try may hang, and hosts that are away
+    would take the turns of those that are there. When the host answers it gets one beyond those there are.
+    """
 
     def __init__(self, slots: int) -> None:
         self._slots = self._free = slots
@@ -150,8 +168,8 @@ class Turns:
         if way.is_full_before(deadline):
             raise SentAway(closed=way.is_closed)
         try:
-            await self.take(way, deadline, has_begun=False)
-            mine = Turn(self, way, deadline)
+            has_slot = await self.take(way, deadline, has_begun=False)
+            mine = Turn(self, way, deadline, has_slot=has_slot)
             try:
                 yield mine
             finally:
@@ -164,21 +182,21 @@ class Turns:
         """Whether the host of that lane is away."""
         return lane in self._lanes and self._lanes[lane].is_closed
 
-    async def take(self, lane: Lane, deadline: datetime, *, has_begun: bool) -> None:
-        """Wait for a slot and a place in the lane; for `Turn`."""
-        ready = asyncio.get_running_loop().create_future()
+    async def take(self, lane: Lane, deadline: datetime, *, has_begun: bool) -> bool:
+        """Wait for a place in the lane, and a slot unless its host is away; for `Turn`. True: with a slot."""
+        ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         mine = Waiting(deadline, next(self._order), ready, has_begun)
         lane.waiting.append(mine)
-        self._serve()
+        self.serve()
         if not ready.done():
             lane.send_away()
         try:
-            await ready
+            return await ready
         except asyncio.CancelledError:
             if mine in lane.waiting:
                 lane.waiting.remove(mine)
             elif not ready.cancelled() and ready.exception() is None:
-                self.give(lane, slot=True)  # the turn had been given just before: pass it on
+                self.give(lane, slot=ready.result())  # the turn had been given just before: pass it on
             raise
 
     def give(self, lane: Lane | None, *, slot: bool) -> bool:
@@ -186,16 +204,27 @@ class Turns:
         if lane is not None:
             lane.busy -= 1
         self._free += slot
-        self._serve()
+        self.serve()
         return False
 
-    def _serve(self) -> None:
+    def overdraw(self) -> None:
+        """Take a slot though there may be none: the next ones that come free pay for it; for `Turn`."""
+        self._free -= 1
+
+    def serve(self) -> None:
+        """Let all go who may; for `Turn`."""
+        for lane in self._lanes.values():
+            if lane.is_closed and (first := lane.next()) is not None:
+                self._go(first, lane, slot=False)
         while self._free > 0:
             ready = [(first, lane) for lane in self._lanes.values() if (first := lane.next()) is not None]
             if not ready:
                 return
             first, lane = min(ready, key=lambda pair: pair[0])
-            lane.waiting.remove(first)
-            lane.busy += 1
-            self._free -= 1
-            first.ready.set_result(None)
+            self._go(first, lane, slot=True)
+
+    def _go(self, first: Waiting, lane: Lane, *, slot: bool) -> None:
+        lane.waiting.remove(first)
+        lane.busy += 1
+        self._free -= slot
+        first.ready.set_result(slot)

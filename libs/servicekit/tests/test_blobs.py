@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import tracemalloc
 import urllib.request
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from servicekit.blobs import BlobStore
+from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.errors import Invalid, NotFound, Unavailable
 from servicekit.testing import S3Fixture, eventually, s3_store
 
@@ -42,7 +45,8 @@ async def test_what_is_put_is_read(blobs: BlobStore, size: int) -> None:
     assert info.metadata == {"sha": "c3a9"}
     assert abs(info.modified_at - datetime.now(UTC)) < timedelta(minutes=1)
     assert await collect(blobs.read("a/b.bin")) == data
-    assert await blobs.stat("a/b.bin") == info
+    stored = await blobs.stat("a/b.bin")
+    assert stored == replace(info, modified_at=stored.modified_at)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +143,66 @@ async def test_files(blobs: BlobStore, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(data)
     await blobs.put_file("f", tmp_path / "in", content_type="video/mp4")
     info = await blobs.get_file("f", tmp_path / "out")
+    assert info == await blobs.stat("f")
     assert info.size == len(data)
     assert (tmp_path / "out").read_bytes() == data
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
     with pytest.raises(Invalid, match="more than 10 bytes"):
         await blobs.get("f", limit=10)
+
+
+async def test_a_file_that_the_disk_refuses(blobs: BlobStore, tmp_path: Path) -> None:
+    await blobs.put("f", b"abc", content_type="text/plain")
+    with pytest.raises(FileNotFoundError):
+        await blobs.get_file("f", tmp_path / "no such folder" / "out")
+
+
+async def test_a_download_that_nobody_waits_for_ends(
+    blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await blobs.put("f", bytes_of(MIB), content_type="video/mp4")
+    reached, go_on = threading.Event(), threading.Event()
+    get_object = blobs._client.minio.get_object
+
+    def halting(*args: str) -> Any:
+        response = get_object(*args)
+        read = response.read
+
+        def read_on_demand(size: int) -> bytes:
+            reached.set()
+            assert go_on.wait(10)
+            return read(size)
+
+        monkeypatch.setattr(response, "read", read_on_demand)
+        return response
+
+    monkeypatch.setattr(blobs._client.minio, "get_object", halting)
+    getting = asyncio.create_task(blobs.get_file("f", tmp_path / "out"))
+    assert await asyncio.to_thread(reached.wait, 10)
+    getting.cancel()
+    await asyncio.wait([getting])
+    assert any(tmp_path.iterdir())
+    go_on.set()
+    await eventually(lambda: not any(tmp_path.iterdir()))
+
+
+async def test_a_store_that_tags_otherwise_is_asked_for_the_size(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    stat = blobs.stat
+
+    async def noted(key: str) -> BlobInfo:
+        asked.append(key)
+        return await stat(key)
+
+    monkeypatch.setattr(blobs, "stat", noted)
+    assert (await blobs.put("a", b"abc", content_type="text/plain")).size == 3
+    assert asked == []
+    put = blobs._client.multipart.put
+    monkeypatch.setattr(blobs._client.multipart, "put", lambda *args: put(*args) and "encrypted-otherwise")
+    assert (await blobs.put("a", b"abcd", content_type="text/plain")).size == 4
+    assert asked == ["a"]
 
 
 async def test_list_by_prefix(blobs: BlobStore) -> None:

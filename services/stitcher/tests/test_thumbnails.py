@@ -148,10 +148,11 @@ async def test_what_is_deleted_while_its_picture_is_made_keeps_none(
     await blobs.put("media/g/0.jpg", photo(), content_type="image/jpeg")
 
     class Deleting(PosterMaker):
-        async def of_image(self, source: Path, into: Path, *, width: int, content_type: str) -> None:
-            await super().of_image(source, into, width=width, content_type=content_type)
+        async def of_image(self, source: Path, *, width: int, content_type: str) -> bytes:
+            picture = await super().of_image(source, width=width, content_type=content_type)
             for key in ("media/g/0.jpg", "thumbs/m.webp"):
                 await blobs.delete(key)
+            return picture
 
     make._posters = Deleting()
     with pytest.raises(NotFound):

@@ -117,8 +117,9 @@ class _Multipart:
         self._minio: Any = minio
         self._bucket = bucket
 
-    def put(self, key: str, data: bytes | bytearray, headers: dict[str, str]) -> None:
-        self._minio._put_object(self._bucket, key, data, headers)  # noqa: SLF001  # see the class
+    def put(self, key: str, data: bytes | bytearray, headers: dict[str, str]) -> str:
+        """Its entity tag, without quotes."""
+        return str(self._minio._put_object(self._bucket, key, data, headers).etag)  # noqa: SLF001  # see the class
 
     def create(self, key: str, headers: dict[str, str]) -> str:
         upload: str = self._minio._create_multipart_upload(self._bucket, key, headers)  # noqa: SLF001  # see the class

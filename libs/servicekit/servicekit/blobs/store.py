@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
+import urllib3.exceptions
 
 from servicekit.blobs.client import MIN_PART, S3Client, from_headers, to_headers
 from servicekit.blobs.info import BlobInfo
@@ -174,18 +178,31 @@ class BlobStore:
         return bytes(data)
 
     async def get_file(self, key: str, path: Path) -> BlobInfo:
-        """Write the blob to `path`: whole, or (when it fails) not at all."""
-        info = await self.stat(key)
+        """Write the blob to `path`: whole, or (when it fails) not at all. OSError when the disk refuses."""
+        stopped = threading.Event()
+        try:
+            return await self._client.call(self._get_file, key, path, stopped, key=key)
+        except _DiskError as error:
+            raise error.reason from error
+        finally:
+            stopped.set()  # when cancelled, the thread ends with its next chunk
+
+    def _get_file(self, key: str, path: Path, stopped: threading.Event) -> BlobInfo:
+        response = self._client.minio.get_object(self._client.bucket, key)
+        info = _told(key, response.headers)
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            # Opened here, not in a thread: cancelled meanwhile, nobody would close what the thread opens.
-            with partial.open("wb") as file:
-                async for chunk in self.read(key):
-                    await asyncio.to_thread(file.write, chunk)
-            await asyncio.to_thread(partial.replace, path)
+            with _disk(), partial.open("wb", buffering=0) as file:
+                while not stopped.is_set() and (chunk := response.read(CHUNK)):
+                    file.write(chunk)
+                if stopped.is_set() or file.tell() != info.size:
+                    raise Unavailable(f"the blob {key} ended after {file.tell()} of {info.size} bytes")
+                partial.replace(path)
+            return info
         finally:
-            await asyncio.to_thread(partial.unlink, missing_ok=True)
-        return info
+            partial.unlink(missing_ok=True)
+            response.close()
+            response.release_conn()
 
     async def stat(self, key: str) -> BlobInfo:
         """What the store knows about it; NotFound."""
@@ -233,6 +250,37 @@ class BlobStore:
         if stale:
             self._log.info("stale uploads aborted", count=len(stale))
         return len(stale)
+
+
+def _told(key: str, headers: Mapping[str, str]) -> BlobInfo:
+    """What an answer says of the blob that it brings."""
+    modified = headers.get("Last-Modified")
+    return BlobInfo(
+        key=key,
+        size=int(headers.get("Content-Length", 0)),
+        etag=headers.get("ETag", "").strip('"'),
+        content_type=headers.get("Content-Type", ""),
+        modified_at=(parsedate_to_datetime(modified) if modified else datetime.now(UTC)).astimezone(UTC),
+        metadata=from_headers(dict(headers)),
+    )
+
+
+class _DiskError(Exception):
+    """Our own disk's refusal, on its way past the table of what the store's client raises."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except urllib3.exceptions.HTTPError:  # some are OSErrors too: the store's
+        raise
+    except OSError as error:
+        raise _DiskError(error) from error
 
 
 def _close(opening: Future[Any]) -> None:

@@ -203,9 +203,8 @@ class MakeCut:
             await self._store_poster(order, folder)
 
     async def _store_poster(self, order: Order, folder: Path) -> None:
-        poster = folder / "poster.jpg"
-        await self._posters.of_video(folder / CUT, poster, width=POSTER_WIDTH, content_type="image/jpeg")
-        await self._blobs.put_file(order.poster_key, poster, content_type="image/jpeg")
+        poster = await self._posters.of_video(folder / CUT, width=POSTER_WIDTH, content_type="image/jpeg")
+        await self._blobs.put(order.poster_key, poster, content_type="image/jpeg")
 
 
 def _long_enough(line: Timeline, clips: Sequence[Source]) -> None:

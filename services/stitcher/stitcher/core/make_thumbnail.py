@@ -75,7 +75,7 @@ class MakeThumbnail:
         self, blob_key: str, thumbnail_key: str, width: int, kind: Kind, content_type: str
     ) -> Thumbnail | None:
         async with self._workspace.folder() as folder:
-            source, into = folder / "source", folder / "thumbnail"
+            source = folder / "source"
             await self._blobs.get_file(blob_key, source)
             try:
                 if kind is Kind.UNKNOWN:
@@ -83,10 +83,10 @@ class MakeThumbnail:
                 if kind is Kind.AUDIO:
                     return None
                 make = self._posters.of_video if kind is Kind.VIDEO else self._posters.of_image
-                await make(source, into, width=width, content_type=content_type)
+                picture = await make(source, width=width, content_type=content_type)
             except Unreadable as error:
                 raise Invalid(f"{blob_key} cannot be shown: {error}") from error
-            stored = await self._blobs.put_file(thumbnail_key, into, content_type=content_type)
+            stored = await self._blobs.put(thumbnail_key, picture, content_type=content_type)
             await self._undo_if_gone(blob_key, thumbnail_key)
             return Thumbnail(thumbnail_key, content_type, stored.size)
 

@@ -57,6 +57,12 @@ class Blobs(Protocol):
         """Copy a blob into a file."""
         ...
 
+    async def put(
+        self, key: str, data: bytes, *, content_type: str, metadata: Mapping[str, str] | None = ...
+    ) -> StoredBlob:
+        """Store the bytes, whole or not at all."""
+        ...
+
     async def put_file(
         self, key: str, path: Path, *, content_type: str, metadata: Mapping[str, str] = ...
     ) -> StoredBlob:
@@ -97,12 +103,12 @@ class Prober(Protocol):
 class Posters(Protocol):
     """Makes small pictures."""
 
-    async def of_video(self, path: Path, into: Path, *, width: int, content_type: str) -> None:
-        """Write a good frame of a video, at most `width` pixels wide. Raises `Unreadable`."""
+    async def of_video(self, path: Path, *, width: int, content_type: str) -> bytes:
+        """A good frame of a video, at most `width` pixels wide. Raises `Unreadable`."""
         ...
 
-    async def of_image(self, path: Path, into: Path, *, width: int, content_type: str) -> None:
-        """Write an image smaller and upright, at most `width` pixels wide. Raises `Unreadable`."""
+    async def of_image(self, path: Path, *, width: int, content_type: str) -> bytes:
+        """An image smaller and upright, at most `width` pixels wide. Raises `Unreadable`."""
         ...
 
 

@@ -190,6 +190,16 @@ def cleanup(
     _run(storage_command.cleanup(_folder(data), days=older_than, dry_run=dry_run))
 
 
+@storage_app.command()
+def check(data: Data = None) -> None:
+    """Compare the store with the records.
+
+    Shows records whose bytes are missing (exit code 1), and bytes that no record names, which the next sweep
+    removes.
+    """
+    _run(storage_command.check(_folder(data)))
+
+
 @app.command()
 def doctor(data: Data = None) -> None:
     """What is missing or wrong, and the way out.

@@ -107,6 +107,24 @@ def show_cleanup(done: Mapping[str, Any], days: int) -> None:
     console.print(_usage(done["by_kind"]))
 
 
+def show_check(missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]]) -> None:
+    """Records without their bytes, and bytes without a record."""
+    if not missing and not unneeded:
+        console.print("Every record has its bytes, and every blob has its record.", highlight=False)
+    if missing:
+        table = _table("file", "missing blob")
+        for each in missing:
+            table.add_row(each["id"], _plain(each["blob_key"]))
+        console.print(table)
+    if unneeded:
+        table = _table("blob without a record", "size", "created")
+        for each in unneeded:
+            at = str(each["stored_at"])[:19].replace("T", " ")
+            table.add_row(_plain(each["blob_key"]), size(each["size_bytes"]), at)
+        console.print(table)
+        console.print("The next sweep removes these.", highlight=False)
+
+
 def size(count: int) -> str:
     """Bytes as people say them: `1.2 MB`."""
     amount = float(count)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -12,9 +15,10 @@ from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.embedded.s3 import LOCAL_SECRET
 from servicekit.events import Event, EventLog
+from servicekit.ids import new_id
 from servicekit.testing import eventually
 from tests.e2e.conftest import Command
-from tests.e2e.system import FINAL, System
+from tests.e2e.system import FINAL, System, running_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -37,14 +41,21 @@ async def _spent(system: System, campaign: dict[str, Any]) -> float:
     return float((await system.get(f"/api/v3/campaigns/{campaign['id']}"))["spent_cents"])
 
 
-async def _keys(system: System, prefix: str) -> list[str]:
-    """What the store holds under a prefix: asked directly, past every service."""
+@asynccontextmanager
+async def _store(system: System) -> AsyncIterator[BlobStore]:
+    """The system's store, past every service."""
     store = BlobStore(system.address("s3"), "rushes", LOCAL_SECRET, "rushes")
     await store.start()
     try:
-        return [blob.key async for blob in store.list(prefix)]
+        yield store
     finally:
         await store.stop()
+
+
+async def _keys(system: System, prefix: str) -> list[str]:
+    """What the store holds under a prefix."""
+    async with _store(system) as store:
+        return [blob.key async for blob in store.list(prefix)]
 
 
 async def _say_again(system: System, done: dict[str, Any]) -> None:
@@ -147,3 +158,41 @@ async def test_the_command_shows_what_is_stored(system: System, rushes: Command)
     assert "Nothing ended more than 1 day ago" in told.said
     wrong = await rushes("storage", "cleanup", "--older-than", "0", "--data", str(system.data))
     assert wrong.code == 2
+
+
+async def test_the_store_is_compared_with_the_records(system: System, rushes: Command) -> None:
+    asked = await system.post("/api/v3/generations", {"model": "rushes/instant", "input": {"prompt": "x"}})
+    (media,) = (await _finished(system, asked["id"]))["media"]
+    told = await rushes("storage", "check", "--data", str(system.data))
+    assert (told.code, media["id"] in told.said) == (0, False), told.said
+    async with _store(system) as store:
+        await store.delete(f"media/{asked['id']}/0.mp4")  # as a disk would
+    told = await rushes("storage", "check", "--data", str(system.data))
+    assert told.code == 1
+    assert media["id"] in told.said, told.said
+    got = await system.http.delete(f"/api/v3/generations/{asked['id']}")
+    assert got.status_code == 204, got.text
+    told = await rushes("storage", "check", "--data", str(system.data))
+    assert told.code == 0, told.said
+
+
+async def test_what_no_record_names_is_swept_from_a_running_system(tmp_path: Path) -> None:
+    stray, strange = f"assets/{new_id('asset')}/original.png", "notes/readme.txt"
+    async with running_system(tmp_path / "data", env={"SWEEP_AFTER_S": "0.001"}) as system:
+        async with _store(system) as store:
+            for key in (stray, strange):
+                await store.put(key, b"x", content_type="image/png")
+        done = await _finished(
+            system,
+            (await system.post("/api/v3/generations", {"model": "rushes/instant", "input": {"prompt": "x"}}))[
+                "id"
+            ],
+        )
+        system.kill("downloader")  # it sweeps when it starts
+
+        async def swept() -> None:
+            assert await _keys(system, "assets/") == []
+
+        await eventually(swept, within=60.0)
+        await system.bytes_of(done["media"][0]["url"])
+        assert await _keys(system, "notes/") == [strange]

@@ -1,4 +1,4 @@
-"""`rushes storage`: what the stored files take, and clearing out what is old."""
+"""`rushes storage`: what the stored files take, clearing out what is old, and what the store lacks."""
 
 from __future__ import annotations
 
@@ -28,6 +28,26 @@ async def cleanup(folder: DataFolder, *, days: int, dry_run: bool) -> int:
         done = await _all(client, {"older_than_days": days, "dry_run": dry_run})
     view.show_cleanup(done, days)
     return 0
+
+
+async def check(folder: DataFolder) -> int:
+    """Show records whose blob is missing, and blobs that no record names. 1 when something is missing."""
+    async with connect(folder) as client:
+        missing = await _pages(client, f"{_ADMIN}/missing")
+        unneeded = await _pages(client, f"{_ADMIN}/unneeded")
+    view.show_check(missing, unneeded)
+    return 1 if missing else 0
+
+
+async def _pages(client: RestClient, path: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    token = ""
+    while True:
+        page = await client.get(path, page_token=token)
+        found += page["blobs"]
+        token = page["next_page_token"]
+        if not token:
+            return found
 
 
 async def _all(client: RestClient, wish: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from catalog.core.planning import Planning
 from catalog.core.producing import Producing
 from catalog.core.reconcile import Reconciler
 from catalog.core.storing import Storing
+from catalog.core.sweeping import Sweeping
 from catalog.core.values import MICROS_PER_CENT
 from catalog.edges import events
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
@@ -115,7 +116,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         ),
         (
             storage_pb2_grpc.add_StorageServiceServicer_to_server,
-            storage.StorageServicer(storing),
+            storage.StorageServicer(storing, Sweeping(store)),
             storage.NAME,
         ),
     ]
@@ -126,8 +127,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         Consumer(log, events.DOWNLOADS, downloads.handlers()),
         Consumer(log, events.STITCHES, stitches.handlers()),
     ]
-    tasks = Tasks(clock=clock)
-    tasks.every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
+    tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
     operator = _Operator(key_ring, settings.admin_key)

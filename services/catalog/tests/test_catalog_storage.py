@@ -110,6 +110,10 @@ async def test_a_cut_outlives_its_clips_and_goes_by_its_jobs_id(world: World) ->
     await world.say("stitch.completed", job.id, fact)
     await world.status(job.id, "completed")
     await world.delete(scene)
+    async with (
+        world.catalog.store.read() as unit
+    ):  # whoever makes the cut again finds that the clip is missing
+        assert (await unit.jobs.get(job.id)).scenes[0].blob_key == ""
     told = await stats(world)
     assert [(file.id, file.version, file.size_bytes) for file in told.files] == [(job.id, 1, 90)]
     assert told.files[0].url == (await world.job(job.id)).result.url

@@ -54,6 +54,16 @@ class Settings:
     decode_within: timedelta = setting(
         "PROBE_TIMEOUT_S", doc="Seconds that checking one file may take.", default=timedelta(minutes=1)
     )
+    catalog_address: str = setting(
+        "CATALOG_ADDRESS",
+        doc="gRPC address of the catalog, which knows what blobs are for; unset: nothing is swept.",
+        default="",
+    )
+    sweep_after: timedelta = setting(
+        "SWEEP_AFTER_S",
+        doc="Age in seconds at which a blob that no record names is swept from the store.",
+        default=timedelta(days=1),
+    )
     stale_uploads: timedelta = setting(
         "STALE_UPLOADS_S",
         doc="Age in seconds at which an upload that nobody completed is swept from the store.",

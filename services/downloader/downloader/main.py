@@ -11,21 +11,25 @@ from downloader.adapters.claims_log import SharedClaims
 from downloader.adapters.facts_log import LoggedFacts
 from downloader.adapters.origin_http import HttpOrigin
 from downloader.adapters.probe_pool import ProbePool
+from downloader.adapters.records_catalog import CatalogRecords
 from downloader.adapters.spool import FolderSpool
 from downloader.adapters.store_blobs import Blobs
 from downloader.config import Settings
 from downloader.core.downloads import Downloads
 from downloader.core.fetch import Fetcher, Limits
 from downloader.core.guard import Allowed, parse_allowed
+from downloader.core.sweep import Sweep
 from downloader.core.turns import Turns
+from downloader.edges.blobs import BLOBS, BlobServicer
 from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
 from downloader.edges.grpc import SERVICE, DownloaderServicer
+from rushes.downloader.v1.blobs_pb2_grpc import add_BlobServiceServicer_to_server
 from rushes.downloader.v1.downloader_pb2_grpc import add_DownloaderServiceServicer_to_server
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import Consumer, EventLog
-from servicekit.grpc.server import GrpcServer
+from servicekit.grpc.server import GrpcServer, Service
 from servicekit.lifecycle import Part, Tasks
 
 SWEEP_S = 3600.0
@@ -63,12 +67,21 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     )
     outputs = Consumer(log, outputs_consumer(settings.in_flight), Outputs(downloads, clock).handlers())
     removals = Consumer(log, REMOVALS, Removals(store).handlers())
-    services = [(add_DownloaderServiceServicer_to_server, DownloaderServicer(fetcher, claims), SERVICE)]
+    records = CatalogRecords(settings.catalog_address)
+    sweep = (
+        Sweep(store, records, clock, older_than=settings.sweep_after) if settings.catalog_address else None
+    )
+    services: list[Service] = [
+        (add_DownloaderServiceServicer_to_server, DownloaderServicer(fetcher, claims), SERVICE),
+        (add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOBS),
+    ]
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="downloader")
     sweeps = Tasks().every(
         SWEEP_S, lambda: blobs.abort_stale_uploads(settings.stale_uploads), "sweep stale uploads"
     )
-    return [spool, probes, origin, blobs, log, outputs, removals, sweeps, server]
+    if sweep is not None:
+        sweeps.every(SWEEP_S, sweep.run, "sweep what no record names")
+    return [spool, probes, origin, blobs, log, records, outputs, removals, sweeps, server]
 
 
 def _limits(settings: Settings) -> Limits:

@@ -216,9 +216,11 @@ class BlobStore:
             metadata=from_headers(dict(found.metadata or {})),
         )
 
-    async def list(self, prefix: str = "") -> AsyncIterator[BlobInfo]:
-        """Every blob whose key begins with `prefix`, by key."""
-        found = self._client.minio.list_objects(self._client.bucket, prefix=prefix, recursive=True)
+    async def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[BlobInfo]:
+        """Every blob whose key begins with `prefix` and comes after `after`, by key."""
+        found = self._client.minio.list_objects(
+            self._client.bucket, prefix=prefix, recursive=True, start_after=after or None
+        )
         while page := await self._client.call(lambda: list(itertools.islice(found, _PAGE)), key=prefix):
             for entry in page:
                 yield BlobInfo(

@@ -18,6 +18,7 @@ from servicekit.outbox import first_time
 from servicekit.outbox.inbox import trim_inbox
 
 from . import tables as t
+from .blob_keys import SqlBlobKeys
 from .files import SqlFiles
 from .generations import SqlGenerations
 from .jobs import SqlJobs
@@ -45,6 +46,7 @@ class SqlUnit:
         self.keys = SqlKeys(connection)
         self.ledger = SqlLedger(connection)
         self.files = SqlFiles(connection)
+        self.blob_keys = SqlBlobKeys(connection)
         self.generations = SqlGenerations(connection, clock, outgoing, self.ledger, timeline, silent_after)
         self.jobs = SqlJobs(connection, clock, outgoing, timeline, silent_after)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from .blob_keys import BlobKeys
 from .files import Files
 from .generation import Attempt, Generation, Status
 from .generation_events import GenerationEvent
@@ -283,6 +284,8 @@ class Unit(Protocol):
     def ledger(self) -> Ledger: ...  # noqa: D102  # its type says it
     @property
     def files(self) -> Files: ...  # noqa: D102  # its type says it
+    @property
+    def blob_keys(self) -> BlobKeys: ...  # noqa: D102  # its type says it
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         """Whether a fact is applied for the first time: then in this unit."""

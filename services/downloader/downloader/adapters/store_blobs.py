@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from downloader.core.media import BY_EXTENSION
 from downloader.core.ports import Found
+from downloader.core.sweep import StoredBlob
 from servicekit.blobs import BlobStore
 from servicekit.blobs.upload import Upload
-from servicekit.errors import Unavailable
+from servicekit.errors import NotFound, Unavailable
 
 
 class BlobUpload:
@@ -31,7 +33,7 @@ class BlobUpload:
 
 
 class Blobs:
-    """See `core.ports.Store`."""
+    """See `core.ports.Store` and `core.sweep.BlobList`."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -53,6 +55,19 @@ class Blobs:
             await self._blobs.get_file(key, path)
         except OSError as error:
             raise Unavailable(f"cannot write in the spool folder {path.parent}: {error.strerror}") from error
+
+    async def list(self, *, after: str) -> AsyncIterator[StoredBlob]:
+        """Every blob after a key, by key."""
+        async for blob in self._blobs.list(after=after):
+            yield StoredBlob(blob.key, blob.size, blob.modified_at)
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a blob."""
+        try:
+            await self._blobs.stat(key)
+        except NotFound:
+            return False
+        return True
 
     async def delete(self, key: str) -> None:
         """Remove it; absent is fine."""

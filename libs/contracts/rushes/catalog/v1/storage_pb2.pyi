@@ -364,3 +364,131 @@ class CleanUpStorageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CleanUpStorageResponse: _TypeAlias = CleanUpStorageResponse  # noqa: Y015
+
+@_typing.final
+class FindUnneededRequest(_message.Message):
+    """Blobs to be judged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOB_KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def blob_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their keys."""
+
+    def __init__(
+        self,
+        *,
+        blob_keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindUnneededRequest: _TypeAlias = FindUnneededRequest  # noqa: Y015
+
+@_typing.final
+class FindUnneededResponse(_message.Message):
+    """The judgement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOB_KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def blob_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that can be removed."""
+
+    def __init__(
+        self,
+        *,
+        blob_keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindUnneededResponse: _TypeAlias = FindUnneededResponse  # noqa: Y015
+
+@_typing.final
+class ListNamedBlobsRequest(_message.Message):
+    """Which page of what is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Items on a page, 1 to 200; 50 when left out."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNamedBlobsRequest: _TypeAlias = ListNamedBlobsRequest  # noqa: Y015
+
+@_typing.final
+class ListNamedBlobsResponse(_message.Message):
+    """A page of what is stored; it may be short, or empty, and not be the last."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOBS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def blobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedBlob]:
+        """The blobs."""
+
+    def __init__(
+        self,
+        *,
+        blobs: _abc.Iterable[Global___NamedBlob] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs", b"blobs", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNamedBlobsResponse: _TypeAlias = ListNamedBlobsResponse  # noqa: Y015
+
+@_typing.final
+class NamedBlob(_message.Message):
+    """What a record says is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    BLOB_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The asset, the media, or for a cut its job."""
+    blob_key: _builtins.str
+    """The key in the blob store."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        blob_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_key", b"blob_key", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedBlob: _TypeAlias = NamedBlob  # noqa: Y015

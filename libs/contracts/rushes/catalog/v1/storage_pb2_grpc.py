@@ -51,6 +51,16 @@ class StorageServiceStub:
                 request_serializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.CleanUpStorageRequest.SerializeToString,
                 response_deserializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.CleanUpStorageResponse.FromString,
                 _registered_method=True)
+        self.FindUnneeded = channel.unary_unary(
+                '/rushes.catalog.v1.StorageService/FindUnneeded',
+                request_serializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.FindUnneededRequest.SerializeToString,
+                response_deserializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.FindUnneededResponse.FromString,
+                _registered_method=True)
+        self.ListNamedBlobs = channel.unary_unary(
+                '/rushes.catalog.v1.StorageService/ListNamedBlobs',
+                request_serializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.ListNamedBlobsRequest.SerializeToString,
+                response_deserializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.ListNamedBlobsResponse.FromString,
+                _registered_method=True)
 
 
 class StorageServiceServicer:
@@ -81,6 +91,20 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindUnneeded(self, request, context):
+        """Which of these blobs no record names, nor will: what runs may still name its own. For the downloader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNamedBlobs(self, request, context):
+        """What records say is stored, small pictures left out. For the downloader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +122,16 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.CleanUpStorage,
                     request_deserializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.CleanUpStorageRequest.FromString,
                     response_serializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.CleanUpStorageResponse.SerializeToString,
+            ),
+            'FindUnneeded': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindUnneeded,
+                    request_deserializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.FindUnneededRequest.FromString,
+                    response_serializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.FindUnneededResponse.SerializeToString,
+            ),
+            'ListNamedBlobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNamedBlobs,
+                    request_deserializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.ListNamedBlobsRequest.FromString,
+                    response_serializer=rushes_dot_catalog_dot_v1_dot_storage__pb2.ListNamedBlobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +216,60 @@ class StorageService:
             '/rushes.catalog.v1.StorageService/CleanUpStorage',
             rushes_dot_catalog_dot_v1_dot_storage__pb2.CleanUpStorageRequest.SerializeToString,
             rushes_dot_catalog_dot_v1_dot_storage__pb2.CleanUpStorageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindUnneeded(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rushes.catalog.v1.StorageService/FindUnneeded',
+            rushes_dot_catalog_dot_v1_dot_storage__pb2.FindUnneededRequest.SerializeToString,
+            rushes_dot_catalog_dot_v1_dot_storage__pb2.FindUnneededResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNamedBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rushes.catalog.v1.StorageService/ListNamedBlobs',
+            rushes_dot_catalog_dot_v1_dot_storage__pb2.ListNamedBlobsRequest.SerializeToString,
+            rushes_dot_catalog_dot_v1_dot_storage__pb2.ListNamedBlobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class StorageServiceStub:
     """Deletes the generations and cuts that ended so long ago; never what runs, nor what a running job needs.
     It ends after a bounded time with `more`: ask again then. Asking twice, or two at once, is safe.
     """
+    FindUnneeded: _grpc.UnaryUnaryMultiCallable[_storage_pb2.FindUnneededRequest, _storage_pb2.FindUnneededResponse]
+    """Which of these blobs no record names, nor will: what runs may still name its own. For the downloader."""
+    ListNamedBlobs: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListNamedBlobsRequest, _storage_pb2.ListNamedBlobsResponse]
+    """What records say is stored, small pictures left out. For the downloader."""
 
 @_typing.type_check_only
 class StorageServiceAsyncStub(StorageServiceStub):
@@ -64,6 +68,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Deletes the generations and cuts that ended so long ago; never what runs, nor what a running job needs.
     It ends after a bounded time with `more`: ask again then. Asking twice, or two at once, is safe.
     """
+    FindUnneeded: _aio.UnaryUnaryMultiCallable[_storage_pb2.FindUnneededRequest, _storage_pb2.FindUnneededResponse]  # type: ignore[assignment]
+    """Which of these blobs no record names, nor will: what runs may still name its own. For the downloader."""
+    ListNamedBlobs: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListNamedBlobsRequest, _storage_pb2.ListNamedBlobsResponse]  # type: ignore[assignment]
+    """What records say is stored, small pictures left out. For the downloader."""
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the stored outputs and cuts take, and how to get rid of them. For operators."""
@@ -97,5 +105,21 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the generations and cuts that ended so long ago; never what runs, nor what a running job needs.
         It ends after a bounded time with `more`: ask again then. Asking twice, or two at once, is safe.
         """
+
+    @_abc_1.abstractmethod
+    def FindUnneeded(
+        self,
+        request: _storage_pb2.FindUnneededRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.FindUnneededResponse, _abc.Awaitable[_storage_pb2.FindUnneededResponse]]:
+        """Which of these blobs no record names, nor will: what runs may still name its own. For the downloader."""
+
+    @_abc_1.abstractmethod
+    def ListNamedBlobs(
+        self,
+        request: _storage_pb2.ListNamedBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.ListNamedBlobsResponse, _abc.Awaitable[_storage_pb2.ListNamedBlobsResponse]]:
+        """What records say is stored, small pictures left out. For the downloader."""
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.files import File, Usage
 from catalog.core.storing import Storing
+from catalog.core.sweeping import Sweeping
 from catalog.core.values import Kind
 from catalog.wire import KINDS
 from rushes.catalog.v1 import storage_pb2 as pb
@@ -24,8 +25,9 @@ MEGA, GIGA = 10**6, 10**9
 class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     """What the stored outputs and cuts take."""
 
-    def __init__(self, storing: Storing) -> None:
+    def __init__(self, storing: Storing, sweeping: Sweeping) -> None:
         self._storing = storing
+        self._sweeping = sweeping
 
     async def GetStorageStats(self, request: pb.GetStorageStatsRequest, context: Context) -> pb.StorageStats:
         stats = await self._storing.stats(page_wish(request))
@@ -59,6 +61,20 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             by_kind=_by_kind(done.by_kind),
             ids=done.ids,
             more=done.more,
+        )
+
+    async def FindUnneeded(
+        self, request: pb.FindUnneededRequest, context: Context
+    ) -> pb.FindUnneededResponse:
+        return pb.FindUnneededResponse(blob_keys=await self._sweeping.unneeded(list(request.blob_keys)))
+
+    async def ListNamedBlobs(
+        self, request: pb.ListNamedBlobsRequest, context: Context
+    ) -> pb.ListNamedBlobsResponse:
+        page = await self._sweeping.named(page_wish(request))
+        return pb.ListNamedBlobsResponse(
+            blobs=[pb.NamedBlob(id=each.id, blob_key=each.key) for each in page.items],
+            next_page_token=page.next_token,
         )
 
 

@@ -55,6 +55,45 @@ async def test_sound_in_a_video_container_is_no_video(bench, origin, media) -> N
     assert failure.code is Code.WRONG_KIND
 
 
+async def test_a_film_is_no_music_whatever_its_brand(bench, origin, media) -> None:
+    """Its upload begins as M4A, and ends with what the decoder finds."""
+    for film in (media["mp4"], branded(media["mp4"], b"M4A ")):
+        failure = await bench.refused(bench.wanted(origin.serve(film), Kind.AUDIO))
+        assert failure.code is Code.WRONG_KIND
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"mp42", b"M4A "])
+@pytest.mark.parametrize("said", [Kind.AUDIO, None])
+async def test_sound_in_mp4_is_stored_as_what_it_is(bench, origin, media, brand, said) -> None:
+    """Also when nobody had said what to expect; and it is found again, and measured as the same."""
+    music = branded(media["m4a"], brand)
+    order = bench.wanted(origin.serve(music), said)
+    await bench.stores(order, music, "m4a")
+    again = await bench.fetcher.stored(order)
+    assert (again.content_type, again.measured.kind) == ("audio/mp4", Kind.AUDIO)
+    assert (await bench.blobs.stat(again.key)).content_type == "audio/mp4"
+
+
+@pytest.mark.parametrize("said", [Kind.VIDEO, None])
+async def test_a_film_with_the_brand_of_sound_is_stored_as_a_film(bench, origin, media, said) -> None:
+    film = branded(media["mp4"], b"M4A ")
+    order = bench.wanted(origin.serve(film), said)
+    await bench.stores(order, film, "mp4")
+    assert (await bench.fetcher.stored(order)).content_type == "video/mp4"
+
+
+async def test_music_stored_as_mp4_before_is_told_as_what_it_is(bench, media) -> None:
+    await bench.blobs.put(f"{STEM}.mp4", media["m4a"], content_type="video/mp4")
+    found = await bench.fetcher.stored(bench.wanted("http://gone.example/a.mp4", Kind.AUDIO))
+    assert (found.key, found.content_type) == (f"{STEM}.mp4", "audio/mp4")
+
+
+def branded(data: bytes, brand: bytes) -> bytes:
+    """The same file with another brand in front."""
+    assert data[4:8] == b"ftyp"
+    return data[:8] + brand + data[12:]
+
+
 async def test_a_hiccup_is_forgiven(bench, origin, media) -> None:
     url = origin.in_turn(origin.whole_of(b"<html>" + b"a" * 2000), origin.whole_of(media["mp4"]))
     await bench.stores(bench.wanted(url), media["mp4"])

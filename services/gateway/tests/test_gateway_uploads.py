@@ -9,8 +9,10 @@ import struct
 import wave
 import zlib
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
+import av
 import pytest
 from PIL import Image
 
@@ -44,6 +46,25 @@ def sound(seconds: float = 0.5) -> bytes:
     with wave.open(out, "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(b"\x01\x02" * int(8000 * seconds))
+    return out.getvalue()
+
+
+def mp4(*, pictures: bool = False) -> bytes:
+    """Sound in MP4 with the brand `isom`, as FFmpeg writes it; with a film beside it if wanted."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as box:
+        tone = box.add_stream("aac", rate=48000)
+        film = box.add_stream("mpeg4", rate=24) if pictures else None
+        silence = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+        for plane in silence.planes:
+            plane.update(bytes(4096))
+        silence.rate, silence.pts, silence.time_base = 48000, 0, Fraction(1, 48000)
+        if film is not None:
+            film.width, film.height, film.pix_fmt = 64, 64, "yuv420p"
+            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 64), "red"))
+            frame.pts, frame.time_base = 0, Fraction(1, 24)
+            box.mux([*film.encode(frame), *film.encode(None)])
+        box.mux([*tone.encode(silence), *tone.encode(None)])
     return out.getvalue()
 
 
@@ -119,6 +140,7 @@ async def test_what_is_taken(
         (hollow_png(10_000, 6_000), "60-megapixel image: at most 50"),
         (hollow_png(60_000, 60_000), "3600-megapixel image: at most 50"),
         (hollow_png(5_000, 5_000), "does not decode"),
+        (mp4(pictures=True), "is a film, not music"),
         (b"RIFF\x24\0\0\0WAVEjunkjunkjunkjunkjunkjunkjunk", "does not decode"),
         (b"ID3\x04\0\0\0\0\0\0" + b"\0" * 200, "does not decode"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>" + b" " * 50, "none of the kinds"),
@@ -134,6 +156,16 @@ async def test_what_is_refused(running: Any, data: bytes, told: str) -> None:
     assert "/tmp" not in answer.text
     assert await stored(running) == before
     assert not running.others.assets
+
+
+@pytest.mark.parametrize("brand", [b"isom", b"mp41", b"iso5", b"M4A "])
+async def test_sound_in_mp4_is_music_whatever_its_brand(running: Any, brand: bytes) -> None:
+    data = mp4()
+    answer = await upload(running, data[:8] + brand + data[12:], "song.mp4")
+    assert answer.status_code == 201, answer.text
+    asked = running.others.last(CreateAssetRequest)
+    assert asked.facts.content_type == "audio/mp4"
+    assert asked.blob_key.endswith(".m4a")
 
 
 async def test_a_file_over_the_limit_is_413(running: Any) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from downloader.core import data_address, guard, redirects
-from downloader.core.media import BY_EXTENSION, Kind, Measured, Stored, check_kind
+from downloader.core.media import BY_EXTENSION, Kind, Measured, Stored, check_kind, holding
 from downloader.core.pace import Pace
 from downloader.core.ports import Answer, Found, Origin, Prober, Spool, SpoolFile, Store
 from downloader.core.refusals import Code, FetchFailed, Patience
@@ -117,7 +117,7 @@ class Fetcher:
             sha256, size = await asyncio.to_thread(_digest, file)
             measured = await self._prober.probe(file.path, container)
         check_kind(measured.kind, kind, container)
-        return Stored(found.key, container.content_type, size, sha256, measured)
+        return Stored(found.key, holding(container, measured.kind).content_type, size, sha256, measured)
 
     async def _until_stored(
         self, wanted: Wanted, transfer: Transfer, pace: Pace, wait: Wait | None
@@ -192,8 +192,10 @@ class Fetcher:
         check_kind(measured.kind, wanted.kind, container)
         if (found := await self._store.find(wanted.stem)) is not None:
             return await self._measure(found, wanted.kind)  # somebody was faster: theirs is the one
+        if (held := holding(container, measured.kind)) is not container:
+            await transfer.hold(held)  # nobody had said its kind, and only the decoder could tell
         await transfer.publish()
-        return _stored(transfer, container.content_type, measured)
+        return _stored(transfer, held.content_type, measured)
 
     @asynccontextmanager
     async def _file(self) -> AsyncIterator[SpoolFile]:

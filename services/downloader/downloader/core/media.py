@@ -26,7 +26,8 @@ class Kind(StrEnum):
 class Container:
     """A file format that is accepted: its name, the extension it is stored under, its media type, its kind.
 
-    The kind is what the format is for; a video container may hold sound alone, which only decoding tells.
+    The kind is what the format is for; a video container may hold sound alone, which only decoding tells:
+    see `holding`.
     """
 
     name: str
@@ -139,7 +140,7 @@ def _frame_length(header: bytes) -> int:
 
 
 def recognise(head: bytes, *, whole: bool, expected: Kind | None) -> Container:
-    """The container that a file starts with, or the reason to refuse it.
+    """The container that a file starts with, as it is called when it holds what is expected; or the refusal.
 
     Args:
         head: the first `HEAD` bytes, or all when there are fewer.
@@ -159,7 +160,17 @@ def recognise(head: bytes, *, whole: bool, expected: Kind | None) -> Container:
     # A picture cannot become a film by decoding it, while a film's container may hold sound alone.
     if expected is not None and (container.kind is Kind.IMAGE) != (expected is Kind.IMAGE):
         check_kind(container.kind, expected, container)
-    return container
+    return container if expected is None else holding(container, expected)
+
+
+def holding(container: Container, kind: Kind) -> Container:
+    """The container by what it holds: MP4 with sound alone is M4A, M4A with pictures MP4.
+
+    The boxes are the same, and the brand in front tells nothing: FFmpeg writes `isom` for either.
+    """
+    if container not in (MP4, M4A):
+        return container
+    return M4A if kind is Kind.AUDIO else MP4
 
 
 def check_kind(found: Kind, expected: Kind | None, container: Container) -> None:

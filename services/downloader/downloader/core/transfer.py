@@ -72,6 +72,16 @@ class Transfer:
         await self._settle()
         await asyncio.to_thread(self._file.flush)
 
+    async def hold(self, container: Container) -> None:
+        """Upload what was flushed again, under the extension of what it turned out to be."""
+        await self.abort()
+        self.container = container
+        self._upload = await self._store.upload(self.key, container.content_type)
+        reader = await asyncio.to_thread(self._file.path.open, "rb")
+        with reader:
+            while block := await asyncio.to_thread(reader.read, BLOCK):
+                await self._upload.write(block)
+
     async def publish(self) -> None:
         """Make it visible in the store.
 

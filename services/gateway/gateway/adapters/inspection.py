@@ -76,6 +76,8 @@ def _decode(image: Any) -> None:
 def _sound(path: Path, found: FileType) -> Measured:
     try:
         with av.open(str(path), metadata_errors="replace") as container:
+            if any(not _is_cover(stream) for stream in container.streams.video):
+                _refuse(f"this {found.name} file is a film, not music: extract its sound first")
             if not container.streams.audio:
                 _refuse(f"this {found.name} file holds no sound")
             stream = container.streams.audio[0]
@@ -89,6 +91,10 @@ def _sound(path: Path, found: FileType) -> Measured:
     if not samples or not rate:
         _refuse(f"this {found.name} file holds no sound")
     return Measured(duration_s=round(samples / rate, 3), codecs=(codec,))
+
+
+def _is_cover(stream: av.VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _reason(error: BaseException) -> str:

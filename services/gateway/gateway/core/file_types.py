@@ -32,6 +32,12 @@ MP3 = FileType("audio", "audio/mpeg", "mp3", 50 * MIB, "MP3")
 WAV = FileType("audio", "audio/wav", "wav", 50 * MIB, "WAV")
 M4A = FileType("audio", "audio/mp4", "m4a", 50 * MIB, "M4A")
 
+_MP4_BRANDS = (
+    *(b"M4A ", b"M4B ", b"M4P ", b"mp41", b"mp42", b"dash"),
+    *(b"isom", b"iso2", b"iso3", b"iso4", b"iso5", b"iso6"),
+)
+"""Of MP4. The brand does not tell whether pictures are in it: decoding does, and they are refused."""
+
 MOST_BYTES = 50 * MIB
 """The most bytes of anything."""
 
@@ -45,7 +51,7 @@ def recognise(start: bytes) -> FileType | None:
         return GIF
     if start[:4] == b"RIFF":
         return {b"WEBP": WEBP, b"WAVE": WAV}.get(start[8:12])
-    if start[4:8] == b"ftyp" and start[8:12] in (b"M4A ", b"M4B ", b"isom", b"mp42", b"iso2"):
+    if start[4:8] == b"ftyp" and start[8:12] in _MP4_BRANDS:
         return M4A
     # A bare MPEG audio frame: eleven bits of sync, layer III, a bit rate and a sample rate that exist.
     if len(start) > 3 and start[0] == 0xFF and start[1] & 0xE6 == 0xE2 and start[2] >> 4 not in (0, 15):

@@ -53,6 +53,7 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         self.prepared: list[models_pb2.PrepareInputRequest] = []
         self.planned: list[plan_pb2.PlanScenesRequest] = []
         self.price = PRICE
+        self.reserve, self.deadline = 0, 0.0
         self.go = asyncio.Event()
         self.go.set()
         self.away = 0
@@ -101,6 +102,8 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
             estimate_micros=self.price,
             estimate_basis="price table",
             provider="replicate",
+            reserve_micros=self.reserve,
+            deadline_s=self.deadline,
         )
 
     async def PlanScenes(self, request: plan_pb2.PlanScenesRequest, context: Any) -> Any:  # noqa: N802

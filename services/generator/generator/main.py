@@ -92,7 +92,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     services: list[Service] = [
         (
             models_pb2_grpc.add_ModelServiceServicer_to_server,
-            ModelService(shelf, prices, provider=PROVIDER),
+            ModelService(shelf, prices, provider=PROVIDER, deadline=settings.deadline.total_seconds()),
             "rushes.generator.v1.ModelService",
         ),
         (

@@ -165,6 +165,7 @@ class FakeAttempts:
         self.model = model
         self.generations: dict[str, _Generation] = {}
         self.away = 0
+        self.deadline = 0.0
 
     def add(self, **values: Any) -> str:
         generation_id = new_id("generation")
@@ -267,4 +268,6 @@ class FakeAttempts:
 
     def _work(self, step: Step, attempt: Attempt) -> Work:
         given = self.generations[attempt.generation_id].input
-        return Work(step, attempt, self.model, "", given, Kind.VIDEO, "job_1", "cmp_1")
+        return Work(
+            step, attempt, self.model, "", given, Kind.VIDEO, "job_1", "cmp_1", deadline=self.deadline
+        )

@@ -89,6 +89,7 @@ class World:
         self.attempts = FakeAttempts(self.clock)
         self.cell = MemoryCell()
         self.journal = Notebook()
+        self.costs = _Costs()
         self.facts: dict[str, Fact] = {}
         self.pokes: dict[str, asyncio.Event] = {}
         self.files_trouble: AppError | None = None
@@ -105,7 +106,7 @@ class World:
             facts=_Steps(_Log(self), stop),  # type: ignore[arg-type]
             files=_Files(self),
             wakes=_Wakes(self),
-            costs=_Costs(),
+            costs=self.costs,
             journal=self.journal,
             clock=self.clock,
             rules=self.rules,
@@ -201,7 +202,11 @@ class _Files:
 
 
 class _Costs:
+    def __init__(self) -> None:
+        self.asked: list[Prediction | None] = []
+
     async def of(self, work: Work, prediction: Prediction | None) -> int:
+        self.asked.append(prediction)
         return 1000
 
 

@@ -252,6 +252,7 @@ async def _serves_models(channel: grpc.aio.Channel) -> None:
         "aspect_ratio": "16:9",
     }
     assert (ready.provider, ready.estimate_micros) == ("replicate", 20_000)
+    assert (ready.reserve_micros, ready.deadline_s) == (20_000, 1800.0)
     request = models_pb2.PrepareInputRequest(model="rushes/camera-move")
     request.input.update({"imagee": 5, "duration": 99})
     with pytest.raises(Invalid) as caught:

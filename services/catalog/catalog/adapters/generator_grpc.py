@@ -90,6 +90,8 @@ class GrpcGenerator:
             input=json_format.MessageToDict(ready.input),
             estimate_micros=ready.estimate_micros,
             basis=ready.estimate_basis,
+            reserve_micros=ready.reserve_micros,
+            deadline_s=ready.deadline_s,
         )
 
 

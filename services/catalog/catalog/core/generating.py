@@ -63,19 +63,19 @@ class Generating:
             campaigns = sorted({each.campaign_id for each in wanted if each.campaign_id})
             payers = [day_account(self._clock.now()), *map(campaign_account, campaigns)]
             await unit.ledger.lock(payers)  # all at once, in their order: nobody waits in a circle
-            await self._check_room(unit, "", sum(run.estimate_micros for run in runs))
+            await self._check_room(unit, "", sum(run.set_aside_micros for run in runs))
             for campaign_id in campaigns:
                 mine = [
                     run for run, each in zip(runs, wanted, strict=True) if each.campaign_id == campaign_id
                 ]
-                await self._check_room(unit, campaign_id, sum(run.estimate_micros for run in mine))
+                await self._check_room(unit, campaign_id, sum(run.set_aside_micros for run in mine))
             return [
                 await self._record(unit, run, each.campaign_id)
                 for run, each in zip(runs, wanted, strict=True)
             ]
 
     async def estimate(self, asked: Asked) -> Run:
-        """What it would cost."""
+        """What it would cost, and what it could."""
         return await self._generator.prepare(asked.model, asked.version, asked.input)
 
     async def get(self, generation_id: str) -> Generation:
@@ -125,11 +125,11 @@ class Generating:
         command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
         return await unit.generations.save(None, decide(None, command))
 
-    async def _check_room(self, unit: Unit, campaign_id: str, estimate: int) -> None:
+    async def _check_room(self, unit: Unit, campaign_id: str, most: int) -> None:
         for account in await self._attempts.accounts(unit, campaign_id):
-            if not account.fits(estimate):
+            if not account.fits(most):
                 raise Precondition(
-                    f"the runs should cost {estimate / MICROS_PER_CENT:.2f} cents, which do not fit under "
+                    f"the runs can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
                     f"the cap of {campaign_id or 'the day'}: raise it, or ask for fewer",
                     code="budget",
                 )

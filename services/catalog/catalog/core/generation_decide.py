@@ -137,16 +137,16 @@ def _begin(state: Generation, command: cmd.BeginAttempt) -> Events:
     if state.submissions >= command.max_attempts:
         failure = Failure("attempts", f"given up after {state.submissions} attempts")
         return (ev.GenerationFailed(command.at, failure),)
-    cost = state.run.estimate_micros
-    if not all(account.fits(cost) for account in command.accounts):
+    most = state.run.set_aside_micros
+    if not all(account.fits(most) for account in command.accounts):
         failure = Failure(
             "budget",
-            f"about {cost / 1e6:.4f} dollars for {state.run.model} do not fit under the cap of the campaign "
+            f"up to {most / 1e6:.4f} dollars for {state.run.model} do not fit under the cap of the campaign "
             "or of the day: raise the cap, and retry",
         )
         return (ev.GenerationFailed(command.at, failure),)
     number = len(state.attempts) + 1
-    return (ev.AttemptIntended(command.at, command.attempt_id, number, cost, command.at),)
+    return (ev.AttemptIntended(command.at, command.attempt_id, number, most, command.at),)
 
 
 def _taken(state: Generation, attempt_id: str, prediction_id: str, at: datetime) -> Events:

@@ -10,6 +10,7 @@ from . import job_commands as jc
 from .carry import carry_job, carry_out, locked
 from .generation import Stage
 from .generation_commands import GenerationCommand
+from .money import Overrun, overrun
 from .ports import Store
 from .values import Failure, FileFacts
 
@@ -26,12 +27,17 @@ class Hearing:
 
     async def of_generation(
         self, consumer: str, event_id: str, generation_id: str, command: GenerationCommand
-    ) -> None:
-        """A fact about a generation. Late, doubled or out of order it changes nothing."""
+    ) -> Overrun | None:
+        """A fact about a generation. Late, doubled or out of order it changes nothing.
+
+        Answers the attempt that has cost more than was set aside for it, if the fact ended one.
+        """
         async with self._store.write() as unit:
-            if await unit.first_time(consumer, event_id):
-                job, generation = await locked(unit, generation_id, deleted=True)
-                await carry_out(unit, job, generation, command)
+            if not await unit.first_time(consumer, event_id):
+                return None
+            job, generation = await locked(unit, generation_id, deleted=True)
+            _, events = await carry_out(unit, job, generation, command)
+        return overrun(generation, events)
 
     async def running(self, generation_id: str, percent: float, message: str) -> None:
         """How far the provider is: no row is kept of it."""

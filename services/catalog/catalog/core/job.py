@@ -156,6 +156,11 @@ class Job:
         return sum(run.estimate_micros for run in self.runs)
 
     @property
+    def reserve_micros(self) -> int:
+        """The most that its runs can cost, each made once."""
+        return sum(run.set_aside_micros for run in self.runs)
+
+    @property
     def held(self) -> str:
         """Why no new submission is wanted now; empty when one is."""
         if self.final:

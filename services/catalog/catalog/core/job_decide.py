@@ -86,12 +86,12 @@ def _approve(state: Job, command: cmd.ApproveJob) -> Events:
             f"job {state.id} is {state.status}: only a job that is awaiting_approval can be approved",
             code="wrong_status",
         )
-    estimate = state.estimate_micros
+    most = state.reserve_micros
     for account in command.accounts:
-        if not account.fits(estimate):
+        if not account.fits(most):
             room = max((account.cap or 0) - account.spent - account.reserved, 0)
             raise Precondition(
-                f"job {state.id} should cost {estimate / MICROS_PER_CENT:.2f} cents, and "
+                f"job {state.id} can cost up to {most / MICROS_PER_CENT:.2f} cents, and "
                 f"{room / MICROS_PER_CENT:.2f} are left under the cap: raise the campaign's budget_cents",
                 code="budget",
             )

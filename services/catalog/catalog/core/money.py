@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -65,3 +66,22 @@ def postings(before: Generation | None, event: events.GenerationEvent) -> tuple[
     if before is not None and before.campaign_id:
         accounts.insert(0, campaign_account(before.campaign_id))
     return tuple(Posting(account, spent, reserved) for account in accounts)
+
+
+@dataclass(frozen=True)
+class Overrun:
+    """An attempt that has cost more than was set aside for it. Micro-dollars."""
+
+    attempt_id: str
+    reserved: int
+    cost: int
+
+
+def overrun(before: Generation, made: Sequence[events.GenerationEvent]) -> Overrun | None:
+    """Whether an attempt ended dearer than it can have been: it is booked all the same, for it is real."""
+    for event in made:
+        if isinstance(event, events.AttemptEnded):
+            reserved = before.attempt(event.attempt_id).reserved_micros
+            if event.cost_micros > reserved:
+                return Overrun(event.attempt_id, reserved, event.cost_micros)
+    return None

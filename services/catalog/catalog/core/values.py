@@ -46,7 +46,13 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a model whose input was checked: what is submitted, and what it should cost."""
+    """One run of a model whose input was checked: what is submitted, and what it costs.
+
+    Args:
+        estimate_micros: what it should cost, for people.
+        reserve_micros: the most it can cost when it is ended after `deadline_s` seconds, for the caps.
+        basis: where the figures come from.
+    """
 
     provider: str
     model: str
@@ -55,3 +61,10 @@ class Run:
     input: Mapping[str, Any] = field(default_factory=dict)
     estimate_micros: int = 0
     basis: str = ""
+    reserve_micros: int = 0
+    deadline_s: float = 0.0
+
+    @property
+    def set_aside_micros(self) -> int:
+        """What is set aside for an attempt: never less than it should cost."""
+        return max(self.reserve_micros, self.estimate_micros)

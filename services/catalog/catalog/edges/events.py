@@ -31,6 +31,7 @@ class PredictionEvents:
         self._hearing = hearing
         self._clock = clock
         self._max_attempts = max_attempts
+        self._log = structlog.get_logger(__name__)
 
     def handlers(self) -> dict[str, Handler]:
         """What the consumer `catalog-predictions` calls."""
@@ -95,7 +96,16 @@ class PredictionEvents:
         await self._apply(event, fact.prediction, command)
 
     async def _apply(self, event: Event, whose: pb.PredictionRef, command: gc.GenerationCommand) -> None:
-        await self._hearing.of_generation(PREDICTIONS.name, event.id, whose.generation_id, command)
+        dearer = await self._hearing.of_generation(PREDICTIONS.name, event.id, whose.generation_id, command)
+        if dearer is not None:
+            self._log.error(
+                "a run has cost more than was set aside for it: it is booked, cap or no cap; "
+                "put the model's price or its bounds right in PRICES_FILE",
+                generation=whose.generation_id,
+                attempt=dearer.attempt_id,
+                reserved_micros=dearer.reserved,
+                cost_micros=dearer.cost,
+            )
 
 
 class DownloadEvents:

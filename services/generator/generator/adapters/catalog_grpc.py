@@ -58,6 +58,7 @@ class CatalogAttempts:
             job_id=answer.job_id,
             campaign_id=answer.campaign_id,
             reason=answer.reason,
+            deadline=answer.deadline_s,
         )
 
     async def record(self, attempt_id: str, prediction_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from servicekit.clock import Clock
@@ -12,7 +12,7 @@ from .conclude import GONE, conclude
 from .facts import Failed, Progressed, Started, Succeeded, Whose
 from .outcomes import Failure
 from .ports import Attempt, Attempts, Costs, Facts, Files, Journal, Lane, Provider, Wakes, Work
-from .prediction import Prediction, last_line, percent
+from .prediction import GRACE, Prediction, last_line, percent
 
 POLL_FIRST, POLL_LONGEST, POLL_GROWTH = 0.5, 2.0, 1.5
 """Seconds between two looks (docs/flow.md, "A generation" 5)."""
@@ -22,9 +22,6 @@ TROUBLE_FOR = 60.0
 
 MISSES = 3
 """Looks that find nothing before a prediction counts as deleted: a fresh one may not be everywhere yet."""
-
-GRACE = timedelta(seconds=60)
-"""What the provider gets beyond a prediction's deadline to say so."""
 
 _PROGRESS_EVERY = 1.0
 _AGAIN = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.LIMITED, ErrorKind.INTERNAL)
@@ -67,6 +64,7 @@ async def follow(ports: Ports, work: Work, attempt: Attempt, prediction_id: str,
         Unavailable: the provider could not be asked for `TROUBLE_FOR` seconds.
     """
     subject = whose(work, attempt, prediction_id, number)
+    deadline = work.deadline or ports.rules.deadline
     async with ports.wakes.listening(attempt.id) as waking:
         if attempt.cancel_requested:
             await ports.provider.cancel(prediction_id)
@@ -84,8 +82,10 @@ async def follow(ports: Ports, work: Work, attempt: Attempt, prediction_id: str,
                     await finish(ports, work, attempt, prediction, number)
                     return
                 await told.tell(prediction)
-            if ports.clock.now() > attempt.intended_at + timedelta(seconds=ports.rules.deadline) + GRACE:
-                await _give_up(ports, work, subject, prediction)
+            if ports.clock.now() > (end := attempt.intended_at + timedelta(seconds=deadline) + GRACE):
+                # Not ended by the provider: it has cost what it did up to here.
+                last = replace(prediction, completed_at=end) if prediction else None
+                await _give_up(ports, work, subject, last)
                 return
             await waking.wait(pause)
             pause = min(pause * POLL_GROWTH, POLL_LONGEST)
@@ -120,7 +120,9 @@ async def _give_up(ports: Ports, work: Work, subject: Whose, prediction: Predict
     await ports.provider.cancel(subject.prediction_id)
     status = prediction.status if prediction else "no answer"
     failure = Failure(
-        "deadline", f"not done after {ports.rules.deadline:g} s; the provider's last word was {status!r}"
+        "deadline",
+        f"not done after {work.deadline or ports.rules.deadline:g} s; "
+        f"the provider's last word was {status!r}",
     )
     await ports.facts.say(Failed(subject, failure, await ports.costs.of(work, prediction)))
 

@@ -155,7 +155,9 @@ async def _order(ports: Ports, work: Work, attempt: Attempt) -> Order | None:
         return None
     base = rules.webhook_base.rstrip("/")
     webhook = f"{base}/api/webhooks/replicate/{attempt.id}" if base else ""
-    return Order(work.model, work.version, resolved, webhook, rules.deadline)
+    # Never longer than what was set aside pays for, whatever the settings have become since.
+    deadline = min(work.deadline or rules.deadline, rules.deadline)
+    return Order(work.model, work.version, resolved, webhook, deadline)
 
 
 def _sent(work: Work) -> dict[str, object]:

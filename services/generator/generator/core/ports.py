@@ -50,7 +50,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Work:
-    """What to do for a generation, and everything needed to do it. `attempt` is None with NOTHING."""
+    """What to do for a generation, and everything needed to do it. `attempt` is None with NOTHING.
+
+    `deadline`: seconds that the money set aside lasts for; 0: those of every run.
+    """
 
     step: Step
     attempt: Attempt | None = None
@@ -61,6 +64,7 @@ class Work:
     job_id: str = ""
     campaign_id: str = ""
     reason: str = ""
+    deadline: float = 0.0
 
 
 class Attempts(Protocol):

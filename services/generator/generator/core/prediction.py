@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 WAITING = frozenset({"starting", "queued"})
 FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 """Everything else is "still running": an unknown status must not end a paid run (replicate-api.md §9.1)."""
+
+GRACE = timedelta(seconds=60)
+"""What the provider gets beyond a run's deadline to end it; then we stop it ourselves."""
 
 _FRACTION = re.compile(r"\.(\d+)")
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s?%\|")

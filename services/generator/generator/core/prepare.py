@@ -14,7 +14,7 @@ from .fitting import Scene
 from .kinds import Kind
 from .ports import Work
 from .prediction import Prediction
-from .prices import PriceTable, cost, estimate
+from .prices import DEADLINES, PriceTable, cost, deadline, estimate, reserve
 from .schema import Parameter
 from .shelf import Listed, Shelf
 
@@ -23,7 +23,10 @@ _NAME = re.compile(r"([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)")
 
 @dataclass(frozen=True)
 class Prepared:
-    """An input ready to be sent. `version` is empty for an official model; money in micro-dollars."""
+    """An input ready to be sent. `version` is empty for an official model; money in micro-dollars.
+
+    `estimate_micros` is what the run should cost; `reserve_micros` the most it can, ended after `deadline_s`.
+    """
 
     model: str
     version: str
@@ -31,12 +34,22 @@ class Prepared:
     kind: Kind
     estimate_micros: int
     estimate_basis: str
+    reserve_micros: int
+    deadline_s: float
 
 
 async def prepare(
-    shelf: Shelf, prices: PriceTable, model: str, version: str, given: Mapping[str, Any] | Scene
+    shelf: Shelf,
+    prices: PriceTable,
+    model: str,
+    version: str,
+    given: Mapping[str, Any] | Scene,
+    *,
+    longest: float = DEADLINES[1],
 ) -> Prepared:
     """Check and coerce an input (or fit a scene) for a model.
+
+    `longest`: seconds after which every run is ended; the model's price may say sooner.
 
     Raises:
         Invalid: naming every field that is wrong, and the way out.
@@ -50,7 +63,9 @@ async def prepare(
     checked = inputs.check(model, parameters, raw)
     price = prices.of(model, listed.kind)
     guess = estimate(price, model=model, parameters=parameters, given=checked)
-    return Prepared(model, chosen, checked, listed.kind, guess.micros, guess.basis)
+    ends = deadline(price, longest)
+    most = reserve(price, parameters=parameters, given=checked, deadline=ends)
+    return Prepared(model, chosen, checked, listed.kind, guess.micros, guess.basis, most, ends)
 
 
 def split(model: str) -> tuple[str, str]:
@@ -100,4 +115,4 @@ class Bills:
             parameters = None  # only guesses of lengths need it; the cost must be told now
         if prediction is None:
             return estimate(price, model=work.model, parameters=parameters, given=work.input).micros
-        return cost(price, prediction, parameters=parameters)
+        return cost(price, prediction, parameters=parameters, given=work.input)

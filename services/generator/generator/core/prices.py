@@ -1,7 +1,8 @@
-"""What runs cost: a table that people can edit, estimates from it, and costs from the provider's own metrics.
+"""What runs cost: a table that people can edit, what runs should and can cost by it, and what they have cost.
 
 Money is in whole micro-dollars. A price has up to four parts: per run, per second of output, per output, and
-per second of computing (community models).
+per second of computing (community models). The *estimate* is what a run should cost, for people; the
+*reserve* is the most it can cost, for the caps (services/generator/README.md, "Costs").
 """
 
 from __future__ import annotations
@@ -9,26 +10,23 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from . import fitting
+from . import amounts
 from .kinds import Kind
-from .prediction import Prediction, addresses
-from .schema import Parameter, Type
+from .prediction import GRACE, Prediction, addresses
+from .schema import Parameter
 
 _PARTS = ("per_run", "per_second", "per_output", "per_compute_second")
-_SECONDS_GUESSED, _COMPUTE_GUESSED = 5.0, 60.0
-_OUTPUTS = (
-    "num_outputs",
-    "number_of_images",
-    "num_images",
-    "n",
-    "batch_size",
-    "number_of_outputs",
-    "max_images",
-)
+_BOUNDS = ("most_seconds", "most_outputs", "deadline_s")
+_COMPUTE_GUESSED = 60.0
 
+DEADLINES = (5.0, 86_400.0)
+"""Seconds: the shortest and the longest deadline that the provider takes (replicate-api.md §1.3)."""
+
+MOST_SECONDS, MOST_OUTPUTS = 60.0, 4
+"""What a run delivers at most where schema, input and table set no bound."""
 
 MOST = 10**15
 """Micro-dollars (a billion dollars): no run costs more, and no cap is higher."""
@@ -40,13 +38,22 @@ class WrongPrices(Exception):  # noqa: N818  # tells what is the matter
 
 @dataclass(frozen=True)
 class Price:
-    """Micro-dollars for each part; `basis` is the table's entry that it comes from."""
+    """Micro-dollars for each part; `basis` is the table's entry that it comes from.
+
+    Args:
+        most_seconds: seconds of output, where neither input nor schema bounds them; 0: not said here.
+        most_outputs: outputs, likewise.
+        deadline_s: seconds after which a run is ended, when that is sooner than for all; 0: not said here.
+    """
 
     basis: str
     per_run: int = 0
     per_second: int = 0
     per_output: int = 0
     per_compute_second: int = 0
+    most_seconds: float = 0.0
+    most_outputs: int = 0
+    deadline_s: float = 0.0
 
     @property
     def hint(self) -> str:
@@ -81,8 +88,15 @@ class PriceTable:
         self._default = default
 
     def of(self, model: str, kind: Kind) -> Price:
-        """The model's own price, else that of its kind, else the default."""
-        return self._models.get(model) or self._kinds.get(kind.value) or self._default
+        """The model's own price, else that of its kind, else the default; bounds it does not say likewise."""
+        entries = [self._models.get(model), self._kinds.get(kind.value), self._default]
+        said = [entry for entry in entries if entry is not None]
+        return replace(
+            said[0],
+            most_seconds=next((each.most_seconds for each in said if each.most_seconds), MOST_SECONDS),
+            most_outputs=next((each.most_outputs for each in said if each.most_outputs), MOST_OUTPUTS),
+            deadline_s=next((each.deadline_s for each in said if each.deadline_s), 0.0),
+        )
 
     def known(self, model: str) -> Price | None:
         """The model's own price."""
@@ -108,19 +122,45 @@ def load(text: str) -> PriceTable:
     )
 
 
+def deadline(price: Price, longest: float) -> float:
+    """Seconds after which a run of this model is ended; `longest`: those of every run."""
+    return min(price.deadline_s or longest, longest)
+
+
 def estimate(
     price: Price, *, model: str, parameters: Sequence[Parameter] | None, given: Mapping[str, Any]
 ) -> Estimate:
     """What a run with this checked input should cost."""
-    seconds = _seconds(parameters or (), given) if price.per_second else 0.0
-    outputs = _outputs(parameters or (), given) if price.per_output else 0
-    micros = price.per_run + price.per_second * seconds + price.per_output * outputs
+    seconds, outputs = _delivered(price, parameters, given)
+    micros = price.per_run + price.per_second * seconds.typical + price.per_output * outputs.typical
     micros += price.per_compute_second * _COMPUTE_GUESSED
-    parts = [f"{seconds:g} s"] * bool(seconds) + [f"{outputs} outputs"] * bool(outputs)
+    parts = [f"{seconds.typical:g} s"] * bool(price.per_second)
+    parts += [f"{outputs.typical:g} outputs"] * bool(price.per_output)
     source = "price table" if price.basis == model else f"price table, {price.basis}"
     return Estimate(
         _whole(micros), f"{source}: {price.hint or 'free'}" + (f", {', '.join(parts)}" if parts else "")
     )
+
+
+def reserve(
+    price: Price,
+    *,
+    parameters: Sequence[Parameter] | None,
+    given: Mapping[str, Any],
+    deadline: float,
+) -> int:
+    """The most that a run with this checked input can cost, in micro-dollars: what is set aside for it.
+
+    Args:
+        price: of the model.
+        parameters: of the model; None when it publishes no schema.
+        given: the checked input.
+        deadline: seconds after which the provider ends the run; we do so `GRACE` later.
+    """
+    seconds, outputs = _delivered(price, parameters, given)
+    computing = max(deadline + GRACE.total_seconds(), _COMPUTE_GUESSED)
+    micros = price.per_run + price.per_second * seconds.most + price.per_output * outputs.most
+    return _whole(micros + price.per_compute_second * computing)
 
 
 def cost(
@@ -128,23 +168,47 @@ def cost(
     prediction: Prediction,
     *,
     parameters: Sequence[Parameter] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> int:
     """What a finished run has cost, from the provider's metrics where they say, else as estimated.
 
     What never started is free. A failed run costs its computing, and what its metrics say it delivered.
+    `given`: the input as we sent it; else the provider's own record of it, which it deletes after a while.
     """
     if not prediction.started:
         return 0
     metrics = prediction.metrics
-    compute = price.per_compute_second * (_metric(metrics, "predict_time") or 0.0)
     seconds = _metric(metrics, "video_output_duration_seconds", "audio_output_duration_seconds")
     outputs = _metric(metrics, "image_output_count", "video_output_count", "audio_output_count")
     succeeded = prediction.status == "succeeded"
     if succeeded:
-        seconds = _seconds(parameters or (), prediction.input) if seconds is None else seconds
+        typical, _ = _delivered(price, parameters, prediction.input if given is None else given)
+        seconds = typical.typical if seconds is None else seconds
         outputs = float(len(addresses(prediction.output))) if outputs is None else outputs
     run = price.per_run if succeeded else 0
+    compute = price.per_compute_second * _computing(prediction)
     return _whole(run + compute + price.per_second * (seconds or 0.0) + price.per_output * (outputs or 0.0))
+
+
+def _delivered(
+    price: Price, parameters: Sequence[Parameter] | None, given: Mapping[str, Any]
+) -> tuple[amounts.Amount, amounts.Amount]:
+    """Seconds of output, and outputs."""
+    longest, many = price.most_seconds or MOST_SECONDS, price.most_outputs or MOST_OUTPUTS
+    return (
+        amounts.seconds(parameters, given, unbounded=longest, unbounded_outputs=many),
+        amounts.outputs(parameters, given, unbounded=many),
+    )
+
+
+def _computing(prediction: Prediction) -> float:
+    """Seconds of computing: as measured, else from start to end, else a guess."""
+    measured = _metric(prediction.metrics, "predict_time")
+    if measured is not None:
+        return measured
+    if prediction.started_at is None or prediction.completed_at is None:
+        return _COMPUTE_GUESSED
+    return max((prediction.completed_at - prediction.started_at).total_seconds(), 0.0)
 
 
 def _whole(micros: float) -> int:
@@ -165,31 +229,6 @@ def _metric(metrics: Mapping[str, Any], *names: str) -> float | None:
     return None
 
 
-def _seconds(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> float:
-    numeric = (Type.INTEGER, Type.NUMBER, Type.STRING)
-    chosen = fitting.find(parameters, fitting.SECONDS, numeric)
-    names = [chosen.name] if chosen else list(fitting.SECONDS)
-    value = next((given[name] for name in names if name in given), chosen.default if chosen else None)
-    if (number := fitting.number_of(value)) is not None and number > 0:
-        return number
-    frames, rate = (
-        fitting.find(parameters, fitting.FRAMES, numeric),
-        fitting.find(parameters, fitting.RATE, numeric),
-    )
-    if frames is not None and rate is not None:
-        count = fitting.number_of(given.get(frames.name, frames.default))
-        fps = fitting.number_of(given.get(rate.name, rate.default))
-        if count and fps:
-            return count / fps
-    return _SECONDS_GUESSED
-
-
-def _outputs(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> int:
-    chosen = fitting.find(parameters, _OUTPUTS, (Type.INTEGER, Type.NUMBER))
-    value = given.get(chosen.name, chosen.default) if chosen else None
-    return max(int(fitting.number_of(value) or 1), 1)
-
-
 def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = raw.get(name, {})
     if not isinstance(table, Mapping):
@@ -198,11 +237,26 @@ def _table(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _price(entry: Any, basis: str) -> Price:
-    if not isinstance(entry, Mapping) or not set(entry) <= set(_PARTS):
-        raise WrongPrices(f"{basis} in the price file must hold only {', '.join(_PARTS)}")
+    if not isinstance(entry, Mapping) or not set(entry) <= {*_PARTS, *_BOUNDS}:
+        raise WrongPrices(f"{basis} in the price file must hold only {', '.join(_PARTS + _BOUNDS)}")
     parts: dict[str, int] = {}
-    for name, dollars in entry.items():
-        if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 1_000_000:
-            raise WrongPrices(f"{name} of {basis} in the price file is {dollars!r}: dollars, 0 or more")
+    for name in _PARTS:
+        dollars = _amount(entry, name, basis, "dollars, 0 or more")
         parts[name] = round(dollars * 1_000_000)
-    return Price(basis, **parts)
+    deadline_s = _amount(entry, "deadline_s", basis, "seconds, 5 to 86400")
+    if deadline_s and not DEADLINES[0] <= deadline_s <= DEADLINES[1]:
+        raise WrongPrices(f"deadline_s of {basis} in the price file is {deadline_s!r}: seconds, 5 to 86400")
+    return Price(
+        basis,
+        **parts,
+        most_seconds=_amount(entry, "most_seconds", basis, "seconds"),
+        most_outputs=math.ceil(_amount(entry, "most_outputs", basis, "a number of outputs")),
+        deadline_s=deadline_s,
+    )
+
+
+def _amount(entry: Mapping[str, Any], name: str, basis: str, what: str) -> float:
+    value = entry.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1_000_000:
+        raise WrongPrices(f"{name} of {basis} in the price file is {value!r}: {what}")
+    return value

@@ -42,10 +42,11 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class ModelService(models_pb2_grpc.ModelServiceServicer):
     """Models, schemas, inputs."""
 
-    def __init__(self, shelf: Shelf, prices: PriceTable, *, provider: str) -> None:
+    def __init__(self, shelf: Shelf, prices: PriceTable, *, provider: str, deadline: float) -> None:
         self._shelf = shelf
         self._prices = prices
         self._provider = provider
+        self._deadline = deadline
 
     async def ListModels(
         self,
@@ -105,11 +106,13 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         request: models_pb2.PrepareInputRequest,
         context: _Context,
     ) -> models_pb2.PrepareInputResponse:
-        """Check and coerce an input, and estimate its run."""
+        """Check and coerce an input, and say what its run should cost, and what it can cost."""
         given = (
             _scene(request.scene) if request.HasField("scene") else json_format.MessageToDict(request.input)
         )
-        ready = await prepare(self._shelf, self._prices, request.model, request.version, given)
+        ready = await prepare(
+            self._shelf, self._prices, request.model, request.version, given, longest=self._deadline
+        )
         checked = Struct()
         checked.update(ready.input)
         return models_pb2.PrepareInputResponse(
@@ -120,6 +123,8 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             estimate_micros=ready.estimate_micros,
             estimate_basis=ready.estimate_basis,
             provider=self._provider,
+            reserve_micros=ready.reserve_micros,
+            deadline_s=ready.deadline_s,
         )
 
     def _model(self, listed: Listed) -> models_pb2.Model:

@@ -104,6 +104,7 @@ class Attempt(_message.Message):
     INTENDED_AT_FIELD_NUMBER: _builtins.int
     SUBMITTED_AT_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`att_` and a ULID; also the correlation id in the webhook address."""
     generation_id: _builtins.str
@@ -120,6 +121,8 @@ class Attempt(_message.Message):
     """What it cost, in micro-dollars."""
     cancel_requested: _builtins.bool
     """Whether somebody asked to stop its generation."""
+    round: _builtins.int
+    """The round in which its generation was asked for last."""
     @_builtins.property
     def intended_at(self) -> _timestamp_pb2.Timestamp:
         """When the intent was recorded."""
@@ -141,10 +144,11 @@ class Attempt(_message.Message):
         intended_at: _timestamp_pb2.Timestamp | None = ...,
         submitted_at: _timestamp_pb2.Timestamp | None = ...,
         cancel_requested: _builtins.bool = ...,
+        round: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["intended_at", b"intended_at", "submitted_at", b"submitted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "cost_micros", b"cost_micros", "generation_id", b"generation_id", "id", b"id", "intended_at", b"intended_at", "number", b"number", "prediction_id", b"prediction_id", "reserved_micros", b"reserved_micros", "state", b"state", "submitted_at", b"submitted_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "cost_micros", b"cost_micros", "generation_id", b"generation_id", "id", b"id", "intended_at", b"intended_at", "number", b"number", "prediction_id", b"prediction_id", "reserved_micros", b"reserved_micros", "round", b"round", "state", b"state", "submitted_at", b"submitted_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,6 +191,7 @@ class BeginAttemptResponse(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DEADLINE_S_FIELD_NUMBER: _builtins.int
     next_step: Global___NextStep.ValueType
     """What to do."""
     model: _builtins.str
@@ -201,6 +206,10 @@ class BeginAttemptResponse(_message.Message):
     """The campaign, if any."""
     reason: _builtins.str
     """Why there is nothing to do: `final`, `paused`, `canceled`."""
+    deadline_s: _builtins.float
+    """Seconds after which the run is to be ended, so that it costs no more than is set aside; 0: the
+    generator's own setting.
+    """
     @_builtins.property
     def attempt(self) -> Global___Attempt:
         """The attempt; unset when there is nothing to do."""
@@ -221,10 +230,11 @@ class BeginAttemptResponse(_message.Message):
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        deadline_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "campaign_id", b"campaign_id", "input", b"input", "job_id", b"job_id", "kind", b"kind", "model", b"model", "next_step", b"next_step", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "campaign_id", b"campaign_id", "deadline_s", b"deadline_s", "input", b"input", "job_id", b"job_id", "kind", b"kind", "model", b"model", "next_step", b"next_step", "reason", b"reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

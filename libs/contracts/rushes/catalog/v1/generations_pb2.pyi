@@ -125,6 +125,7 @@ class Generation(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    RESERVE_CENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`gen_` and a ULID."""
     status: Global___GenerationStatus.ValueType
@@ -151,6 +152,8 @@ class Generation(_message.Message):
     """The scene it renders, if any."""
     provider: _builtins.str
     """The provider that runs it."""
+    reserve_cents: _builtins.float
+    """The most that one submission of it can cost, in cents: what is set aside under the caps."""
     @_builtins.property
     def progress(self) -> _media_pb2.Progress:
         """How far it is."""
@@ -202,10 +205,11 @@ class Generation(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        reserve_cents: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_campaign_id", b"_campaign_id", "_error", b"_error", "_finished_at", b"_finished_at", "_job_id", b"_job_id", "_scene_id", b"_scene_id", "campaign_id", b"campaign_id", "created_at", b"created_at", "error", b"error", "finished_at", b"finished_at", "input", b"input", "job_id", b"job_id", "progress", b"progress", "scene_id", b"scene_id", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_campaign_id", b"_campaign_id", "_error", b"_error", "_finished_at", b"_finished_at", "_job_id", b"_job_id", "_scene_id", b"_scene_id", "attempts", b"attempts", "campaign_id", b"campaign_id", "cost_cents", b"cost_cents", "created_at", b"created_at", "error", b"error", "estimated_cost_cents", b"estimated_cost_cents", "finished_at", b"finished_at", "id", b"id", "input", b"input", "job_id", b"job_id", "kind", b"kind", "media", b"media", "model", b"model", "progress", b"progress", "provider", b"provider", "scene_id", b"scene_id", "stage", b"stage", "status", b"status", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_campaign_id", b"_campaign_id", "_error", b"_error", "_finished_at", b"_finished_at", "_job_id", b"_job_id", "_scene_id", b"_scene_id", "attempts", b"attempts", "campaign_id", b"campaign_id", "cost_cents", b"cost_cents", "created_at", b"created_at", "error", b"error", "estimated_cost_cents", b"estimated_cost_cents", "finished_at", b"finished_at", "id", b"id", "input", b"input", "job_id", b"job_id", "kind", b"kind", "media", b"media", "model", b"model", "progress", b"progress", "provider", b"provider", "reserve_cents", b"reserve_cents", "scene_id", b"scene_id", "stage", b"stage", "status", b"status", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__campaign_id: _TypeAlias = _typing.Literal["campaign_id"]  # noqa: Y015
     _WhichOneofArgType__campaign_id: _TypeAlias = _typing.Literal["_campaign_id", b"_campaign_id"]  # noqa: Y015
@@ -354,19 +358,23 @@ class EstimateGenerationResponse(_message.Message):
 
     ESTIMATED_COST_CENTS_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
+    RESERVE_CENTS_FIELD_NUMBER: _builtins.int
     estimated_cost_cents: _builtins.float
     """In cents."""
     basis: _builtins.str
     """Where the figure comes from: `price table`, `default price`."""
+    reserve_cents: _builtins.float
+    """The most it can cost, in cents: what is set aside under the caps while it runs."""
     def __init__(
         self,
         *,
         estimated_cost_cents: _builtins.float = ...,
         basis: _builtins.str = ...,
+        reserve_cents: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "estimated_cost_cents", b"estimated_cost_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "estimated_cost_cents", b"estimated_cost_cents", "reserve_cents", b"reserve_cents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -154,6 +154,7 @@ class Job(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    RESERVE_CENTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and a ULID."""
     campaign_id: _builtins.str
@@ -168,6 +169,8 @@ class Job(_message.Message):
     """What it has cost, in cents."""
     planner: _builtins.str
     """Who chose the scenes: `deterministic`, or the name of a language model."""
+    reserve_cents: _builtins.float
+    """The most that its runs can cost, in cents: what must fit under the caps when it is approved."""
     @_builtins.property
     def progress(self) -> _media_pb2.Progress:
         """How far it is, and what is happening now."""
@@ -223,10 +226,11 @@ class Job(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        reserve_cents: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_result", b"_result", "created_at", b"created_at", "edit", b"edit", "error", b"error", "finished_at", b"finished_at", "progress", b"progress", "result", b"result", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_result", b"_result", "campaign_id", b"campaign_id", "cost_cents", b"cost_cents", "created_at", b"created_at", "edit", b"edit", "error", b"error", "estimated_cost_cents", b"estimated_cost_cents", "finished_at", b"finished_at", "id", b"id", "paused", b"paused", "planner", b"planner", "progress", b"progress", "result", b"result", "scenes", b"scenes", "status", b"status", "timeline", b"timeline", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "_finished_at", b"_finished_at", "_result", b"_result", "campaign_id", b"campaign_id", "cost_cents", b"cost_cents", "created_at", b"created_at", "edit", b"edit", "error", b"error", "estimated_cost_cents", b"estimated_cost_cents", "finished_at", b"finished_at", "id", b"id", "paused", b"paused", "planner", b"planner", "progress", b"progress", "reserve_cents", b"reserve_cents", "result", b"result", "scenes", b"scenes", "status", b"status", "timeline", b"timeline", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015

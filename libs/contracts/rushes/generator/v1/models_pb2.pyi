@@ -544,6 +544,8 @@ class PrepareInputResponse(_message.Message):
     ESTIMATE_MICROS_FIELD_NUMBER: _builtins.int
     ESTIMATE_BASIS_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    RESERVE_MICROS_FIELD_NUMBER: _builtins.int
+    DEADLINE_S_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """`owner/name`."""
     version: _builtins.str
@@ -556,6 +558,10 @@ class PrepareInputResponse(_message.Message):
     """Where the figure comes from."""
     provider: _builtins.str
     """The provider's lane: `replicate`."""
+    reserve_micros: _builtins.int
+    """The most that a run can cost, in micro-dollars: what is set aside for it."""
+    deadline_s: _builtins.float
+    """Seconds after which the run is ended; the reserve lasts for as long."""
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
         """The input, coerced; nulls left out."""
@@ -570,10 +576,12 @@ class PrepareInputResponse(_message.Message):
         estimate_micros: _builtins.int = ...,
         estimate_basis: _builtins.str = ...,
         provider: _builtins.str = ...,
+        reserve_micros: _builtins.int = ...,
+        deadline_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate_basis", b"estimate_basis", "estimate_micros", b"estimate_micros", "input", b"input", "kind", b"kind", "model", b"model", "provider", b"provider", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_s", b"deadline_s", "estimate_basis", b"estimate_basis", "estimate_micros", b"estimate_micros", "input", b"input", "kind", b"kind", "model", b"model", "provider", b"provider", "reserve_micros", b"reserve_micros", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

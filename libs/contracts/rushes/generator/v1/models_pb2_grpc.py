@@ -95,7 +95,8 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PrepareInput(self, request, context):
-        """Checks and coerces an input against a model's schema, and estimates the run. For catalog.
+        """Checks and coerces an input against a model's schema, and says what the run should cost and
+        what it can cost. For catalog.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,9 @@ class ModelServiceStub:
     GetModelSchema: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelSchemaRequest, _models_pb2.ModelSchema]
     """A model's parameters, in order, ready for a form."""
     PrepareInput: _grpc.UnaryUnaryMultiCallable[_models_pb2.PrepareInputRequest, _models_pb2.PrepareInputResponse]
-    """Checks and coerces an input against a model's schema, and estimates the run. For catalog."""
+    """Checks and coerces an input against a model's schema, and says what the run should cost and
+    what it can cost. For catalog.
+    """
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -58,7 +60,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     GetModelSchema: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelSchemaRequest, _models_pb2.ModelSchema]  # type: ignore[assignment]
     """A model's parameters, in order, ready for a form."""
     PrepareInput: _aio.UnaryUnaryMultiCallable[_models_pb2.PrepareInputRequest, _models_pb2.PrepareInputResponse]  # type: ignore[assignment]
-    """Checks and coerces an input against a model's schema, and estimates the run. For catalog."""
+    """Checks and coerces an input against a model's schema, and says what the run should cost and
+    what it can cost. For catalog.
+    """
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the provider can run."""
@@ -101,6 +105,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.PrepareInputRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.PrepareInputResponse, _abc.Awaitable[_models_pb2.PrepareInputResponse]]:
-        """Checks and coerces an input against a model's schema, and estimates the run. For catalog."""
+        """Checks and coerces an input against a model's schema, and says what the run should cost and
+        what it can cost. For catalog.
+        """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -53,6 +53,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
             job_id=generation.job_id,
             campaign_id=generation.campaign_id,
             reason=work.reason,
+            deadline_s=generation.run.deadline_s,
         )
 
     async def RecordSubmitted(self, request: pb.RecordSubmittedRequest, context: Context) -> pb.Attempt:
@@ -100,4 +101,5 @@ def attempt_message(generation: Generation, attempt: Attempt) -> pb.Attempt:
         intended_at=stamp(attempt.intended_at),
         submitted_at=stamp(attempt.submitted_at),
         cancel_requested=generation.cancel_requested,
+        round=generation.round,
     )

@@ -63,7 +63,11 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         context: Context,
     ) -> pb.EstimateGenerationResponse:
         run = await self._generating.estimate(Asked(request.model, request.version, mapping(request.input)))
-        return pb.EstimateGenerationResponse(estimated_cost_cents=cents(run.estimate_micros), basis=run.basis)
+        return pb.EstimateGenerationResponse(
+            estimated_cost_cents=cents(run.estimate_micros),
+            basis=run.basis,
+            reserve_cents=cents(run.set_aside_micros),
+        )
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.get(request.id))
@@ -154,6 +158,7 @@ def generation_message(generation: Generation) -> pb.Generation:
         created_at=stamp(generation.created_at),
         updated_at=stamp(generation.updated_at),
         finished_at=stamp(generation.finished_at),
+        reserve_cents=cents(run.set_aside_micros),
     )
 
 

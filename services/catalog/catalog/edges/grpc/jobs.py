@@ -108,6 +108,7 @@ def job_message(production: Production) -> pb.Job:
         created_at=stamp(job.created_at),
         updated_at=stamp(job.updated_at),
         finished_at=stamp(job.finished_at),
+        reserve_cents=cents(job.reserve_micros),
     )
 
 

@@ -1,0 +1,227 @@
+"""What is set aside for a run is never less than what it can cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import prod
+from typing import Any
+
+import pytest
+from generator_world import World
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from generator.core.facts import Failed
+from generator.core.fitting import number_of
+from generator.core.kinds import Kind
+from generator.core.prediction import GRACE, Prediction
+from generator.core.prices import Price, WrongPrices, cost, deadline, estimate, load, reserve
+from generator.core.schema import Parameter, Type
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TABLE = load(
+    """
+    [default]
+    per_run = 0.05
+    most_seconds = 90
+
+    [kinds.video]
+    per_second = 0.10
+    most_outputs = 2
+
+    [models."a/slow"]
+    per_compute_second = 0.001
+    deadline_s = 300
+    """
+)
+prices = st.builds(
+    Price,
+    st.just("a/b"),
+    per_run=st.integers(0, 10**6),
+    per_second=st.integers(0, 10**6),
+    per_output=st.integers(0, 10**6),
+    per_compute_second=st.integers(0, 10**4),
+    most_seconds=st.floats(1, 600),
+    most_outputs=st.integers(1, 50),
+)
+
+
+@st.composite
+def knobs(draw: st.DrawFn, name: str) -> Parameter:
+    """A number parameter in one of the forms that schemas have it in."""
+    form = draw(st.sampled_from(("range", "choice", "words", "free")))
+    if form == "choice":
+        options = draw(st.lists(st.integers(1, 60), min_size=1, max_size=4, unique=True))
+        return Parameter(
+            name, Type.INTEGER, enum=tuple(options), default=draw(st.sampled_from([None, *options]))
+        )
+    if form == "words":
+        options = [f"{n}s" for n in draw(st.lists(st.integers(1, 60), min_size=1, max_size=3))]
+        words = ("auto", *options)
+        return Parameter(name, Type.STRING, enum=words, default=draw(st.sampled_from([None, *words])))
+    if form == "range":
+        high = draw(st.integers(1, 300))
+        default = draw(st.none() | st.just(-1) | st.integers(1, high))
+        return Parameter(name, Type.INTEGER, minimum=-1, maximum=high, default=default)
+    return Parameter(name, Type.NUMBER, default=draw(st.none() | st.integers(1, 300)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, an input for it, and what the model makes of it by its own schema."""
+
+    price: Price
+    parameters: tuple[Parameter, ...]
+    input: dict[str, Any]
+    seconds: float
+    outputs: int
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """The model does what it is told; what it is not told, it chooses within its own bounds."""
+    price = draw(prices)
+    names = draw(st.lists(st.sampled_from(("duration", "seconds", "video_length")), max_size=2, unique=True))
+    lengths = [draw(knobs(name)) for name in names]
+    counts = [
+        draw(knobs(name))
+        for name in draw(st.lists(st.sampled_from(("num_outputs", "batch_size")), max_size=2, unique=True))
+    ]
+    frames = [draw(knobs("num_frames"))] if draw(st.booleans()) else []
+    rates = (
+        [Parameter("fps", Type.INTEGER, minimum=4, maximum=60, default=draw(st.none() | st.integers(4, 60)))]
+        if frames and draw(st.booleans())
+        else []
+    )
+    given_: dict[str, Any] = {}
+    made: dict[str, float] = {}
+    for knob in (*lengths, *counts, *frames, *rates):
+        if draw(st.booleans()):
+            given_[knob.name] = draw(_allowed(knob))
+        told = number_of(given_.get(knob.name, knob.default))
+        bound = price.most_outputs if knob in counts else price.most_seconds
+        made[knob.name] = told if told is not None and told > 0 else draw(_own_choice(knob, bound))
+    sources = [made[knob.name] for knob in lengths]
+    if rates:
+        sources.append(made["num_frames"] / made["fps"])
+    length = draw(st.sampled_from(sources)) if sources else draw(st.floats(0, price.most_seconds))
+    many = prod(int(made[knob.name]) for knob in counts)
+    outputs = many if counts else draw(st.integers(0, price.most_outputs))
+    return Case(price, (*lengths, *counts, *frames, *rates), given_, length * many, outputs)
+
+
+def _allowed(knob: Parameter) -> st.SearchStrategy[Any]:
+    if knob.enum:
+        return st.sampled_from(knob.enum)
+    return st.integers(int(knob.minimum or 1), int(knob.maximum or 10_000))
+
+
+def _own_choice(knob: Parameter, bound: float) -> st.SearchStrategy[float]:
+    options = [number for option in knob.enum if (number := number_of(option))]
+    if options:
+        return st.sampled_from(options)
+    least = max(int(knob.minimum or 1), 1)
+    return st.integers(least, max(int(knob.maximum or bound), least)).map(float)
+
+
+@settings(max_examples=400)
+@given(
+    case=cases(),
+    ends=st.floats(5, 86_400),
+    ran=st.floats(0, 1),
+    status=st.sampled_from(("succeeded", "failed", "canceled", "processing")),
+    measured=st.booleans(),
+    timed=st.booleans(),
+)
+def test_no_run_costs_more_than_is_set_aside(
+    case: Case, ends: float, ran: float, status: str, measured: bool, timed: bool
+) -> None:
+    """Every part of a price, any input, ended by its deadline at the latest."""
+    computed = ran * (ends + GRACE.total_seconds())
+    metrics: dict[str, float] = {"predict_time": computed} if timed else {}
+    if measured:
+        metrics |= {"video_output_duration_seconds": case.seconds, "video_output_count": case.outputs}
+    prediction = Prediction(
+        "p",
+        status,
+        [f"https://x.test/{n}.mp4" for n in range(case.outputs)],
+        metrics=metrics,
+        started_at=NOW,
+        completed_at=NOW + timedelta(seconds=computed),
+    )
+    price, parameters = case.price, case.parameters
+    most = reserve(price, parameters=parameters, given=case.input, deadline=ends)
+    assert cost(price, prediction, parameters=parameters, given=case.input) <= most
+    assert estimate(price, model="a/b", parameters=parameters, given=case.input).micros <= most
+
+
+@given(price=prices, named=st.floats(0.1, 1e12), ends=st.floats(5, 86_400))
+def test_nor_where_there_is_no_schema(price: Price, named: float, ends: float) -> None:
+    most = reserve(price, parameters=None, given={"duration": named, "n": 3}, deadline=ends)
+    delivers = {
+        "video_output_duration_seconds": max(named, price.most_seconds),
+        "video_output_count": max(3, price.most_outputs),
+        "predict_time": ends,
+    }
+    assert cost(price, Prediction("p", "succeeded", metrics=delivers, started_at=NOW)) <= most
+
+
+def test_computing_is_set_aside_up_to_the_deadline() -> None:
+    price = TABLE.of("a/slow", Kind.AUDIO)
+    assert deadline(price, 1800.0) == 300.0, "the table's, when it is sooner"
+    assert deadline(price, 60.0) == 60.0
+    guess = estimate(price, model="a/slow", parameters=(), given={})
+    assert guess.micros == 60 * 1000
+    assert reserve(price, parameters=(), given={}, deadline=300.0) == 360 * 1000
+
+
+def test_bounds_come_from_the_schema_else_from_the_table() -> None:
+    video = TABLE.of("a/unlisted", Kind.VIDEO)
+    assert (video.most_seconds, video.most_outputs) == (90, 2), "its kind's, else the default's"
+
+    def seconds(*parameters: Parameter, **given_: Any) -> float:
+        return reserve(video, parameters=parameters, given=given_, deadline=60.0) / 100_000
+
+    duration = Parameter("duration", Type.INTEGER, minimum=-1, maximum=12, default=5)
+    assert seconds(duration) == 5
+    assert seconds(duration, duration=8) == 8
+    assert seconds(duration, duration=-1) == 12, "left to the model"
+    assert seconds(Parameter("duration", Type.STRING, enum=("auto", "5s", "10s")), duration="auto") == 10
+    assert seconds() == 90
+    assert (
+        seconds(duration, Parameter("num_outputs", Type.INTEGER, maximum=4, default=1), num_outputs=3) == 15
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["deadline_s = 1", "deadline_s = 100000", "most_seconds = -1", "most_outputs = 'x'"]
+)
+def test_wrong_bounds_are_told(line: str) -> None:
+    with pytest.raises(WrongPrices, match=line.partition(" ")[0]):
+        load(f"[default]\nper_run = 1\n{line}")
+
+
+@pytest.mark.parametrize(("paid_for", "sent"), [(0.0, 1800.0), (300.0, 300.0), (86_400.0, 1800.0)])
+async def test_a_run_is_ended_while_its_money_lasts(paid_for: float, sent: float) -> None:
+    """The deadline that the reserve was counted for, or the setting when that has become shorter."""
+    world = World()
+    world.attempts.deadline = paid_for
+    asked = world.attempts.add()
+    await world.deliver(asked)
+    assert [order.deadline for order in world.provider.orders] == [sent]
+
+
+async def test_a_run_that_nobody_ended_is_stopped_and_paid_for_up_to_there() -> None:
+    world = World(looks=10**9)
+    world.attempts.deadline = 300.0
+    asked = world.attempts.add()
+    began = world.clock.now()
+    await world.deliver(asked)
+    stopped = began + timedelta(seconds=300) + GRACE
+    assert stopped <= world.clock.now() < stopped + timedelta(seconds=10)
+    (last,) = world.costs.asked
+    assert last is not None
+    assert last.completed_at is not None
+    assert abs((last.completed_at - stopped).total_seconds()) < 2
+    assert [fact.failure.code for fact in world.said(Failed)] == ["deadline"]

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pytest
 
-from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
@@ -59,13 +58,14 @@ async def _keys(system: System, prefix: str) -> list[str]:
 
 
 async def _say_again(system: System, done: dict[str, Any]) -> None:
-    """`download.completed`, as if it were new: with an id that the log and the catalog have not seen."""
+    """Fetch it once more, as a late fetch would: bytes, and `download.completed` with a new id."""
     log = EventLog(system.address("nats"), service="test", clock=SystemClock())
     await log.start()
     try:
         said = await log.js.get_last_msg("RUSHES", f"download.completed.{done['id']}")
         fact = events_pb2.DownloadCompleted.FromString(said.data or b"")
-        assert fact.facts.kind == media_pb2.MEDIA_KIND_VIDEO
+        async with _store(system) as store:
+            await store.put(fact.blob_key, b"late", content_type="video/mp4")
         await log.publish(
             Event(f"{done['id']}:again", "download.completed", done["id"], fact.SerializeToString())
         )
@@ -121,6 +121,7 @@ async def test_a_deleted_video_is_gone_everywhere_but_from_the_books(system: Sys
     await eventually(removed, within=30.0)
 
     await _say_again(system, done)
+    await eventually(removed, within=30.0)
     later = await _finished(system, (await system.post("/api/v3/generations", wanted))["id"])
     assert later["status"] == "completed", later["error"]  # what was said before it has been heard by now
     assert await _status(system, *records, *addresses) == {404}

@@ -104,7 +104,16 @@ async def test_what_no_record_names_goes_after_a_day(blobs, catalog, clock, swee
 async def test_everything_is_looked_at_page_by_page(blobs, catalog, clock, sweep, monkeypatch) -> None:
     monkeypatch.setattr(sweep_module, "PAGE", 4)
     monkeypatch.setattr(sweep_module, "BATCH", 3)
-    names = [f"media/g/{number:02}.mp4" for number in range(11)]
+    names = sorted(
+        [f"media/gen_{number}/{index}.mp4" for number in range(3) for index in range(2)]
+        + [
+            "assets/a/original.png",
+            "cuts/job_1/v1.mp4",
+            "thumbs/job_1-v1.jpg",
+            "thumbs/job_1.webp",
+            "thumbs/m.webp",
+        ]
+    )
     await put(blobs, *names)
     catalog.known = names[::2]
     clock.moved = timedelta(days=2)

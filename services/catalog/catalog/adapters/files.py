@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.files import Aged, DownloadCounts, File, Old, Usage
@@ -116,7 +116,8 @@ def _over(before: datetime) -> ColumnElement[bool]:
 
 def _later(columns: Any, at: datetime, id_: str) -> ColumnElement[bool]:
     """What comes after a place in the order of the ends."""
-    return or_(columns.finished_at > at, and_(columns.finished_at == at, columns.id > id_))
+    later: ColumnElement[bool] = tuple_(columns.finished_at, columns.id) > (at, id_)
+    return later
 
 
 def _old_generations(*what: Any, before: datetime, join: ColumnElement[bool] | None = None) -> Select[Any]:
@@ -150,9 +151,8 @@ def _pages(token: str) -> tuple[Select[Any], Select[Any]]:
     if token:
         at, id_, version = decode(token, str, str, int)
         moment = datetime.fromisoformat(at)
-        of_outputs = or_(media.created_at < moment, and_(media.created_at == moment, media.id < id_))
-        same = or_(cuts.job_id < id_, and_(cuts.job_id == id_, cuts.version < version))
-        of_cuts = or_(cuts.created_at < moment, and_(cuts.created_at == moment, same))
+        of_outputs = tuple_(media.created_at, media.id) < (moment, id_)
+        of_cuts = tuple_(cuts.created_at, cuts.job_id, cuts.version) < (moment, id_, version)
     outputs = (
         select(t.media, t.generations.c.job_id)
         .join(t.generations, t.generations.c.id == media.generation_id)

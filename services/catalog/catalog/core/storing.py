@@ -20,7 +20,7 @@ from .ports import PageWish, Store, Unit
 from .records import Page
 from .values import Kind
 
-BATCH = 100
+BATCH = 50
 """Records that are deleted in one transaction: it holds locks, on SQLite everybody's."""
 
 PATIENCE = 10.0

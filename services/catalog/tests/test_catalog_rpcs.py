@@ -249,3 +249,16 @@ async def test_requests_in_parallel_all_get_their_own(world: World) -> None:
         return len(await world.facts("generation.requested.>")) == 30
 
     await eventually(all_said)
+
+
+async def test_a_page_of_large_records_is_shorter_and_loses_none(world: World) -> None:
+    made = {(await world.generation(prompt="x" * 1_500_000)).id for _ in range(6)}
+    seen: list[str] = []
+    request = generations_pb2.ListGenerationsRequest(page_size=50)
+    while True:
+        page = await world.generations.ListGenerations(request)
+        seen += [each.id for each in page.generations]
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
+    assert sorted(seen) == sorted(made)

@@ -10,6 +10,7 @@ import grpc.aio
 
 from servicekit import telemetry
 from servicekit.errors import AppError
+from servicekit.grpc.limits import MESSAGE_LIMIT
 from servicekit.grpc.status import restore
 
 DEADLINE = 10.0
@@ -26,6 +27,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.max_pings_without_data", 0),
     # Our services are neighbours; a proxy in the environment is meant for the world outside.
     ("grpc.enable_http_proxy", 0),
+    # An answer may be as large as what was asked with: a generation comes back with its input.
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     # All replicas behind a headless service get their share.
     ("grpc.lb_policy_name", "round_robin"),
 ]

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from servicekit.clock import Clock
 from servicekit.errors import Unavailable
 from servicekit.grpc.interceptors import EdgeInterceptor
+from servicekit.grpc.limits import MESSAGE_LIMIT
 
 Service = tuple[Callable[[Any, Any], None], object, str]
 """(`add_XServicer_to_server`, the servicer, the full service name)."""
@@ -26,8 +27,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     # Our channels send keepalives when idle (see client); the default would answer with GOAWAY.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A provider's call of 4 MiB and the message around it: gRPC's default is 4 MiB in all.
-    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
 ]
 
 

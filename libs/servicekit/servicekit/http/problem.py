@@ -30,6 +30,9 @@ STATUS: dict[ErrorKind, HTTPStatus] = {
     ErrorKind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+TOO_LARGE = "too_large"
+"""The code of an `Invalid` that is 413: the request as a whole is too large, and its fields say why."""
+
 _KIND = {status: kind for kind, status in reversed(STATUS.items())}
 """What a bare HTTP error of Starlette's means to us; the first kind of a status wins."""
 
@@ -37,7 +40,9 @@ _log = structlog.get_logger(__name__)
 
 
 def status_of(error: AppError) -> HTTPStatus:
-    """The status of an error: that of its kind, but 422 when it names the fields that are wrong."""
+    """The status of an error: that of its kind, but 422 when it names the fields that are wrong, or 413."""
+    if error.kind is ErrorKind.INVALID and error.code == TOO_LARGE:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     if error.kind is ErrorKind.INVALID and error.fields:
         return HTTPStatus.UNPROCESSABLE_ENTITY
     return STATUS[error.kind]

@@ -10,12 +10,22 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.library import Library, has_thumbnail
+from catalog.core.ports import PageWish
 from catalog.core.records import Asset
 from catalog.wire import KINDS, facts_message, facts_of
 from rushes.catalog.v1 import assets_pb2 as pb
 from rushes.catalog.v1 import assets_pb2_grpc
 
-from .messages import Context, asset_thumbnail_url, asset_url, kind_filter, mapping, page_wish, stamp, struct
+from .messages import (
+    Context,
+    asset_thumbnail_url,
+    asset_url,
+    kind_filter,
+    mapping,
+    page_within,
+    stamp,
+    struct,
+)
 
 NAME = "rushes.catalog.v1.AssetService"
 _UNSET = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,16 +44,19 @@ class AssetServicer(assets_pb2_grpc.AssetServiceServicer):
         return asset_message(await self._library.asset(request.id))
 
     async def ListAssets(self, request: pb.ListAssetsRequest, context: Context) -> pb.ListAssetsResponse:
-        page = await self._library.assets(
-            page_wish(request),
-            client_id=request.client_id,
-            campaign_id=request.campaign_id,
-            kind=kind_filter(request.kind),
-            tag=request.tag,
-        )
-        return pb.ListAssetsResponse(
-            assets=[asset_message(each) for each in page.items], next_page_token=page.next_token
-        )
+        async def ask(wish: PageWish) -> pb.ListAssetsResponse:
+            page = await self._library.assets(
+                wish,
+                client_id=request.client_id,
+                campaign_id=request.campaign_id,
+                kind=kind_filter(request.kind),
+                tag=request.tag,
+            )
+            return pb.ListAssetsResponse(
+                assets=[asset_message(each) for each in page.items], next_page_token=page.next_token
+            )
+
+        return await page_within(request, ask)
 
     async def UpdateAsset(self, request: pb.UpdateAssetRequest, context: Context) -> pb.Asset:
         changes: dict[str, Any] = {

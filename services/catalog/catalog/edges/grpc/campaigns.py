@@ -9,11 +9,12 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.library import Library
+from catalog.core.ports import PageWish
 from catalog.core.records import Campaign
 from rushes.catalog.v1 import campaigns_pb2 as pb
 from rushes.catalog.v1 import campaigns_pb2_grpc
 
-from .messages import Context, cents, mapping, page_wish, stamp, struct
+from .messages import Context, cents, mapping, page_within, stamp, struct
 
 NAME = "rushes.catalog.v1.CampaignService"
 _OPTIONAL = ("brief", "budget_cents")
@@ -43,10 +44,13 @@ class CampaignServicer(campaigns_pb2_grpc.CampaignServiceServicer):
         request: pb.ListCampaignsRequest,
         context: Context,
     ) -> pb.ListCampaignsResponse:
-        page = await self._library.campaigns(page_wish(request), request.client_id, request.q)
-        return pb.ListCampaignsResponse(
-            campaigns=[campaign_message(each) for each in page.items], next_page_token=page.next_token
-        )
+        async def ask(wish: PageWish) -> pb.ListCampaignsResponse:
+            page = await self._library.campaigns(wish, request.client_id, request.q)
+            return pb.ListCampaignsResponse(
+                campaigns=[campaign_message(each) for each in page.items], next_page_token=page.next_token
+            )
+
+        return await page_within(request, ask)
 
     async def UpdateCampaign(self, request: pb.UpdateCampaignRequest, context: Context) -> pb.Campaign:
         changes: dict[str, Any] = {

@@ -9,11 +9,12 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.library import Library
+from catalog.core.ports import PageWish
 from catalog.core.records import Client
 from rushes.catalog.v1 import clients_pb2 as pb
 from rushes.catalog.v1 import clients_pb2_grpc
 
-from .messages import Context, mapping, page_wish, stamp, struct
+from .messages import Context, mapping, page_within, stamp, struct
 
 NAME = "rushes.catalog.v1.ClientService"
 
@@ -31,10 +32,13 @@ class ClientServicer(clients_pb2_grpc.ClientServiceServicer):
         return client_message(await self._library.client(request.id))
 
     async def ListClients(self, request: pb.ListClientsRequest, context: Context) -> pb.ListClientsResponse:
-        page = await self._library.clients(page_wish(request), request.q)
-        return pb.ListClientsResponse(
-            clients=[client_message(each) for each in page.items], next_page_token=page.next_token
-        )
+        async def ask(wish: PageWish) -> pb.ListClientsResponse:
+            page = await self._library.clients(wish, request.q)
+            return pb.ListClientsResponse(
+                clients=[client_message(each) for each in page.items], next_page_token=page.next_token
+            )
+
+        return await page_within(request, ask)
 
     async def UpdateClient(self, request: pb.UpdateClientRequest, context: Context) -> pb.Client:
         return client_message(await self._library.change_client(request.id, **_changes(request)))

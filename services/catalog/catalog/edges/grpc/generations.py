@@ -9,7 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 from catalog.core.generating import Asked, Generating
 from catalog.core.generation import STATUS, Generation, Output, Stage, Status
 from catalog.core.library import has_thumbnail
-from catalog.core.ports import GenerationFilter
+from catalog.core.ports import GenerationFilter, PageWish
 from catalog.core.progress import generation_percent
 from catalog.core.records import LostOutput
 from catalog.core.storing import Storing
@@ -28,6 +28,7 @@ from .messages import (
     media_thumbnail_url,
     media_url,
     page_wish,
+    page_within,
     stamp,
     struct,
 )
@@ -84,11 +85,15 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
             campaign_id=request.campaign_id,
             job_id=request.job_id,
         )
-        page = await self._generating.page(page_wish(request), only)
-        return pb.ListGenerationsResponse(
-            generations=[generation_message(each) for each in page.items],
-            next_page_token=page.next_token,
-        )
+
+        async def ask(wish: PageWish) -> pb.ListGenerationsResponse:
+            page = await self._generating.page(wish, only)
+            return pb.ListGenerationsResponse(
+                generations=[generation_message(each) for each in page.items],
+                next_page_token=page.next_token,
+            )
+
+        return await page_within(request, ask)
 
     async def CancelGeneration(self, request: pb.CancelGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.cancel(request.id))

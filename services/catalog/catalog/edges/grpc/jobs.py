@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from catalog.core.generation import Generation, OutputState, Stage
 from catalog.core.job import Cut, Edit, Job, JobStatus, Music, Scene, Transition
+from catalog.core.ports import PageWish
 from catalog.core.producing import Producing, Production
 from catalog.core.progress import generation_percent, job_progress
 from catalog.core.wishes import Asked, Composed, edit_of, pairs_wish, wish_of
@@ -15,7 +16,7 @@ from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2
 
 from .generations import output_message
-from .messages import Context, cents, clip_url, cut_url, page_wish, poster_url, stamp
+from .messages import Context, cents, clip_url, cut_url, page_within, poster_url, stamp
 
 NAME = "rushes.catalog.v1.JobService"
 STATUSES = {status: getattr(pb, f"JOB_STATUS_{status.name}") for status in JobStatus}
@@ -52,12 +53,15 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return job_message(await self._producing.get(request.id))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        page = await self._producing.page(
-            page_wish(request), campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
-        )
-        return pb.ListJobsResponse(
-            jobs=[job_message(each) for each in page.items], next_page_token=page.next_token
-        )
+        async def ask(wish: PageWish) -> pb.ListJobsResponse:
+            page = await self._producing.page(
+                wish, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
+            )
+            return pb.ListJobsResponse(
+                jobs=[job_message(each) for each in page.items], next_page_token=page.next_token
+            )
+
+        return await page_within(request, ask)
 
     async def ApproveJob(self, request: pb.ApproveJobRequest, context: Context) -> pb.Job:
         return job_message(await self._producing.approve(request.id))

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 import grpc.aio
 from google.protobuf import json_format
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.ports import PageWish
+from catalog.core.records import PAGE
 from catalog.core.values import MICROS_PER_CENT, Kind
 from catalog.wire import KIND_OF
 from rushes.common.v1 import media_pb2
+from servicekit.grpc.limits import PAGE_LIMIT
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
+Answer = TypeVar("Answer", bound=Message)
 
 
 class Paged(Protocol):
@@ -30,6 +35,22 @@ class Paged(Protocol):
 def page_wish(request: Paged) -> PageWish:
     """Which page is asked for."""
     return PageWish(request.page_size, request.page_token)
+
+
+async def page_within(
+    request: Paged, ask: Callable[[PageWish], Awaitable[Answer]], *, limit: int = PAGE_LIMIT
+) -> Answer:
+    """The page that `ask` answers, of fewer records when they are too large together for a message.
+
+    Inputs and metadata may have a megabyte each. The page's own token says where the next one begins, so a
+    shorter page loses nothing.
+    """
+    wish = page_wish(request)
+    while True:
+        answer = await ask(wish)
+        if answer.ByteSize() <= limit or wish.size == 1:
+            return answer
+        wish = replace(wish, size=max((wish.size or PAGE) // 2, 1))
 
 
 def stamp(at: datetime | None) -> Timestamp | None:

@@ -19,20 +19,26 @@ class LingeringMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        status = 0
+        status, whole = 0, False
+
+        async def received() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if status == 413 and last:
+            if status == 413 and last and not whole:
                 await send({**message, "more_body": True})
                 await _drain(receive)
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
-        await self._app(scope, receive, sent)
+        await self._app(scope, received, sent)
 
 
 async def _drain(receive: Receive) -> None:

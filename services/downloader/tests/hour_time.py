@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -85,3 +89,9 @@ class Case:
         return any(
             o.part == "log" and o.start < job.expiry and o.end > job.expiry - 600 for o in self.outages
         )
+
+
+def in_no_time(main: Coroutine[Any, Any, T]) -> T:
+    """Run it on virtual time."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)

@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from hour_log import Log
-from hour_time import START, Case, Job, VirtualClock, VirtualLoop
+from hour_time import START, Case, Job, VirtualClock, in_no_time
 
 from downloader.adapters.alarms_log import OUTPUTS_LOST, LoggedAlarms
 from downloader.adapters.claims_log import SharedClaims
@@ -198,8 +198,7 @@ def run(case: Case) -> Result:
     before = OUTPUTS_LOST._value.get()
     gc.disable()  # it would look through 10,000 waiting tasks again and again
     try:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            result = runner.run(_run(case))
+        result = in_no_time(_run(case))
     finally:
         gc.enable()
     assert OUTPUTS_LOST._value.get() - before == len(result.alarms.counted)

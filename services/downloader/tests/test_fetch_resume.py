@@ -64,6 +64,14 @@ async def test_a_range_in_several_answers_is_put_together(bench, origin, media) 
     assert bench.clock.slept == [2.0]
 
 
+async def test_a_host_is_there_with_each_answer_that_brings_something_new(bench, origin, media) -> None:
+    """As often as it brings what no answer before it had, and not with every piece of it."""
+    data, told = media["mp4"], []
+    url = origin.in_turn(*[origin.half_of(data)] * 2, origin.whole_of(data))
+    await bench.fetcher.fetch(bench.wanted(url), answered=lambda: told.append(len(origin.asked)))
+    assert told == [1, 3]
+
+
 @pytest.mark.parametrize(
     "headers", [{}, {"ETag": 'W/"v1"'}, {"Last_Modified": "Sat, 01 Jan 2022 00:00:00 GMT"}]
 )

@@ -48,15 +48,15 @@ class Absent:
         ahead = bisect_left(self._order, (expires_at, output))
         insort(self._order, (expires_at, output))
         self._since[output] = (expires_at, now)
-        away = None
+        away, rate = None, None
         if host_is_away:
             self._fetched.clear()  # how fast it was says nothing about the time after
             self._there_since = None
             self._away_since = self._away_since or now
             away = (now - self._away_since).total_seconds()
-        return schedule.coming_back(
-            ahead, rate=self._rate(now), host_away=away, now=now, expires_at=expires_at
-        )
+        else:
+            rate = self._rate(now)
+        return schedule.coming_back(ahead, rate=rate, host_away=away, now=now, expires_at=expires_at)
 
     def _rate(self, now: datetime) -> float | None:
         """Fetched a second; it falls while nothing is. None: too early to say."""

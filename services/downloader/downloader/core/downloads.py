@@ -13,12 +13,13 @@ from downloader.core.absent import Absent, Id
 from downloader.core.attempt import Attempt
 from downloader.core.fetch import Fetcher, Wanted
 from downloader.core.known import Known
+from downloader.core.lanes import SentAway
 from downloader.core.media import Stored
 from downloader.core.outputs import Output
 from downloader.core.ports import Alarms, Claims, Facts
 from downloader.core.refusals import Code, FetchFailed, Patience
 from downloader.core.siblings import settle_together
-from downloader.core.turns import SentAway, Turns
+from downloader.core.turns import Turns
 from servicekit.clock import Clock
 from servicekit.errors import AppError, ErrorKind
 

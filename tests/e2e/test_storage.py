@@ -134,6 +134,42 @@ async def test_a_deleted_video_is_gone_everywhere_but_from_the_books(system: Sys
     assert got.status_code == 404
 
 
+async def test_a_job_keeps_its_parts_while_it_runs_and_its_cut_outlives_its_clips(
+    system: System, photos: list[Path]
+) -> None:
+    campaign = await system.campaign(photos[:2])
+    job = await system.approved_job(campaign["id"], scene_count=1, music=None)
+    scene = job["scenes"][0]["generation_id"]
+    refused = await system.http.delete(f"/api/v3/generations/{scene}")
+    assert refused.status_code == 409, refused.text
+    done = await system.finished(job["id"])
+    assert done["status"] == "completed", done["error"]
+    clip, cut = done["scenes"][0]["clip_url"], done["result"]["url"]
+    assert await _status(system, clip, cut) == {200}
+
+    got = await system.http.delete(f"/api/v3/generations/{scene}")
+    assert got.status_code == 204, got.text
+    told = await system.job(job["id"])
+    assert (told["status"], told["cost_cents"]) == ("completed", done["cost_cents"])
+    assert (told["scenes"][0]["clip_url"], told["scenes"][0]["clip"]) == ("", None)
+    assert await _status(system, clip) == {404}
+    assert await _status(system, cut, told["result"]["thumbnail_url"]) == {200}
+    files = (await system.get(STATS))["files"]
+    assert [each["url"] for each in files if each["job_id"] == job["id"]] == [cut]
+
+    got = await system.http.delete(f"/api/v3/admin/storage/videos/{job['id']}")
+    assert got.status_code == 204, got.text
+    assert (await system.job(job["id"]))["result"] is None
+    assert await _status(system, cut, f"/api/v3/videos/{job['id']}/combined") == {404}
+
+    async def removed() -> None:
+        for prefix in (f"cuts/{job['id']}/", f"thumbs/{job['id']}", f"media/{scene}/"):
+            assert await _keys(system, prefix) == []
+
+    await eventually(removed, within=30.0)
+    assert await _spent(system, campaign) == done["cost_cents"] > 0
+
+
 async def test_what_runs_is_refused_and_the_way_out_is_told(system: System) -> None:
     asked = await system.post(
         "/api/v3/generations", {"model": "rushes/title-card", "input": {"text": "Lake", "duration": 5}}

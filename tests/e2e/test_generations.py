@@ -125,7 +125,11 @@ WRONG = {
     "no switch": (_run("rushes/every-form", prompt="x", fast="perhaps"), 422, "input.fast"),
     "no list": (_run("rushes/every-form", prompt="x", reference_images=5), 422, "input.reference_images"),
     "no file": (_run("rushes/camera-move", image="photo.jpg"), 422, "input.image"),
-    "a 10 MB prompt": (_run("rushes/still", prompt="x" * 10_000_000), 413, "input.prompt has 10,000,000 characters"),
+    "a 10 MB prompt": (
+        _run("rushes/still", prompt="x" * 10_000_000),
+        413,
+        "input.prompt has 10,000,000 characters",
+    ),
 }
 
 

@@ -232,3 +232,13 @@ class MovedClock(SystemClock):
 
     def now(self) -> Any:
         return super().now() + self.moved
+
+
+async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+    assert attempt.round == 1
+    await world.fail(attempt, "E6716", retryable=True, wait=0.01)
+    await world.said("generation.requested.>", 2)
+    told = await world.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
+    assert (told.number, told.round) == (1, 2)

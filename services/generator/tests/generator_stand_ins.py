@@ -226,7 +226,7 @@ class FakeAttempts:
         for generation in self.generations.values():
             for attempt in generation.attempts:
                 if attempt.id == attempt_id:
-                    return attempt
+                    return replace(attempt, round=generation.rounds)
         raise NotFound(attempt_id)
 
     async def of_prediction(self, prediction_id: str) -> Attempt | None:
@@ -234,8 +234,8 @@ class FakeAttempts:
         return next((a for a in every if a.prediction_id == prediction_id), None)
 
     async def newest(self, generation_id: str) -> Attempt | None:
-        attempts = self.generations[generation_id].attempts
-        return attempts[-1] if attempts else None
+        generation = self.generations[generation_id]
+        return replace(generation.attempts[-1], round=generation.rounds) if generation.attempts else None
 
     async def work_of(self, attempt: Attempt) -> Work:
         return self._work(Step.FOLLOW, attempt)

@@ -7,10 +7,11 @@ import json
 import pytest
 from generator_world import World
 
+from generator.core.cancel import cancel
 from generator.core.conclude import GONE
 from generator.core.facts import Failed, Progressed, Succeeded, Whose, fact_id
-from generator.core.outcomes import LONGEST_TEXT, classify
-from generator.core.ports import State
+from generator.core.outcomes import LONGEST_TEXT, Accepted, classify
+from generator.core.ports import Order, State
 from generator.core.prediction import Prediction
 from generator.core.prices import Price, cost, estimate
 from generator.core.receive import receive
@@ -122,3 +123,35 @@ def test_a_run_of_endless_length_has_a_price_that_an_account_can_hold(seconds: f
     assert estimate(price, model="x", parameters=None, given={"duration": seconds}).micros < 2**63
     metrics = {"video_output_duration_seconds": seconds}
     assert cost(price, Prediction("p", "succeeded", metrics=metrics)) < 2**63
+
+
+@pytest.mark.parametrize("how", ["webhook", "cancel"])
+async def test_what_no_request_led_to_is_said_in_the_round_asked_for_last(how: str) -> None:
+    """Else catalog and downloader would take it for something of a round that is over."""
+    world = World()
+    generation = world.attempts.add()
+    (work,) = await world.clock.run(world.attempts.begin(generation))
+    assert work.attempt is not None
+    outcome = await world.provider.create(
+        Order(
+            "rushes/camera-move",
+            "",
+            {},
+            f"https://rushes.test/api/webhooks/replicate/{work.attempt.id}",
+            60.0,
+        ),
+        timeout=5.0,
+    )
+    assert isinstance(outcome, Accepted)
+    await world.attempts.record(work.attempt.id, outcome.prediction.id)
+    world.attempts.generations[generation].rounds = 4
+    if how == "cancel":
+        for _ in range(3):
+            await world.provider.get(outcome.prediction.id)
+        await world.clock.run(cancel(world.ports(), generation))
+    else:
+        body = {"id": outcome.prediction.id, "status": "succeeded", "output": "https://x.test/a.mp4"}
+        await world.clock.run(receive(world.ports(), work.attempt.id, json.dumps(body).encode()))
+    (fact,) = world.said(Succeeded)
+    assert fact.whose.round == 4
+    assert list(world.facts) == [f"{generation}:{work.attempt.id}:succeeded:4"]

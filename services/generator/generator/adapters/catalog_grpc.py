@@ -126,6 +126,7 @@ def _attempt(message: attempts_pb2.Attempt) -> Attempt:
         intended_at=message.intended_at.ToDatetime(tzinfo=UTC),
         prediction_id=message.prediction_id,
         cancel_requested=message.cancel_requested,
+        round=max(message.round, 1),
     )
 
 

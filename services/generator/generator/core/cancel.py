@@ -27,5 +27,5 @@ async def cancel(ports: Ports, generation_id: str) -> None:
     except NotFound:
         prediction = None
     if prediction is not None and prediction.final:
-        await finish(ports, await ports.attempts.work_of(attempt), attempt, prediction, attempt.number)
+        await finish(ports, await ports.attempts.work_of(attempt), attempt, prediction, attempt.round)
     await ports.wakes.poke(attempt.id)

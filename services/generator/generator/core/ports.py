@@ -37,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One paid submission, as catalog has it."""
+    """One paid submission, as catalog has it. `round`: that in which its generation was asked for last."""
 
     id: str
     generation_id: str
@@ -46,6 +46,7 @@ class Attempt:
     intended_at: datetime
     prediction_id: str = ""
     cancel_requested: bool = False
+    round: int = 1
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ async def receive(ports: Ports, attempt_id: str, body: bytes) -> bool:
                 f"prediction {prediction.id} is not of attempt {attempt.id}: {error.message}"
             ) from error
     if prediction.final:
-        await finish(ports, await ports.attempts.work_of(attempt), attempt, prediction, attempt.number)
+        await finish(ports, await ports.attempts.work_of(attempt), attempt, prediction, attempt.round)
     await ports.wakes.poke(attempt.id)
     return True
 

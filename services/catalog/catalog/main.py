@@ -154,7 +154,11 @@ class _Operator:
 def _told(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
     async def round_() -> None:
         asked = await reconciler.run_once()
+        log = structlog.get_logger("catalog.reconcile")
         if asked.any:
-            structlog.get_logger("catalog.reconcile").warning("silent work asked for again", **vars(asked))
+            counts = {name: count for name, count in vars(asked).items() if name != "sick"}
+            log.warning("silent work asked for again", **counts)
+        for each in asked.sick:
+            log.error("silent work could not be asked for again", record=each.id, exc_info=each.error)
 
     return round_

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from catalog_world import World, running, settings_for
+from sqlalchemy import update
 from test_catalog_job_life import approved
 from test_store_contract import RUN
 
+from catalog.adapters import tables
 from catalog.core import generation_commands as gc
 from catalog.core.generation_decide import decide
 from catalog.main import compose
@@ -242,3 +244,23 @@ async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(w
     await world.said("generation.requested.>", 2)
     told = await world.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
     assert (told.number, told.round) == (1, 2)
+
+
+async def test_a_sick_generation_keeps_no_other_from_being_asked_again(
+    sqlite_database: str, nats: NatsFixture
+) -> None:
+    clock = MovedClock()
+    async with running(sqlite_database, nats, clock=clock) as world:
+        made = [await world.generation() for _ in range(3)]
+        sick = made[0].id
+        engine = world.catalog.store._engine
+        async with engine.begin() as connection:
+            broken = update(tables.generations).where(tables.generations.c.id == sick)
+            await connection.execute(broken.values(stage="nowhere"))
+        clock.moved += timedelta(seconds=61)
+        asked = await world.catalog.reconciler.run_once()
+        assert asked.generations == 2
+        assert [each.id for each in asked.sick] == [sick]
+        again = await world.catalog.reconciler.run_once()
+        assert not again.any
+        assert not again.sick, "it is looked at again when the others had their turn"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from servicekit.clock import Clock
 from servicekit.errors import AppError
@@ -19,14 +21,26 @@ AT_ONCE = 200
 """Records looked at in one round: the rest comes with the next, a few seconds later."""
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sick:
+    """A record that could not be asked for again, and what was in the way."""
+
+    id: str
+    error: Exception
+
+
 @dataclass(frozen=True)
 class Asked:
-    """How many were asked for again, by what they are."""
+    """How many were asked for again, by what they are; and those that could not be."""
 
     generations: int = 0
     jobs: int = 0
     drafts: int = 0
     downloads: int = 0
+    sick: tuple[Sick, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -50,15 +64,19 @@ class Reconciler:
             generations = await unit.generations.silent(now, AT_ONCE)
             lost = await unit.generations.lost_again(now, AT_ONCE)
             jobs = await unit.jobs.silent(now, AT_ONCE)
-        asked = sum([await self._ask_again(generation_id) for generation_id in generations])
-        drafts = stitches = 0
-        for job_id in jobs:
-            status = await self._look_at(job_id)
-            drafts += status is JobStatus.DRAFT
-            stitches += status is JobStatus.STITCHING
-        for generation_id in lost:
-            await self._generating.requeue(generation_id, automatic=True)
-        return Asked(asked, stitches, drafts, len(lost))
+        sick: list[Sick] = []
+        asked = await _each(generations, self._ask_again, sick)
+        for each in sick:
+            await self._look_away(each.id)
+        statuses = await _each(jobs, self._look_at, sick)
+        fetched = await _each(lost, self._fetch_again, sick)
+        return Asked(
+            sum(asked),
+            statuses.count(JobStatus.STITCHING),
+            statuses.count(JobStatus.DRAFT),
+            len(fetched),
+            tuple(sick),
+        )
 
     async def _ask_again(self, generation_id: str) -> int:
         now = self._clock.now()
@@ -70,6 +88,14 @@ class Reconciler:
                 return 0
             _, events = await carry_out(unit, job, generation, RequestAgain(now, silent=True))
             return len(events)
+
+    async def _look_away(self, generation_id: str) -> None:
+        """Leave a sick record for a while: those behind it in the queue come first."""
+        async with self._store.write() as unit:
+            await unit.generations.snooze(generation_id)
+
+    async def _fetch_again(self, generation_id: str) -> None:
+        await self._generating.requeue(generation_id, automatic=True)
 
     async def _look_at(self, job_id: str) -> JobStatus | None:
         now = self._clock.now()
@@ -85,3 +111,14 @@ class Reconciler:
             except AppError:
                 return None  # it has failed for that reason, which its record tells
         return job.status
+
+
+async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[T]], sick: list[Sick]) -> list[T]:
+    """Do it for every record; what one of them raises is kept beside it, and the others go on."""
+    done: list[T] = []
+    for record_id in ids:
+        try:
+            done.append(await work(record_id))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the records behind it are not to wait; it is told
+            sick.append(Sick(record_id, error))
+    return done

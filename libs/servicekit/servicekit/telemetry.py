@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
     SpanExportResult,
 )
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
@@ -38,7 +39,7 @@ _KINDS = {
 class _Tracing:
     """The process's one tracer provider: without `configure` it makes trace ids and exports nothing."""
 
-    provider = TracerProvider(shutdown_on_exit=False)
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
 
 
 def configure(service: str, environ: Mapping[str, str]) -> None:
@@ -47,14 +48,17 @@ def configure(service: str, environ: Mapping[str, str]) -> None:
     `OTEL_EXPORTER_OTLP_ENDPOINT`: to that collector, OTLP over HTTP. `RUSHES_TRACE_FILE`: appended to that
     file, see `FileExporter`. Both, or neither, are fine.
     """
+    endpoint, path = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"), environ.get("RUSHES_TRACE_FILE")
+    if not endpoint and not path:
+        return
     provider = TracerProvider(
         resource=Resource.create({SERVICE_NAME: service, SERVICE_INSTANCE_ID: str(os.getpid())}),
         shutdown_on_exit=False,
     )
-    if endpoint := environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if endpoint:
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")
         provider.add_span_processor(BatchSpanProcessor(exporter))
-    if path := environ.get("RUSHES_TRACE_FILE"):
+    if path:
         provider.add_span_processor(SimpleSpanProcessor(FileExporter(Path(path))))
     _Tracing.provider = provider
 

@@ -52,9 +52,10 @@ class Kit(NamedTuple):
     sessions: async_sessionmaker[AsyncSession]
     clock: TestClock
 
-    async def commit(self, *ids: str, delay: float = 0.0) -> None:
+    async def commit(self, *ids: str, delay: float = 0.0, key: str = "job_1") -> None:
         async with self.engine.begin() as connection:
-            await append(connection, OUTBOX, [fact(id_) for id_ in ids], clock=self.clock, delay=delay)
+            facts = [fact(id_, key) for id_ in ids]
+            await append(connection, OUTBOX, facts, clock=self.clock, delay=delay)
 
     async def waiting(self) -> int:
         async with self.engine.connect() as connection:
@@ -65,8 +66,8 @@ class Kit(NamedTuple):
         return Relay(self.engine, OUTBOX, log, self.clock, poll=0.05)  # type: ignore[arg-type]
 
 
-def fact(id_: str) -> Event:
-    return Event(id=id_, type="job.created", key="job_1", data=id_.encode(), refs={"job": "job_1"})
+def fact(id_: str, key: str = "job_1") -> Event:
+    return Event(id=id_, type="job.created", key=key, data=id_.encode(), refs={"job": key})
 
 
 @pytest.fixture
@@ -114,7 +115,18 @@ async def test_a_delayed_fact_waits(kit: Kit) -> None:
     assert log.ids == ["now", "late"]
 
 
-async def test_a_failure_ends_the_round_and_keeps_the_order(kit: Kit) -> None:
+async def test_a_fact_that_waits_keeps_no_other_entity_back(kit: Kit) -> None:
+    log = Recorder()
+    log.broken = {"a"}
+    await kit.commit("a", "b")
+    await kit.commit("c", key="job_2")
+    with pytest.raises(Unavailable):
+        await kit.relay(log).run_once()
+    assert log.ids == ["c"]
+    assert await kit.waiting() == 2
+
+
+async def test_a_failure_keeps_the_order_of_an_entity(kit: Kit) -> None:
     log = Recorder()
     log.broken = {"b"}
     await kit.commit("a", "b", "c")

@@ -92,6 +92,8 @@ class World:
         self.costs = _Costs()
         self.facts: dict[str, Fact] = {}
         self.pokes: dict[str, asyncio.Event] = {}
+        self.news: dict[str, Prediction] = {}
+        """What a follower is given when it first waits, by prediction."""
         self.files_trouble: AppError | None = None
         self.largest_fact = 10**9
         self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
@@ -215,16 +217,23 @@ class _Wakes:
         self._world = world
 
     @asynccontextmanager
-    async def listening(self, attempt_id: str) -> AsyncIterator[_Ear]:
-        yield _Ear(self._world.clock)
+    async def listening(self, attempt_id: str, prediction_id: str) -> AsyncIterator[_Ear]:
+        yield _Ear(self._world, prediction_id)
+
+    def hand_over(self, attempt_id: str, prediction: Prediction) -> bool:
+        return False  # `LogWakes` is tested over a real log
 
     async def poke(self, attempt_id: str) -> None:
         self._world.pokes.setdefault(attempt_id, asyncio.Event()).set()
 
 
 class _Ear:
-    def __init__(self, clock: SimClock) -> None:
-        self._clock = clock
+    def __init__(self, world: World, prediction_id: str) -> None:
+        self._world = world
+        self._prediction_id = prediction_id
 
-    async def wait(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
+    async def wait(self, seconds: float) -> Prediction | None:
+        if news := self._world.news.pop(self._prediction_id, None):
+            return news
+        await self._world.clock.sleep(seconds)
+        return None

@@ -95,6 +95,16 @@ async def test_a_webhook_for_an_attempt_that_was_given_up_brings_its_outputs_hom
     assert news is False
 
 
+async def test_a_follower_that_is_told_the_end_does_not_ask_for_it() -> None:
+    world = World()
+    generation = world.attempts.add()
+    world.news["p0"] = Prediction("p0", "succeeded", "https://x.test/told.mp4")
+    world.provider.away = True  # asking would fail; neither creating nor being told does
+    assert await world.deliver(generation)
+    (succeeded,) = world.said(Succeeded)
+    assert succeeded.addresses == ("https://x.test/told.mp4",)
+
+
 async def test_an_output_that_no_message_can_carry_fails_with_its_cost() -> None:
     world = World()
     world.largest_fact = 5_000

@@ -17,6 +17,7 @@ from generator.core.facts import Succeeded
 from generator.core.lane import SharedLane
 from generator.core.outcomes import Outcome
 from generator.core.ports import Order
+from generator.core.prediction import Prediction
 from generator.edges.events import consumers
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock
@@ -116,7 +117,7 @@ async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(logs: list[E
 
 async def test_a_poke_wakes_the_follower_of_another_replica(logs: list[EventLog]) -> None:
     one, two, _ = logs
-    async with LogWakes(one, SystemClock()).listening("att_1") as ear:
+    async with LogWakes(one, SystemClock()).listening("att_1", "p1") as ear:
         for _ in range(2):  # nats-py's ping overtakes what is not written yet; the second one cannot
             await one.client.flush()
         await LogWakes(two, SystemClock()).poke("att_2")
@@ -124,6 +125,19 @@ async def test_a_poke_wakes_the_follower_of_another_replica(logs: list[EventLog]
         began = time.monotonic()
         await ear.wait(20)
         assert time.monotonic() - began < 5
+
+
+async def test_news_go_straight_to_who_follows_that_very_prediction_here(logs: list[EventLog]) -> None:
+    here, elsewhere = LogWakes(logs[0], SystemClock()), LogWakes(logs[1], SystemClock())
+    done = Prediction("p1", "succeeded")
+    assert not here.hand_over("att_1", done)
+    async with here.listening("att_1", "p1") as ear:
+        assert not elsewhere.hand_over("att_1", done)
+        assert not here.hand_over("att_1", Prediction("p2", "succeeded"))
+        assert here.hand_over("att_1", done)
+        assert await ear.wait(20) is done
+        assert await ear.wait(0) is None
+    assert not here.hand_over("att_1", done)
 
 
 async def test_three_generators_share_one_limit(logs: list[EventLog]) -> None:

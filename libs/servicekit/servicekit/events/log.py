@@ -65,8 +65,9 @@ class EventLog:
         self._log = structlog.get_logger("servicekit.events")
         self._client: Client | None = None
         self._connected = asyncio.Event()
-        self._lost = asyncio.Event()
-        """Set when the connection goes: whoever waits for an answer on it waits in vain."""
+        self._js: JetStreamContext | None = None
+        self._waiting: set[asyncio.Timeout] = set()
+        """Who waits for an answer on the connection: in vain, when it goes."""
         self._buckets: dict[str, Bucket] = {}
         self._restoring: asyncio.Task[None] | None = None
         self._on_restored: list[Callable[[], None]] = []
@@ -86,7 +87,7 @@ class EventLog:
     async def stop(self) -> None:
         """Hand over what is written, and disconnect. Stop consumers and relays first."""
         self._stopping = True
-        client, self._client = self._client, None
+        client, self._client, self._js = self._client, None, None
         if self._restoring is not None:
             self._restoring.cancel()
         if client is None or client.is_closed:
@@ -127,8 +128,10 @@ class EventLog:
 
     async def _disconnected(self) -> None:
         self._connected.clear()
-        self._lost.set()
-        self._lost = asyncio.Event()
+        now = asyncio.get_running_loop().time()
+        for waiting in self._waiting:
+            waiting.reschedule(now)
+        self._waiting.clear()
         if not self._stopping:
             self._log.warning("event log away")
 
@@ -168,7 +171,10 @@ class EventLog:
     @property
     def js(self) -> JetStreamContext:
         """JetStream on the connection."""
-        return self.client.jetstream(timeout=_ATTEMPT)
+        client = self.client
+        if self._js is None:
+            self._js = client.jetstream(timeout=_ATTEMPT)
+        return self._js
 
     @property
     def is_connected(self) -> bool:
@@ -194,8 +200,9 @@ class EventLog:
         pause = 0.05
         while True:
             try:
-                async with asyncio.timeout_at(deadline):
-                    await self._connected.wait()
+                if not self._connected.is_set():
+                    async with asyncio.timeout_at(deadline):
+                        await self._connected.wait()
                 return await self.unless_lost(work())
             except _TROUBLE as error:
                 if _is_final(error):
@@ -210,19 +217,16 @@ class EventLog:
 
     async def unless_lost(self, work: Awaitable[T]) -> T:
         """Await `work`, but no longer than the connection lives: its answer would never come."""
-        working = asyncio.ensure_future(work)
-        lost = asyncio.ensure_future(self._lost.wait())
         try:
-            await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise ConnectionError("the connection was lost before the answer")
-            return working.result()
+            async with asyncio.timeout(None) as waiting:
+                self._waiting.add(waiting)
+                return await work
+        except TimeoutError as error:
+            if waiting.expired():
+                raise ConnectionError("the connection was lost before the answer") from error
+            raise
         finally:
-            for task in (working, lost):
-                task.cancel()
-            await asyncio.wait({working, lost})
-            if not working.cancelled():
-                working.exception()  # seen: else asyncio complains about what nobody waits for any more
+            self._waiting.discard(waiting)
 
     # Facts --------------------------------------------------------------------------------------
 

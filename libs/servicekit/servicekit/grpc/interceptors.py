@@ -131,9 +131,11 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         if method.startswith(_UNLOGGED):
             return
         told: dict[str, Any] = {"method": method, "status": code.name, "ms": round(seconds * 1000, 1)}
-        if failure is not None:
-            told["error"] = failure.message
-            told |= {"code": failure.code} if failure.code else {}
+        if failure is None:  # metrics and traces tell of these; a line each would drown the others
+            _log.debug("rpc", **told)
+            return
+        told["error"] = failure.message
+        told |= {"code": failure.code} if failure.code else {}
         _log.info("rpc", **told)
 
 

@@ -16,7 +16,12 @@ from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.ids import new_id
 
 PREDICTIONS = ConsumerSpec(name="catalog-predictions", subjects=("prediction.>",), slots=16)
-DOWNLOADS = ConsumerSpec(name="catalog-downloads", subjects=("download.>",), slots=16)
+DOWNLOADS = ConsumerSpec(
+    name="catalog-downloads",
+    # Not download.started: that an output is being fetched is known since its prediction has succeeded.
+    subjects=("download.progressed.>", "download.completed.>", "download.failed.>"),
+    slots=16,
+)
 STITCHES = ConsumerSpec(
     name="catalog-stitches",
     # Not stitch.requested: that is our own.
@@ -118,16 +123,10 @@ class DownloadEvents:
     def handlers(self) -> dict[str, Handler]:
         """What the consumer `catalog-downloads` calls."""
         return {
-            "download.started": self.started,
             "download.progressed": self.progressed,
             "download.completed": self.completed,
             "download.failed": self.failed,
         }
-
-    async def started(self, event: Event) -> None:
-        """One output is being fetched."""
-        fact = event.message(pb.DownloadStarted)
-        await self._hearing.fetching(fact.prediction.generation_id, 0.0, "fetching from the provider")
 
     async def progressed(self, event: Event) -> None:
         """How far one output is."""

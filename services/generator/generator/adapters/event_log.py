@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from generator.core import facts
 from generator.core.facts import Canceled, Fact, Failed, Progressed, Started, Succeeded, Whose
 from generator.core.kinds import Kind
+from generator.core.prediction import Prediction
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.clock import Clock
@@ -111,25 +112,51 @@ def _plain(value: Any) -> bool:
 
 
 class LogWakes:
-    """`Wakes` by signals that are not stored: `wake.prediction.<attempt>`."""
+    """`Wakes` by signals that are not stored: `wake.prediction.<attempt>`, all heard by every replica."""
 
     def __init__(self, log: EventLog, clock: Clock) -> None:
         self._log = log
         self._clock = clock
+        self._ears: dict[str, _Ear] = {}
+        self._hearing = asyncio.Lock()
+        self._heard = False
 
     @asynccontextmanager
-    async def listening(self, attempt_id: str) -> AsyncIterator[_Ear]:
-        """Hear the pokes for an attempt."""
-        ear = _Ear(self._clock)
-        end = await self._log.listen(_subject(attempt_id), lambda _subject, _data: ear.poked.set())
+    async def listening(self, attempt_id: str, prediction_id: str) -> AsyncIterator[_Ear]:
+        """Hear the pokes for an attempt, and be given news of its prediction."""
+        await self._hear()
+        ear = _Ear(self._clock, prediction_id)
+        # A second delivery of the same attempt takes over: the first one, if it lives, goes on by looking.
+        self._ears[attempt_id] = ear
         try:
             yield ear
         finally:
-            await end()
+            if self._ears.get(attempt_id) is ear:
+                del self._ears[attempt_id]
+
+    def hand_over(self, attempt_id: str, prediction: Prediction) -> bool:
+        """Give it to who follows it here."""
+        ear = self._ears.get(attempt_id)
+        if ear is None or ear.prediction_id != prediction.id:
+            return False
+        ear.news = prediction
+        ear.poked.set()
+        return True
 
     async def poke(self, attempt_id: str) -> None:
         """Wake whoever follows the attempt."""
         await self._log.signal(_subject(attempt_id))
+
+    async def _hear(self) -> None:
+        """One subscription for all: one for each attempt would cost two messages each."""
+        async with self._hearing:
+            if not self._heard:
+                await self._log.listen(_subject("*"), self._poked)
+                self._heard = True
+
+    def _poked(self, subject: str, _data: bytes) -> None:
+        if (ear := self._ears.get(subject.rpartition(".")[2])) is not None:
+            ear.poked.set()
 
 
 def _subject(attempt_id: str) -> str:
@@ -137,12 +164,23 @@ def _subject(attempt_id: str) -> str:
 
 
 class _Ear:
-    def __init__(self, clock: Clock) -> None:
+    """Where a follower waits."""
+
+    def __init__(self, clock: Clock, prediction_id: str) -> None:
         self._clock = clock
+        self.prediction_id = prediction_id
+        self.news: Prediction | None = None
         self.poked = asyncio.Event()
 
-    async def wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> Prediction | None:
         """Until the poke, at most so long."""
+        if not self.poked.is_set():
+            await self._sleep(seconds)
+        self.poked.clear()
+        news, self.news = self.news, None
+        return news
+
+    async def _sleep(self, seconds: float) -> None:
         sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
         poked = asyncio.ensure_future(self.poked.wait())
         try:
@@ -152,7 +190,6 @@ class _Ear:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.gather(sleeping, poked, return_exceptions=True)
-        self.poked.clear()
 
 
 class LogCell:

@@ -11,7 +11,7 @@ from servicekit.errors import AppError, ErrorKind, Invalid, NotFound, Unauthenti
 from .conclude import GONE, conclude
 from .facts import Failed, Progressed, Started, Succeeded, Whose
 from .outcomes import Failure
-from .ports import Attempt, Attempts, Costs, Facts, Files, Journal, Lane, Provider, Wakes, Work
+from .ports import Attempt, Attempts, Costs, Facts, Files, Journal, Lane, Provider, Wakes, Waking, Work
 from .prediction import GRACE, Prediction, last_line, percent
 
 POLL_FIRST, POLL_LONGEST, POLL_GROWTH = 0.5, 2.0, 1.5
@@ -63,32 +63,43 @@ async def follow(ports: Ports, work: Work, attempt: Attempt, prediction_id: str,
     Raises:
         Unavailable: the provider could not be asked for `TROUBLE_FOR` seconds.
     """
-    subject = whose(work, attempt, prediction_id, number)
+    async with ports.wakes.listening(attempt.id, prediction_id) as waking:
+        await follow_from(ports, work, replace(attempt, prediction_id=prediction_id), number, waking, None)
+
+
+async def follow_from(
+    ports: Ports, work: Work, attempt: Attempt, number: int, waking: Waking, seen: Prediction | None
+) -> None:
+    """As `follow`, of an attempt that has its prediction, by who listens already.
+
+    Args:
+        seen: what the provider has just said of it; None: nothing, so that the first look is now.
+    """
+    subject = whose(work, attempt, attempt.prediction_id, number)
     deadline = work.deadline or ports.rules.deadline
-    async with ports.wakes.listening(attempt.id) as waking:
-        if attempt.cancel_requested:
-            await ports.provider.cancel(prediction_id)
-        told = _Told(ports, subject)
-        looks = _Looks(ports, prediction_id)
-        pause = POLL_FIRST
-        while True:
-            prediction = await looks.look()
-            if looks.gone:
-                cost = await ports.costs.of(work, None)
-                await ports.facts.say(Failed(subject, GONE, cost))
+    if attempt.cancel_requested:
+        await ports.provider.cancel(attempt.prediction_id)
+    told = _Told(ports, subject)
+    looks = _Looks(ports, attempt.prediction_id)
+    pause = POLL_FIRST
+    while True:
+        prediction = seen or await looks.look()
+        if looks.gone:
+            cost = await ports.costs.of(work, None)
+            await ports.facts.say(Failed(subject, GONE, cost))
+            return
+        if prediction is not None:
+            if prediction.final:
+                await finish(ports, work, attempt, prediction, number)
                 return
-            if prediction is not None:
-                if prediction.final:
-                    await finish(ports, work, attempt, prediction, number)
-                    return
-                await told.tell(prediction)
-            if ports.clock.now() > (end := attempt.intended_at + timedelta(seconds=deadline) + GRACE):
-                # Not ended by the provider: it has cost what it did up to here.
-                last = replace(prediction, completed_at=end) if prediction else None
-                await _give_up(ports, work, subject, last)
-                return
-            await waking.wait(pause)
-            pause = min(pause * POLL_GROWTH, POLL_LONGEST)
+            await told.tell(prediction)
+        if ports.clock.now() > (end := attempt.intended_at + timedelta(seconds=deadline) + GRACE):
+            # Not ended by the provider: it has cost what it did up to here.
+            last = replace(prediction, completed_at=end) if prediction else None
+            await _give_up(ports, work, subject, last)
+            return
+        seen = await waking.wait(pause)
+        pause = min(pause * POLL_GROWTH, POLL_LONGEST)
 
 
 async def finish(ports: Ports, work: Work, attempt: Attempt, prediction: Prediction, number: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
 
-from .follow import Ports, follow
+from .follow import Ports, follow, follow_from
 from .inputs import whole_numbers
 from .outcomes import Accepted, Failure, Refusal, Refused, Unknown
 from .ports import Attempt, Order, Start, State, Step, Work
@@ -96,11 +96,13 @@ async def _submit_and_follow(
     ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start | None
 ) -> None:
     prediction = await _submit(ports, request, work, attempt, asked, turn)
-    if prediction is not None:
+    if prediction is None:
+        return
+    # Listening first: the call that it is done may come while catalog is being told that it has begun.
+    async with ports.wakes.listening(attempt.id, prediction.id) as waking:
         await _record(ports, attempt, prediction)
-        await follow(
-            ports, work, replace(attempt, prediction_id=prediction.id), prediction.id, request.number
-        )
+        submitted = replace(attempt, prediction_id=prediction.id)
+        await follow_from(ports, work, submitted, request.number, waking, prediction)
 
 
 async def _submit(

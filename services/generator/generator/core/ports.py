@@ -205,16 +205,20 @@ class Facts(Protocol):
 class Waking(Protocol):
     """A place to wait for a poke."""
 
-    async def wait(self, seconds: float) -> None:
-        """Until the poke, at most so long."""
+    async def wait(self, seconds: float) -> Prediction | None:
+        """Until the poke, at most so long; what was handed over since the last wait, if anything."""
         ...
 
 
 class Wakes(Protocol):
-    """Pokes between replicas: "look at this attempt's prediction now"."""
+    """Pokes between replicas: "look at this attempt's prediction now"; and news within one."""
 
-    def listening(self, attempt_id: str) -> AbstractAsyncContextManager[Waking]:
-        """Hear the pokes for an attempt."""
+    def listening(self, attempt_id: str, prediction_id: str) -> AbstractAsyncContextManager[Waking]:
+        """Hear the pokes for an attempt, and be given news of its prediction."""
+        ...
+
+    def hand_over(self, attempt_id: str, prediction: Prediction) -> bool:
+        """Give it to who follows it in this process; False: nobody here follows that very prediction."""
         ...
 
     async def poke(self, attempt_id: str) -> None:

@@ -24,10 +24,13 @@ async def receive(ports: Ports, attempt_id: str, body: bytes) -> bool:
         NotFound: no attempt of ours has it.
     """
     prediction = _parse(body)
+    bought_by = correlation(prediction.webhook)
+    if bought_by in ("", attempt_id) and ports.wakes.hand_over(attempt_id, prediction):
+        return True  # who follows it says it; should it die before, the next delivery looks again
     attempt = await _attempt(ports, attempt_id, prediction)
     if attempt.prediction_id and attempt.prediction_id != prediction.id:
         raise Invalid(f"attempt {attempt.id} has another prediction than {prediction.id}")
-    if correlation(prediction.webhook) not in ("", attempt.id):
+    if bought_by not in ("", attempt.id):
         raise Invalid(f"prediction {prediction.id} was bought by another attempt than {attempt.id}")
     # An attempt that ended has a prediction. One that was given up has none, and was bought all the same:
     # its money and its outputs belong to the generation (docs/adr/0002-intent-before-payment.md).

@@ -8,11 +8,18 @@ import hashlib
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from sandbox.core.ports import RenderError, Store
 
 LIMIT_BYTES = 100 * 1024 * 1024
+
+_POST = aiohttp.ClientTimeout(total=10.0)
+"""For a webhook's receiver, who is to answer "within a few seconds"."""
+
+_TROUBLE = (aiohttp.ClientError, TimeoutError, ValueError, OSError)
+"""No answer, or no address that could have one."""
 
 
 class Outbound:
@@ -20,23 +27,34 @@ class Outbound:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(20.0, connect=5.0),
-            limits=httpx.Limits(max_connections=200),
-            trust_env=False,
-        )
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def _http(self) -> aiohttp.ClientSession:
+        """Opened at its first use: it needs the loop to run."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=20.0),
+                connector=aiohttp.TCPConnector(limit=200),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
 
     async def stop(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
         """The HTTP status of the answer; 0 when there was none. Redirects are not followed."""
         try:
-            answer = await self._http.post(url, headers=headers, content=body, timeout=10.0)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            async with self._http.post(
+                URL(url, encoded=True), headers=headers, data=body, allow_redirects=False, timeout=_POST
+            ) as answer:
+                return answer.status
+        except _TROUBLE:
             return 0
-        return answer.status_code
 
     async def fetch(self, address: str, folder: Path) -> Path:
         """The file behind a data URI or an address, stored in the folder.
@@ -54,21 +72,19 @@ class Outbound:
             return own
         target = folder / _name(address)
         try:
-            async with self._http.stream("GET", address, follow_redirects=True) as answer:
-                if answer.status_code != 200:
-                    raise RenderError(
-                        f"The input was invalid. {_short(address)} answered {answer.status_code}"
-                    )
+            async with self._http.get(URL(address, encoded=True)) as answer:
+                if answer.status != 200:
+                    raise RenderError(f"The input was invalid. {_short(address)} answered {answer.status}")
                 size = 0
                 with target.open("wb") as out:
-                    async for chunk in answer.aiter_bytes():
+                    async for chunk in answer.content.iter_any():
                         size += len(chunk)
                         if size > LIMIT_BYTES:
                             raise RenderError(
                                 f"The input was invalid. {_short(address)} is larger than 100 MiB"
                             )
                         out.write(chunk)
-        except (httpx.HTTPError, httpx.InvalidURL) as trouble:
+        except _TROUBLE as trouble:
             raise RenderError(
                 f"The input was invalid. {_short(address)} cannot be read: {type(trouble).__name__}"
             ) from trouble

@@ -96,17 +96,18 @@ class Connection(AsyncAdapt_aiosqlite_connection):
     def commit(self) -> None:
         """Nothing to wait for outside a transaction."""
         self.here = False
-        if self._open:
+        if self.in_transaction:
             super().commit()
 
     def rollback(self) -> None:
         """SQLAlchemy rolls back whenever it lays a connection aside, also when there is nothing to."""
         self.here = False
-        if self._open:
+        if self.in_transaction:
             super().rollback()
 
     @property
-    def _open(self) -> bool:
+    def in_transaction(self) -> bool:
+        """Whether one is open: SQLite ends it by itself when its disk is full or broken."""
         driver: Any = self._connection
         raw = driver._connection  # noqa: SLF001  # None once it is closed
         return raw is not None and (self.interrupted or bool(raw.in_transaction))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -26,6 +25,7 @@ from .keys import SqlKeys
 from .ledger import SqlLedger
 from .library import SqlAssets, SqlCampaigns, SqlClients
 from .outgoing import Outgoing
+from .shared_commits import SharedCommits
 from .timeline import SqlTimeline
 
 KEEP_APPLIED = timedelta(days=35)
@@ -78,13 +78,13 @@ class SqlStore:
         self._silent_after = silent_after
         self._committed = committed
         # SQLite has one writer; waiting here is first come, first served, and its busy timeout is neither.
-        self._turn = asyncio.Semaphore(1 if is_sqlite(engine) else 1_000_000)
+        self._shared = SharedCommits(self._writing) if is_sqlite(engine) else None
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnit]:
         """A unit that may change things; leaving it without an error commits it."""
         with _told():
-            async with self._turn, self._writing.begin() as connection:
+            async with self._shared.unit() if self._shared else self._writing.begin() as connection:
                 yield SqlUnit(connection, self._clock, self._silent_after)
         self._committed()
 
@@ -98,7 +98,7 @@ class SqlStore:
     async def forget_applied(self) -> None:
         """Drop inbox rows that no delivery can match any more: the log has dropped its facts before."""
         with _told():
-            async with self._turn, self._engine.begin() as connection:
+            async with self._engine.begin() as connection:
                 await trim_inbox(connection, t.inbox, KEEP_APPLIED, clock=self._clock)
 
 

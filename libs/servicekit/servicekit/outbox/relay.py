@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import Row, Table, delete, func, select, update
+from sqlalchemy import Row, Table, bindparam, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -68,6 +68,15 @@ class Relay:
     ) -> None:
         self._engine: AsyncEngine = engine.kw["bind"] if isinstance(engine, async_sessionmaker) else engine
         self._table = table
+        # Made once: making these costs more than running them.
+        self._due = (
+            select(table)
+            .where(table.c.published_at.is_(None), table.c.not_before <= bindparam("now"))
+            .order_by(table.c.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)  # SQLite's dialect leaves it out
+        )
+        self._of = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         self._events = log
         self._clock = clock
         self._poll = poll
@@ -155,15 +164,7 @@ class Relay:
         SQLite has one process and no row locks; its transaction is closed here, lest every writer wait
         for the network.
         """
-        table = self._table
-        due = (
-            select(table)
-            .where(table.c.published_at.is_(None), table.c.not_before <= micros(self._clock.now()))
-            .order_by(table.c.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)  # SQLite's dialect leaves it out
-        )
-        rows = (await connection.execute(due)).all()
+        rows = (await connection.execute(self._due, {"now": micros(self._clock.now())})).all()
         if connection.dialect.name == "sqlite":
             await connection.commit()
         return rows
@@ -173,12 +174,10 @@ class Relay:
     ) -> None:
         if refused:
             later = micros(self._clock.now() + REFUSED_FOR)
-            put_off = update(self._table).where(self._table.c.id.in_(refused)).values(not_before=later)
-            await connection.execute(put_off)
+            await connection.execute(self._of, {"ids": refused, "not_before": later})
         if published:
             now = micros(self._clock.now())
-            marked = update(self._table).where(self._table.c.id.in_(published)).values(published_at=now)
-            await connection.execute(marked)
+            await connection.execute(self._of, {"ids": published, "published_at": now})
         await connection.commit()
 
     async def _run(self) -> None:

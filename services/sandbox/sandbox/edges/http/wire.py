@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 def transport_of(receive: Receive) -> asyncio.Transport | None:
     """The socket's transport: uvicorn's `receive` is a method of the object that holds it."""
     found: Any = getattr(getattr(receive, "__self__", None), "transport", None)
-    return found if isinstance(found, asyncio.Transport) else None
+    return found if hasattr(found, "abort") else None  # uvloop's are none of asyncio's classes
 
 
 def reset(receive: Receive, *, hard: bool = True) -> None:

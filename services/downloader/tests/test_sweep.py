@@ -13,7 +13,7 @@ import pytest_asyncio
 from downloader.adapters.records_catalog import CatalogRecords
 from downloader.adapters.store_blobs import Blobs
 from downloader.core import sweep as sweep_module
-from downloader.core.sweep import Sweep
+from downloader.core.sweep import OWNER_KEY, Sweep
 from downloader.edges.blobs import BLOBS, BlobServicer
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 from rushes.downloader.v1 import blobs_pb2 as pb
@@ -41,14 +41,16 @@ class Catalog(storage_pb2_grpc.StorageServiceServicer):
     def __init__(self) -> None:
         self.known: list[str] = []
         self.away = False
+        self.system = "one"
         self.asked: list[Sequence[str]] = []
 
     async def FindUnneeded(self, request, context):
         if self.away:
             raise Unavailable("the database does not answer")
-        self.asked.append(list(request.blob_keys))
-        gone = [key for key in request.blob_keys if key not in self.known]
-        return storage_pb2.FindUnneededResponse(blob_keys=gone)
+        if request.blob_keys:
+            self.asked.append(list(request.blob_keys))
+        gone = [key for key in request.blob_keys if key not in self.known and key != OWNER_KEY]
+        return storage_pb2.FindUnneededResponse(blob_keys=gone, system=self.system)
 
     async def ListNamedBlobs(self, request, context):
         start = int(request.page_token or 0)
@@ -86,7 +88,7 @@ async def put(blobs, *keys: str) -> None:
 
 
 async def keys(blobs) -> list[str]:
-    return [blob.key async for blob in blobs.list()]
+    return [blob.key async for blob in blobs.list() if blob.key != OWNER_KEY]
 
 
 async def test_what_no_record_names_goes_after_a_day(blobs, catalog, clock, sweep) -> None:
@@ -118,7 +120,7 @@ async def test_everything_is_looked_at_page_by_page(blobs, catalog, clock, sweep
     catalog.known = names[::2]
     clock.moved = timedelta(days=2)
     assert await sweep.run() == 5
-    assert [key for asked in catalog.asked for key in asked] == names
+    assert [key for asked in catalog.asked for key in asked if key != OWNER_KEY] == names
     assert await keys(blobs) == names[::2]
 
 
@@ -126,14 +128,24 @@ async def test_a_catalog_that_knows_next_to_nothing_is_not_believed(
     blobs, catalog, clock, sweep, monkeypatch
 ) -> None:
     monkeypatch.setattr(sweep_module, "FEW", 3)
-    names = [f"media/g/{number}.mp4" for number in range(7)]
+    names = [f"media/g/{number}.mp4" for number in range(9)]
     await put(blobs, *names)
     catalog.known = names[:3]
     clock.moved = timedelta(days=2)
     assert await sweep.run() == 0
     assert await keys(blobs) == names
-    catalog.known = names[:4]
-    assert await sweep.run() == 3
+    catalog.known = names[:5]
+    assert await sweep.run() == 4
+
+
+async def test_the_store_of_another_system_is_left_alone(blobs, catalog, clock, sweep) -> None:
+    await put(blobs, "media/g/0.mp4")
+    assert await sweep.run() == 0, "too young; but now it is known whose store this is"
+    clock.moved, catalog.system = timedelta(days=2), "another"
+    assert await sweep.run() == 0
+    assert await keys(blobs) == ["media/g/0.mp4"]
+    await blobs.delete(OWNER_KEY)
+    assert await sweep.run() == 1
 
 
 async def test_without_the_catalog_nothing_goes(blobs, catalog, clock, sweep) -> None:

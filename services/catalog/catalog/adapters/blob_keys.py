@@ -27,6 +27,10 @@ class SqlBlobKeys:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def system(self) -> str:
+        """The name of this system: the database's own, for as long as it lives."""
+        return str((await self._connection.execute(select(t.system.c.id))).scalar_one())
+
     async def needed(self, places: Sequence[Place]) -> Collection[str]:
         """The keys of those that a record names, or that work which is not over may still name."""
         found: set[str] = set()

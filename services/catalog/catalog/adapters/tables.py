@@ -51,6 +51,13 @@ _KEPT: dict[str, Any] = {
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 
+system = Table(
+    "system",
+    metadata,
+    # One row, made with the database: a restored backup has the same, a fresh database another.
+    Column("id", _ID, primary_key=True),
+)
+
 clients = Table(
     "clients",
     metadata,

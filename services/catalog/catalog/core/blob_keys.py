@@ -54,6 +54,10 @@ class NamedBlob:
 class BlobKeys(Protocol):
     """The keys in the tables."""
 
+    async def system(self) -> str:
+        """The name of this system: the database's own, for as long as it lives."""
+        ...
+
     async def needed(self, places: Sequence[Place]) -> Collection[str]:
         """The keys of those that a record names, or that work which is not over may still name."""
         ...

@@ -15,6 +15,11 @@ class Sweeping:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    async def system(self) -> str:
+        """Whose records these are: a blob store belongs to one system."""
+        async with self._store.read() as unit:
+            return await unit.blob_keys.system()
+
     async def unneeded(self, keys: Sequence[str]) -> list[str]:
         """Those that can go, in the order given. A key of a shape that is not ours always stays."""
         places = [place for key in keys if (place := place_of(key))]

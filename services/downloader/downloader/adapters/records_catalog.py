@@ -33,6 +33,10 @@ class CatalogRecords:
         if channel is not None:
             await channel.close()
 
+    async def system(self) -> str:
+        """The name of the system whose records these are."""
+        return str((await self._storage.FindUnneeded(storage_pb2.FindUnneededRequest())).system)
+
     async def unneeded(self, keys: Sequence[str]) -> Sequence[str]:
         """Those of the keys that no record names, nor will."""
         answer = await self._storage.FindUnneeded(storage_pb2.FindUnneededRequest(blob_keys=keys))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from downloader.core.media import BY_EXTENSION
 from downloader.core.ports import Found
-from downloader.core.sweep import StoredBlob
+from downloader.core.sweep import OWNER_KEY, StoredBlob
 from servicekit.blobs import BlobStore
 from servicekit.blobs.upload import Upload
 from servicekit.errors import NotFound, Unavailable
@@ -60,6 +60,14 @@ class Blobs:
         """Every blob after a key, by key."""
         async for blob in self._blobs.list(after=after):
             yield StoredBlob(blob.key, blob.size, blob.modified_at)
+
+    async def owner(self, system: str) -> str:
+        """The system that the store belongs to; the one that asks, when it belonged to none."""
+        try:
+            return (await self._blobs.get(OWNER_KEY, limit=1000)).decode()
+        except NotFound:
+            await self._blobs.put(OWNER_KEY, system.encode(), content_type="text/plain")
+            return system
 
     async def exists(self, key: str) -> bool:
         """Whether there is such a blob."""

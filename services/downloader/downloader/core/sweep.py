@@ -20,6 +20,9 @@ PAGE = 5_000
 MOST = 10_000
 """Blobs that one sweep removes; the rest waits for the next."""
 
+OWNER_KEY = "system.txt"
+"""The blob that holds the name of the system that the store belongs to."""
+
 FEW = 20
 """So many may always go. Beyond that, a sweep that would remove more than half of all removes nothing."""
 
@@ -53,6 +56,10 @@ class Looked:
 class BlobList(Protocol):
     """The blob store, as far as a sweep needs it."""
 
+    async def owner(self, system: str) -> str:
+        """The system that the store belongs to; the one that asks, when it belonged to none."""
+        ...
+
     def list(self, *, after: str) -> AsyncIterator[StoredBlob]:
         """Every blob after a key, by key."""
         ...
@@ -68,6 +75,10 @@ class BlobList(Protocol):
 
 class Records(Protocol):
     """The catalog, as far as a sweep needs it."""
+
+    async def system(self) -> str:
+        """The name of the system whose records these are."""
+        ...
 
     async def unneeded(self, keys: Sequence[str]) -> Sequence[str]:
         """Those of the keys that no record names, nor will."""
@@ -96,8 +107,17 @@ class Sweep:
         """Remove what no record names; how many that were.
 
         All is looked at before anything is removed: a catalog that knows next to nothing of what is stored is
-        more likely the wrong one, or one that was restored from a backup, than right.
+        more likely one that was restored from a backup than right. The store of another system is left alone.
         """
+        system = await self._records.system()
+        owner = await self._blobs.owner(system)
+        if owner != system:
+            self._log.error(
+                f"nothing is swept: the store belongs to another system; if that is gone, remove {OWNER_KEY}",
+                owner=owner,
+                system=system,
+            )
+            return 0
         looked_at = unneeded = 0
         going: list[StoredBlob] = []
         page = await self.look()

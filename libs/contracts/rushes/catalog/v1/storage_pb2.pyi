@@ -396,6 +396,9 @@ class FindUnneededResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BLOB_KEYS_FIELD_NUMBER: _builtins.int
+    SYSTEM_FIELD_NUMBER: _builtins.int
+    system: _builtins.str
+    """The name of this system: a blob store belongs to one."""
     @_builtins.property
     def blob_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Those that can be removed."""
@@ -404,10 +407,11 @@ class FindUnneededResponse(_message.Message):
         self,
         *,
         blob_keys: _abc.Iterable[_builtins.str] | None = ...,
+        system: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys", "system", b"system"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,7 +66,8 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def FindUnneeded(
         self, request: pb.FindUnneededRequest, context: Context
     ) -> pb.FindUnneededResponse:
-        return pb.FindUnneededResponse(blob_keys=await self._sweeping.unneeded(list(request.blob_keys)))
+        unneeded = await self._sweeping.unneeded(list(request.blob_keys))
+        return pb.FindUnneededResponse(blob_keys=unneeded, system=await self._sweeping.system())
 
     async def ListNamedBlobs(
         self, request: pb.ListNamedBlobsRequest, context: Context

@@ -15,7 +15,7 @@ from generator.core.kinds import Kind
 from generator.core.outcomes import Accepted, Failure, Outcome, Refusal, Refused, Unknown, refused
 from generator.core.ports import Attempt, Order, State, Step, Work
 from generator.core.prediction import FINAL, Prediction
-from servicekit.errors import Conflict, NotFound, Unavailable
+from servicekit.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from servicekit.ids import new_id
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -86,6 +86,7 @@ class FakeProvider:
         self.orders: list[Order] = []
         self.starts: list[float] = []
         self.away = False
+        self.unlisted = False
         self.latency = 0.0
         self._looks = looks
         self._echo = echo
@@ -136,10 +137,15 @@ class FakeProvider:
         self.runs[prediction_id] = run
         return run
 
-    async def since(self, moment: datetime) -> list[Prediction]:
+    async def since(
+        self, moment: datetime, keep: Callable[[Prediction], bool] = lambda _: True
+    ) -> list[Prediction]:
         if self.away:
             raise Unavailable("away")
-        return [run for run in self.runs.values() if run.created_at and run.created_at >= moment]
+        if self.unlisted:
+            raise Unauthenticated("GET /v1/predictions: 403")
+        recent = [run for run in self.runs.values() if run.created_at and run.created_at >= moment]
+        return [run for run in recent if keep(run)]
 
     async def cancel(self, prediction_id: str) -> None:
         run = self.runs.get(prediction_id)

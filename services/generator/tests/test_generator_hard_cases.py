@@ -59,7 +59,7 @@ async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     generation = world.attempts.add()
     assert not await world.deliver(generation, kill_at=3)  # the intent's fate is unknown: the list is asked
 
-    async def since(_moment: object) -> list[Prediction]:
+    async def since(_moment: object, _keep: object = None) -> list[Prediction]:
         raise Unauthenticated("GET /v1/predictions: 401")
 
     world.provider.since = since  # type: ignore[method-assign]
@@ -165,3 +165,32 @@ async def test_what_no_request_led_to_is_said_in_the_round_asked_for_last(how: s
     (fact,) = world.said(Succeeded)
     assert fact.whose.round == 4
     assert list(world.facts) == [f"{generation}:{work.attempt.id}:succeeded:4"]
+
+
+async def test_a_list_that_may_not_be_read_closes_the_lane_until_it_may() -> None:
+    """Else one intent after another would be sent, whose fate nobody could find out."""
+    world = World()
+    lost, other = world.attempts.add(), world.attempts.add()
+    world.provider.script = ["reset"]
+    await world.deliver(lost)
+    world.provider.unlisted = True
+
+    async def asked(generation_id: str, number: int) -> Exception | None:
+        message = events_pb2.GenerationRequested(generation_id=generation_id, round=number)
+        event = Event(id="x", type="generation.requested", key="x", data=message.SerializeToString())
+        (result,) = await world.clock.run(Requests(world.ports()).requested(event))
+        world.clock.elapsed += 31.0
+        return result
+
+    for _ in range(3):
+        assert isinstance(await asked(lost, 2), Unavailable)
+        assert isinstance(await asked(other, 1), Unavailable), "a probe reads the list before it submits"
+    assert world.journal.alarms == ["lane_closed"]
+    assert world.provider.charges == 1
+
+    world.provider.unlisted = False
+    assert await asked(lost, 2) is None
+    assert await asked(other, 1) is None
+    assert world.provider.charges == 2
+    assert len(world.said(Succeeded)) == 2
+    assert "lane_reopened" in world.journal.notes

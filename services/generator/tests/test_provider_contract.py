@@ -241,7 +241,8 @@ async def test_pages_are_read_at_our_own_host_and_the_list_is_whole_or_nothing()
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
         page = int(request.url.params.get("cursor", 0))
-        following = f"https://evil.test/v1/predictions?cursor={page + 1}" if page < 2 or loops else None
+        after = (page + 1) % 3 if loops else page + 1
+        following = f"https://evil.test/v1/predictions?cursor={after}" if after < 3 else None
         results = [{"id": f"p{page}", "status": "starting", "created_at": now.isoformat()}]
         return httpx.Response(200, json={"next": following, "results": results})
 
@@ -252,8 +253,53 @@ async def test_pages_are_read_at_our_own_host_and_the_list_is_whole_or_nothing()
     assert [each.id for each in await provider.since(now - timedelta(minutes=1))] == ["p0", "p1", "p2"]
     assert {request.url.host for request in seen} == {"api.test"}
     loops = True
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="circle"):
         await provider.since(now - timedelta(minutes=1))
+    await api.stop()
+
+
+class Impatient(SystemClock):
+    """Sleeps no time at all."""
+
+    async def sleep(self, seconds: float) -> None:
+        pass
+
+
+async def test_a_long_list_is_read_to_its_end_whatever_a_page_suffers() -> None:
+    """What is not seen counts as not bought, and is bought again: so 120 busy pages are all looked at."""
+    now = SystemClock().now()
+    trouble = [httpx.Response(502), httpx.Response(429, headers={"retry-after": "1"})]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params.get("cursor", 0))
+        if page == 70 and trouble:
+            return trouble.pop()
+        made = now - timedelta(seconds=page)
+        results = [
+            {"id": f"p{page}-{place}", "status": "starting", "created_at": made.isoformat()}
+            for place in range(3)
+        ]
+        # The filter is ignored, and the list goes on for ever: it is left where it passes the moment.
+        return httpx.Response(200, json={"next": f"/v1/predictions?cursor={page + 1}", "results": results})
+
+    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
+    await api.start()
+    provider = HttpProvider(api, Impatient())
+    moment = now - timedelta(seconds=120, milliseconds=500)
+    assert [each.id for each in await provider.since(moment, lambda each: each.id == "p120-2")] == ["p120-2"]
+    assert await provider.since(moment, lambda each: each.id.startswith("p121")) == []
+    trouble += [httpx.Response(502)] * 9
+    with pytest.raises(Unavailable):
+        await provider.since(moment)
+    await api.stop()
+
+
+async def test_a_list_that_may_not_be_read_is_trouble_with_the_token() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(403, json={"detail": "no scope"}))
+    api = Api("https://api.test", TOKEN, transport=transport)
+    await api.start()
+    with pytest.raises(Unauthenticated, match="may not read the list"):
+        await HttpProvider(api, SystemClock()).since(SystemClock().now())
     await api.stop()
 
 

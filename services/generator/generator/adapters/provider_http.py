@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +17,17 @@ from generator.core.ports import Order
 from generator.core.prediction import Prediction
 from servicekit import telemetry
 from servicekit.clock import Clock
-from servicekit.errors import Forbidden, Invalid, NotFound, Unavailable
+from servicekit.errors import Forbidden, Invalid, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
 
 from .http import Api, headers_of, within
 
-PAGES = 50
-"""Pages of the list (100 each) that are read to find a lost submission."""
+PAGES = 100_000
+"""Pages of the list (100 each) before it counts as endless: at the provider's limit of 600 creates a minute,
+what is made in eleven days. A list is otherwise read until it passes the time that is asked for."""
+
+_PAGE_TRIES, _PAGE_WAIT = 5, 1.0
+"""Tries of a page that follows others, and seconds before the second: trouble with one page of many must not
+begin the list anew."""
 
 _CANCEL_AFTER = (5, 24 * 3600)
 _UNSURE = (408, 425, 499)
@@ -76,24 +81,53 @@ class HttpProvider:
             raise Unavailable(f"the provider's answer for prediction {prediction_id} is none")
         return found
 
-    async def since(self, moment: datetime) -> list[Prediction]:
-        """All runs created since then, newest first; Unavailable when the list cannot be read to its end."""
+    async def since(
+        self, moment: datetime, keep: Callable[[Prediction], bool] = lambda _: True
+    ) -> list[Prediction]:
+        """The runs created since then that are to be kept, newest first.
+
+        Raises:
+            Unavailable: the list could not be read to its end, so nothing may be concluded from it.
+            Unauthenticated: this token may not read it.
+        """
         found: list[Prediction] = []
         path, params = "/v1/predictions", {"created_after": moment.astimezone(UTC).isoformat()}
-        for _ in range(PAGES):
-            page = await self._api.read(path, params=params)
+        seen = {""}
+        while len(seen) <= PAGES:
+            page = await self._page(path, params, tries=_PAGE_TRIES if len(seen) > 1 else 1)
             results = page.get("results") if isinstance(page, Mapping) else None
             if not isinstance(results, list):
                 raise Unavailable("the provider's list of predictions cannot be read")
             read = [each for each in map(prediction.read, results) if each is not None]
-            found += [each for each in read if each.created_at is None or each.created_at >= moment]
+            recent = (each for each in read if each.created_at is None or each.created_at >= moment)
+            found += [each for each in recent if keep(each)]
             following = page.get("next")
             # Newest first: a page that ends before the moment is the last (should the filter be ignored).
             past = bool(read) and read[-1].created_at is not None and read[-1].created_at < moment
             if not isinstance(following, str) or following in ("", "null") or past:
                 return found
+            if following in seen:
+                raise Unavailable("the provider's list of predictions goes in a circle")
+            seen.add(following)
             path, params = following, {}
-        raise Unavailable(f"the provider's list is longer than {PAGES} pages since {moment.isoformat()}")
+        raise Unavailable(f"the provider's list has no end: {PAGES} pages since {moment.isoformat()}")
+
+    async def _page(self, path: str, params: Mapping[str, str], *, tries: int) -> Any:
+        wait = _PAGE_WAIT
+        while True:
+            try:
+                return await self._api.read(path, params=params)
+            except Forbidden as error:
+                raise Unauthenticated(
+                    f"{error.message}: this token may not read the list of predictions, and without it nobody "
+                    "finds what a broken connection has bought; give it the right to, or another token"
+                ) from error
+            except (Unavailable, TimedOut, Limited) as error:
+                tries -= 1
+                if not tries:
+                    raise
+                await self._clock.sleep(error.retry_after or wait)
+                wait *= 2
 
     async def cancel(self, prediction_id: str) -> None:
         """Stop a run. What the provider refuses to stop is over: the next look tells."""

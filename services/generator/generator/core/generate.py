@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 
 from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
 
@@ -27,8 +29,9 @@ UNSENT_WAIT, UNSENT_LONGEST = 10.0, 600.0
 RECORD_FOR = 600.0
 """Seconds that `RecordSubmitted` is repeated while catalog is away; then the next delivery reconciles."""
 
-_LOOK_BACK = 30.0
-"""Seconds before the intent from which the provider's list is read: clocks differ."""
+_LOOK_BACK = timedelta(minutes=5)
+"""How long before the intent the provider's list is read from: its clock may be behind ours, and what is not
+seen is bought again."""
 
 _TRANSIENT = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL)
 
@@ -66,6 +69,8 @@ async def generate(ports: Ports, request: Request) -> None:
             # Before the turn: an upload after it would blur the spacing of the starts at the provider.
             await ports.files.prepare(request.assets)
             turn = await ports.lane.turn()
+            if turn.probe:  # the door is open when the list can be read too: what is lost is found there
+                await ports.provider.since(ports.clock.now())
         asked = ports.clock.monotonic()
         work = await ports.attempts.begin(request.generation_id)
         attempt = work.attempt
@@ -235,10 +240,8 @@ async def _window_passed(ports: Ports, attempt: Attempt) -> bool:
 
 async def _reconcile(ports: Ports, work: Work, attempt: Attempt) -> Prediction | None:
     """Find and adopt what the attempt bought; None when it bought nothing, and its money is free again."""
-    moment = attempt.intended_at.timestamp() - _LOOK_BACK
-    listed = await ports.provider.since(attempt.intended_at.fromtimestamp(moment, attempt.intended_at.tzinfo))
-    found = candidates(
-        listed,
+    pick = partial(
+        candidates,
         attempt_id=attempt.id,
         model=work.model,
         version=work.version,
@@ -246,7 +249,8 @@ async def _reconcile(ports: Ports, work: Work, attempt: Attempt) -> Prediction |
         intended_at=attempt.intended_at,
         window=ports.rules.submit_window,
     )
-    for prediction in found:
+    listed = await ports.provider.since(attempt.intended_at - _LOOK_BACK, lambda each: bool(pick([each])))
+    for prediction in pick(listed):
         owner = await ports.attempts.of_prediction(prediction.id)
         if owner is not None and owner.id != attempt.id:
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -124,8 +124,13 @@ class Provider(Protocol):
         """One run. NotFound; Unauthenticated; Unavailable, TimedOut or Limited: ask again."""
         ...
 
-    async def since(self, moment: datetime) -> list[Prediction]:
-        """All runs created since then, complete or not at all (Unavailable)."""
+    async def since(
+        self, moment: datetime, keep: Callable[[Prediction], bool] = lambda _: True
+    ) -> list[Prediction]:
+        """All runs created since then that are to be kept. Every run is looked at, or Unavailable.
+
+        Unauthenticated: the list may not be read. There may be very many: only those kept are held.
+        """
         ...
 
     async def cancel(self, prediction_id: str) -> None:

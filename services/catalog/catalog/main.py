@@ -26,23 +26,13 @@ from catalog.core.sweeping import Sweeping
 from catalog.core.values import MICROS_PER_CENT
 from catalog.edges import events
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
-from rushes.catalog.v1 import (
-    assets_pb2_grpc,
-    attempts_pb2_grpc,
-    campaigns_pb2_grpc,
-    clients_pb2_grpc,
-    generations_pb2_grpc,
-    jobs_pb2_grpc,
-    keys_pb2_grpc,
-    media_pb2_grpc,
-    storage_pb2_grpc,
-)
+from catalog.edges.grpc.served import served
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.databases import open_engine
 from servicekit.events import Consumer, EventLog
 from servicekit.grpc.client import open_channel
-from servicekit.grpc.server import GrpcServer, Service
+from servicekit.grpc.server import GrpcServer
 from servicekit.lifecycle import Part, Tasks
 from servicekit.outbox import Relay
 
@@ -80,46 +70,18 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     hearing, storing = Hearing(store, clock), Storing(store, clock)
     reconciler = Reconciler(store, generating, planning, clock)
 
-    services: list[Service] = [
-        (clients_pb2_grpc.add_ClientServiceServicer_to_server, clients.ClientServicer(library), clients.NAME),
-        (
-            campaigns_pb2_grpc.add_CampaignServiceServicer_to_server,
-            campaigns.CampaignServicer(library),
-            campaigns.NAME,
-        ),
-        (assets_pb2_grpc.add_AssetServiceServicer_to_server, assets.AssetServicer(library), assets.NAME),
-        (
-            media_pb2_grpc.add_MediaServiceServicer_to_server,
-            media.MediaServicer(library, Locator(store)),
-            media.NAME,
-        ),
-        (keys_pb2_grpc.add_KeyServiceServicer_to_server, keys.KeyServicer(key_ring), keys.NAME),
-        (
-            generations_pb2_grpc.add_GenerationServiceServicer_to_server,
-            generations.GenerationServicer(generating, storing),
-            generations.NAME,
-        ),
-        (
-            generations_pb2_grpc.add_DownloadServiceServicer_to_server,
-            generations.DownloadServicer(generating, clock),
-            generations.DOWNLOADS,
-        ),
-        (
-            attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
-            attempts.AttemptServicer(intents),
-            attempts.NAME,
-        ),
-        (
-            jobs_pb2_grpc.add_JobServiceServicer_to_server,
-            jobs.JobServicer(producing, fps=settings.cut_fps),
-            jobs.NAME,
-        ),
-        (
-            storage_pb2_grpc.add_StorageServiceServicer_to_server,
-            storage.StorageServicer(storing, Sweeping(store)),
-            storage.NAME,
-        ),
-    ]
+    services = served(
+        clients.ClientServicer(library),
+        campaigns.CampaignServicer(library),
+        assets.AssetServicer(library),
+        media.MediaServicer(library, Locator(store)),
+        keys.KeyServicer(key_ring),
+        generations.GenerationServicer(generating, storing),
+        generations.DownloadServicer(generating, clock),
+        attempts.AttemptServicer(intents),
+        jobs.JobServicer(producing, fps=settings.cut_fps),
+        storage.StorageServicer(storing, Sweeping(store)),
+    )
     predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)
     downloads, stitches = events.DownloadEvents(hearing, clock), events.StitchEvents(hearing)
     consumers = [

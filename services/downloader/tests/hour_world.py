@@ -37,11 +37,11 @@ from servicekit.events import Event
 
 HOUR = 3600.0
 BODY = b"\x89PNG\r\n\x1a\n" + bytes(5000)
-LATENCY, TRANSFER, STORING = 0.1, 1.75, 0.05
+LATENCY, TRANSFER, STORING = 0.1, 1.8, 0.05
 """Seconds of the origin before an answer, of a body, of one call to the store."""
 
-FETCH_S = STORING + LATENCY + TRANSFER + 2 * STORING
-"""Seconds of a slot that one fetch takes: a look into the store, the fetch, another look, the storing."""
+FETCH_S = STORING + LATENCY + TRANSFER + STORING
+"""Seconds of a slot that one fetch takes: a look into the store, the fetch, the storing."""
 
 
 class Origin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from types import TracebackType
@@ -18,6 +19,9 @@ from servicekit.errors import AppError, Internal
 
 T = TypeVar("T")
 
+_AT_ONCE = 2
+"""Parts on their way at the same time."""
+
 _TAGGED = 1024 * 1024
 """Bytes up to which MD5 takes less time than another request."""
 
@@ -28,8 +32,9 @@ _ABORT_BUDGET = 10.0
 class Upload:
     """An async context manager: `write` chunks, then `complete`. Leaving without `complete` aborts.
 
-    At most two parts are in memory: the one being filled and the one being sent; `write` waits for the
-    store when it is slower than the source. A blob that fits in one part is a single PUT.
+    At most three parts are in memory: the one being filled and two being sent (while the store finishes
+    the one, it receives the next); `write` waits for the store when it is slower than the source. A blob
+    that fits in one part is a single PUT.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class Upload:
         self._size = 0
         self._upload = ""
         self._parts: list[Part] = []
-        self._sending: asyncio.Task[Part] | None = None
+        self._sending: deque[asyncio.Task[Part]] = deque()
         self._ended = False
 
     async def __aenter__(self) -> Upload:
@@ -123,27 +128,35 @@ class Upload:
             return
         # A part that is still being sent would come to life again after the abort: wait for it.
         with contextlib.suppress(AppError, TimeoutError):
-            await asyncio.wait_for(self._settle(), _ABORT_BUDGET)
+            await asyncio.wait_for(self._quiet(), _ABORT_BUDGET)
         with contextlib.suppress(AppError, TimeoutError):
             aborting = self._call(self._client.multipart.abort, self._key, self._upload)
             await asyncio.wait_for(aborting, _ABORT_BUDGET)
 
     async def _send(self) -> None:
-        """Send the full buffer as the next part, when the part before has arrived."""
+        """Send the full buffer as the next part, when there is room for another on its way."""
         if not self._upload:
             self._upload = await self._call(self._client.multipart.create, self._key, dict(self._headers))
-        await self._settle()
+        await self._settle(leave=_AT_ONCE - 1)
         data, self._buffer = self._buffer, bytearray()
-        number = len(self._parts) + 1
+        number = len(self._parts) + len(self._sending) + 1
         sending = self._call(self._client.multipart.part, self._key, data, self._upload, number)
-        self._sending = asyncio.get_running_loop().create_task(sending)
+        self._sending.append(asyncio.get_running_loop().create_task(sending))
 
-    async def _settle(self) -> None:
-        """Wait for the part being sent."""
-        if self._sending is not None:
-            part = await asyncio.shield(self._sending)
-            self._sending = None
+    async def _settle(self, *, leave: int = 0) -> None:
+        """Wait for the parts being sent, the oldest first, until so many are left."""
+        while len(self._sending) > leave:
+            part = await asyncio.shield(self._sending[0])
+            self._sending.popleft()
             self._parts.append(part)
+
+    async def _quiet(self) -> None:
+        """Wait for the parts being sent, whatever becomes of them."""
+        if self._sending:
+            await asyncio.wait(self._sending)
+        for sent in self._sending:
+            if not sent.cancelled():
+                sent.exception()  # looked at: nothing is left to tell of an upload that is given up
 
     def _call(self, work: Callable[..., T], *args: object) -> Coroutine[Any, Any, T]:
         return self._client.call(work, *args, key=self._key)

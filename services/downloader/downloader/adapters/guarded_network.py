@@ -13,8 +13,8 @@ import httpcore
 from downloader.core.guard import Allowed, check_resolved
 from downloader.core.refusals import Code, FetchFailed
 
-READ = 256 * 1024
-"""Bytes read at once: asyncio receives as many, and each read costs a turn of the loop."""
+READ = 1024 * 1024
+"""Bytes read at once, where so many are there: each read costs a turn of the loop."""
 
 
 class WideStream(httpcore.AsyncNetworkStream):

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpcore
 
 from downloader.adapters.guarded_network import GuardedNetwork
+from downloader.adapters.plain_network import PlainNetwork
 from downloader.core.guard import Allowed
 from downloader.core.ports import Answer
 from downloader.core.refusals import Code, FetchFailed
@@ -32,16 +33,16 @@ class HttpOrigin:
         self._allowed = allowed
         self._idle_s = idle_s
         self._tls = tls
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._pools: dict[bool, httpcore.AsyncConnectionPool] = {}
 
     async def start(self) -> None:
         """Load the authorities once: it takes tens of milliseconds."""
-        self._open()
+        self._open(secure=True)
 
     async def stop(self) -> None:
         """Close every connection."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
             await pool.aclose()
 
     @asynccontextmanager
@@ -53,7 +54,7 @@ class HttpOrigin:
             request = httpcore.Request(
                 "GET", _encoded(url), headers=list(sent.items()), extensions={"timeout": timeouts}
             )
-            response = await self._open().handle_async_request(request)
+            response = await self._open(secure=url[:5].lower() != "http:").handle_async_request(request)
         timeouts["read"] = self._idle_s
         try:
             names = {
@@ -63,16 +64,18 @@ class HttpOrigin:
         finally:
             await response.aclose()
 
-    def _open(self) -> httpcore.AsyncConnectionPool:
-        if self._pool is None:
-            self._pool = httpcore.AsyncConnectionPool(
-                ssl_context=self._tls or httpcore.default_ssl_context(),
-                network_backend=GuardedNetwork(self._allowed),
+    def _open(self, *, secure: bool) -> httpcore.AsyncConnectionPool:
+        """The connections with TLS, or those without, which skip the layer that TLS needs."""
+        if secure not in self._pools:
+            network = httpcore.AnyIOBackend() if secure else PlainNetwork()
+            self._pools[secure] = httpcore.AsyncConnectionPool(
+                ssl_context=(self._tls or httpcore.default_ssl_context()) if secure else None,
+                network_backend=GuardedNetwork(self._allowed, network),
                 max_connections=CONNECTIONS,
                 max_keepalive_connections=16,
                 keepalive_expiry=15.0,
             )
-        return self._pool
+        return self._pools[secure]
 
 
 async def _body(response: httpcore.Response, idle_s: float) -> AsyncIterator[bytes]:

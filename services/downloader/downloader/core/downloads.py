@@ -106,7 +106,14 @@ class Downloads:
         return None
 
     async def _settle(self, output: Output, attempt: Attempt) -> None:
-        wanted = Wanted(output.url, output.stem, output.kind, max_bytes=0, patient=not attempt.is_late)
+        wanted = Wanted(
+            output.url,
+            output.stem,
+            output.kind,
+            max_bytes=0,
+            patient=not attempt.is_late,
+            since=self._clock.monotonic(),
+        )
         try:
             stored = await self._have(output, wanted, attempt)
             await self._facts.completed(output, stored)

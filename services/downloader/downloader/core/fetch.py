@@ -31,6 +31,10 @@ Raising the failure ends the fetch."""
 RESTARTS = 5
 """How often one fetch starts again because the content has changed."""
 
+ALONE_S = 3.0
+"""Seconds for which a claim holds by itself, with much to spare (adapters/claims_log): nobody else can have
+stored the file within them, and the look before the fetch need not be taken again after it."""
+
 HASHED_AT_ONCE = 1024 * 1024
 
 
@@ -54,6 +58,8 @@ class Wanted:
     max_bytes: int
     patient: bool = True
     """Whether to retry within the fetch: yes for outputs, no for a person who waits."""
+    since: float | None = None
+    """When, by the monotonic clock, it was claimed; None: nobody said."""
 
 
 class Fetcher:
@@ -190,12 +196,15 @@ class Fetcher:
             raise RuntimeError("publish comes after receive")
         measured = await self._prober.probe(transfer.file.path, container)
         check_kind(measured.kind, wanted.kind, container)
-        if (found := await self._store.find(wanted.stem)) is not None:
+        if not self._is_alone(wanted) and (found := await self._store.find(wanted.stem)) is not None:
             return await self._measure(found, wanted.kind)  # somebody was faster: theirs is the one
         if (held := holding(container, measured.kind)) is not container:
             await transfer.hold(held)  # nobody had said its kind, and only the decoder could tell
         await transfer.publish()
         return _stored(transfer, held.content_type, measured)
+
+    def _is_alone(self, wanted: Wanted) -> bool:
+        return wanted.since is not None and self._clock.monotonic() - wanted.since < ALONE_S
 
     @asynccontextmanager
     async def _file(self) -> AsyncIterator[SpoolFile]:

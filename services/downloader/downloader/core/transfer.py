@@ -58,6 +58,9 @@ class Transfer:
         """The next bytes. Raises FetchFailed `too_big`, `not_media`, `wrong_kind`; Unavailable of ours."""
         self.offset += len(data)
         self._check_size(self.offset)
+        if not self._block and self.container is not None and len(data) >= BLOCK:
+            await self._hand_on(data)  # large enough by itself: no copy
+            return
         self._block += data
         if self.container is None and len(self._block) >= HEAD:
             await self._begin(whole=False)
@@ -68,9 +71,9 @@ class Transfer:
         """All is here: wait until spool, hash and upload have it."""
         if self.container is None:
             await self._begin(whole=True)
-        await self._pass_on()
+        block, self._block = self._block, bytearray()
+        await self._hand_on(block, last=True)
         await self._settle()
-        await asyncio.to_thread(self._file.flush)
 
     async def hold(self, container: Container) -> None:
         """Upload what was flushed again, under the extension of what it turned out to be."""
@@ -130,18 +133,21 @@ class Transfer:
     async def _pass_on(self) -> None:
         """Hand the block on, while the next one is being received."""
         block, self._block = self._block, bytearray()
+        await self._hand_on(block)
+
+    async def _hand_on(self, block: bytes | bytearray, *, last: bool = False) -> None:
         await self._settle()
-        self._passing = asyncio.create_task(self._absorb(block))
+        self._passing = asyncio.create_task(self._absorb(block, last))
 
     async def _settle(self) -> None:
         passing, self._passing = self._passing, None
         if passing is not None:
             await passing
 
-    async def _absorb(self, block: bytearray) -> None:
+    async def _absorb(self, block: bytes | bytearray, last: bool) -> None:
         if self._upload is None:
             raise RuntimeError("the upload begins with the first bytes")
-        spooling = asyncio.create_task(asyncio.to_thread(self._keep, block))
+        spooling = asyncio.create_task(asyncio.to_thread(self._keep, block, last))
         try:
             await self._upload.write(block)
         finally:
@@ -149,6 +155,8 @@ class Transfer:
             await asyncio.wait({spooling})
         spooling.result()
 
-    def _keep(self, block: bytearray) -> None:
+    def _keep(self, block: bytes | bytearray, last: bool) -> None:
         self._hash.update(block)
         self._file.append(block)
+        if last:
+            self._file.flush()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import MetaData, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -142,9 +143,12 @@ async def test_a_failure_keeps_the_order_of_an_entity(kit: Kit) -> None:
 async def test_a_fact_that_the_log_refuses_keeps_no_other_back(kit: Kit) -> None:
     log = Recorder()
     log.refused = {"b"}
+    before = REGISTRY.get_sample_value("rushes_outbox_refused_total", {"type": "job.created"}) or 0
     await kit.commit("a", "b", "c")
     assert await kit.relay(log).run_once() == 2
     assert log.ids == ["a", "c"]
+    after = REGISTRY.get_sample_value("rushes_outbox_refused_total", {"type": "job.created"})
+    assert after == before + 1
     log.refused.clear()
     assert await kit.relay(log).run_once() == 0
     kit.clock.advance(3601)

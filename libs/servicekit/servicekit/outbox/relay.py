@@ -32,6 +32,9 @@ REFUSED_FOR = timedelta(hours=1)
 """How long a fact that the log refuses is put off: long enough for somebody to see it in the logs."""
 
 PUBLISHED = Counter("rushes_outbox_published", "Facts published from the outbox")
+REFUSED = Counter(
+    "rushes_outbox_refused", "Times that the log refused a fact, now put off for an hour", ["type"]
+)
 WAITING = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
 
 
@@ -147,6 +150,7 @@ class Relay:
                 await self._events.publish(_event(row))
             except Invalid as error:
                 self._log.error("fact put off: the log refuses it", id=row.event_id, error=error.message)
+                REFUSED.labels(row.type).inc()
                 refused.append(row.id)
             else:
                 published.append(row.id)

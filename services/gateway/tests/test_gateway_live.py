@@ -198,3 +198,52 @@ async def test_a_comment_comes_when_nothing_else_does(running: Any) -> None:
     assert (await anext(blocks)).startswith(b":")
     await blocks.aclose()  # type: ignore[attr-defined]
     assert feed.watching == 0
+
+
+class CountedLog:
+    """The log, and how many read it at the same time."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self.now = self.most = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def tail(self, subjects: Any, *, after: int | None = None) -> AsyncIterator[Event]:
+        events = await self._log.tail(subjects, after=after)
+
+        async def counted() -> AsyncIterator[Event]:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                self.now -= 1
+                await events.aclose()
+
+        return counted()
+
+
+async def test_many_who_catch_up_are_few_readers_and_slow_ones_hold_none(running: Any) -> None:
+    said = [await created(running, new_id("job")) for _ in range(150)]
+    log = CountedLog(running.log)
+    feed = LiveFeed(log, readers=2, turn=0.05)  # type: ignore[arg-type]
+    feed.position, feed._open = said[-1], True  # it need not read itself: everything has happened
+    idle = [feed.follow(Wanted(), after=said[0] - 1) for _ in range(4)]  # more than are read, and never read
+
+    async def caught_up() -> list[int]:
+        follower = feed.follow(Wanted(), after=said[0] - 1)
+        async with asyncio.timeout(30):
+            got = [event.sequence for _ in said if (event := await follower.next())]
+        follower.close()
+        return got
+
+    assert await asyncio.gather(*(caught_up() for _ in range(20))) == [said] * 20
+    assert log.most <= 2
+    for follower in idle:
+        async with asyncio.timeout(30):
+            assert [event.sequence for _ in said if (event := await follower.next())] == said
+        follower.close()
+    await eventually(lambda: log.now == 0)

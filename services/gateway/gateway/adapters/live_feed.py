@@ -18,6 +18,15 @@ _ROOM = 256
 _MISSED_ROOM = 64
 """Events read ahead of a client that catches up."""
 
+READERS = 16
+"""Clients that catch up at the same time, each with a reader of the log; the others wait in line."""
+
+TURN = 2.0
+"""Seconds until a reader goes to the next in line: who is not done by then, or reads slowly, waits again."""
+
+_FIRST = 10.0
+"""Seconds for a reader's first event: the log may be slow, or hold nothing there any more."""
+
 _catching_up: set[asyncio.Task[None]] = set()
 
 
@@ -100,25 +109,56 @@ class Follower:
             self._reading.add_done_callback(_catching_up.discard)
 
     async def _catch_up(self, missed: asyncio.Queue[Event | AppError | None], until: int) -> None:
-        """Read the wanted facts up to, and with, `until`: in a task of its own, which tidies up in peace."""
+        """Read the wanted facts up to, and with, `until`: in a task of its own, which tidies up in peace.
+
+        Nobody holds a reader while the client takes its time: what did not find room waits for it here.
+        """
+        after, held = self._after, None
         try:
-            async with aclosing(await self._feed.log.tail((">",), after=self._after)) as events:  # type: ignore[type-var]  # a generator
-                async for event in events:
-                    if event.sequence <= until and self._wanted.matches(event.type, event.refs):
-                        await missed.put(event)
-                    if event.sequence >= until:
-                        await missed.put(None)
-                        self._reading = None  # nothing to cancel any more: it is tidying up
-                        break
+            while after < until:
+                async with self._feed.readers:
+                    after, held = await self._read(missed, after, until)
+                if held is not None:
+                    await missed.put(held)
+            await missed.put(None)
         except AppError as error:
             await missed.put(error)
 
+    async def _read(
+        self, missed: asyncio.Queue[Event | AppError | None], after: int, until: int
+    ) -> tuple[int, Event | None]:
+        """One turn: how far it came, and the event that found no room."""
+        held: Event | None = None
+        begun = False
+        async with aclosing(await self._feed.log.tail((">",), after=after)) as events:  # type: ignore[type-var]  # a generator
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST) as limit:
+                    async for event in events:
+                        if not begun:
+                            limit.reschedule(asyncio.get_running_loop().time() + self._feed.turn)
+                            begun = True
+                        after = event.sequence
+                        if after <= until and self._wanted.matches(event.type, event.refs):
+                            held = event
+                            await missed.put(event)
+                            held = None
+                        if after >= until:
+                            break
+        return after, held
+
 
 class LiveFeed:
-    """A `Part`: reads the log from its end, and lets clients follow it from anywhere."""
+    """A `Part`: reads the log from its end, and lets clients follow it from anywhere.
 
-    def __init__(self, log: EventLog) -> None:
+    Args:
+        readers: clients that catch up at the same time.
+        turn: seconds until one that is not done makes room for the next.
+    """
+
+    def __init__(self, log: EventLog, *, readers: int = READERS, turn: float = TURN) -> None:
         self.log = log
+        self.readers = asyncio.Semaphore(readers)
+        self.turn = turn
         self._followers: set[Follower] = set()
         self._reading: asyncio.Task[None] | None = None
         self._open = False

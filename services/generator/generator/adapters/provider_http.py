@@ -119,8 +119,8 @@ class HttpProvider:
                 return await self._api.read(path, params=params)
             except Forbidden as error:
                 raise Unauthenticated(
-                    f"{error.message}: this token may not read the list of predictions, and without it nobody "
-                    "finds what a broken connection has bought; give it the right to, or another token"
+                    f"{error.message}: this token may not read the list of predictions, and without it "
+                    "nobody finds what a broken connection has bought; give it the right to, or another token"
                 ) from error
             except (Unavailable, TimedOut, Limited) as error:
                 tries -= 1

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Photos and a brief in, a finished video advert out: no clip is lost, and none is paid for twice.",
 )
 
 Data = Annotated[
@@ -57,6 +57,21 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from error
     raise typer.Exit(code or 0)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        view.console.print(f"rushes {metadata.version('rushes-cli')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def rushes(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version, and end.")
+    ] = False,
+) -> None:
+    """Photos and a brief in, a finished video advert out: no clip is lost, and none is paid for twice."""
 
 
 @app.command()
@@ -125,12 +140,13 @@ def demo(
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="One job, in full.", show_default=False)] = None,
     data: Data = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With the ids of generations.")] = False,
 ) -> None:
     """List the newest jobs, or show one in full.
 
     In full: its scenes, what happened to it, and the addresses of clips and cut.
     """
-    _run(jobs_command.jobs(_folder(data), job_id))
+    _run(jobs_command.jobs(_folder(data), job_id, verbose=verbose))
 
 
 @app.command()

@@ -61,8 +61,8 @@ def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
-def show_job(job: Mapping[str, Any], base: str) -> None:
-    """One job: scenes, timeline, addresses."""
+def show_job(job: Mapping[str, Any], base: str, *, verbose: bool = False) -> None:
+    """One job: scenes, timeline, addresses; `verbose`: with the ids of its generations."""
     show_jobs([job])
     table = _table("scene", "stage", "seconds", "model", "clip or reason")
     for scene in job["scenes"]:
@@ -75,11 +75,21 @@ def show_job(job: Mapping[str, Any], base: str) -> None:
     console.print(table)
     for entry in job["timeline"]:
         at = str(entry["at"])[:19].replace("T", " ")
-        console.print(
-            f"{at}  {entry['type']:<24} {_plain(entry['message'])}", highlight=False, soft_wrap=True
-        )
+        told = _plain(entry["message"] if verbose else in_words(job, entry["message"]))
+        console.print(f"{at}  {entry['type']:<24} {told}", highlight=False, soft_wrap=True)
     if job["result"]:
         console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
+
+
+def in_words(job: Mapping[str, Any], told: str) -> str:
+    """A line of a job's timeline with its scenes and its music by what they are, not by their ids."""
+    names = {scene["generation_id"]: f"scene {scene['position']}" for scene in job["scenes"]}
+    if music := (job["edit"] or {}).get("music"):
+        names[music["generation_id"]] = "music"
+    for generation_id, name in names.items():
+        if generation_id:
+            told = told.replace(generation_id, name)
+    return told
 
 
 def show_storage(stats: Mapping[str, Any]) -> None:

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from rushes_cli.commands.doctor import version_in
 from rushes_cli.commands.events import words
 from rushes_cli.commands.storage import added
+from rushes_cli.main import app
 from rushes_cli.pictures import find_photos, tags_of
 from rushes_cli.problems import Problem
-from rushes_cli.view import money, size
+from rushes_cli.view import in_words, money, size
 
 
 def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
@@ -98,3 +101,23 @@ def test_the_answers_of_a_long_clean_up_are_added_up() -> None:
         "audio": {"count": 2, "size_bytes": 9},
     }
     assert both["ids"] == ["gen_1", "gen_2", "gen_3"]
+
+
+def test_a_timeline_names_scenes_and_music_and_no_ids() -> None:
+    job = {
+        "scenes": [
+            {"position": 1, "generation_id": "gen_A"},
+            {"position": 2, "generation_id": "gen_B"},
+            {"position": 3, "generation_id": None},
+        ],
+        "edit": {"music": {"generation_id": "gen_C"}},
+    }
+    assert in_words(job, "gen_B (rushes/camera-move) is stored") == "scene 2 (rushes/camera-move) is stored"
+    assert in_words(job, "gen_C (rushes/music-bed) was stopped") == "music (rushes/music-bed) was stopped"
+    assert in_words({**job, "edit": {"music": None}}, "approved") == "approved"
+
+
+def test_the_version_is_told() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert told.exit_code == 0
+    assert re.fullmatch(r"rushes \d+\.\d+\.\d+\S*\n", told.output)

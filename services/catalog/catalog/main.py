@@ -67,7 +67,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     planning = Planning(store, generator, clock, patience=settings.plan_patience.total_seconds())
     producing = Producing(store, planning, intents, clock)
     library, key_ring = Library(store, clock), KeyRing(store, clock)
-    hearing, storing = Hearing(store, clock), Storing(store, clock)
+    storing = Storing(store, clock)
     reconciler = Reconciler(store, generating, planning, clock)
 
     services = served(
@@ -82,13 +82,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         jobs.JobServicer(producing, fps=settings.cut_fps),
         storage.StorageServicer(storing, Sweeping(store)),
     )
-    predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)
-    downloads, stitches = events.DownloadEvents(hearing, clock), events.StitchEvents(hearing)
-    consumers = [
-        Consumer(log, events.PREDICTIONS, predictions.handlers()),
-        Consumer(log, events.DOWNLOADS, downloads.handlers()),
-        Consumer(log, events.STITCHES, stitches.handlers()),
-    ]
+    consumers = _consumers(log, Hearing(store, clock), clock, settings)
     tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
@@ -96,6 +90,17 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     database = Database(engine)
     parts: list[Part] = [database, operator, generator, log, relay, planning, *consumers, tasks, server]
     return Catalog(parts, store, relay, reconciler, server)
+
+
+def _consumers(log: EventLog, hearing: Hearing, clock: Clock, settings: Settings) -> list[Consumer]:
+    """Whose facts are heard."""
+    predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)
+    downloads, stitches = events.DownloadEvents(hearing, clock), events.StitchEvents(hearing)
+    return [
+        Consumer(log, events.PREDICTIONS, predictions.handlers()),
+        Consumer(log, events.DOWNLOADS, downloads.handlers()),
+        Consumer(log, events.STITCHES, stitches.handlers()),
+    ]
 
 
 class _Operator:

@@ -31,7 +31,7 @@ from generator.edges.plan import PlanService
 from generator.edges.webhooks import WebhookService
 from rushes.generator.v1 import models_pb2_grpc, plan_pb2_grpc, webhooks_pb2_grpc
 from servicekit.blobs import BlobStore
-from servicekit.clock import SystemClock
+from servicekit.clock import Clock, SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
 from servicekit.grpc.client import open_channel
@@ -51,61 +51,30 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     )
     api = Api(settings.base_url, settings.token)
     catalog = open_channel(settings.catalog_address)
-    provider, shelf = (
-        HttpProvider(api, clock),
-        Shelf(HttpLibrary(api), clock, ttl=settings.models_ttl.total_seconds()),
-    )
+    provider = HttpProvider(api, clock)
+    shelf = Shelf(HttpLibrary(api), clock, ttl=settings.models_ttl.total_seconds())
     journal = LogJournal(PROVIDER)
-    lane = SharedLane(
-        LogCell(log, lane=PROVIDER),
-        clock,
-        journal,
-        delay=settings.start_delay_ms / 1000,
-        probe_every=settings.probe_every.total_seconds(),
-    )
+    lane = _lane(settings, log, clock, journal)
     ports = Ports(
         provider=provider,
         attempts=CatalogAttempts(catalog),
         lane=lane,
         facts=LogFacts(log),
-        files=AssetFiles(
-            blobs,
-            provider.upload,
-            clock,
-            public_url=settings.public_url,
-            signing_key=settings.signing_key,
-            life=settings.deadline + timedelta(hours=1),
-        ),
+        files=_files(settings, blobs, provider, clock),
         wakes=LogWakes(log, clock),
         costs=Bills(shelf, prices),
         journal=journal,
         clock=clock,
-        rules=Rules(
-            submit_window=settings.submit_window.total_seconds(),
-            deadline=settings.deadline.total_seconds(),
-            webhook_base=settings.public_url,
-        ),
+        rules=_rules(settings),
     )
     standard = StandardModels(
         shelf, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
     )
-    services: list[Service] = [
-        (
-            models_pb2_grpc.add_ModelServiceServicer_to_server,
-            ModelService(shelf, prices, provider=PROVIDER, deadline=settings.deadline.total_seconds()),
-            "rushes.generator.v1.ModelService",
-        ),
-        (
-            plan_pb2_grpc.add_PlanServiceServicer_to_server,
-            PlanService(BlobPhotoLooks(blobs), standard),
-            "rushes.generator.v1.PlanService",
-        ),
-        (
-            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
-            WebhookService(ports, provider),
-            "rushes.generator.v1.WebhookService",
-        ),
-    ]
+    services = _services(
+        ModelService(shelf, prices, provider=PROVIDER, deadline=ports.rules.deadline),
+        PlanService(BlobPhotoLooks(blobs), standard),
+        WebhookService(ports, provider),
+    )
     return [
         _Channel(catalog),
         api,
@@ -115,6 +84,54 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]
+
+
+def _services(models: ModelService, plans: PlanService, webhooks: WebhookService) -> list[Service]:
+    """What is served, by the names of the contracts."""
+    return [
+        (
+            models_pb2_grpc.add_ModelServiceServicer_to_server,
+            models,
+            "rushes.generator.v1.ModelService",
+        ),
+        (plan_pb2_grpc.add_PlanServiceServicer_to_server, plans, "rushes.generator.v1.PlanService"),
+        (
+            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
+            webhooks,
+            "rushes.generator.v1.WebhookService",
+        ),
+    ]
+
+
+def _lane(settings: Settings, log: EventLog, clock: Clock, journal: LogJournal) -> SharedLane:
+    """The provider's limits, shared by all replicas."""
+    return SharedLane(
+        LogCell(log, lane=PROVIDER),
+        clock,
+        journal,
+        delay=settings.start_delay_ms / 1000,
+        probe_every=settings.probe_every.total_seconds(),
+    )
+
+
+def _files(settings: Settings, blobs: BlobStore, provider: HttpProvider, clock: Clock) -> AssetFiles:
+    """Assets as the provider can read them, for as long as a run may take."""
+    return AssetFiles(
+        blobs,
+        provider.upload,
+        clock,
+        public_url=settings.public_url,
+        signing_key=settings.signing_key,
+        life=settings.deadline + timedelta(hours=1),
+    )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        submit_window=settings.submit_window.total_seconds(),
+        deadline=settings.deadline.total_seconds(),
+        webhook_base=settings.public_url,
+    )
 
 
 def _prices(settings: Settings) -> PriceTable:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from generator.adapters.photo_looks import measure
-from generator.core.fitting import Scene, fit, nearest, takes_pair
+from generator.core.fitting import Scene, fit, nearest
 from generator.core.kinds import Kind, of_collections, of_example, of_words
 from generator.core.planning import Wish, plan
 from generator.core.ports import Look, Photo
@@ -251,8 +251,6 @@ def test_a_scene_that_does_not_fit_is_refused_with_the_way_out() -> None:
         fit("a/b", [PROMPT, Parameter("image", FILE)], pair)
     both = [PROMPT, Parameter("image", FILE), Parameter("last_frame", FILE)]
     assert fit("a/b", both, pair)["last_frame"] == "asset:b"
-    assert takes_pair(both)
-    assert not takes_pair([PROMPT])
     with pytest.raises(Invalid, match="no schema"):
         fit("a/b", None, SCENE)
 

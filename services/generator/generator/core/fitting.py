@@ -45,11 +45,6 @@ def find(parameters: Sequence[Parameter], names: Sequence[str], types: Sequence[
     return next((each for each in found if each is not None and each.type in types), None)
 
 
-def takes_pair(parameters: Sequence[Parameter]) -> bool:
-    """Whether a model moves from a first to a last picture."""
-    return find(parameters, LAST, (Type.FILE,)) is not None
-
-
 def fit(model: str, parameters: Sequence[Parameter] | None, scene: Scene) -> dict[str, Any]:
     """The scene as an input of the model; Invalid when the model has no place for one of its pictures."""
     if parameters is None:

@@ -264,3 +264,18 @@ async def test_a_sick_generation_keeps_no_other_from_being_asked_again(
         again = await world.catalog.reconciler.run_once()
         assert not again.any
         assert not again.sick, "it is looked at again when the others had their turn"
+
+
+async def test_whoever_finds_an_intent_is_told_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
+    clock = MovedClock()
+    async with running(sqlite_database, nats, clock=clock) as world:
+        made = await world.generation()
+        assert (await world.begin(made.id)).intent_age_s < 5
+        clock.moved += timedelta(seconds=100)
+        found = await world.begin(made.id)
+        assert found.next_step == attempts_pb2.NEXT_STEP_RECONCILE
+        assert 100 <= found.intent_age_s < 105
+        done = await world.generation()
+        await world.made(done.id)
+        await world.stage(done.id, "completed")
+        assert not (await world.begin(done.id)).HasField("intent_age_s")

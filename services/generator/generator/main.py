@@ -57,7 +57,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     lane = _lane(settings, log, clock, journal)
     ports = Ports(
         provider=provider,
-        attempts=CatalogAttempts(catalog),
+        attempts=CatalogAttempts(catalog, clock),
         lane=lane,
         facts=LogFacts(log),
         files=_files(settings, blobs, provider, clock),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
+import grpc.aio
 import pytest
+from generator_stand_ins import SimClock
 from generator_world import World
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from generator.adapters.catalog_grpc import CatalogAttempts
 from generator.core.cancel import cancel
 from generator.core.conclude import GONE
 from generator.core.facts import Failed, Progressed, Succeeded, Whose, fact_id
@@ -16,9 +21,11 @@ from generator.core.prediction import Prediction
 from generator.core.prices import Price, cost, estimate
 from generator.core.receive import receive
 from generator.edges.events import Requests
+from rushes.catalog.v1 import attempts_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.errors import AppError, Unauthenticated, Unavailable
 from servicekit.events import Event
+from servicekit.ids import new_id
 
 
 async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> None:
@@ -194,3 +201,24 @@ async def test_a_list_that_may_not_be_read_closes_the_lane_until_it_may() -> Non
     assert world.provider.charges == 2
     assert len(world.said(Succeeded)) == 2
     assert "lane_reopened" in world.journal.notes
+
+
+@pytest.mark.parametrize("apart", [-3600, 0, 3600])
+async def test_the_age_of_an_intent_is_catalogs_word_whatever_our_clock_says(apart: float) -> None:
+    """Else one whose clock is ahead would look for a submission that is still on its way, and buy again."""
+    clock = SimClock()
+    intended = Timestamp()
+    intended.FromDatetime(clock.now() + timedelta(seconds=apart))
+
+    class Book:
+        async def BeginAttempt(self, request: object) -> attempts_pb2.BeginAttemptResponse:  # noqa: N802
+            attempt = attempts_pb2.Attempt(id=new_id("attempt"), intended_at=intended)
+            step = attempts_pb2.NEXT_STEP_RECONCILE
+            return attempts_pb2.BeginAttemptResponse(next_step=step, attempt=attempt, intent_age_s=7.0)
+
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
+        book = CatalogAttempts(channel, clock)
+        book._attempts = Book()
+        work = await book.begin(new_id("generation"))
+    assert work.attempt is not None
+    assert clock.now() - work.attempt.intended_at == timedelta(seconds=7)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from generator.adapters.provider_http import HttpProvider
 from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
 from generator.core.ports import Order, Provider
 from generator.core.prediction import Prediction
+from generator.core.reconcile import candidates
 from generator.core.shelf import Shelf
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, Unauthenticated, Unavailable
@@ -326,3 +329,34 @@ async def test_an_uploaded_file_has_an_address_that_runs_can_use(api: Api) -> No
         b"x" * 2000, name="a.png", content_type="image/png"
     )
     assert uploaded.address.startswith("http")
+
+
+@pytest.mark.parametrize("behind", [-3600, -90, -20, 20, 90, 3600])
+async def test_a_lost_purchase_is_found_whatever_time_the_provider_has(behind: float) -> None:
+    """Seen in the provider's time it may lie before the intent, or long after it."""
+    now = SystemClock().now()
+    theirs = now - timedelta(seconds=behind)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        after = datetime.fromisoformat(request.url.params["created_after"])
+        run = {"id": "p", "status": "processing", "created_at": theirs.isoformat(), "input": {"prompt": "x"}}
+        results = [run] if theirs >= after else []
+        date = format_datetime(theirs.replace(microsecond=0), usegmt=True)
+        return httpx.Response(200, json={"results": results, "next": None}, headers={"date": date})
+
+    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
+    await api.start()
+    pick = partial(
+        candidates,
+        attempt_id="att_1",
+        model="a/b",
+        version="",
+        sent={"prompt": "x"},
+        intended_at=now,
+        window=20.0,
+    )
+    listed = await HttpProvider(api, SystemClock()).since(
+        now - timedelta(minutes=5), lambda p: bool(pick([p]))
+    )
+    assert [each.id for each in pick(listed)] == ["p"]
+    await api.stop()

@@ -28,12 +28,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class Work:
-    """What to do next, and the generation it is for."""
+    """What to do next, and the generation it is for. `age`: seconds since the attempt was intended."""
 
     step: Step
     generation: Generation
     attempt: Attempt | None = None
     reason: str = ""
+    age: float = 0.0
 
 
 class Attempts:
@@ -58,7 +59,10 @@ class Attempts:
                 now, new_id("attempt"), accounts, held, max_attempts=self._rules.max_attempts
             )
             after, _ = await carry_out(unit, job, generation, command)
-            return _answer(following, after)
+            work = _answer(following, after)
+        if work.attempt is None:
+            return work
+        return replace(work, age=max((self._clock.now() - work.attempt.intended_at).total_seconds(), 0.0))
 
     async def accounts(self, unit: Unit, campaign_id: str) -> tuple[Account, ...]:
         """The accounts that pay today, with their caps, locked."""

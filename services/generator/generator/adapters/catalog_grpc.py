@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 from typing import Any
 
 import grpc.aio
@@ -14,6 +15,7 @@ from generator.core.outcomes import Failure
 from generator.core.ports import Attempt, State, Step, Work
 from rushes.catalog.v1 import attempts_pb2, attempts_pb2_grpc, generations_pb2, generations_pb2_grpc
 from rushes.common.v1 import media_pb2
+from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
 _STEPS = {
@@ -36,9 +38,14 @@ _KINDS = {
 
 
 class CatalogAttempts:
-    """`Attempts` at catalog; its channel raises `AppError`s."""
+    """`Attempts` at catalog; its channel raises `AppError`s.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    An attempt to act on has its `intended_at` in our own clock: catalog tells its age, so that clocks apart
+    make nobody look too early for what is still being sent.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
+        self._clock = clock
         self._attempts: Any = attempts_pb2_grpc.AttemptServiceStub(channel)
         self._generations: Any = generations_pb2_grpc.GenerationServiceStub(channel)
 
@@ -48,9 +55,13 @@ class CatalogAttempts:
             attempts_pb2.BeginAttemptRequest(generation_id=generation_id)
         )
         step = _STEPS.get(answer.next_step, Step.NOTHING)
+        attempt = _attempt(answer.attempt) if answer.HasField("attempt") else None
+        if attempt is not None and answer.HasField("intent_age_s"):
+            age = timedelta(seconds=answer.intent_age_s)
+            attempt = replace(attempt, intended_at=self._clock.now() - age)
         return Work(
             step=step,
-            attempt=_attempt(answer.attempt) if answer.HasField("attempt") else None,
+            attempt=attempt,
             model=answer.model,
             version=answer.version,
             input=_object(answer.input),

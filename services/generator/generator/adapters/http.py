@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +44,8 @@ class Api:
         self._token = token
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
+        self.date: datetime | None = None
+        """The time at the provider, to the second, when it answered last; None while it says none."""
 
     async def start(self) -> None:
         """Open the connection pool; nobody is called yet."""
@@ -69,7 +73,9 @@ class Api:
         if self._client is None:
             raise Unavailable("the connection to the provider is not open")
         with telemetry.span(f"provider {method}", "client", attributes={"server.address": self.host}):
-            return await self._client.request(method, self._base + local(path), **options)
+            response = await self._client.request(method, self._base + local(path), **options)
+        self.date = _date(response)
+        return response
 
     @property
     def host(self) -> str:
@@ -93,6 +99,14 @@ class Api:
         if response.is_success:
             return _json(response, what)
         raise _failure(response, what)
+
+
+def _date(response: httpx.Response) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(response.headers.get("date", ""))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def local(path: str) -> str:

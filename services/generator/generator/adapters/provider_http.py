@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -17,17 +17,10 @@ from generator.core.ports import Order
 from generator.core.prediction import Prediction
 from servicekit import telemetry
 from servicekit.clock import Clock
-from servicekit.errors import Forbidden, Invalid, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
+from servicekit.errors import Forbidden, Invalid, NotFound, Unavailable
 
+from . import prediction_list
 from .http import Api, headers_of, within
-
-PAGES = 100_000
-"""Pages of the list (100 each) before it counts as endless: at the provider's limit of 600 creates a minute,
-what is made in eleven days. A list is otherwise read until it passes the time that is asked for."""
-
-_PAGE_TRIES, _PAGE_WAIT = 5, 1.0
-"""Tries of a page that follows others, and seconds before the second: trouble with one page of many must not
-begin the list anew."""
 
 _CANCEL_AFTER = (5, 24 * 3600)
 _UNSURE = (408, 425, 499)
@@ -84,50 +77,8 @@ class HttpProvider:
     async def since(
         self, moment: datetime, keep: Callable[[Prediction], bool] = lambda _: True
     ) -> list[Prediction]:
-        """The runs created since then that are to be kept, newest first.
-
-        Raises:
-            Unavailable: the list could not be read to its end, so nothing may be concluded from it.
-            Unauthenticated: this token may not read it.
-        """
-        found: list[Prediction] = []
-        path, params = "/v1/predictions", {"created_after": moment.astimezone(UTC).isoformat()}
-        seen = {""}
-        while len(seen) <= PAGES:
-            page = await self._page(path, params, tries=_PAGE_TRIES if len(seen) > 1 else 1)
-            results = page.get("results") if isinstance(page, Mapping) else None
-            if not isinstance(results, list):
-                raise Unavailable("the provider's list of predictions cannot be read")
-            read = [each for each in map(prediction.read, results) if each is not None]
-            recent = (each for each in read if each.created_at is None or each.created_at >= moment)
-            found += [each for each in recent if keep(each)]
-            following = page.get("next")
-            # Newest first: a page that ends before the moment is the last (should the filter be ignored).
-            past = bool(read) and read[-1].created_at is not None and read[-1].created_at < moment
-            if not isinstance(following, str) or following in ("", "null") or past:
-                return found
-            if following in seen:
-                raise Unavailable("the provider's list of predictions goes in a circle")
-            seen.add(following)
-            path, params = following, {}
-        raise Unavailable(f"the provider's list has no end: {PAGES} pages since {moment.isoformat()}")
-
-    async def _page(self, path: str, params: Mapping[str, str], *, tries: int) -> Any:
-        wait = _PAGE_WAIT
-        while True:
-            try:
-                return await self._api.read(path, params=params)
-            except Forbidden as error:
-                raise Unauthenticated(
-                    f"{error.message}: this token may not read the list of predictions, and without it "
-                    "nobody finds what a broken connection has bought; give it the right to, or another token"
-                ) from error
-            except (Unavailable, TimedOut, Limited) as error:
-                tries -= 1
-                if not tries:
-                    raise
-                await self._clock.sleep(error.retry_after or wait)
-                wait *= 2
+        """The runs created since then that are to be kept: `prediction_list.since`."""
+        return await prediction_list.since(self._api, self._clock, moment, keep)
 
     async def cancel(self, prediction_id: str) -> None:
         """Stop a run. What the provider refuses to stop is over: the next look tells."""

@@ -192,6 +192,7 @@ class BeginAttemptResponse(_message.Message):
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DEADLINE_S_FIELD_NUMBER: _builtins.int
+    INTENT_AGE_S_FIELD_NUMBER: _builtins.int
     next_step: Global___NextStep.ValueType
     """What to do."""
     model: _builtins.str
@@ -210,6 +211,8 @@ class BeginAttemptResponse(_message.Message):
     """Seconds after which the run is to be ended, so that it costs no more than is set aside; 0: the
     generator's own setting.
     """
+    intent_age_s: _builtins.float
+    """How many seconds ago the attempt's intent was recorded, by catalog's own clock; unset without an attempt."""
     @_builtins.property
     def attempt(self) -> Global___Attempt:
         """The attempt; unset when there is nothing to do."""
@@ -231,12 +234,15 @@ class BeginAttemptResponse(_message.Message):
         campaign_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         deadline_s: _builtins.float = ...,
+        intent_age_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "input", b"input"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s", "attempt", b"attempt", "input", b"input", "intent_age_s", b"intent_age_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "campaign_id", b"campaign_id", "deadline_s", b"deadline_s", "input", b"input", "job_id", b"job_id", "kind", b"kind", "model", b"model", "next_step", b"next_step", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s", "attempt", b"attempt", "campaign_id", b"campaign_id", "deadline_s", b"deadline_s", "input", b"input", "intent_age_s", b"intent_age_s", "job_id", b"job_id", "kind", b"kind", "model", b"model", "next_step", b"next_step", "reason", b"reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__intent_age_s: _TypeAlias = _typing.Literal["intent_age_s"]  # noqa: Y015
+    _WhichOneofArgType__intent_age_s: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__intent_age_s) -> _WhichOneofReturnType__intent_age_s | None: ...
 
 Global___BeginAttemptResponse: _TypeAlias = BeginAttemptResponse  # noqa: Y015
 

@@ -54,6 +54,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
             campaign_id=generation.campaign_id,
             reason=work.reason,
             deadline_s=generation.run.deadline_s,
+            intent_age_s=work.age if work.attempt else None,
         )
 
     async def RecordSubmitted(self, request: pb.RecordSubmittedRequest, context: Context) -> pb.Attempt:

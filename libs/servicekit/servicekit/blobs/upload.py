@@ -19,7 +19,7 @@ from servicekit.errors import AppError, Internal
 
 T = TypeVar("T")
 
-_AT_ONCE = 2
+_AT_ONCE = 3
 """Parts on their way at the same time."""
 
 _TAGGED = 1024 * 1024
@@ -32,8 +32,8 @@ _ABORT_BUDGET = 10.0
 class Upload:
     """An async context manager: `write` chunks, then `complete`. Leaving without `complete` aborts.
 
-    At most three parts are in memory: the one being filled and two being sent (while the store finishes
-    the one, it receives the next); `write` waits for the store when it is slower than the source. A blob
+    At most four parts are in memory: the one being filled and three being sent (while the store finishes
+    one, it receives others); `write` waits for the store when it is slower than the source. A blob
     that fits in one part is a single PUT.
     """
 

@@ -45,7 +45,13 @@ class MakeThumbnail:
         self._workspace = workspace
 
     async def run(
-        self, blob_key: str, thumbnail_key: str, *, width: int = 0, kind: Kind = Kind.UNKNOWN
+        self,
+        blob_key: str,
+        thumbnail_key: str,
+        *,
+        width: int = 0,
+        kind: Kind = Kind.UNKNOWN,
+        new: bool = False,
     ) -> Thumbnail | None:
         """Make and store the picture, or answer the one that is there; None for sound, which has none.
 
@@ -54,6 +60,7 @@ class MakeThumbnail:
             thumbnail_key: where the picture belongs; its ending tells the format.
             width: at most so many pixels wide; 0 for the default of 480.
             kind: what the file is, when known.
+            new: nobody can have made it yet, so that nobody need look.
 
         Raises:
             Invalid: the width is out of range, or the file is broken.
@@ -65,11 +72,14 @@ class MakeThumbnail:
         if width and not LEAST_WIDTH <= width <= MOST_WIDTH:
             raise Invalid(f"width: {width} is not between {LEAST_WIDTH} and {MOST_WIDTH} pixels (0 for 480)")
         content_type = type_of(thumbnail_key)
-        try:
-            stored = await self._blobs.stat(thumbnail_key)
-        except NotFound:
-            return await self._make(blob_key, thumbnail_key, width or DEFAULT_WIDTH, kind, content_type)
-        return Thumbnail(thumbnail_key, content_type, stored.size)
+        if not new:
+            try:
+                stored = await self._blobs.stat(thumbnail_key)
+            except NotFound:
+                pass  # as expected
+            else:
+                return Thumbnail(thumbnail_key, content_type, stored.size)
+        return await self._make(blob_key, thumbnail_key, width or DEFAULT_WIDTH, kind, content_type)
 
     async def _make(
         self, blob_key: str, thumbnail_key: str, width: int, kind: Kind, content_type: str

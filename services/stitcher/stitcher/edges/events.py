@@ -160,7 +160,8 @@ class ThumbnailEvents:
         if not thumbnail_key:
             return
         try:
-            await self._make_thumbnail.run(blob_key, thumbnail_key, kind=_KINDS.get(kind, Kind.UNKNOWN))
+            known = _KINDS.get(kind, Kind.UNKNOWN)
+            await self._make_thumbnail.run(blob_key, thumbnail_key, kind=known, new=event.deliveries == 1)
         except NotFound:
             self._log.info("no small picture: the file is gone", blob=blob_key, fact=event.id)
 

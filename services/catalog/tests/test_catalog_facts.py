@@ -279,3 +279,24 @@ async def test_whoever_finds_an_intent_is_told_how_old_it_is(sqlite_database: st
         await world.made(done.id)
         await world.stage(done.id, "completed")
         assert not (await world.begin(done.id)).HasField("intent_age_s")
+
+
+async def test_the_attempt_to_stop_is_the_one_that_holds_money(world: World) -> None:
+    """A prediction of an attempt that was given up turns up when another has done the work."""
+    made = await world.generation()
+    first = (await world.begin(made.id)).attempt
+    await world.attempts.ReleaseAttempt(
+        attempts_pb2.ReleaseAttemptRequest(
+            attempt_id=first.id, failure=common_pb2.Failure(code="never_sent", message="x", retryable=True)
+        )
+    )
+    second = await world.submitted(made.id)
+    await world.succeed(second)
+    await world.store(second)
+    await world.stage(made.id, "completed")
+    await world.attempts.RecordSubmitted(
+        attempts_pb2.RecordSubmittedRequest(attempt_id=first.id, prediction_id="late")
+    )
+    await world.said("generation.cancel_requested.>")
+    found = await world.attempts.FindAttempt(attempts_pb2.FindAttemptRequest(generation_id=made.id))
+    assert (found.id, found.prediction_id, found.cancel_requested) == (first.id, "late", True)

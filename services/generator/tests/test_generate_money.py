@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from generator_world import Kill, World
@@ -293,3 +295,20 @@ async def test_cancel_of_an_unknown_fate_comes_back() -> None:
     assert not await world.deliver(generation, kill_at=3)
     (result,) = await world.clock.run(cancel(world.ports(), generation))
     assert isinstance(result, Unavailable)
+
+
+async def test_a_provider_that_lists_late_is_paid_once() -> None:
+    """It gives no answer, takes the order up all the same, and lists it only after the window."""
+    world = World()
+    generation = world.attempts.add()
+    world.provider.script = ["reset"]
+    whole, appears = world.provider.since, world.clock.now() + timedelta(seconds=30)
+
+    async def late(*given: Any) -> list[Prediction]:
+        return await whole(*given) if world.clock.now() >= appears else []
+
+    world.provider.since = late  # type: ignore[method-assign]
+    await world.settle(generation)
+    assert world.provider.charges == 1
+    assert world.attempts.intents == 1
+    assert world.said(Succeeded)

@@ -111,7 +111,7 @@ class Attempts:
         return generation, generation.attempt(attempt_id)
 
     async def find(self, *, prediction_id: str, generation_id: str) -> tuple[Generation, Attempt]:
-        """The attempt that owns a prediction, or a generation's newest one; NotFound."""
+        """The attempt that owns a prediction, or of a generation the newest, an open one first; NotFound."""
         if bool(prediction_id) == bool(generation_id):
             raise Invalid("name a prediction_id or a generation_id, and not both")
         async with self._store.read() as unit:
@@ -123,7 +123,8 @@ class Attempts:
             generation = await unit.generations.get(generation_id, deleted=True)
         if not generation.attempts:
             raise NotFound(f"generation {generation_id} has no attempt yet")
-        return generation, generation.attempts[-1]
+        # One that was given up, and taken by the provider after all, is what there is to stop or to follow.
+        return generation, (generation.open_attempts or generation.attempts)[-1]
 
 
 def _answer(following: Next, after: Generation) -> Work:

@@ -29,6 +29,9 @@ UNSENT_WAIT, UNSENT_LONGEST = 10.0, 600.0
 RECORD_FOR = 600.0
 """Seconds that `RecordSubmitted` is repeated while catalog is away; then the next delivery reconciles."""
 
+SURE_AFTER = 2.0
+"""Submit windows after an intent before "not in the provider's list" means "never bought"."""
+
 _LOOK_BACK = timedelta(minutes=5)
 """How long before the intent the provider's list is read from: its clock may be behind ours, and what is not
 seen is bought again."""
@@ -239,7 +242,32 @@ async def _window_passed(ports: Ports, attempt: Attempt) -> bool:
 
 
 async def _reconcile(ports: Ports, work: Work, attempt: Attempt) -> Prediction | None:
-    """Find and adopt what the attempt bought; None when it bought nothing, and its money is free again."""
+    """Find and adopt what the attempt bought; None when it bought nothing, and its money is free again.
+
+    Nothing found is believed a window later only: a provider in trouble may take up, or list, what it was
+    sent long after it gave us no answer.
+    """
+    found = await _find(ports, work, attempt)
+    left = (attempt.intended_at - ports.clock.now()).total_seconds() + SURE_AFTER * ports.rules.submit_window
+    if found is None and left > 0:
+        await ports.clock.sleep(left)
+        found = await _find(ports, work, attempt)
+    if found is not None:
+        ports.journal.note("adopted", attempt=attempt.id, prediction=found.id)
+        return found
+    wait = _unsent_wait(attempt)
+    never = Failure(
+        "never_sent", "it never reached the provider, and cost nothing", retryable=True, wait=wait
+    )
+    try:
+        await ports.attempts.release(attempt.id, never, retry_after=wait)
+    except Conflict:
+        ports.journal.note("recorded_meanwhile", attempt=attempt.id)
+    return None
+
+
+async def _find(ports: Ports, work: Work, attempt: Attempt) -> Prediction | None:
+    """Look through the provider's list, and record what is found."""
     pick = partial(
         candidates,
         attempt_id=attempt.id,
@@ -258,14 +286,5 @@ async def _reconcile(ports: Ports, work: Work, attempt: Attempt) -> Prediction |
             await ports.attempts.record(attempt.id, prediction.id)
         except Conflict:
             continue  # another attempt was faster to adopt it
-        ports.journal.note("adopted", attempt=attempt.id, prediction=prediction.id)
         return prediction
-    wait = _unsent_wait(attempt)
-    never = Failure(
-        "never_sent", "it never reached the provider, and cost nothing", retryable=True, wait=wait
-    )
-    try:
-        await ports.attempts.release(attempt.id, never, retry_after=wait)
-    except Conflict:
-        ports.journal.note("recorded_meanwhile", attempt=attempt.id)
     return None

@@ -341,7 +341,7 @@ class FindAttemptRequest(_message.Message):
     prediction_id: _builtins.str
     """The provider's id."""
     generation_id: _builtins.str
-    """The generation whose newest attempt is meant."""
+    """The generation whose newest attempt is meant; one that holds money comes before those that ended."""
     def __init__(
         self,
         *,

@@ -312,3 +312,29 @@ async def test_a_provider_that_lists_late_is_paid_once() -> None:
     assert world.provider.charges == 1
     assert world.attempts.intents == 1
     assert world.said(Succeeded)
+
+
+async def test_a_run_that_another_adopted_meanwhile_is_not_stopped() -> None:
+    """Equal inputs and no webhooks: whose it is, is settled by who says so first."""
+    world = World(echo=False, webhooks=False)
+    one, two = world.attempts.add(), world.attempts.add()
+    world.provider.script = ["lost"]
+    assert not await world.deliver(one)
+    world.clock.elapsed = 16.0
+    record = world.attempts.record
+
+    async def slow(attempt_id: str, prediction_id: str) -> None:
+        if (await world.attempts.get(attempt_id)).generation_id == two:
+            await world.clock.sleep(30.0)
+        await record(attempt_id, prediction_id)
+
+    world.attempts.record = slow  # type: ignore[method-assign]
+    _, taken = await world.clock.run(
+        generate(world.ports(), Request(one, again=True)), generate(world.ports(), Request(two))
+    )
+    assert isinstance(taken, Unavailable)
+    assert not world.journal.alarms
+    assert world.attempts.generations[one].state == "succeeded"
+    await world.settle(two)
+    assert world.attempts.generations[two].state == "succeeded"
+    assert world.provider.charges == 2

@@ -209,6 +209,10 @@ async def _record(ports: Ports, attempt: Attempt, prediction: Prediction) -> Non
         try:
             await ports.attempts.record(attempt.id, prediction.id)
         except (Conflict, NotFound, Invalid) as error:
+            owner = await ports.attempts.of_prediction(prediction.id)
+            if owner is not None and owner.id != attempt.id:  # it runs for somebody with the same input
+                ports.journal.note("adopted_by_another", attempt=attempt.id, owner=owner.id)
+                raise Unavailable(f"prediction {prediction.id} is attempt {owner.id}'s by now") from error
             ports.journal.alarm("orphan", attempt=attempt.id, prediction=prediction.id, reason=error.message)
             await ports.provider.cancel(prediction.id)
             raise Unavailable(f"prediction {prediction.id} belongs to no attempt and was stopped") from error

@@ -216,6 +216,26 @@ async def test_the_running_relay_is_woken_survives_an_outage_and_stops(kit: Kit)
     assert await kit.waiting() == 1
 
 
+async def test_the_relay_outlives_what_nobody_foresaw(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop says RuntimeError of a connection that closed a moment ago, where asyncio says nothing."""
+    recorder = Recorder()
+    relay = kit.relay(recorder)
+    publish, failed = recorder.publish, asyncio.Event()
+
+    async def closed(event: Event) -> int:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("unable to perform operation on <TCPTransport>; the handler is closed")
+        return await publish(event)
+
+    monkeypatch.setattr(recorder, "publish", closed)
+    await kit.commit("a")
+    await relay.start()
+    await eventually(lambda: recorder.ids == ["a"])
+    assert failed.is_set()
+    await relay.stop()
+
+
 async def test_stop_does_not_wait_for_a_log_that_is_away(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("servicekit.outbox.relay.STOP_BUDGET", 0.1)
     log = Recorder()

@@ -148,3 +148,19 @@ async def test_a_commit_that_fails_is_raised_to_all(desk: Desk) -> None:
     assert await desk.words() == []
     await desk.write("again")
     assert await desk.words() == ["again"]
+
+
+async def test_a_loop_that_ends_waits_for_no_unit(desk: Desk) -> None:
+    """A second signal cancels every task at once, units in their turn and who conducts them alike."""
+    never = asyncio.Event()
+    before = asyncio.all_tasks()
+    first = await desk.first(never)
+    waiting = asyncio.ensure_future(desk.write("a"))
+    await asyncio.sleep(0)
+    ending = asyncio.all_tasks() - before
+    for task in ending:
+        task.cancel()
+    _, left = await asyncio.wait(ending, timeout=5)
+    assert (left, first.cancelled(), waiting.cancelled()) == (set(), True, True)
+    await desk.write("again")
+    assert await desk.words() == ["again"]

@@ -199,6 +199,8 @@ class Relay:
                 self._log.warning("facts wait: the log does not take them", error=error.message)
             except (SQLAlchemyError, OSError) as error:
                 self._log.warning("facts wait: the database does not answer", error=type(error).__name__)
+            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start the relay again
+                self._log.exception("facts wait: a round of the relay failed")
             if count < BATCH:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._awake.wait(), self._poll)

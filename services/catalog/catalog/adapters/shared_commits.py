@@ -65,6 +65,10 @@ class SharedCommits:
         except Exception as error:  # noqa: BLE001  # nothing is swallowed: it is raised where they wait
             for unit in members:
                 unit.end(error)
+        except BaseException:  # cancelled, as all tasks are when the process is forced to end
+            for unit in members:
+                unit.end(Unavailable("the database gave the transaction up: the process ends"))
+            raise
         else:
             for unit in members:
                 unit.end(None)

@@ -79,21 +79,29 @@ async def test_what_is_named_or_waited_for_stays_and_the_rest_can_go(storage: St
     unneeded = [
         f"assets/{new_id('asset')}/original.png",
         thumbnail_key(new_id("asset")),
-        thumbnail_key(new_id("media")),
-        f"media/{new_id('generation')}/0.mp4",
         gone.stored[0].blob_key,
         thumbnail_key(gone.stored[0].media_id),
         f"media/{whole.id}/7.mp4",
         f"media/{canceled.id}/0.mp4",
         cut_key(stitched.id, 2),
         poster_key(stitched.id, 2),
-        cut_key(new_id("job"), 1),
     ]
     assert await sweeping.unneeded([*needed, *unneeded]) == unneeded
     await storage.storing.delete(stitched.id)
     await storage.storing.delete(whole.stored[0].media_id)
     assert set(await sweeping.unneeded(needed)) == {*needed[2:4], *needed[6:8]}
     assert await sweeping.unneeded([]) == []
+
+
+async def test_what_a_restored_database_has_forgotten_stays(storage: Storage) -> None:
+    """What is deleted leaves its row: an id without one was made after the backup."""
+    forgotten = [
+        f"media/{new_id('generation')}/0.mp4",
+        thumbnail_key(new_id("media")),
+        cut_key(new_id("job"), 1),
+        poster_key(new_id("job"), 1),
+    ]
+    assert await Sweeping(storage.store).unneeded(forgotten) == []
 
 
 async def test_every_named_blob_is_listed_once(storage: Storage) -> None:

@@ -49,21 +49,24 @@ class SqlBlobKeys:
         return [place.key for place in places if place.id in there]
 
     async def _thumbnails(self, places: Sequence[Place]) -> Iterable[str]:
-        kept = t.media.c.deleted_at.is_(None)
-        there = await self._ids(select(t.media.c.id).where(t.media.c.id.in_(_ids(places)), kept))
-        return [place.key for place in places if place.id in there]
+        query = select(t.media.c.id).where(t.media.c.id.in_(_ids(places)), t.media.c.deleted_at.is_not(None))
+        gone = await self._ids(query)
+        return [place.key for place in places if place.id not in gone]
 
     async def _outputs(self, places: Sequence[Place]) -> Iterable[str]:
         """An output's record comes after its bytes: until its generation is over, they are waited for."""
         columns, media = t.generations.c, t.media.c
-        asked = columns.id.in_(_ids(places)), columns.deleted_at.is_(None)
-        rows = await self._connection.execute(select(columns.id, columns.stage, columns.winner).where(*asked))
+        query = select(columns.id, columns.stage, columns.winner, columns.deleted_at)
+        rows = (await self._connection.execute(query.where(columns.id.in_(_ids(places))))).all()
         # A failed one that has lost outputs may be opened again, and finds what is here.
         waits = {
-            row.id for row in rows if row.stage not in _OVER or (row.stage == Stage.FAILED and row.winner)
-        }
-        query = select(media.blob_key, media.deleted_at).where(media.generation_id.in_(_ids(places)))
-        known = {row.blob_key: row.deleted_at for row in await self._connection.execute(query)}
+            row.id
+            for row in rows
+            if row.deleted_at is None
+            and (row.stage not in _OVER or (row.stage == Stage.FAILED and row.winner))
+        } | _strangers(places, (row.id for row in rows))
+        outputs = select(media.blob_key, media.deleted_at).where(media.generation_id.in_(_ids(places)))
+        known = {row.blob_key: row.deleted_at for row in await self._connection.execute(outputs)}
         return [
             place.key
             for place in places
@@ -72,13 +75,14 @@ class SqlBlobKeys:
 
     async def _cuts(self, places: Sequence[Place]) -> Iterable[str]:
         jobs, cuts = t.jobs.c, t.cuts.c
-        runs = await self._ids(
-            select(jobs.id).where(jobs.id.in_(_ids(places)), jobs.status.not_in(_FINISHED))
-        )
-        query = select(cuts.job_id, cuts.version).where(
+        query = select(jobs.id, jobs.status).where(jobs.id.in_(_ids(places)))
+        rows = (await self._connection.execute(query)).all()
+        runs = {row.id for row in rows if row.status not in _FINISHED}
+        runs |= _strangers(places, (row.id for row in rows))
+        kept = select(cuts.job_id, cuts.version).where(
             cuts.job_id.in_(_ids(places)), cuts.deleted_at.is_(None)
         )
-        made = {(row.job_id, row.version) for row in await self._connection.execute(query)}
+        made = {(row.job_id, row.version) for row in await self._connection.execute(kept)}
         return [place.key for place in places if place.id in runs or (place.id, place.version) in made]
 
     async def _ids(self, query: Select[Any]) -> set[str]:
@@ -118,6 +122,12 @@ class SqlBlobKeys:
         )
         rows = await self._connection.execute(query.order_by(columns.job_id, columns.version).limit(size))
         return [(NamedBlob(row.job_id, row.cut_key), row.version) for row in rows]
+
+
+def _strangers(places: Sequence[Place], known: Iterable[str]) -> set[str]:
+    """Ids that no table has. A generation or a job leaves its row when it is deleted, so what has none was
+    made after the backup that this database was restored from: its bytes are all that is left of it."""
+    return {place.id for place in places}.difference(known)
 
 
 def _ids(places: Sequence[Place]) -> list[str]:

@@ -28,14 +28,14 @@ from generator.core.standard import StandardModels
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
 from generator.edges.plan import PlanService
+from generator.edges.served import served
 from generator.edges.webhooks import WebhookService
-from rushes.generator.v1 import models_pb2_grpc, plan_pb2_grpc, webhooks_pb2_grpc
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
 from servicekit.grpc.client import open_channel
-from servicekit.grpc.server import GrpcServer, Service
+from servicekit.grpc.server import GrpcServer
 from servicekit.lifecycle import Part
 
 PROVIDER = "replicate"
@@ -70,7 +70,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     standard = StandardModels(
         shelf, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
     )
-    services = _services(
+    services = served(
         ModelService(shelf, prices, provider=PROVIDER, deadline=ports.rules.deadline),
         PlanService(BlobPhotoLooks(blobs), standard),
         WebhookService(ports, provider),
@@ -83,23 +83,6 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         _OpenDoor(lane),
         GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
-    ]
-
-
-def _services(models: ModelService, plans: PlanService, webhooks: WebhookService) -> list[Service]:
-    """What is served, by the names of the contracts."""
-    return [
-        (
-            models_pb2_grpc.add_ModelServiceServicer_to_server,
-            models,
-            "rushes.generator.v1.ModelService",
-        ),
-        (plan_pb2_grpc.add_PlanServiceServicer_to_server, plans, "rushes.generator.v1.PlanService"),
-        (
-            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
-            webhooks,
-            "rushes.generator.v1.WebhookService",
-        ),
     ]
 
 

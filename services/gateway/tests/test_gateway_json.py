@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.edges.transcoding.contracts import fields_of, is_map, message_of, services, words
+from gateway.edges.transcoding.contracts import fields_of, is_map, map_fields, message_of, services, words
 from gateway.edges.transcoding.facts import fact_json, message_name
 from gateway.edges.transcoding.from_json import from_json
 from gateway.edges.transcoding.to_json import to_json
@@ -74,7 +74,12 @@ def _message(draw: Any, descriptor: Any, depth: int = 3) -> Any:
 
 def _set(draw: Any, message: Any, field: FieldDescriptor, depth: int) -> None:
     if is_map(field):
-        getattr(message, field.name).update(draw(st.dictionaries(TEXTS, TEXTS, max_size=2)))
+        held, value = getattr(message, field.name), map_fields(field)[1]
+        for name, item in draw(st.dictionaries(TEXTS, _single(value, depth), max_size=2)).items():
+            if value.message_type is not None:
+                held[name].CopyFrom(item)
+            else:
+                held[name] = item
     elif field.is_repeated:
         # An unspecified word in a list is null, which stands for nothing: no one writes that.
         items = [

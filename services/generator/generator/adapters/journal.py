@@ -7,7 +7,9 @@ from prometheus_client import Counter, Gauge
 
 EVENTS = Counter("rushes_generator_events", "What happened on the way to the provider", ["event"])
 LANE_CLOSED = Gauge(
-    "rushes_provider_lane_closed", "1 while nothing may be submitted (401 or 402)", ["provider"]
+    "rushes_provider_lane_closed",
+    "1 while nothing may be submitted (401 or 402, or a list that may not be read)",
+    ["provider"],
 )
 
 

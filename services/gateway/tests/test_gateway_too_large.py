@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.counting import MOST_VALUES, Crowd, crowd
 from gateway.core.weighing import MOST_MARKS, Heavy, Scale
+from gateway.edges.transcoding.documents import parse
+from servicekit.errors import Invalid
 
 texts = st.text('aé😀"\\\n{[,]}:', max_size=30)
 names = st.text("aé{[,:", min_size=1, max_size=5)
@@ -139,9 +143,44 @@ async def test_more_than_is_worth_reading_is_refused_by_its_size(running: Any) -
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_accepted_passes_all_the_way_and_back(running: Any) -> None:
-    """A list of one-digit numbers grows most on its way into a message: sixfold."""
-    raw = b'{"model": "a/b", "input": {"points": [1' + b",1" * 520_000 + b"]}}"
+    points = b"1" + b",1" * (MOST_VALUES - 5)
+    raw = b'{"model": "a/b", "input": {"points": [%b], "prompt": "%b"}}' % (points, b"x" * 1_000_000)
     assert len(raw) < 1024 * 1024
     answer = await running.http.post("/api/v3/generations", content=raw, timeout=60)
     assert answer.status_code == 202, answer.text[:300]
-    assert len(answer.json()["input"]["points"]) == 520_001
+    assert len(answer.json()["input"]["points"]) == MOST_VALUES - 4
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_very_many_values_are_refused_by_the_field_that_holds_them(running: Any) -> None:
+    """Each costs every service on its way thirty times its bytes, and all others wait for it meanwhile."""
+    raw = b'{"model": "a/b", "input": {"points": [1' + b",1" * 300_000 + b"]}}"
+    answer = await running.http.post("/api/v3/generations", content=raw)
+    assert answer.status_code == 413
+    (wrong,) = answer.json()["errors"]
+    assert wrong["field"] == "input.points"
+    assert wrong["message"].startswith("has 300,001 values")
+
+
+@given(bodies, st.integers(0, 20))
+def test_values_are_counted_wherever_they_are(body: Any, most: int) -> None:
+    def count(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return len(inner) + sum(map(count, inner))
+
+    assert (crowd(body, most=most) is not None) == (count(body) > most)
+
+
+def test_the_largest_is_named() -> None:
+    assert crowd({"requests": [{"model": "a/b"}, {"input": {"p": [0] * 7}}]}, most=9) == Crowd(
+        "requests[1].input.p", 7
+    )
+
+
+def test_a_name_said_twice_among_very_many_is_found_at_once() -> None:
+    names = [f'"{number:05x}":0' for number in range(80_000)]
+    raw = ("{" + ",".join([*names, names[-1]]) + "}").encode()
+    begun = time.perf_counter()
+    with pytest.raises(Invalid, match="'1387f' twice"):
+        parse(raw)
+    assert time.perf_counter() - begun < 5  # it took a minute

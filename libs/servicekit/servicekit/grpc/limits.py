@@ -5,8 +5,8 @@ from __future__ import annotations
 MESSAGE_LIMIT = 8 * 1024 * 1024
 """Bytes of a message, either way; gRPC's own default is 4 MiB at whoever receives.
 
-The largest that come: a JSON body of 1 MiB as a `Struct` (a list of one-digit numbers grows sixfold), and a
-provider's webhook of 4 MiB. Answers that hold many records are cut into pages below `PAGE_LIMIT`.
+The largest that come: a JSON body of 1 MiB as a `Struct`, and a provider's webhook of 4 MiB.
+Answers that hold many records are cut into pages below `PAGE_LIMIT`.
 """
 
 PAGE_LIMIT = 7 * 1024 * 1024

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from gateway.core.counting import MOST_VALUES, crowd
 from gateway.core.problems import MOST
 from gateway.core.weighing import Heavy, Scale
 from gateway.edges.transcoding.documents import parse
@@ -18,7 +19,7 @@ from servicekit.errors import FieldProblem, Invalid
 from servicekit.http.problem import TOO_LARGE
 
 JSON_LIMIT = 1024 * 1024
-"""Bytes of a JSON body. Its message is up to six times as large: `servicekit.grpc.limits` lets that pass."""
+"""Bytes of a JSON body. Its message may be larger: `servicekit.grpc.limits` lets that pass."""
 
 WEIGHED_LIMIT = 16 * 1024 * 1024
 """Bytes of a JSON body that is read to its end, to name what is too long in it; more is not read."""
@@ -45,8 +46,8 @@ async def read_json(request: Request) -> Any | None:
     """The JSON value of the body, or None without one.
 
     Raises:
-        Invalid: it is not JSON (400).
-        HTTPException: it is too large (413), or says that it is something else (415).
+        Invalid: it is not JSON (400); it is too large, or holds too many values (413).
+        HTTPException: it is not even read to its end (413), or says that it is something else (415).
     """
     body = await _read_or_weigh(request)
     if not body.strip():
@@ -54,7 +55,15 @@ async def read_json(request: Request) -> Any | None:
     kind = content_type(request)
     if not _is_json(kind):
         raise HTTPException(415, f"the body is {kind[:80]}: send application/json")
-    return parse(body)
+    value = parse(body)
+    if len(body) > MOST_VALUES and (most := crowd(value)) is not None:
+        wrong = FieldProblem(
+            most.field,
+            f"has {most.count:,} values, and the whole body may have at most {MOST_VALUES:,}: "
+            "send them in several requests, or as a file that is uploaded and named as asset:<id>",
+        )
+        raise Invalid(f"{wrong.field} {wrong.message}", fields=[wrong], code=TOO_LARGE)
+    return value
 
 
 def _is_json(kind: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from servicekit.errors import Invalid
@@ -39,8 +40,8 @@ def parse(body: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     held = dict(pairs)
     if len(held) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in held if names.count(name) > 1)
+        count = Counter(name for name, _ in pairs)
+        twice = next(name for name in held if count[name] > 1)
         raise Invalid(f"the body says {twice[:64]!r} twice in one object", code="malformed")
     return held
 

@@ -57,8 +57,9 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     """Everything put together."""
     engine = open_engine(settings.database_url)
     log = EventLog(settings.nats_url, service="catalog", clock=clock)
-    relay = Relay(engine, tables.outbox, log, clock)
-    store = SqlStore(engine, clock, silent_after=settings.silent_after, committed=relay.wake)
+    store = SqlStore(engine, clock, silent_after=settings.silent_after)
+    relay = Relay(engine, tables.outbox, log, clock, writing=store.writing)
+    store.on_commit(relay.wake)
     generator = GrpcGenerator(open_channel(settings.generator_address))
 
     rules = Rules(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)

@@ -10,9 +10,13 @@ import pytest_asyncio
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from catalog.adapters import tables
 from catalog.adapters.shared_commits import MOST, SharedCommits
+from servicekit.clock import SystemClock
 from servicekit.databases import open_engine
 from servicekit.errors import Unavailable
+from servicekit.events import Event
+from servicekit.outbox import Relay, append
 from servicekit.testing import eventually
 
 
@@ -164,3 +168,27 @@ async def test_a_loop_that_ends_waits_for_no_unit(desk: Desk) -> None:
     assert (left, first.cancelled(), waiting.cancelled()) == (set(), True, True)
     await desk.write("again")
     assert await desk.words() == ["again"]
+
+
+async def test_the_relay_has_its_turn_among_those_who_write(desk: Desk) -> None:
+    """By itself it would wait for the lock, which those who queue up for it hand on to each other."""
+    fact = Event(id="job_1:created", type="job.created", key="job_1", data=b"")
+    async with desk.engine.begin() as connection:
+        await connection.run_sync(tables.outbox.create)
+        await append(connection, tables.outbox, [fact], clock=SystemClock())
+    relay = Relay(desk.engine, tables.outbox, _Taker(), SystemClock(), writing=desk.shared.unit)
+    go = asyncio.Event()
+    first = await desk.first(go)
+    round_ = asyncio.ensure_future(relay.run_once())
+    await eventually(lambda: len(desk.shared._queue) == 1)
+    claimed = desk.commits
+    go.set()
+    assert await round_ == 1
+    await first
+    assert desk.commits == claimed + 1
+    assert await relay.run_once() == 0
+
+
+class _Taker:
+    async def publish(self, event: Event) -> int:
+        return 1

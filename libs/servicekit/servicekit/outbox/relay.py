@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -58,6 +59,8 @@ class Relay:
     Args:
         engine: the service's engine, or a session maker bound to it.
         poll: seconds between looks when nobody calls `wake`; also how late a delayed fact may be.
+        writing: a writing transaction on SQLite; for services whose writers queue up for its one lock, and
+            would let nobody else have it. (On PostgreSQL what is published is marked where it is locked.)
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Relay:
         clock: Clock,
         *,
         poll: float = 1.0,
+        writing: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
     ) -> None:
         self._engine: AsyncEngine = engine.kw["bind"] if isinstance(engine, async_sessionmaker) else engine
+        self._writing = writing or self._engine.begin
         self._table = table
         # Made once: making these costs more than running them.
         self._due = (
@@ -131,7 +136,9 @@ class Relay:
             finally:
                 # Also when the round ends early: what the log has is marked. Cancelled here, it is
                 # published again, which the log drops.
-                await self._mark(connection, published, refused)
+                if published or refused:
+                    async with self._marking(connection) as writing:
+                        await self._mark(writing, published, refused)
                 PUBLISHED.inc(len(published))
         for outcome in outcomes:
             if outcome is not None:
@@ -173,6 +180,10 @@ class Relay:
             await connection.commit()
         return rows
 
+    def _marking(self, claiming: AsyncConnection) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The transaction to mark in; leaving it commits."""
+        return self._writing() if claiming.dialect.name == "sqlite" else _committed(claiming)
+
     async def _mark(
         self, connection: AsyncConnection, published: Sequence[int], refused: Sequence[int]
     ) -> None:
@@ -182,7 +193,6 @@ class Relay:
         if published:
             now = micros(self._clock.now())
             await connection.execute(self._of, {"ids": published, "published_at": now})
-        await connection.commit()
 
     async def _run(self) -> None:
         trimmed = self._clock.now() - KEEP
@@ -213,6 +223,12 @@ class Relay:
         waiting = select(func.count()).select_from(table).where(table.c.published_at.is_(None))
         async with self._engine.connect() as connection:
             WAITING.set((await connection.execute(waiting)).scalar_one())
+
+
+@contextlib.asynccontextmanager
+async def _committed(connection: AsyncConnection) -> AsyncIterator[AsyncConnection]:
+    yield connection
+    await connection.commit()
 
 
 def _chains(rows: Sequence[Row[Any]]) -> Sequence[Sequence[Row[Any]]]:

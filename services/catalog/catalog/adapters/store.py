@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
@@ -59,32 +60,32 @@ class SqlStore:
     """`Store`.
 
     Args:
-        committed: called after each commit that may have written to the outbox.
         silent_after: after how long a silence the reconciler looks.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        clock: Clock,
-        *,
-        silent_after: timedelta,
-        committed: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, silent_after: timedelta) -> None:
         self._engine = engine
         self._writing = engine.execution_options(short=True)  # units touch few rows, by their keys
         self._reading = engine.execution_options(read_only=True)
         self._clock = clock
         self._silent_after = silent_after
-        self._committed = committed
+        self._committed: Callable[[], None] = lambda: None
         # SQLite has one writer; waiting here is first come, first served, and its busy timeout is neither.
         self._shared = SharedCommits(self._writing) if is_sqlite(engine) else None
+
+    def on_commit(self, committed: Callable[[], None]) -> None:
+        """Call it after each commit that may have written to the outbox."""
+        self._committed = committed
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection in a transaction, for few rows by their keys; leaving it without an error commits."""
+        return self._shared.unit() if self._shared else self._writing.begin()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnit]:
         """A unit that may change things; leaving it without an error commits it."""
         with _told():
-            async with self._shared.unit() if self._shared else self._writing.begin() as connection:
+            async with self.writing() as connection:
                 yield SqlUnit(connection, self._clock, self._silent_after)
         self._committed()
 

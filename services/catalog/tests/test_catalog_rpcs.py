@@ -116,6 +116,19 @@ async def test_a_batch_is_admitted_whole_or_not_at_all(world: World) -> None:
     assert len({each.id for each in made.generations}) == 2
 
 
+async def test_variants_of_one_run_are_checked_once(world: World) -> None:
+    inputs = [Struct(), Struct()]
+    inputs[1].update({"prompt": "another"})
+    wanted = [
+        generations_pb2.CreateGenerationRequest(model="rushes/instant", input=inputs[number % 2])
+        for number in range(6)
+    ]
+    batch = generations_pb2.BatchCreateGenerationsRequest(requests=wanted)
+    made = await world.generations.BatchCreateGenerations(batch)
+    assert len(world.generator.prepared) == 2
+    assert [dict(each.input) for each in made.generations] == [{}, {"prompt": "another"}] * 3
+
+
 async def test_an_estimate_records_nothing(world: World) -> None:
     told = await world.generations.EstimateGeneration(
         generations_pb2.EstimateGenerationRequest(model="rushes/instant")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -135,6 +136,7 @@ class Generating:
                 )
 
     async def _prepare_all(self, wanted: Sequence[Asked]) -> list[Run]:
+        """Check every input; what is asked for several times (variants of one prompt) once."""
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def one(asked: Asked) -> Run | AppError:
@@ -144,7 +146,11 @@ class Generating:
                 except AppError as error:
                     return error
 
-        done = await asyncio.gather(*(one(asked) for asked in wanted))
+        same = [_content(asked) for asked in wanted]
+        distinct = dict(zip(same, wanted, strict=True))
+        outcomes = await asyncio.gather(*(one(asked) for asked in distinct.values()))
+        prepared = dict(zip(distinct, outcomes, strict=True))
+        done = [prepared[content] for content in same]
         problems: list[FieldProblem] = []
         for number, outcome in enumerate(done):
             if isinstance(outcome, Invalid):
@@ -156,3 +162,8 @@ class Generating:
             told = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
             raise Invalid(f"none of the {len(wanted)} runs was admitted: {told}", fields=problems)
         return [run for run in done if isinstance(run, Run)]
+
+
+def _content(asked: Asked) -> str:
+    """The same for what would be prepared alike."""
+    return json.dumps([asked.model, asked.version, asked.input], sort_keys=True, default=repr)

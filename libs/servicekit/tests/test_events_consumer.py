@@ -145,7 +145,6 @@ async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_kept(lo
     spec = ConsumerSpec("tester-predictions", ("prediction.>",), slots=3)
     subject = consumer(log, handle, spec)
     await subject.start()
-    await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
     before = loop.time()
     await publish(log, 1)

@@ -35,9 +35,12 @@ class Recorder:
         self.failures = 0
         self.refused: set[str] = set()
         self.gate: asyncio.Event | None = None
+        self.waiting = asyncio.Event()
+        """Somebody stands at the gate."""
 
     async def publish(self, event: Event) -> int:
         if self.gate is not None:
+            self.waiting.set()
             await self.gate.wait()
         if event.id in self.broken:
             self.failures += 1
@@ -243,7 +246,7 @@ async def test_stop_does_not_wait_for_a_log_that_is_away(kit: Kit, monkeypatch: 
     relay = kit.relay(log)
     await kit.commit("a")
     await relay.start()
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(log.waiting.wait(), 10)
     await asyncio.wait_for(relay.stop(), 2)
     assert await kit.waiting() == 1
 
@@ -253,7 +256,7 @@ async def test_writers_do_not_wait_while_the_relay_publishes(kit: Kit) -> None:
     log.gate = asyncio.Event()
     await kit.commit("a")
     publishing = asyncio.create_task(kit.relay(log).run_once())
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(log.waiting.wait(), 10)
     await asyncio.wait_for(kit.commit("b"), 2)
     log.gate.set()
     assert await publishing == 1

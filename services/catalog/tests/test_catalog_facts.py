@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from catalog_shelf import RUN
 from catalog_world import World, running, settings_for
 from sqlalchemy import update
 from test_catalog_job_life import approved
-from test_store_contract import RUN
 
 from catalog.adapters import tables
 from catalog.core import generation_commands as gc

@@ -8,9 +8,7 @@ from datetime import timedelta
 
 import pytest
 import test_job_core as jobs
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_generation_core import (
+from generation_life import (
     NOW,
     Life,
     apply,
@@ -23,6 +21,8 @@ from test_generation_core import (
     stored,
     succeeded,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from catalog.core import generation_commands as gc
 from catalog.core import generation_events as ge

@@ -3,128 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from generation_life import (
+    CAP,
+    NOW,
+    PASSING,
+    RUN,
+    Life,
+    apply,
+    begins,
+    commands,
+    ended,
+    facts,
+    failed,
+    prediction,
+    requeues,
+    stored,
+    succeeded,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.core import generation_commands as gc
 from catalog.core import generation_events as ge
-from catalog.core.generation import AttemptState, Generation, OutputState, Stage
-from catalog.core.generation_decide import MAX_REQUEUES, Step, decide, next_step
-from catalog.core.generation_evolve import evolve, fold
-from catalog.core.money import Account, campaign_account, day_account, postings
-from catalog.core.values import Failure, FileFacts, Kind, Run
-from servicekit.errors import AppError, Conflict, Precondition
-
-NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-RUN = Run("replicate", "rushes/instant", "", Kind.VIDEO, {"prompt": "x"}, estimate_micros=100)
-CAP = 350
-FACTS = FileFacts(Kind.VIDEO, "video/mp4", 7)
-PASSING, FINAL = Failure("E6716", "passing", retryable=True), Failure("E005", "refused")
-
-
-class Life:
-    """A generation and the accounts it pays from, changed only by `decide` and `evolve`."""
-
-    def __init__(self, cap: int | None = CAP) -> None:
-        self.at = NOW
-        self.cap = cap
-        self.accounts: dict[str, Account] = defaultdict(Account)
-        self.state: Generation | None = None
-        self.do(gc.CreateGeneration(NOW, "gen_1", RUN, "cmp_1", "job_1", "scn_1"))
-
-    @property
-    def now(self) -> Generation:
-        assert self.state is not None
-        return self.state
-
-    def do(self, command: gc.GenerationCommand) -> Sequence[ge.GenerationEvent]:
-        events = decide(self.state, command)
-        for event in events:
-            for posting in postings(self.state, event):
-                self.accounts[posting.account] = self.accounts[posting.account].post(posting)
-            self.state = evolve(self.state, event)
-        return events
-
-    def begin(self, number: int = 0, held: str = "") -> Sequence[ge.GenerationEvent]:
-        paid_by = [
-            replace(self.accounts[name], cap=self.cap)
-            for name in (campaign_account("cmp_1"), day_account(NOW))
-        ]
-        attempt_id = f"att_{number or len(self.now.attempts) + 1}"
-        if any(each.id == attempt_id for each in self.now.attempts):
-            return ()
-        return self.do(gc.BeginAttempt(self.at, attempt_id, tuple(paid_by), held))
-
-    def submit(self) -> str:
-        (event,) = [event for event in self.begin() if isinstance(event, ge.AttemptIntended)]
-        self.do(gc.RecordSubmitted(self.at, event.attempt_id, prediction(event.attempt_id)))
-        return event.attempt_id
-
-    def fetching(self, outputs: int = 1) -> str:
-        attempt_id = self.submit()
-        self.do(succeeded(attempt_id, outputs=outputs))
-        assert self.now.stage is Stage.FETCHING
-        return attempt_id
-
-
-def prediction(attempt_id: str) -> str:
-    return f"p-{attempt_id}"
-
-
-def succeeded(attempt_id: str, *, outputs: int = 1, cost: int = 80) -> gc.RecordSucceeded:
-    ends = NOW + timedelta(hours=1)
-    return gc.RecordSucceeded(NOW, attempt_id, prediction(attempt_id), outputs, cost, ends)
-
-
-def failed(attempt_id: str, failure: Failure = PASSING, cost: int = 80) -> gc.RecordFailed:
-    return gc.RecordFailed(NOW, attempt_id, prediction(attempt_id), failure, cost)
-
-
-def stored(attempt_id: str, index: int = 0, media: str = "med_1") -> gc.RecordStored:
-    return gc.RecordStored(NOW, attempt_id, index, media, f"media/gen_1/{index}.mp4", FACTS)
-
-
-def lost(attempt_id: str, index: int = 0, *, retryable: bool = True, round_: int = 9) -> gc.RecordLost:
-    failure = Failure("truncated", "too short", retryable)
-    return gc.RecordLost(NOW, attempt_id, index, failure, round_, NOW + timedelta(hours=1))
-
-
-attempts = st.sampled_from(["att_1", "att_2", "att_3"])
-costs = st.integers(0, RUN.estimate_micros)
-failures = st.sampled_from([PASSING, FINAL, Failure("gone", "gone")])
-facts = st.one_of(
-    st.builds(lambda a: gc.RecordStarted(NOW, a, prediction(a)), attempts),
-    st.builds(lambda a: gc.RecordSubmitted(NOW, a, prediction(a)), attempts),
-    st.builds(lambda a, n, c: succeeded(a, outputs=n, cost=c), attempts, st.integers(1, 2), costs),
-    st.builds(failed, attempts, failures, costs),
-    st.builds(lambda a, c, d: gc.RecordCanceled(NOW, a, prediction(a), c, d), attempts, costs, st.booleans()),
-    st.builds(stored, attempts, st.integers(0, 1)),
-    st.builds(lambda a, i, r: lost(a, i, retryable=r), attempts, st.integers(0, 1), st.booleans()),
-)
-commands = st.one_of(
-    st.builds(gc.CancelGeneration, st.just(NOW)),
-    st.builds(gc.RequestAgain, st.just(NOW), st.booleans()),
-    st.builds(
-        lambda a, f: gc.ReleaseAttempt(NOW, a, PASSING, fail=f, retry_after=0.0), attempts, st.booleans()
-    ),
-)
-begins = st.sampled_from(["begin", "begin", "held"])
-requeues = st.just(gc.RequeueDownload(NOW, automatic=True))
-
-
-def apply(life: Life, step: object) -> Sequence[ge.GenerationEvent]:
-    if step in ("begin", "held"):
-        life.at += timedelta(seconds=30)
-        return life.begin(held="paused" if step == "held" else "")
-    try:
-        return life.do(step)  # type: ignore[arg-type]
-    except AppError:  # an attempt that is none of its, or one that has another prediction: nothing changes
-        return ()
+from catalog.core.generation import AttemptState, Stage
+from catalog.core.generation_decide import Step, decide, next_step
+from catalog.core.generation_evolve import fold
+from catalog.core.money import Account, campaign_account
+from servicekit.errors import Conflict
 
 
 @settings(max_examples=150, deadline=None)
@@ -170,21 +79,6 @@ def test_a_fact_said_twice_is_said_once(steps: list[object], fact: gc.Generation
     once = life.now
     assert apply(life, fact) == () or isinstance(fact, gc.RecordLost), "nothing happens the second time"
     assert life.now == once
-
-
-def ended(how: str) -> Life:
-    life = Life()
-    if how == "canceled":
-        one = life.submit()
-        life.do(gc.CancelGeneration(NOW))
-        life.do(gc.RecordCanceled(NOW, one, prediction(one), 10))
-    elif how == "refused":
-        life.do(failed(life.submit(), FINAL))
-    else:
-        one = life.fetching()
-        life.do(stored(one) if how == "completed" else lost(one, retryable=False))
-    assert life.now.final
-    return life
 
 
 @settings(max_examples=150, deadline=None)
@@ -339,67 +233,6 @@ def replace_life(life: Life) -> Life:
     copy = Life()
     copy.state, copy.accounts = life.state, defaultdict(Account, life.accounts)
     return copy
-
-
-def test_a_lost_output_is_asked_for_again_by_itself_while_it_may_live() -> None:
-    life = Life()
-    one = life.fetching()
-    events = life.do(lost(one, round_=1))
-    (ended,) = [event for event in events if isinstance(event, ge.GenerationFailed)]
-    assert ended.requeue_at == NOW + timedelta(seconds=60)
-    requeued, asked = life.do(gc.RequeueDownload(NOW, automatic=True))
-    assert isinstance(requeued, ge.DownloadRequeued)
-    assert isinstance(asked, ge.GenerationRequested)
-    assert life.now.stage is Stage.FETCHING
-    assert next_step(life.now, NOW).step is Step.FOLLOW
-    assert life.do(lost(one, round_=1)) == (), "the round before does not count any more"
-    life.do(lost(one, round_=2))
-    assert life.now.requeue_at == NOW + timedelta(seconds=120)
-    life.do(gc.RequeueDownload(NOW))
-    life.do(stored(one))
-    assert life.now.stage is Stage.COMPLETED
-    assert len(life.now.attempts) == 1, "a requeue fetches; it does not pay"
-
-
-def test_requeues_by_itself_end() -> None:
-    life = Life()
-    one = life.fetching()
-    for round_ in range(1, MAX_REQUEUES + 2):
-        life.do(lost(one, round_=life.now.round))
-        if life.now.requeue_at is None:
-            assert round_ == MAX_REQUEUES + 1
-            return
-        life.do(gc.RequeueDownload(NOW, automatic=True))
-    raise AssertionError("for ever")
-
-
-def test_a_refused_output_is_lost_for_good_but_an_operator_may_try() -> None:
-    life = Life()
-    one = life.fetching()
-    life.do(lost(one, retryable=False))
-    assert life.now.requeue_at is None
-    assert life.now.output(0).state is OutputState.LOST  # type: ignore[union-attr]
-    life.do(gc.RequeueDownload(NOW))
-    assert life.now.stage is Stage.FETCHING
-    life.do(failed(one, Failure("gone", "deleted")))
-    assert life.now.stage is Stage.FAILED
-    assert life.now.cost_micros == 80, "nothing is paid for it again"
-
-
-def test_an_output_that_comes_after_all_is_kept_for_the_requeue() -> None:
-    life = Life()
-    one = life.fetching()
-    life.do(lost(one))
-    life.do(stored(one))
-    assert life.now.stage is Stage.FAILED
-    life.do(gc.RequeueDownload(NOW))
-    assert life.now.stage is Stage.COMPLETED
-
-
-def test_nothing_is_requeued_that_was_not_lost() -> None:
-    life = Life()
-    with pytest.raises(Precondition, match="has no lost output"):
-        life.do(gc.RequeueDownload(NOW))
 
 
 def test_a_held_job_submits_nothing_but_follows_what_runs() -> None:

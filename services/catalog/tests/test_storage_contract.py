@@ -1,138 +1,28 @@
-"""Storage over SQLite and PostgreSQL: numbers, pages, deletion, and the clean-up, two at once too."""
+"""Storage over SQLite and PostgreSQL: numbers, pages and deletion."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 from alembic import command
-from sqlalchemy import JSON, column, insert, select, table
-from test_store_contract import RUN, Shelf
+from catalog_shelf import IMAGE, VIDEO, Storage
+from sqlalchemy import JSON, column, insert, table
 
-from catalog.adapters import tables as t
 from catalog.adapters.schema import Database, alembic_config
 from catalog.adapters.store import SqlStore
 from catalog.core import generation_commands as gc
-from catalog.core import job_commands as jc
-from catalog.core import storing as storing_module
-from catalog.core.attempts import Attempts, Rules
-from catalog.core.carry import carry_out, locked
-from catalog.core.files import DownloadCounts, File, Usage
+from catalog.core.files import DownloadCounts, Usage
 from catalog.core.generation import Generation, Stage
-from catalog.core.job import Edit, Job, Wish, cut_key, poster_key
-from catalog.core.job_decide import decide as decide_job
-from catalog.core.library import Library
+from catalog.core.job import cut_key, poster_key
 from catalog.core.money import campaign_account, day_account
 from catalog.core.ports import GenerationFilter, PageWish
-from catalog.core.storing import Storing, kind_of
-from catalog.core.values import Failure, FileFacts, Kind
-from rushes.events.v1 import events_pb2
+from catalog.core.storing import kind_of
+from catalog.core.values import Kind
 from servicekit.databases import open_engine
 from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id
 from servicekit.testing import TestClock
-
-DAY = 86_400.0
-VIDEO, IMAGE = (
-    FileFacts(Kind.VIDEO, "video/mp4", 700, "a" * 64),
-    FileFacts(Kind.IMAGE, "image/png", 30, "b" * 64),
-)
-
-
-class Storage(Shelf):
-    """A shelf with things on it that can be deleted."""
-
-    @property
-    def storing(self) -> Storing:
-        return Storing(self.store, self.clock)
-
-    async def made(
-        self, *files: FileFacts, campaign_id: str = "", job_id: str = "", lose: bool = False
-    ) -> Generation:
-        """A generation that went well, with these outputs; `lose`: one more was lost."""
-        made = await self.generation(campaign_id, RUN, job_id)
-        attempt = (await self.attempts.begin(made.id)).attempt
-        assert attempt is not None
-        await self.attempts.submitted(attempt.id, f"p-{made.id}")
-        now = self.clock.now()
-        ends = now + timedelta(hours=1)
-        count = len(files) + lose
-        after = await self.do(made.id, gc.RecordSucceeded(now, attempt.id, f"p-{made.id}", count, 200, ends))
-        for index, facts in enumerate(files):
-            key = f"media/{made.id}/{index}.mp4"
-            after = await self.do(
-                made.id, gc.RecordStored(now, attempt.id, index, new_id("media"), key, facts)
-            )
-        if lose:
-            failure = Failure("truncated", "short", retryable=True)
-            after = await self.do(made.id, gc.RecordLost(now, attempt.id, len(files), failure, 1, ends))
-        return after
-
-    async def do_late(self, generation_id: str, command: gc.GenerationCommand) -> None:
-        """What a fact does, which finds deleted ones too."""
-        async with self.store.write() as unit:
-            job, generation = await locked(unit, generation_id, deleted=True)
-            await carry_out(unit, job, generation, command)
-
-    async def job(self, campaign_id: str) -> Job:
-        wish, edit = Wish(1, 2.0), Edit(640, 360, 25.0)
-        command = jc.CreateJob(self.clock.now(), new_id("job"), campaign_id, wish, edit)
-        async with self.store.write() as unit:
-            return await unit.jobs.save(None, decide_job(None, command))
-
-    async def end(self, job: Job, *, cut: bool = False) -> Job:
-        """The job at its end: failed, or with a cut (as if it had been stitched)."""
-        async with self.store.write() as unit:
-            state = await unit.jobs.get(job.id, lock=True)
-            state = await unit.jobs.save(
-                state, decide_job(state, jc.FailJob(self.clock.now(), Failure("x", "x")))
-            )
-            if cut:
-                await unit._connection.execute(  # what a stitcher would have brought
-                    insert(t.cuts).values(
-                        job_id=job.id, version=1,
-                        cut_key=cut_key(job.id, 1), poster_key=poster_key(job.id, 1),
-                        facts={"kind": "video", "size_bytes": 5000, "sha256": "c" * 64}, size_bytes=5000,
-                        created_at=self.clock.now(),
-                    )
-                )  # fmt: skip
-                state = await unit.jobs.get(job.id)
-        return state
-
-    async def said(self, type_: str) -> list[tuple[str, bytes]]:
-        query = (
-            select(t.outbox.c.key, t.outbox.c.data).where(t.outbox.c.type == type_).order_by(t.outbox.c.id)
-        )
-        async with self.store.read() as unit:
-            return [(key, data) for key, data in await unit._connection.execute(query)]
-
-    async def removed(self) -> list[list[str]]:
-        """The keys that are to be removed, fact by fact."""
-        told = [events_pb2.MediaDeleted.FromString(data) for _, data in await self.said("media.deleted")]
-        return [list(each.blob_keys) for each in told]
-
-    async def all_files(self, size: int = 3) -> list[File]:
-        found: list[File] = []
-        wish = PageWish(size=size)
-        while True:
-            page = (await self.storing.stats(wish)).files
-            found += page.items
-            if not page.next_token:
-                return found
-            wish = PageWish(size, page.next_token)
-
-
-@pytest_asyncio.fixture
-async def storage(database_url: str, clock: TestClock) -> AsyncIterator[Storage]:
-    engine = open_engine(database_url, pool_size=10)
-    database = Database(engine)
-    await database.start()
-    store = SqlStore(engine, clock, silent_after=timedelta(seconds=60))
-    yield Storage(store, clock, Library(store, clock), Attempts(store, clock, Rules()))
-    await database.stop()
 
 
 async def test_the_numbers_are_those_of_what_is_there(storage: Storage) -> None:
@@ -263,102 +153,6 @@ def test_an_id_of_another_kind_is_told_which_kinds_there_are() -> None:
     for wrong in (new_id("asset"), new_id("campaign"), "gen_x", "nonsense", ""):
         with pytest.raises(Invalid, match=r"gen_….*med_….*job_…"):
             kind_of(wrong)
-
-
-async def aged(storage: Storage) -> tuple[list[str], list[str]]:
-    """Old and young things: the ids that a clean-up of 30 days takes, and those that it leaves."""
-    campaign = await storage.campaign()
-    old = [(await storage.made(VIDEO, campaign_id=campaign)).id, (await storage.made(IMAGE, lose=True)).id]
-    running = await storage.generation(campaign)
-    waiting = await storage.job(campaign)
-    needed = await storage.made(VIDEO, campaign_id=campaign, job_id=waiting.id)
-    recent = await storage.job(campaign)
-    clip = await storage.made(VIDEO, campaign_id=campaign, job_id=recent.id)
-    done = await storage.job(campaign)
-    of_done = await storage.made(VIDEO, campaign_id=campaign, job_id=done.id)
-    await storage.end(done, cut=True)
-    old += [of_done.id, done.id]
-    storage.clock.advance(29 * DAY)
-    await storage.end(recent, cut=True)
-    young = await storage.made(VIDEO)
-    storage.clock.advance(1 * DAY + 60)
-    return old, [running.id, needed.id, clip.id, young.id]
-
-
-async def test_a_dry_run_says_what_a_clean_up_does_and_touches_nothing(storage: Storage) -> None:
-    old, left = await aged(storage)
-    before = await storage.storing.stats(PageWish())
-    would = await storage.storing.clean_up(30, dry_run=True)
-    assert sorted(would.ids) == sorted(old)
-    assert (would.generations, would.total, would.more) == (3, Usage(4, 6430), False)
-    assert await storage.storing.stats(PageWish()) == before
-    assert await storage.removed() == []
-
-    done = await storage.storing.clean_up(30, dry_run=False)
-    assert (done.generations, done.by_kind, sorted(done.ids)) == (3, would.by_kind, sorted(old))
-    assert len(await storage.removed()) == 4
-    for id_ in left:
-        await storage.get(id_)
-    again = await storage.storing.clean_up(30, dry_run=False)
-    assert (again.generations, again.total, again.ids) == (0, Usage(), ())
-    assert len(await storage.removed()) == 4
-
-
-async def test_two_clean_ups_at_once_delete_everything_once(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storing_module, "BATCH", 3)
-    old, _ = await aged(storage)
-    for _ in range(10):
-        old.append((await storage.made(VIDEO)).id)
-    storage.clock.advance(31 * DAY)
-    both = await asyncio.gather(*(storage.storing.clean_up(30, dry_run=False) for _ in range(2)))
-    assert sum(each.generations for each in both) == 15  # the young ones are old by now, too
-    assert len({tuple(keys) for keys in await storage.removed()}) == len(await storage.removed())
-
-
-async def test_a_clean_up_that_breaks_off_keeps_what_it_did_and_the_next_goes_on(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storing_module, "BATCH", 2)
-    for _ in range(5):
-        await storage.made(VIDEO)
-    storage.clock.advance(2 * DAY)
-    calls = 0
-    whole = storing_module.Storing._delete
-
-    async def dies(self: Storing, *args: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise RuntimeError("killed in the second batch")
-        await whole(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(storing_module.Storing, "_delete", dies)
-    with pytest.raises(RuntimeError):
-        await storage.storing.clean_up(1, dry_run=False)
-    assert len(await storage.removed()) == 2, "the first batch is done, nothing of the second"
-    assert (await storage.storing.clean_up(1, dry_run=False)).generations == 3
-
-
-async def test_a_clean_up_ends_in_time_and_says_that_there_is_more(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(storing_module, "BATCH", 2)
-    for _ in range(5):
-        await storage.made(VIDEO)
-    storage.clock.advance(2 * DAY)
-    whole = storing_module.Storing._delete
-
-    async def slow(self: Storing, *args: object) -> None:
-        storage.clock.advance(storing_module.PATIENCE / 2)
-        await whole(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(storing_module.Storing, "_delete", slow)
-    found = await storage.storing.clean_up(1, dry_run=False)
-    assert (found.generations, found.more) == (4, True)
-    found = await storage.storing.clean_up(1, dry_run=False)
-    assert (found.generations, found.more) == (1, False)
 
 
 async def test_the_numbers_are_added_up_from_indexes_alone(sqlite_database: str) -> None:

@@ -3,84 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
+from catalog_shelf import PRICE, Shelf
 from sqlalchemy import inspect, select
 
 from catalog.adapters import tables
 from catalog.adapters.schema import Database
-from catalog.adapters.store import SqlStore
 from catalog.core import generation_commands as gc
 from catalog.core.attempts import Attempts, Rules
-from catalog.core.carry import carry_out, locked
-from catalog.core.generation import Generation, Stage
+from catalog.core.generation import Stage
 from catalog.core.generation_decide import Step, decide
 from catalog.core.keys import KeyRing, digest
-from catalog.core.library import Library
 from catalog.core.money import Account, campaign_account, day_account
 from catalog.core.ports import GenerationFilter, PageWish
 from catalog.core.records import Asset, Scope
-from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.core.values import Failure, FileFacts, Kind
 from servicekit.databases import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id
-from servicekit.testing import TestClock, sqlite_url
-
-PRICE = 300
-RUN = Run("replicate", "rushes/instant", "v1", Kind.VIDEO, {"prompt": "x", "n": 2.5, "o": [1, None]}, PRICE)
-
-
-@dataclass
-class Shelf:
-    """A store on a fresh database with what is built on it."""
-
-    store: SqlStore
-    clock: TestClock
-    library: Library
-    attempts: Attempts
-
-    async def campaign(self, cents: int | None = None) -> str:
-        client = await self.library.add_client(name="c", brand_guidelines=None, metadata={"a": 1})
-        campaign = await self.library.add_campaign(
-            client_id=client.id, name="Spring", brief=None, budget_cents=cents, metadata=None
-        )
-        return campaign.id
-
-    async def generation(self, campaign_id: str = "", run: Run = RUN, job_id: str = "") -> Generation:
-        self.clock.advance(0.001)
-        command = gc.CreateGeneration(self.clock.now(), new_id("generation"), run, campaign_id, job_id)
-        async with self.store.write() as unit:
-            return await unit.generations.save(None, decide(None, command))
-
-    async def do(self, generation_id: str, command: gc.GenerationCommand) -> Generation:
-        async with self.store.write() as unit:
-            job, generation = await locked(unit, generation_id)
-            after, _ = await carry_out(unit, job, generation, command)
-            return after
-
-    async def get(self, generation_id: str) -> Generation:
-        async with self.store.read() as unit:
-            return await unit.generations.get(generation_id)
-
-    async def accounts(self, *names: str) -> Sequence[Account]:
-        async with self.store.write() as unit:
-            found = await unit.ledger.lock(names)
-        return [found[name] for name in names]
-
-
-@pytest_asyncio.fixture
-async def shelf(database_url: str, clock: TestClock) -> AsyncIterator[Shelf]:
-    engine = open_engine(database_url, pool_size=10)
-    database = Database(engine)
-    await database.start()
-    store = SqlStore(engine, clock, silent_after=timedelta(seconds=60))
-    yield Shelf(store, clock, Library(store, clock), Attempts(store, clock, Rules()))
-    await database.stop()
+from servicekit.testing import sqlite_url
 
 
 async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:

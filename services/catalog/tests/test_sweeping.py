@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from test_storage_contract import IMAGE, VIDEO, Storage, storage
+from catalog_shelf import IMAGE, VIDEO, Storage
 
 from catalog.core import generation_commands as gc
 from catalog.core.blob_keys import Room, place_of
@@ -11,8 +11,6 @@ from catalog.core.ports import PageWish
 from catalog.core.records import Asset
 from catalog.core.sweeping import Sweeping
 from servicekit.ids import new_id
-
-__all__ = ["storage"]  # the fixture
 
 
 async def asset(storage: Storage) -> Asset:

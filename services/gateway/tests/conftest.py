@@ -1,13 +1,13 @@
 """A gateway on a real port, with a real event log and store, and stand-ins for the other services."""
 
-# ruff: noqa: N802  # the names of RPCs are those of the contracts
-
 from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,292 +18,19 @@ from gateway.config import Settings
 from gateway.core.access import key_digest
 from gateway.main import Gateway, compose
 from rushes.catalog.v1 import (
-    assets_pb2,
-    assets_pb2_grpc,
-    campaigns_pb2,
-    campaigns_pb2_grpc,
-    clients_pb2,
-    clients_pb2_grpc,
-    generations_pb2,
-    generations_pb2_grpc,
-    jobs_pb2,
-    jobs_pb2_grpc,
     keys_pb2,
-    keys_pb2_grpc,
     media_pb2,
-    media_pb2_grpc,
-    storage_pb2,
-    storage_pb2_grpc,
 )
-from rushes.common.v1 import media_pb2 as common
-from rushes.downloader.v1 import downloader_pb2, downloader_pb2_grpc
-from rushes.generator.v1 import models_pb2, models_pb2_grpc, webhooks_pb2, webhooks_pb2_grpc
-from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
-from servicekit.errors import AppError, NotFound, Unauthenticated, Unavailable
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.ids import new_id
 from servicekit.testing import nats_server
 
-SIGNING_KEY = "a secret for tests"
-READ, WRITE, ADMIN = "read-key", "write-key", "admin-key"
+sys.path.insert(0, str(Path(__file__).parent))  # the stand-ins become importable
 
-
-@dataclass
-class Others:
-    """What the stand-ins answer, and what they were asked."""
-
-    blobs: BlobStore
-    asked: list[Any] = field(default_factory=list)
-    keys: dict[str, keys_pb2.ApiKey] = field(default_factory=dict)
-    assets: dict[str, assets_pb2.Asset] = field(default_factory=dict)
-    objects: dict[str, media_pb2.StoredObject] = field(default_factory=dict)
-    jobs: dict[str, jobs_pb2.Job] = field(default_factory=dict)
-    clients: list[clients_pb2.Client] = field(default_factory=list)
-    failure: AppError | None = None
-    """Raised by every catalog write."""
-    lose_answers: bool = False
-    """CreateAsset records and then fails, as when the answer is lost on its way."""
-    away: bool = False
-    """GetAsset is not answered."""
-    authentications: int = 0
-    thumbnails: int = 0
-    bad_signature: bool = False
-
-    def forget(self) -> None:
-        for held in (self.asked, self.assets, self.objects, self.jobs, self.clients):
-            held.clear()
-        self.failure, self.lose_answers, self.bad_signature = None, False, False
-        self.away = False
-        self.authentications = self.thumbnails = 0
-
-    def last(self, kind: type[Any]) -> Any:
-        return next(message for message in reversed(self.asked) if isinstance(message, kind))
-
-    def note(self, request: Any) -> None:
-        self.asked.append(request)
-        if self.failure is not None:
-            raise self.failure
-
-
-class _StandIn:
-    def __init__(self, others: Others) -> None:
-        self.others = others
-
-
-class _Keys(_StandIn, keys_pb2_grpc.KeyServiceServicer):
-    async def Authenticate(self, request: Any, context: Any) -> Any:
-        self.others.authentications += 1
-        key = self.others.keys.get(request.key_sha256)
-        if key is None:
-            raise Unauthenticated("unknown key")
-        return key
-
-    async def ListApiKeys(self, request: Any, context: Any) -> Any:
-        return keys_pb2.ListApiKeysResponse(api_keys=self.others.keys.values())
-
-
-class _Assets(_StandIn, assets_pb2_grpc.AssetServiceServicer):
-    async def CreateAsset(self, request: Any, context: Any) -> Any:
-        if not self.others.lose_answers:
-            self.others.note(request)
-        names = ("id", "name", "tags", "client_id", "filename", "facts")
-        asset = assets_pb2.Asset(**{name: getattr(request, name) for name in names}, kind=request.facts.kind)
-        asset.metadata.CopyFrom(request.metadata)
-        self.others.assets[asset.id] = asset
-        if self.others.lose_answers:
-            raise self.others.failure or AssertionError
-        return asset
-
-    async def GetAsset(self, request: Any, context: Any) -> Any:
-        if self.others.away:
-            raise Unavailable("gone")
-        if request.id not in self.others.assets:
-            raise NotFound(f"no asset {request.id}")
-        return self.others.assets[request.id]
-
-    async def ListAssets(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return assets_pb2.ListAssetsResponse(assets=self.others.assets.values())
-
-
-class _Clients(_StandIn, clients_pb2_grpc.ClientServiceServicer):
-    async def CreateClient(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        client = clients_pb2.Client(id=new_id("client"), name=request.name, metadata=request.metadata)
-        client.created_at.GetCurrentTime()
-        self.others.clients.append(client)
-        return client
-
-    async def ListClients(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return clients_pb2.ListClientsResponse(clients=self.others.clients)
-
-    async def UpdateClient(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return clients_pb2.Client(id=request.id, name=request.name)
-
-    async def DeleteClient(self, request: Any, context: Any) -> Any:
-        from google.protobuf.empty_pb2 import Empty
-
-        self.others.note(request)
-        return Empty()
-
-
-class _Campaigns(_StandIn, campaigns_pb2_grpc.CampaignServiceServicer):
-    async def ListCampaigns(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return campaigns_pb2.ListCampaignsResponse()
-
-
-class _Generations(_StandIn, generations_pb2_grpc.GenerationServiceServicer):
-    async def CreateGeneration(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return generations_pb2.Generation(
-            id=new_id("generation"),
-            model=request.model,
-            input=request.input,
-            status="GENERATION_STATUS_QUEUED",
-        )
-
-    async def BatchCreateGenerations(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return generations_pb2.BatchCreateGenerationsResponse()
-
-    async def ListGenerations(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return generations_pb2.ListGenerationsResponse()
-
-    async def GetGeneration(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return generations_pb2.Generation(id=request.id)
-
-
-class _Jobs(_StandIn, jobs_pb2_grpc.JobServiceServicer):
-    async def CreateJob(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        status = "JOB_STATUS_DRAFT" if request.planner == "llm" else "JOB_STATUS_AWAITING_APPROVAL"
-        return jobs_pb2.Job(id=new_id("job"), campaign_id=request.campaign_id, status=status)
-
-    async def GetJob(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        if request.id not in self.others.jobs:
-            raise NotFound(f"no job {request.id}")
-        return self.others.jobs[request.id]
-
-    async def ApproveJob(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return jobs_pb2.Job(id=request.id)
-
-
-class _Media(_StandIn, media_pb2_grpc.MediaServiceServicer):
-    async def LocateObject(self, request: Any, context: Any) -> Any:
-        self.others.asked.append(request)
-        kind = request.WhichOneof("object")
-        name = getattr(request, kind)
-        if kind == "clip":
-            name = name.filename
-        elif kind == "cut":
-            name = f"{name.job_id}/{name.version}"
-        found = self.others.objects.get(name + ("/thumbnail" if request.thumbnail else ""))
-        if found is None:
-            raise NotFound(f"no {kind} {name}")
-        return found
-
-
-class _Storage(_StandIn, storage_pb2_grpc.StorageServiceServicer):
-    async def GetStorageStats(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        made = storage_pb2.StorageStats(
-            total_videos=2, total_size_bytes=2**53 + 2, total_size_gb=9007199.254741
-        )
-        made.by_kind["video"].count = 2
-        made.files.add(id=new_id("media"), kind="MEDIA_KIND_VIDEO", size_bytes=2**53, url="/api/v3/media/x")
-        return made
-
-    async def DeleteVideo(self, request: Any, context: Any) -> Any:
-        from google.protobuf.empty_pb2 import Empty
-
-        self.others.note(request)
-        return Empty()
-
-    async def CleanUpStorage(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return storage_pb2.CleanUpStorageResponse(dry_run=request.dry_run, more=True)
-
-
-class _Models(_StandIn, models_pb2_grpc.ModelServiceServicer):
-    async def GetModel(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        return models_pb2.Model(owner=request.owner, name=request.name, run_count=2**53 + 1)
-
-
-class _Webhooks(_StandIn, webhooks_pb2_grpc.WebhookServiceServicer):
-    async def ReceiveWebhook(self, request: Any, context: Any) -> Any:
-        self.others.note(request)
-        if self.others.bad_signature:
-            raise Unauthenticated("the signature is wrong")
-        return webhooks_pb2.ReceiveWebhookResponse(new=True)
-
-
-class _Downloader(_StandIn, downloader_pb2_grpc.DownloaderServiceServicer):
-    async def FetchFile(self, request: Any, context: Any) -> Any:
-        self.others.asked.append(request)
-        key = request.blob_key_stem + ".png"
-        await self.others.blobs.put(key, b"fetched", content_type="image/png")
-        size = 10_000 if "huge" in request.source_url else 10
-        facts = common.MediaFacts(kind=request.kind, content_type="image/png", width=size, height=size)
-        return downloader_pb2.FetchFileResponse(blob_key=key, facts=facts, filename="photo.png")
-
-
-class _Stitcher(_StandIn, stitcher_pb2_grpc.StitcherServiceServicer):
-    async def MakeThumbnail(self, request: Any, context: Any) -> Any:
-        self.others.asked.append(request)
-        self.others.thumbnails += 1
-        await self.others.blobs.put(request.thumbnail_key, b"small picture", content_type="image/webp")
-        return stitcher_pb2.MakeThumbnailResponse(thumbnail_key=request.thumbnail_key)
-
-
-def _server(others: Others) -> GrpcServer:
-    """All other services in one: each is found by the names of its RPCs."""
-    made = [
-        (keys_pb2_grpc.add_KeyServiceServicer_to_server, _Keys, "rushes.catalog.v1.KeyService"),
-        (assets_pb2_grpc.add_AssetServiceServicer_to_server, _Assets, "rushes.catalog.v1.AssetService"),
-        (clients_pb2_grpc.add_ClientServiceServicer_to_server, _Clients, "rushes.catalog.v1.ClientService"),
-        (
-            campaigns_pb2_grpc.add_CampaignServiceServicer_to_server,
-            _Campaigns,
-            "rushes.catalog.v1.CampaignService",
-        ),
-        (
-            generations_pb2_grpc.add_GenerationServiceServicer_to_server,
-            _Generations,
-            "rushes.catalog.v1.GenerationService",
-        ),
-        (jobs_pb2_grpc.add_JobServiceServicer_to_server, _Jobs, "rushes.catalog.v1.JobService"),
-        (media_pb2_grpc.add_MediaServiceServicer_to_server, _Media, "rushes.catalog.v1.MediaService"),
-        (storage_pb2_grpc.add_StorageServiceServicer_to_server, _Storage, "rushes.catalog.v1.StorageService"),
-        (models_pb2_grpc.add_ModelServiceServicer_to_server, _Models, "rushes.generator.v1.ModelService"),
-        (
-            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
-            _Webhooks,
-            "rushes.generator.v1.WebhookService",
-        ),
-        (
-            downloader_pb2_grpc.add_DownloaderServiceServicer_to_server,
-            _Downloader,
-            "rushes.downloader.v1.DownloaderService",
-        ),
-        (
-            stitcher_pb2_grpc.add_StitcherServiceServicer_to_server,
-            _Stitcher,
-            "rushes.stitcher.v1.StitcherService",
-        ),
-    ]
-    services = [(add, servicer(others), name) for add, servicer, name in made]
-    return GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="others", grace=0)
+from gateway_stand_ins import ADMIN, READ, SIGNING_KEY, WRITE, Others, server_of
 
 
 @dataclass
@@ -351,7 +78,7 @@ async def run_gateway(nats: Any, s3: Any) -> AsyncIterator[Running]:
         others = Others(blobs)
         for key, scope in ((READ, 1), (WRITE, 2), (ADMIN, 3)):
             others.keys[key_digest(key)] = keys_pb2.ApiKey(id=new_id("api_key"), name=key, scope=scope)
-        server = _server(others)
+        server = server_of(others)
         log = EventLog(nats, service="test", clock=SystemClock())
         for part in (blobs, server, log):
             await part.start()

@@ -1,0 +1,160 @@
+"""A store with what is built on it, for the contracts over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import insert, select
+
+from catalog.adapters import tables as t
+from catalog.adapters.store import SqlStore
+from catalog.core import generation_commands as gc
+from catalog.core import job_commands as jc
+from catalog.core.attempts import Attempts
+from catalog.core.carry import carry_out, locked
+from catalog.core.files import File
+from catalog.core.generation import Generation
+from catalog.core.generation_decide import decide
+from catalog.core.job import Edit, Job, Wish, cut_key, poster_key
+from catalog.core.job_decide import decide as decide_job
+from catalog.core.library import Library
+from catalog.core.money import Account
+from catalog.core.ports import PageWish
+from catalog.core.storing import Storing
+from catalog.core.values import Failure, FileFacts, Kind, Run
+from rushes.events.v1 import events_pb2
+from servicekit.ids import new_id
+from servicekit.testing import TestClock
+
+PRICE = 300
+RUN = Run("replicate", "rushes/instant", "v1", Kind.VIDEO, {"prompt": "x", "n": 2.5, "o": [1, None]}, PRICE)
+
+
+@dataclass
+class Shelf:
+    """A store on a fresh database with what is built on it."""
+
+    store: SqlStore
+    clock: TestClock
+    library: Library
+    attempts: Attempts
+
+    async def campaign(self, cents: int | None = None) -> str:
+        client = await self.library.add_client(name="c", brand_guidelines=None, metadata={"a": 1})
+        campaign = await self.library.add_campaign(
+            client_id=client.id, name="Spring", brief=None, budget_cents=cents, metadata=None
+        )
+        return campaign.id
+
+    async def generation(self, campaign_id: str = "", run: Run = RUN, job_id: str = "") -> Generation:
+        self.clock.advance(0.001)
+        command = gc.CreateGeneration(self.clock.now(), new_id("generation"), run, campaign_id, job_id)
+        async with self.store.write() as unit:
+            return await unit.generations.save(None, decide(None, command))
+
+    async def do(self, generation_id: str, command: gc.GenerationCommand) -> Generation:
+        async with self.store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            after, _ = await carry_out(unit, job, generation, command)
+            return after
+
+    async def get(self, generation_id: str) -> Generation:
+        async with self.store.read() as unit:
+            return await unit.generations.get(generation_id)
+
+    async def accounts(self, *names: str) -> Sequence[Account]:
+        async with self.store.write() as unit:
+            found = await unit.ledger.lock(names)
+        return [found[name] for name in names]
+
+
+DAY = 86_400.0
+VIDEO, IMAGE = (
+    FileFacts(Kind.VIDEO, "video/mp4", 700, "a" * 64),
+    FileFacts(Kind.IMAGE, "image/png", 30, "b" * 64),
+)
+
+
+class Storage(Shelf):
+    """A shelf with things on it that can be deleted."""
+
+    @property
+    def storing(self) -> Storing:
+        return Storing(self.store, self.clock)
+
+    async def made(
+        self, *files: FileFacts, campaign_id: str = "", job_id: str = "", lose: bool = False
+    ) -> Generation:
+        """A generation that went well, with these outputs; `lose`: one more was lost."""
+        made = await self.generation(campaign_id, RUN, job_id)
+        attempt = (await self.attempts.begin(made.id)).attempt
+        assert attempt is not None
+        await self.attempts.submitted(attempt.id, f"p-{made.id}")
+        now = self.clock.now()
+        ends = now + timedelta(hours=1)
+        count = len(files) + lose
+        after = await self.do(made.id, gc.RecordSucceeded(now, attempt.id, f"p-{made.id}", count, 200, ends))
+        for index, facts in enumerate(files):
+            key = f"media/{made.id}/{index}.mp4"
+            after = await self.do(
+                made.id, gc.RecordStored(now, attempt.id, index, new_id("media"), key, facts)
+            )
+        if lose:
+            failure = Failure("truncated", "short", retryable=True)
+            after = await self.do(made.id, gc.RecordLost(now, attempt.id, len(files), failure, 1, ends))
+        return after
+
+    async def do_late(self, generation_id: str, command: gc.GenerationCommand) -> None:
+        """What a fact does, which finds deleted ones too."""
+        async with self.store.write() as unit:
+            job, generation = await locked(unit, generation_id, deleted=True)
+            await carry_out(unit, job, generation, command)
+
+    async def job(self, campaign_id: str) -> Job:
+        wish, edit = Wish(1, 2.0), Edit(640, 360, 25.0)
+        command = jc.CreateJob(self.clock.now(), new_id("job"), campaign_id, wish, edit)
+        async with self.store.write() as unit:
+            return await unit.jobs.save(None, decide_job(None, command))
+
+    async def end(self, job: Job, *, cut: bool = False) -> Job:
+        """The job at its end: failed, or with a cut (as if it had been stitched)."""
+        async with self.store.write() as unit:
+            state = await unit.jobs.get(job.id, lock=True)
+            state = await unit.jobs.save(
+                state, decide_job(state, jc.FailJob(self.clock.now(), Failure("x", "x")))
+            )
+            if cut:
+                await unit._connection.execute(  # what a stitcher would have brought
+                    insert(t.cuts).values(
+                        job_id=job.id, version=1,
+                        cut_key=cut_key(job.id, 1), poster_key=poster_key(job.id, 1),
+                        facts={"kind": "video", "size_bytes": 5000, "sha256": "c" * 64}, size_bytes=5000,
+                        created_at=self.clock.now(),
+                    )
+                )  # fmt: skip
+                state = await unit.jobs.get(job.id)
+        return state
+
+    async def said(self, type_: str) -> list[tuple[str, bytes]]:
+        query = (
+            select(t.outbox.c.key, t.outbox.c.data).where(t.outbox.c.type == type_).order_by(t.outbox.c.id)
+        )
+        async with self.store.read() as unit:
+            return [(key, data) for key, data in await unit._connection.execute(query)]
+
+    async def removed(self) -> list[list[str]]:
+        """The keys that are to be removed, fact by fact."""
+        told = [events_pb2.MediaDeleted.FromString(data) for _, data in await self.said("media.deleted")]
+        return [list(each.blob_keys) for each in told]
+
+    async def all_files(self, size: int = 3) -> list[File]:
+        found: list[File] = []
+        wish = PageWish(size=size)
+        while True:
+            page = (await self.storing.stats(wish)).files
+            found += page.items
+            if not page.next_token:
+                return found
+            wish = PageWish(size, page.next_token)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from downloader.core.attempt import Attempt
 from downloader.core.lanes import CLOSED_AFTER, PLACES, PROBES, SentAway
+from downloader.core.one_try import OneTry
 from downloader.core.refusals import Code, FetchFailed
 from downloader.core.turns import Turns
 from servicekit.testing import TestClock
@@ -258,13 +258,13 @@ async def test_what_a_failure_says_about_the_host(code, progressed, asks, closes
     async with people(slots=1) as here:
         await here.come("one")
         turn = here.inside["one"]
-        attempt = Attempt(turn, TestClock(), is_late=False, asks=asks)
+        one_try = OneTry(turn, TestClock(), is_late=False, asks=asks)
         for _ in range(CLOSED_AFTER):
-            attempt.learn(FetchFailed(code, "so"), progressed=progressed)
+            one_try.learn(FetchFailed(code, "so"), progressed=progressed)
         assert here.turns.is_closed("a") is closes
         for _ in range(CLOSED_AFTER):
             turn.failed()
-        attempt.learn(FetchFailed(code, "so"), progressed=progressed)
+        one_try.learn(FetchFailed(code, "so"), progressed=progressed)
         assert here.turns.is_closed("a") is not opens
 
 
@@ -274,7 +274,7 @@ async def test_bytes_say_that_a_host_is_there(asks) -> None:
         await here.come("one")
         for _ in range(CLOSED_AFTER):
             here.inside["one"].failed()
-        Attempt(here.inside["one"], TestClock(), is_late=False, asks=asks).answered()
+        OneTry(here.inside["one"], TestClock(), is_late=False, asks=asks).answered()
         assert here.turns.is_closed("a") is not asks
 
 

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from downloader.core import schedule
 from downloader.core.absent import Absent, Id
-from downloader.core.attempt import Attempt
 from downloader.core.fetch import Fetcher, Wanted
 from downloader.core.known import Known
 from downloader.core.lanes import SentAway
 from downloader.core.media import Stored
+from downloader.core.one_try import OneTry
 from downloader.core.outputs import Output
 from downloader.core.ports import Alarms, Claims, Facts
 from downloader.core.refusals import Code, FetchFailed, Patience
@@ -92,44 +92,44 @@ class Downloads:
                 async with self._claims.hold(output.stem) as mine:
                     if not mine:
                         return BUSY_S
-                    return await self._try(output, deliveries, Attempt(turn, self._clock, late, asks))
+                    return await self._try(output, deliveries, OneTry(turn, self._clock, late, asks))
         return await self._in_turn(output, deliveries, host)  # it has expired while it waited
 
-    async def _try(self, output: Output, deliveries: int, attempt: Attempt) -> float | None:
+    async def _try(self, output: Output, deliveries: int, one_try: OneTry) -> float | None:
         try:
-            await self._settle(output, attempt)
+            await self._settle(output, one_try)
         except FetchFailed as failure:
-            attempt.learn(failure)
+            one_try.learn(failure)
             if failure.patience is Patience.UNTIL_EXPIRY and not self._is_over(output, failure):
                 return self._later(output, failure, deliveries)
             await self._give_up(output, failure)
         return None
 
-    async def _settle(self, output: Output, attempt: Attempt) -> None:
+    async def _settle(self, output: Output, one_try: OneTry) -> None:
         wanted = Wanted(
             output.url,
             output.stem,
             output.kind,
             max_bytes=0,
-            patient=not attempt.is_late,
+            patient=not one_try.is_late,
             since=self._clock.monotonic(),
         )
         try:
-            stored = await self._have(output, wanted, attempt)
+            stored = await self._have(output, wanted, one_try)
             await self._facts.completed(output, stored)
         except AppError as trouble:
             raise _ours(trouble) from trouble
 
-    async def _have(self, output: Output, wanted: Wanted, attempt: Attempt) -> Stored:
+    async def _have(self, output: Output, wanted: Wanted, one_try: OneTry) -> Stored:
         async def progress(received: int, total: int) -> None:
             await self._facts.progressed(output, received, total)
 
         if (stored := await self._fetcher.stored(wanted)) is not None:
             return stored
-        if not attempt.asks:
+        if not one_try.asks:
             raise FetchFailed(Code.UNREACHABLE, "its host has not answered for long")
         await self._facts.started(output)
-        stored = await self._fetcher.fetch(wanted, progress, attempt.wait, attempt.answered)
+        stored = await self._fetcher.fetch(wanted, progress, one_try.wait, one_try.answered)
         self._absent[_host(output)].fetched(self._clock.now())
         return stored
 

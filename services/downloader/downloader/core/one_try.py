@@ -16,7 +16,7 @@ _HOST = frozenset({Code.UNREACHABLE, Code.ORIGIN_ERROR, Code.INTERRUPTED, Code.T
 
 
 @dataclass(frozen=True)
-class Attempt:
+class OneTry:
     """With a turn in hand. `is_late`: its output has expired; `asks`: its host is asked for it."""
 
     turn: Turn

@@ -19,6 +19,9 @@ from servicekit.errors import Unavailable
 
 _WORKER = "downloader.adapters.probe_worker"
 READY = b"ready"
+ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
+"""glibc gives threads heaps of their own, and what a decoder's threads leave in theirs does not go back to
+the system (measured: 2 to 4 MB a film). They take their pictures from one heap here, and seldom at once."""
 LOAD_S = 30.0
 
 
@@ -120,7 +123,7 @@ class ProbePool:
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=DEVNULL,
-                env={"PATH": os.environ.get("PATH", os.defpath)},
+                env={"PATH": os.environ.get("PATH", os.defpath)} | ONE_HEAP,
                 start_new_session=True,  # Ctrl-C is for the service, which ends its workers itself
             )
         except OSError as error:

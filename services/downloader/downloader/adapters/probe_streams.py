@@ -24,6 +24,10 @@ BUDGET = 100_000_000
 KEY_BUDGET = 130_000_000
 """Pixels decoded in all before the end is: after `BUDGET` the key frames alone, each by itself."""
 
+TWO_THREADS = (1280 * 720, 4096 * 2304)
+"""Pixels of a picture that two threads decode. Of smaller ones the next process has the next core; of larger
+ones, and with more threads, more pictures would be in memory than the time is worth."""
+
 SOUND_BUDGET_S = 10.0
 """Seconds of sound decoded from the start, and before the end."""
 
@@ -99,7 +103,7 @@ def _tracks(opened: InputContainer, container: Container) -> dict[int, _Track]:
             if stream.codec_context is None:
                 raise FetchFailed(Code.UNDECODABLE, "it has a stream that no decoder knows")
             stream.codec_context.thread_type = "FRAME"
-            stream.codec_context.thread_count = 1
+            stream.codec_context.thread_count = 2 if _is_worth_two(stream) else 1
             # Smoothing the finished picture cannot fail and nobody looks at it: what is damaged shows before.
             stream.codec_context.options = {"skip_loop_filter": "all"}
             tracks[stream.index] = _Track(stream)
@@ -108,6 +112,11 @@ def _tracks(opened: InputContainer, container: Container) -> dict[int, _Track]:
     if not tracks:
         raise FetchFailed(Code.UNDECODABLE, f"the {container.name} holds neither picture nor sound")
     return tracks
+
+
+def _is_worth_two(stream: VideoStream | AudioStream) -> bool:
+    least, most = TWO_THREADS
+    return isinstance(stream, VideoStream) and least <= stream.width * stream.height <= most
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -23,7 +23,7 @@ from downloader.core.structure import check_structure
 MEMORY = 4 * 1024**3
 """Bytes of address space: a file that wants more is refused, not the machine's other work."""
 
-KEPT = 8 * 1024**2
+KEPT = 4 * 1024**2
 """Bytes kept for the next file."""
 
 

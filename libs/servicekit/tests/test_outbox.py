@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import MetaData, func, select, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from servicekit import telemetry
 from servicekit.databases import is_sqlite, open_engine
@@ -284,6 +285,76 @@ async def test_published_rows_are_trimmed_after_a_day(kit: Kit) -> None:
     kit.clock.advance(timedelta(hours=2).total_seconds())
     assert await kit.relay(log).trim() == 1
     assert await kit.waiting() == 1
+
+
+async def test_trimming_has_its_turn_among_those_who_write_and_leaves_no_row(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servicekit.outbox.relay.TRIM", 2)
+    turns = 0
+
+    @contextlib.asynccontextmanager
+    async def writing() -> AsyncIterator[AsyncConnection]:
+        nonlocal turns
+        turns += 1
+        async with kit.engine.begin() as connection:
+            yield connection
+
+    await kit.commit("a", "b", "c", "d", "e")
+    await kit.relay(Recorder()).run_once()
+    kit.clock.advance(timedelta(hours=25).total_seconds())
+    relay = Relay(kit.engine, OUTBOX, Recorder(), kit.clock, poll=0.01, writing=writing)
+    await relay.start()
+    await eventually(lambda: turns == 3)
+    await relay.stop()
+    async with kit.engine.connect() as connection:
+        assert (await connection.execute(select(func.count()).select_from(OUTBOX))).scalar_one() == 0
+
+
+async def test_a_failed_trimming_holds_no_fact_up_and_is_tried_an_hour_later(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Recorder()
+    relay = kit.relay(log)
+    tried: list[int] = []
+
+    async def locked() -> int:
+        tried.append(len(log.ids))
+        raise OperationalError("DELETE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(relay, "trim", locked)
+    await kit.commit("a")
+    await relay.start()
+    await eventually(lambda: tried == [1])
+    await kit.commit("b")
+    relay.wake()
+    await eventually(lambda: log.ids == ["a", "b"])
+    kit.clock.advance(timedelta(hours=2).total_seconds())
+    await eventually(lambda: len(tried) == 2)
+    await relay.stop()
+    assert tried == [1, 2]
+
+
+async def test_what_waits_is_counted_while_the_log_is_away(kit: Kit) -> None:
+    log = Recorder()
+    log.broken = {"a"}
+    log.refused = {"refused"}
+    await kit.commit("a", "b", "c")
+    await kit.commit("later", delay=30)
+    await kit.commit("refused", key="job_2")
+    relay = Relay(kit.engine, OUTBOX, log, kit.clock, poll=0.01)
+
+    def waiting() -> float | None:
+        return REGISTRY.get_sample_value("rushes_outbox_waiting")
+
+    await relay.start()
+    await eventually(lambda: waiting() == 3, within=5)
+    kit.clock.advance(30)
+    await eventually(lambda: waiting() == 4, within=5)
+    log.broken = set()
+    await eventually(lambda: waiting() == 0, within=5)
+    await relay.stop()
+    assert log.ids == ["a", "b", "c", "later"]
 
 
 async def test_the_inbox_knows_what_was_applied(kit: Kit) -> None:

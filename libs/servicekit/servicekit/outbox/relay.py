@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
-from prometheus_client import Counter, Gauge
-from sqlalchemy import Row, Table, bindparam, delete, func, select, update
+from prometheus_client import Counter
+from sqlalchemy import Row, Table, bindparam, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
@@ -19,6 +19,7 @@ from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid
 from servicekit.events.event import Event
 from servicekit.outbox.tables import micros, moment
+from servicekit.outbox.waiting import Waiting
 
 BATCH = 100
 """Facts per transaction: their rows stay locked while they are published."""
@@ -29,6 +30,12 @@ STOP_BUDGET = 3.0
 KEEP = timedelta(days=1)
 """How long published rows stay, for people who look."""
 
+TRIM = 500
+"""Rows removed in one transaction, and between two rounds: publishing does not wait for a million of them."""
+
+MEASURE = 5
+"""Polls between two counts of what waits."""
+
 REFUSED_FOR = timedelta(hours=1)
 """How long a fact that the log refuses is put off: long enough for somebody to see it in the logs."""
 
@@ -36,7 +43,6 @@ PUBLISHED = Counter("rushes_outbox_published", "Facts published from the outbox"
 REFUSED = Counter(
     "rushes_outbox_refused", "Times that the log refused a fact, now put off for an hour", ["type"]
 )
-WAITING = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
 
 
 class Publisher(Protocol):
@@ -84,10 +90,13 @@ class Relay:
             .limit(BATCH)
             .with_for_update(skip_locked=True)  # SQLite's dialect leaves it out
         )
+        old = select(table.c.id).where(table.c.published_at < bindparam("limit")).limit(TRIM)
+        self._trim = delete(table).where(table.c.id.in_(old))
         self._of = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         self._events = log
         self._clock = clock
         self._poll = poll
+        self._waiting = Waiting(self._engine, table, clock, every=MEASURE * poll)
         self._log = structlog.get_logger("servicekit.outbox")
         self._awake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -97,6 +106,7 @@ class Relay:
         """Begin to publish."""
         if self._loop is None:
             self._stopping = False
+            await self._waiting.start()
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox relay")
 
     async def stop(self) -> None:
@@ -104,6 +114,7 @@ class Relay:
         loop, self._loop = self._loop, None
         if loop is None:
             return
+        await self._waiting.stop()
         self._stopping = True
         self._awake.set()
         await asyncio.wait([loop], timeout=STOP_BUDGET)
@@ -163,10 +174,10 @@ class Relay:
                 published.append(row.id)
 
     async def trim(self) -> int:
-        """Remove rows published longer than `KEEP` ago; answers how many."""
+        """Remove rows published longer than `KEEP` ago, at most `TRIM` of them; answers how many."""
         limit = micros(self._clock.now() - KEEP)
-        async with self._engine.begin() as connection:
-            done = await connection.execute(delete(self._table).where(self._table.c.published_at < limit))
+        async with self._writing() as connection:
+            done = await connection.execute(self._trim, {"limit": limit})
         return done.rowcount
 
     async def _claim(self, connection: AsyncConnection) -> Sequence[Row[Any]]:
@@ -201,28 +212,25 @@ class Relay:
             count = 0
             try:
                 count = await self.run_once()
-                if self._clock.now() - trimmed > KEEP / 24:
-                    await self.trim()
-                    trimmed = self._clock.now()
-                await self._measure(count)
             except AppError as error:
                 self._log.warning("facts wait: the log does not take them", error=error.message)
             except (SQLAlchemyError, OSError) as error:
                 self._log.warning("facts wait: the database does not answer", error=type(error).__name__)
             except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start the relay again
                 self._log.exception("facts wait: a round of the relay failed")
+            if self._clock.now() - trimmed > KEEP / 24 and await self._trimmed():
+                trimmed = self._clock.now()
             if count < BATCH:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._awake.wait(), self._poll)
 
-    async def _measure(self, published: int) -> None:
-        if published < BATCH:
-            WAITING.set(0)
-            return
-        table = self._table
-        waiting = select(func.count()).select_from(table).where(table.c.published_at.is_(None))
-        async with self._engine.connect() as connection:
-            WAITING.set((await connection.execute(waiting)).scalar_one())
+    async def _trimmed(self) -> bool:
+        """Whether that is over for now: all is gone, or it failed, and publishing goes first for an hour."""
+        try:
+            return await self.trim() < TRIM
+        except Exception:  # noqa: BLE001  # whatever it was: no fact may wait for it, and it comes again
+            self._log.exception("published facts not removed: tried again in an hour")
+            return True
 
 
 @contextlib.asynccontextmanager

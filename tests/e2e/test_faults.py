@@ -49,11 +49,20 @@ async def _charged(system: System, before: int) -> int:
 
 
 @pytest.mark.parametrize(
-    "webhooks", ["webhook_lost", "webhook_doubled", "webhook_reordered", "webhook_bad_signature"]
+    ("webhooks", "params"),
+    [
+        ("webhook_lost", {}),
+        ("webhook_doubled", {"times": 5}),
+        ("webhook_reordered", {}),
+        ("webhook_bad_signature", {}),
+    ],
+    ids=["lost", "five times", "reordered", "bad signature"],
 )
-async def test_the_result_is_the_same_whatever_becomes_of_webhooks(webhooks: str, provider: System) -> None:
+async def test_the_result_is_the_same_whatever_becomes_of_webhooks(
+    webhooks: str, params: dict[str, Any], provider: System
+) -> None:
     before = len(await provider.charges())
-    await _fault(provider, webhooks)
+    await _fault(provider, webhooks, params=params)
     done = [await _finished(provider, (await _generation(provider))["id"]) for _ in range(2)]
     assert [each["status"] for each in done] == ["completed", "completed"]
     assert [len(each["media"]) for each in done] == [1, 1]

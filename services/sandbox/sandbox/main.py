@@ -25,6 +25,7 @@ from sandbox.core.models import Catalogue
 from sandbox.core.own_models import own_models
 from sandbox.core.predictions import Prediction, moment
 from sandbox.core.signing import new_secret
+from sandbox.core.sweep import Sweeper
 from sandbox.core.webhooks import Webhooks
 from sandbox.edges.http.app import build as build_app
 from sandbox.edges.http.control import Control
@@ -84,7 +85,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         webhook_secret=secret,
         cover=_cover,
     )
-    return [_Closing(store, outbound, renderer), life, *_servers(app, settings)]
+    return [_Closing(store, outbound, renderer), Sweeper(store, clock), life, *_servers(app, settings)]
 
 
 def _checked(settings: Settings) -> Settings:

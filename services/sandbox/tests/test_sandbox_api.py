@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.core.inputs import read_input
+
 if TYPE_CHECKING:
     from conftest import Receiver, Sandbox
 
@@ -84,6 +86,16 @@ def test_cancel_after_ends_as_canceled_or_aborted(sandbox: Sandbox, until: Any) 
         assert sandbox.get(made)["completed_at"] is None
         sandbox.clock(advance=2)
         assert sandbox.ended(made)["status"] == status
+
+
+def test_a_canceled_prediction_has_no_logs(sandbox: Sandbox) -> None:
+    sandbox.fault("stuck_processing")
+    made = sandbox.create()
+    assert made["logs"] == ""
+    canceled = sandbox.http.post(f"/v1/predictions/{made['id']}/cancel").json()
+    assert (canceled["status"], canceled["logs"], canceled["output"]) == ("canceled", None, None)
+    assert canceled["completed_at"]
+    assert canceled["metrics"]
 
 
 @pytest.mark.parametrize("value", ["4", "25h", "soon", ""])
@@ -261,6 +273,19 @@ def test_terminal_webhook_is_retried_with_one_id(sandbox: Sandbox, receiver: Rec
     assert len({r.headers["webhook-id"] for r in receiver.got}) == 1
 
 
+def test_a_redirect_loses_a_webhook(sandbox: Sandbox, receiver: Receiver, until: Any) -> None:
+    receiver.answers.append(302)
+    sandbox.clock(virtual=True)
+    lost = sandbox.create(webhook=receiver.url, webhook_events_filter=["completed"])
+    until(lambda: len(receiver.got) == 1)
+    sandbox.create(webhook=receiver.url, webhook_events_filter=["completed"])
+    until(lambda: sandbox.clock(advance=1) and len(receiver.got) >= 2)
+    for _ in range(5):
+        sandbox.clock(advance=10)
+        sandbox.get(lost)
+    assert [json.loads(r.body)["id"] == lost["id"] for r in receiver.got] == [True, False]
+
+
 def test_bundle_output_is_an_object(sandbox: Sandbox) -> None:
     made = sandbox.ended(sandbox.create("rushes/bundle", {"prompt": "x"}))
     assert sandbox.http.head(made["output"]["video"]).status_code == 200
@@ -272,6 +297,23 @@ def test_unknown_things_are_problems(sandbox: Sandbox) -> None:
         assert (answer.status_code, answer.json()["status"]) == (404, 404)
     assert sandbox.http.post("/v1/predictions", content=b"{").status_code == 400
     assert sandbox.http.post("/v1/predictions", json={"input": {}}).status_code == 422
+
+
+def test_models_that_make_pictures_have_an_example(sandbox: Sandbox) -> None:
+    shelf = sandbox.http.get("/v1/collections/text-to-image").json()["models"]
+    for model in shelf:
+        example = model["default_example"]
+        assert set(example) >= KEYS
+        assert (example["model"], example["status"]) == (f"{model['owner']}/{model['name']}", "succeeded")
+        assert read_input(example["input"], model["latest_version"]["openapi_schema"]) == (
+            example["input"],
+            [],
+        )
+    outputs = [m["default_example"]["output"] for m in shelf]
+    assert {type(each) for each in outputs} == {str, list}
+    first = outputs[0] if isinstance(outputs[0], str) else outputs[0][0]
+    assert sandbox.http.get(first).content[:2] == b"\xff\xd8"
+    assert sandbox.http.get("/v1/models/rushes/instant").json()["default_example"] is None
 
 
 def test_search_and_readme(sandbox: Sandbox) -> None:

@@ -106,9 +106,16 @@ def test_sync_processing(sandbox: Sandbox) -> None:
     sandbox.http.post(f"/v1/predictions/{made['id']}/cancel")
 
 
-def test_aborted_and_data_removed(sandbox: Sandbox) -> None:
+def test_aborted_is_not_billed_and_has_no_logs(sandbox: Sandbox) -> None:
+    before = sandbox.ledger()
     sandbox.fault("aborted")
-    assert sandbox.ended(sandbox.create())["status"] == "aborted"
+    aborted = sandbox.ended(sandbox.create())
+    assert (aborted["status"], aborted["logs"]) == ("aborted", None)
+    after = sandbox.ledger()
+    assert (after["count"], after["total_micros"]) == (before["count"] + 1, before["total_micros"])
+
+
+def test_data_removed(sandbox: Sandbox) -> None:
     sandbox.fault("data_removed")
     gone = sandbox.ended(sandbox.create())
     assert (gone["status"], gone["output"], gone["data_removed"]) == ("succeeded", None, True)
@@ -213,6 +220,15 @@ def test_webhook_lost_then_doubled(sandbox: Sandbox, receiver: Receiver, until: 
     until(lambda: len(receiver.got) == 2)
     assert {json.loads(r.body)["id"] for r in receiver.got} == {second["id"]}
     assert len({r.headers["webhook-id"] for r in receiver.got}) == 1
+
+
+def test_webhook_as_often_as_one_likes(sandbox: Sandbox, receiver: Receiver, until: Any) -> None:
+    sandbox.fault("webhook_doubled", times=5)
+    _completed(sandbox, receiver)
+    until(lambda: len(receiver.got) == 5)
+    _completed(sandbox, receiver)
+    until(lambda: len(receiver.got) == 6)
+    assert len({r.headers["webhook-id"] for r in receiver.got}) == 2
 
 
 def test_webhook_late(sandbox: Sandbox, receiver: Receiver, until: Any) -> None:

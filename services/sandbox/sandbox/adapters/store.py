@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.core.ledger import Charge
 from sandbox.core.ports import Message, OutputFile, Upload
-from sandbox.core.predictions import Prediction, from_record, moment, stamp, to_record
+from sandbox.core.predictions import Prediction, Status, from_record, moment, stamp, to_record
 from servicekit.errors import Unavailable
 
 _SCHEMA = """
@@ -97,12 +97,14 @@ class SqliteStore:
     def save(
         self, prediction: Prediction, files: Sequence[OutputFile] = (), message: Message | None = None
     ) -> None:
-        """A prediction's new state with its files and its terminal webhook."""
+        """A prediction's new state with its files and its terminal webhook. Aborted, it is not billed."""
         with self._transaction() as db:
             db.execute(
                 "update predictions set done = ?, expires_at = ?, removed = ?, record = ? where id = ?",
                 (*_columns(prediction), prediction.id),
             )
+            if prediction.status is Status.ABORTED:
+                db.execute("update charges set amount_micros = 0 where prediction_id = ?", (prediction.id,))
             for file in files:
                 row = {
                     **asdict(file),
@@ -219,13 +221,21 @@ class SqliteStore:
         rows = self._db.execute("select record from uploads order by created_at desc")
         return [self._upload(json.loads(row["record"])) for row in rows]
 
+    def stale_uploads(self, now: datetime) -> list[Upload]:
+        """Uploaded files past their expiry."""
+        rows = self._db.execute(
+            "select record from uploads where json_extract(record, '$.expires_at') <= ? limit 500",
+            (_sortable(now),),
+        )
+        return [self._upload(json.loads(row["record"])) for row in rows]
+
     def drop_upload(self, upload_id: str) -> bool:
         """Forget an uploaded file and its bytes; False when there was none."""
         found = self.upload(upload_id)
         if found is None:
             return False
+        found.path.unlink(missing_ok=True)  # first: a file without a record would stay for ever
         self._db.execute("delete from uploads where id = ?", (upload_id,))
-        found.path.unlink(missing_ok=True)
         return True
 
     def setting(self, name: str) -> Any:

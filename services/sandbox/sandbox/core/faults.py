@@ -67,7 +67,7 @@ KINDS: dict[str, Kind] = {
     ),
     "sync_processing": Kind("request", "a create with `Prefer: wait` that ran out answers `processing`"),
     "webhook_lost": Kind("webhook", "the message is never sent, nor retried"),
-    "webhook_doubled": Kind("webhook", "the message is sent twice under one id"),
+    "webhook_doubled": Kind("webhook", "the message is sent `times` (2) times under one id"),
     "webhook_late": Kind("webhook", "the message is sent after `seconds` (30)"),
     "webhook_reordered": Kind(
         "webhook", "an earlier `processing` snapshot follows after the terminal message"

@@ -64,6 +64,17 @@ def defaults(openapi: JSON | None) -> JSON:
     return {n: s["default"] for n, s in properties.items() if s.get("default") is not None}
 
 
+def example_input(openapi: JSON, *, prompt: str, file: str) -> JSON:
+    """An input that is accepted: the defaults, and something for whatever is required beside them."""
+    shape, schemas = input_schema(openapi), openapi["components"]["schemas"]
+    value = {n: v for n, v in defaults(openapi).items() if v != ""}
+    for name in shape.get("required", []):
+        schema = resolve(shape["properties"][name], schemas)
+        stand_in = file if schema.get("format") == "uri" else prompt
+        value.setdefault(name, schema["enum"][0] if "enum" in schema else stand_in)
+    return value
+
+
 def resolve(schema: JSON, schemas: JSON) -> JSON:
     """The schema with `$ref` and a single `allOf` followed."""
     if "$ref" in schema:

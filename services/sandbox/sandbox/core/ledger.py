@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Charge:
-    """One accepted create and its price in micro-dollars."""
+    """One accepted create and its price in micro-dollars: 0 once it is aborted, for it never started."""
 
     prediction_id: str
     model: str

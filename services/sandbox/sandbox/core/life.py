@@ -1,4 +1,4 @@
-"""The life of predictions: accepted and charged, booted, rendered, ended, told, and in the end forgotten."""
+"""The life of predictions: accepted and charged, booted, rendered, ended, and told."""
 
 from __future__ import annotations
 
@@ -62,23 +62,21 @@ class Life:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._limits: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Event] = {}
-        self._sweeper: asyncio.Task[None] | None = None
+        self._started = False
 
     async def start(self) -> None:
-        """Start again what a former process had not finished, and begin to forget what expired."""
-        if self._sweeper is not None:
+        """Start again what a former process had not finished."""
+        if self._started:
             return
+        self._started = True
         for prediction in self._store.active():
             self._launch(prediction)
         self._webhooks.resume()
-        self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
         """End all work; unfinished predictions start again after the next start."""
         tasks = [*self._tasks.values(), *self._limits.values()]
-        if self._sweeper is not None:
-            tasks.append(self._sweeper)
-            self._sweeper = None
+        self._started = False
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -286,13 +284,6 @@ class Life:
         end = self._ends.pop(prediction.id, None)
         if end is not None:
             end.set()
-
-    async def _sweep(self) -> None:
-        while True:
-            for prediction in self._store.removable(self._clock.now()):
-                self._store.save(replace(prediction, removed=True, output=None, input={}, logs=""))
-                self._store.drop_files(prediction.id)
-            await self._clock.sleep(30.0)
 
 
 def _progress_line(fraction: float, line: str) -> str:

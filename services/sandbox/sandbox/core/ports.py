@@ -128,7 +128,7 @@ class Store(Protocol):
     def save(
         self, prediction: Prediction, files: Sequence[OutputFile] = (), message: Message | None = None
     ) -> None:
-        """A prediction's new state with its files and its terminal webhook."""
+        """A prediction's new state with its files and its terminal webhook. Aborted, it is not billed."""
         ...
 
     def get(self, prediction_id: str) -> Prediction | None:
@@ -194,8 +194,12 @@ class Store(Protocol):
         """Uploaded files, newest first."""
         ...
 
+    def stale_uploads(self, now: datetime) -> list[Upload]:
+        """Uploaded files past their expiry."""
+        ...
+
     def drop_upload(self, upload_id: str) -> bool:
-        """Forget an uploaded file; False when there was none."""
+        """Forget an uploaded file and its bytes; False when there was none."""
         ...
 
     def setting(self, name: str) -> Any:

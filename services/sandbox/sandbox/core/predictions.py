@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -66,6 +67,11 @@ def new_prediction_id() -> str:
     return base64.b32encode(secrets.token_bytes(17)).decode().lower()[:26]
 
 
+def example_id(name: str) -> str:
+    """An id like the others, and for one name always the same."""
+    return base64.b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()[:26]
+
+
 def started(prediction: Prediction, now: datetime) -> Prediction:
     """The model has booted and works."""
     return replace(prediction, status=Status.PROCESSING, started_at=now)
@@ -120,7 +126,7 @@ def show(prediction: Prediction, now: datetime, *, base: str, official: bool) ->
         "model": p.model,
         "version": "hidden" if official else p.version,
         "input": {} if gone else p.input,
-        "logs": "" if gone else p.logs,
+        "logs": _logs(p, gone),
         "output": None if gone else with_base(p.output, base),
         "data_removed": gone,
         "error": p.error,
@@ -139,6 +145,11 @@ def show(prediction: Prediction, now: datetime, *, base: str, official: bool) ->
         shown["webhook"] = p.webhook
         shown["webhook_events_filter"] = list(p.events)
     return shown
+
+
+def _logs(p: Prediction, gone: bool) -> str | None:
+    """Null where the run was stopped, as what answers a cancel at the real one has it."""
+    return None if p.status in (Status.CANCELED, Status.ABORTED) else "" if gone else p.logs
 
 
 def with_base(output: Any, base: str) -> Any:

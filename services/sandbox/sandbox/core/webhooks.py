@@ -115,8 +115,9 @@ class Webhooks:
         if rule is not None and fault == "webhook_late":
             await self._clock.sleep(float(rule.params.get("seconds", 30.0)))
         secret = self._wrong_secret if fault == "webhook_bad_signature" else self._secret
-        if fault == "webhook_doubled":
-            await self._post(message, secret)
+        if rule is not None and fault == "webhook_doubled":
+            for _ in range(int(rule.params.get("times", 2)) - 1):
+                await self._post(message, secret)
         return await self._post(message, secret)
 
     async def _post(self, message: Message, secret: str) -> int:
@@ -133,10 +134,15 @@ class Webhooks:
 
     async def _with_retries(self, message: Message, rule: Rule | None) -> None:
         status = await self._once(message, rule)
-        while not 200 <= status < 300 and message.attempts < len(RETRY_DELAYS_S):
+        while _is_retried(status) and message.attempts < len(RETRY_DELAYS_S):
             delay = RETRY_DELAYS_S[message.attempts]
             message = replace(message, attempts=message.attempts + 1)
             self._store.keep_message(message)
             await self._clock.sleep(delay)
             status = await self._once(message, None)
         self._store.drop_message(message.id)
+
+
+def _is_retried(status: int) -> bool:
+    """No connection, or an error. A redirect is neither: it is not followed, and the message is lost."""
+    return status == 0 or status >= 400

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from sandbox.core.inputs import example_input
 from sandbox.core.models import Catalogue, Collection, Model
+from sandbox.core.predictions import Prediction, Status, example_id, show
 from sandbox.edges.http.replies import base_of, not_found, page, sliced
 from sandbox.edges.http.troubles import Troubles
 
@@ -143,9 +146,31 @@ def model_json(model: Model, base: str) -> JSON:
         "run_count": model.run_count,
         "cover_image_url": f"{base}/covers/{model.full_name}.jpg",
         "created_at": model.created_at,
-        "default_example": None,
+        "default_example": _example(model, base),
         "latest_version": version_json(model) if model.versioned else None,
     }
+
+
+def _example(model: Model, base: str) -> JSON | None:
+    """A finished prediction, for models whose output the cover may stand for: those that make pictures."""
+    if model.kind != "image" or model.openapi is None:
+        return None
+    picture = f"{base}/covers/{model.full_name}.jpg"
+    made = datetime.fromisoformat(model.created_at)
+    example = Prediction(
+        id=example_id(model.full_name),
+        model=model.full_name,
+        version=model.version,
+        input=example_input(model.openapi, prompt=model.description, file=picture),
+        created_at=made,
+        started_at=made,
+        completed_at=made + timedelta(seconds=model.run_s),
+        base=base,
+        status=Status.SUCCEEDED,
+        output=[picture] if model.form == "list" else picture,
+        metrics={"predict_time": model.run_s, "total_time": model.run_s},
+    )
+    return show(example, made, base=base, official=model.official)
 
 
 def version_json(model: Model) -> JSON:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from catalog_shelf import PRICE, Shelf
-from sqlalchemy import inspect, select
+from sqlalchemy import event, inspect, select
 
 from catalog.adapters import tables
 from catalog.adapters.schema import Database
@@ -25,7 +25,7 @@ from catalog.core.values import Failure, FileFacts, Kind
 from servicekit.databases import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id
-from servicekit.testing import sqlite_url
+from servicekit.testing import eventually, sqlite_url
 
 
 async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
@@ -227,6 +227,24 @@ async def test_what_has_parts_is_not_removed(shelf: Shelf) -> None:
     await shelf.library.remove_client(client_id)
     with pytest.raises(NotFound, match=client_id):
         await shelf.library.client(client_id)
+
+
+async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(shelf: Shelf) -> None:
+    keys = KeyRing(shelf.store, shelf.clock)
+    key, record = await keys.create("ci", Scope.READ, None)
+    sent: list[str] = []
+    engine = shelf.store._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2].split()[0]))
+    # SQLite has one writer; PostgreSQL's second one has read what it needs, and waits for the row.
+    reached = "SELECT" if engine.dialect.name == "sqlite" else "UPDATE"
+    async with shelf.store.write() as unit:
+        await unit.keys.revoke(record.id, shelf.clock.now())
+        sent.clear()
+        using = asyncio.create_task(keys.authenticate(digest(key)))
+        await eventually(lambda: reached in sent)
+    assert (await using).revoked_at is None, "it had begun before"
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await keys.authenticate(digest(key))
 
 
 async def test_keys_are_known_by_their_hash_until_they_end(shelf: Shelf) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
@@ -42,15 +43,24 @@ class SqlKeys:
         """All of that name."""
         return await self._all(t.api_keys.c.name == name)
 
-    async def change(self, key: ApiKey) -> None:
-        """Replace it."""
-        await self._connection.execute(
-            update(t.api_keys).where(t.api_keys.c.id == key.id).values(asdict(key))
-        )
+    async def used(self, key_id: str, at: datetime) -> None:
+        """Set when it was used last, and nothing else: whoever says so has read it some time ago."""
+        await self._set(t.api_keys.c.id == key_id, last_used_at=at)
+
+    async def revoke(self, key_id: str, at: datetime) -> None:
+        """End it; one that has ended stays ended since then."""
+        await self._set((t.api_keys.c.id == key_id) & t.api_keys.c.revoked_at.is_(None), revoked_at=at)
+
+    async def reinstate(self, key_id: str) -> None:
+        """Make it an admin's that has not ended."""
+        await self._set(t.api_keys.c.id == key_id, revoked_at=None, scope=Scope.ADMIN)
 
     async def page(self, wish: PageWish) -> Page[ApiKey]:
         """Newest first."""
         return await page_of(self._connection, select(t.api_keys), t.api_keys, wish, _key)
+
+    async def _set(self, condition: Any, **columns: object) -> None:
+        await self._connection.execute(update(t.api_keys).where(condition).values(columns))
 
     async def _all(self, condition: Any) -> list[ApiKey]:
         query = select(t.api_keys).where(condition).order_by(t.api_keys.c.id)

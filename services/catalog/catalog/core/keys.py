@@ -44,13 +44,13 @@ class KeyRing:
         now = self._clock.now()
         async with self._store.write() as unit:
             for old in await unit.keys.named(OPERATOR):
-                if old.sha256 != digest(key) and old.revoked_at is None:
-                    await unit.keys.change(replace(old, revoked_at=now))
+                if old.sha256 != digest(key):
+                    await unit.keys.revoke(old.id, now)
             known = await unit.keys.find(digest(key))
             if known is None:
                 await unit.keys.add(self._record(key, OPERATOR, Scope.ADMIN, None))
             elif known.revoked_at is not None or known.scope is not Scope.ADMIN:
-                await unit.keys.change(replace(known, revoked_at=None, scope=Scope.ADMIN))
+                await unit.keys.reinstate(known.id)
 
     async def page(self, wish: PageWish) -> Page[ApiKey]:
         """Newest first."""
@@ -60,9 +60,7 @@ class KeyRing:
     async def revoke(self, key_id: str) -> None:
         """End it at once."""
         async with self._store.write() as unit:
-            key = await unit.keys.get(key_id)
-            if key.revoked_at is None:
-                await unit.keys.change(replace(key, revoked_at=self._clock.now()))
+            await unit.keys.revoke((await unit.keys.get(key_id)).id, self._clock.now())
 
     async def authenticate(self, sha256: str) -> ApiKey:
         """Whose key it is. Unauthenticated: nobody's, revoked, or expired."""
@@ -79,7 +77,7 @@ class KeyRing:
         if key.last_used_at is None or minute - key.last_used_at >= USED_TO_THE:
             key = replace(key, last_used_at=minute)
             async with self._store.write() as unit:
-                await unit.keys.change(replace(await unit.keys.get(key.id), last_used_at=minute))
+                await unit.keys.used(key.id, minute)
         return key
 
     def _record(self, key: str, name: str, scope: Scope, expires_at: datetime | None) -> ApiKey:

@@ -147,8 +147,16 @@ class Keys(Protocol):
         """All of that name."""
         ...
 
-    async def change(self, key: ApiKey) -> None:
-        """Replace it."""
+    async def used(self, key_id: str, at: datetime) -> None:
+        """Set when it was used last, and nothing else: whoever says so has read it some time ago."""
+        ...
+
+    async def revoke(self, key_id: str, at: datetime) -> None:
+        """End it; one that has ended stays ended since then."""
+        ...
+
+    async def reinstate(self, key_id: str) -> None:
+        """Make it an admin's that has not ended."""
         ...
 
     async def page(self, wish: PageWish) -> Page[ApiKey]:

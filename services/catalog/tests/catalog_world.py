@@ -269,8 +269,10 @@ class World:
         )
         await self.say("download.completed", attempt.generation_id, fact, f"{attempt.id}:{index}")
 
-    async def lose(self, attempt: Any, *, retryable: bool, round_: int = 1, life: float = 3600) -> None:
-        failure = media_pb2.Failure(code="truncated", message="it ends too early", retryable=retryable)
+    async def lose(
+        self, attempt: Any, *, retryable: bool, round_: int = 1, life: float = 3600, code: str = "truncated"
+    ) -> None:
+        failure = media_pb2.Failure(code=code, message="it ends too early", retryable=retryable)
         fact = events_pb2.DownloadFailed(
             prediction=self.ref(attempt, round_=round_), index=0, failure=failure
         )

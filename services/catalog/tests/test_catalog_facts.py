@@ -15,7 +15,7 @@ from catalog.adapters import tables
 from catalog.core import generation_commands as gc
 from catalog.core.generation_decide import decide
 from catalog.main import compose
-from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2
+from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2, storage_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock
@@ -114,6 +114,33 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
     assert (await world.stage(made.id, "completed")).attempts == 1
     with pytest.raises(Precondition):
         await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+
+
+async def test_a_requeue_that_finds_the_output_gone_keeps_it_in_the_queue_as_not_alive(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+    await world.succeed(attempt)
+    await world.stage(made.id, "fetching")
+    await world.lose(attempt, retryable=False)
+    await world.stage(made.id, "failed")
+    await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+    await world.fail(attempt, "gone")
+    await world.stage(made.id, "failed")
+    queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    told = [(each.generation_id, each.index, each.error.code, each.alive) for each in queue.downloads]
+    assert told == [(made.id, 0, "gone", False)]
+    stats = await world.storage.GetStorageStats(storage_pb2.GetStorageStatsRequest())
+    assert (stats.downloads.failed, stats.downloads.lost) == (1, 1)
+
+
+async def test_an_address_that_leads_nowhere_is_not_told_to_be_alive(world: World) -> None:
+    made = await world.generation()
+    attempt = await world.submitted(made.id)
+    await world.succeed(attempt)
+    await world.lose(attempt, retryable=True, code="gone")
+    await world.stage(made.id, "failed")
+    queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    assert [(each.generation_id, each.alive) for each in queue.downloads] == [(made.id, False)]
 
 
 async def test_a_scene_lost_for_a_while_does_not_fail_its_job(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from generation_life import (
 from catalog.core import generation_commands as gc
 from catalog.core import generation_events as ge
 from catalog.core.generation import OutputState, Stage
-from catalog.core.generation_decide import MAX_REQUEUES, Step, next_step
+from catalog.core.generation_decide import Step, next_step
 from catalog.core.values import Failure
 from servicekit.errors import Precondition
 
@@ -41,16 +42,62 @@ def test_a_lost_output_is_asked_for_again_by_itself_while_it_may_live() -> None:
     assert len(life.now.attempts) == 1, "a requeue fetches; it does not pay"
 
 
-def test_requeues_by_itself_end() -> None:
+def test_it_is_asked_for_again_until_it_expires_however_long_the_outage() -> None:
     life = Life()
     one = life.fetching()
-    for round_ in range(1, MAX_REQUEUES + 2):
-        life.do(lost(one, round_=life.now.round))
+    ends, at, waits = NOW + timedelta(hours=1), NOW, []
+    while True:
+        life.do(replace(lost(one, round_=life.now.round), at=at))
         if life.now.requeue_at is None:
-            assert round_ == MAX_REQUEUES + 1
-            return
-        life.do(gc.RequeueDownload(NOW, automatic=True))
-    raise AssertionError("for ever")
+            break
+        waits.append((life.now.requeue_at - at).total_seconds())
+        at = life.now.requeue_at
+        life.do(gc.RequeueDownload(at, automatic=True))
+        at += timedelta(seconds=5)  # until it is given up again
+    assert waits[:5] == [60, 120, 240, 300, 300]
+    assert max(waits) == 300, "whenever the outage ends, no more than five minutes are lost"
+    assert timedelta(0) < ends - at <= timedelta(seconds=15), "the last try is shortly before the end"
+    assert len(waits) < 40
+
+
+@pytest.mark.parametrize("left", [14.0, 0.0, -5.0])
+def test_what_has_expired_or_is_about_to_is_not_asked_for_again(left: float) -> None:
+    life = Life()
+    one = life.fetching()
+    life.do(replace(lost(one), expires_at=NOW + timedelta(seconds=left)))
+    assert life.now.requeue_at is None
+
+
+def test_outputs_that_the_provider_has_no_longer_are_lost_and_not_forgotten() -> None:
+    life = Life()
+    one = life.fetching(outputs=3)
+    life.do(stored(one, 0))
+    life.do(lost(one, 1))
+    life.do(gc.RequeueDownload(NOW))
+    assert [each.state for each in life.now.outputs] == [OutputState.STORED, OutputState.PENDING]
+    life.do(failed(one, Failure("gone", "deleted", retryable=True)))
+    assert life.now.requeue_at is None
+    assert [(each.index, each.failure) for each in life.now.lost] == [
+        (1, Failure("gone", "deleted")),
+        (2, Failure("gone", "deleted")),
+    ]
+    life.do(gc.RequeueDownload(NOW))
+    life.do(failed(one, Failure("gone", "deleted")))
+    assert len(life.now.lost) == 2, "nor after the next requeue"
+
+
+def test_a_second_lost_output_is_lost_too() -> None:
+    life = Life()
+    one = life.fetching(outputs=2)
+    life.do(lost(one, 1))
+    before = life.now
+    life.do(lost(one, 0))
+    assert [each.index for each in life.now.lost] == [0, 1]
+    assert (life.now.stage, life.now.failure, life.now.requeue_at) == (
+        before.stage,
+        before.failure,
+        before.requeue_at,
+    )
 
 
 def test_a_refused_output_is_lost_for_good_but_an_operator_may_try() -> None:

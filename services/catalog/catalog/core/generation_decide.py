@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from servicekit.errors import Conflict, NotFound, Precondition
+from servicekit.errors import Conflict, NotFound
 
 from . import generation_commands as cmd
 from . import generation_events as ev
 from .generation import OPEN, UNSENT, Attempt, AttemptState, Generation, OutputState, Stage
 from .generation_delete import delete, refuse
-from .generation_evolve import evolve
-from .values import Failure
+from .generation_lost import lose, lose_all, requeue, settled
+from .values import GONE, Failure
 
 RETRY_WAIT = 2.0
 """Seconds before a second attempt when the provider names no wait; doubled with each."""
-
-REQUEUE_WAIT = 60.0
-"""Seconds before a lost output is asked for again by itself; doubled with each time."""
-
-MAX_REQUEUES = 5
-"""Requeues by itself: 1 + 2 + 4 + 8 + 16 minutes, about half of the hour that outputs live."""
 
 Events = tuple[ev.GenerationEvent, ...]
 
@@ -98,7 +92,7 @@ def decide(  # noqa: PLR0911  # one case each
         case cmd.RequestAgain():
             return _again(state, command)
         case cmd.RequeueDownload():
-            return _requeue(state, command)
+            return requeue(state, command)
         case cmd.DeleteGeneration():
             return delete(state, command)
         case _:
@@ -121,7 +115,7 @@ def _heard(state: Generation, command: cmd.GenerationCommand) -> Events:  # noqa
         case cmd.RecordStored():
             return _stored(state, command)
         case cmd.RecordLost():
-            return _lost(state, command)
+            return lose(state, command)
         case _:
             raise TypeError(f"decide does not know {type(command).__name__}")
 
@@ -205,16 +199,15 @@ def _succeeded(state: Generation, command: cmd.RecordSucceeded) -> Events:
     if command.count == 0:
         failure = Failure("no_output", "the model ended well but made no file")
         return (*events, ev.GenerationFailed(command.at, failure))
-    return _settled(state, (*events, announced), command.at)
+    return settled(state, (*events, announced), command.at)
 
 
 def _failed(state: Generation, command: cmd.RecordFailed) -> Events:
     attempt = state.attempt(command.attempt_id)
     if attempt.state not in OPEN and attempt.state is not AttemptState.RELEASED:
-        # Asked for once more, and the provider has it no longer: what is not here by now never comes.
         waits = state.stage is Stage.FETCHING and state.winner == attempt.id
-        gone = waits and command.failure.code == "gone"
-        return (ev.GenerationFailed(command.at, command.failure),) if gone else ()
+        gone = waits and command.failure.code == GONE  # it was asked for once more
+        return lose_all(state, command.at, command.failure) if gone else ()
     events: Events = (
         *_taken(state, attempt.id, command.prediction_id, command.at),
         ev.AttemptEnded(command.at, attempt.id, AttemptState.FAILED, command.cost_micros, command.failure),
@@ -262,43 +255,7 @@ def _stored(state: Generation, command: cmd.RecordStored) -> Events:
     stored = ev.OutputStored(command.at, command.index, command.media_id, command.blob_key, command.facts)
     if state.stage is Stage.FAILED and state.lost:
         return (stored,)  # kept, so that a requeue finds it; what has failed stays failed until then
-    return () if state.final else _settled(state, (stored,), command.at)
-
-
-def _lost(state: Generation, command: cmd.RecordLost) -> Events:
-    attempt = state.attempt(command.attempt_id)
-    known = state.output(command.index)
-    if state.final or command.round < state.requeue_round or (state.winner not in ("", attempt.id)):
-        return ()
-    if known is not None and known.state is not OutputState.PENDING:
-        return ()
-    lost = ev.OutputLost(command.at, command.index, command.failure, command.expires_at)
-    return _settled(state, (lost,), command.at)
-
-
-def _settled(state: Generation, events: Events, at: datetime) -> Events:
-    """The events, and the end of the generation when they bring the last output, or lose one."""
-    after = state
-    for event in events:
-        after = evolve(after, event)
-    if after.output_count == 0:
-        return events
-    if after.lost:
-        lost = after.lost[0]
-        failure = lost.failure or Failure("download", "an output could not be fetched")
-        return (*events, ev.GenerationFailed(at, failure, _requeue_at(after, failure, lost.expires_at, at)))
-    if len(after.fetched) >= after.output_count:
-        return (*events, ev.GenerationCompleted(at))
-    return events
-
-
-def _requeue_at(
-    state: Generation, failure: Failure, expires_at: datetime | None, at: datetime
-) -> datetime | None:
-    expired = expires_at is not None and expires_at <= at
-    if not failure.retryable or expired or state.requeues >= MAX_REQUEUES:
-        return None
-    return at + timedelta(seconds=REQUEUE_WAIT * 2**state.requeues)
+    return () if state.final else settled(state, (stored,), command.at)
 
 
 def _cancel(state: Generation, at: datetime) -> Events:
@@ -317,17 +274,3 @@ def _again(state: Generation, command: cmd.RequestAgain) -> Events:
     left = (state.not_before - command.at).total_seconds() if state.not_before else 0.0
     asked = ev.GenerationRequested(command.at, state.round + 1, delay=max(left, 0.0), silent=command.silent)
     return (asked,)
-
-
-def _requeue(state: Generation, command: cmd.RequeueDownload) -> Events:
-    if state.stage is not Stage.FAILED or not state.winner or state.deleted_at is not None:
-        if command.automatic:
-            return ()
-        raise Precondition(
-            f"generation {state.id} is {state.stage} and has no lost output to fetch once more",
-            code="not_lost",
-        )
-    requeued = ev.DownloadRequeued(command.at, command.automatic)
-    if len(state.fetched) >= state.output_count:  # it came after all, when nobody waited for it
-        return (requeued, ev.GenerationCompleted(command.at))
-    return (requeued, ev.GenerationRequested(command.at, state.round + 1))

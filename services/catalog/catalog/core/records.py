@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from .values import Failure, FileFacts
+from .values import GONE, Failure, FileFacts
 
 T = TypeVar("T")
 
@@ -118,6 +118,10 @@ class LostOutput:
     failure: Failure
     failed_at: datetime
     expires_at: datetime | None
+
+    def may_live(self, at: datetime) -> bool:
+        """Whether its address may still lead to it: it has not expired, and did not answer "gone"."""
+        return self.failure.code != GONE and self.expires_at is not None and self.expires_at > at
 
 
 @dataclass(frozen=True)

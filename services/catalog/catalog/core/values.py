@@ -20,6 +20,10 @@ class Kind(StrEnum):
     AUDIO = "audio"
 
 
+GONE = "gone"
+"""The code of a failure: an address leads to nothing (any more), or the provider has the run no longer."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """How something went wrong: a short code, the text as given, and whether trying again makes sense."""

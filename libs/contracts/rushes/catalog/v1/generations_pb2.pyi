@@ -619,7 +619,7 @@ class FailedDownload(_message.Message):
     model: _builtins.str
     """`owner/name`."""
     alive: _builtins.bool
-    """Whether the provider may still have it."""
+    """Whether its address may still lead to it: it has not expired, and did not answer that it is gone."""
     @_builtins.property
     def error(self) -> _media_pb2.Failure:
         """Why."""

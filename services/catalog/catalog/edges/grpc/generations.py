@@ -135,7 +135,7 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
             error=failure_message(lost.failure),
             failed_at=stamp(lost.failed_at),
             expires_at=stamp(lost.expires_at),
-            alive=lost.expires_at is not None and lost.expires_at > self._clock.now(),
+            alive=lost.may_live(self._clock.now()),
         )
 
 

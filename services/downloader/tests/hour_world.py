@@ -147,8 +147,11 @@ class Spool:
 
 
 class Prober:
-    async def probe(self, path: File, container: object) -> Measured:
+    async def probe(self, path: File, container: object, *, begun: bool = False) -> Measured:
         return Measured(Kind.IMAGE)
+
+    async def begins_well(self, path: File, container: object) -> bool:
+        return False
 
 
 class Alarms(LoggedAlarms):

@@ -53,22 +53,9 @@ class ProbePool:
             await self._end(process)
         self._idle = asyncio.LifoQueue()
 
-    async def probe(self, path: Path, container: Container) -> Measured:
+    async def probe(self, path: Path, container: Container, *, begun: bool = False) -> Measured:
         """What the file holds; see `core.ports.Prober`."""
-        idle = self._idle
-        process = await idle.get()
-        try:
-            if process is None or process.returncode is not None:
-                process = await self._spawn()
-            await self._ready(process)
-            answer = await self._ask(process, {"path": str(path), "extension": container.extension})
-        except BaseException:
-            # Cancelled or failed in the middle: what it would still say belongs to no one.
-            if process is not None:
-                await self._end(process)
-            idle.put_nowait(None)
-            raise
-        idle.put_nowait(process)
+        answer = await self._answer(path, container, begun=begun)
         if "code" in answer:
             raise FetchFailed(Code(answer["code"]), answer["message"])
         return Measured(
@@ -79,6 +66,42 @@ class ProbePool:
             fps=answer["fps"],
             codecs=tuple(answer["codecs"]),
         )
+
+    async def begins_well(self, path: Path, container: Container) -> bool:
+        """See `core.ports.Prober`. False when no process is idle: whole files go first."""
+        if self._idle.empty():
+            return False
+        try:
+            answer = await self._answer(path, container, incomplete=True)
+        except (FetchFailed, Unavailable):
+            return False  # whatever it is, it shows again when the whole is there
+        return bool(answer.get("begins"))
+
+    async def _answer(
+        self, path: Path, container: Container, *, begun: bool = False, incomplete: bool = False
+    ) -> dict[str, Any]:
+        """What an idle process says to it. FetchFailed, when it dies of it; Unavailable, when none starts."""
+        question = {
+            "path": str(path),
+            "extension": container.extension,
+            "begun": begun,
+            "incomplete": incomplete,
+        }
+        idle = self._idle
+        process = await idle.get()
+        try:
+            if process is None or process.returncode is not None:
+                process = await self._spawn()
+            await self._ready(process)
+            answer = await self._ask(process, question)
+        except BaseException:
+            # Cancelled or failed in the middle: what it would still say belongs to no one.
+            if process is not None:
+                await self._end(process)
+            idle.put_nowait(None)
+            raise
+        idle.put_nowait(process)
+        return answer
 
     async def _ready(self, process: Process) -> None:
         """Wait until it has loaded. What dies before it has seen a file is no file's fault."""
@@ -93,7 +116,7 @@ class ProbePool:
             raise Unavailable("no decoder starts: run python -m downloader.adapters.probe_worker 60")
         self._loaded.add(process)
 
-    async def _ask(self, process: Process, question: dict[str, str]) -> dict[str, Any]:
+    async def _ask(self, process: Process, question: dict[str, object]) -> dict[str, Any]:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("probe workers are started with pipes")
         line = b""

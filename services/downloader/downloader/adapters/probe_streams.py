@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,27 +56,70 @@ class _Track:
     spent: float = 0.0
     whole: bool = True
 
+    def skip_start(self) -> None:
+        """As if it had been decoded just now, and there was a frame."""
+        self.spent, self.whole, self.frames = self.budget, False, 1
+
     @property
     def is_video(self) -> bool:
         return isinstance(self.stream, VideoStream)
 
     @property
+    def budget(self) -> float:
+        """Of the start: pixels, or seconds."""
+        return BUDGET if self.is_video else SOUND_BUDGET_S
+
+    @property
     def within_budget(self) -> bool:
-        return self.spent < (BUDGET if self.is_video else SOUND_BUDGET_S)
+        return self.spent < self.budget
 
     @property
     def name(self) -> str:
         return f"{'picture' if self.is_video else 'sound'} ({self.stream.codec_context.codec.canonical_name})"
 
 
-def probe_streams(path: Path, container: Container) -> Measured:
+def probe_streams(path: Path, container: Container, *, begun: bool = False) -> Measured:
     """Read every packet, decode the first and the last frames.
 
     The demuxer is the one for the container, and opens no other file: a playlist in disguise reads nothing.
 
+    Args:
+        path: the whole file.
+        container: what its first bytes show.
+        begun: `begins_well` has decoded the start of this very file.
+
     Raises:
         FetchFailed: `undecodable`, `truncated`, `too_big` (pixels).
     """
+    with _opened(path, container) as opened:
+        tracks = _tracks(opened, container)
+        if begun:
+            for track in tracks.values():
+                track.skip_start()
+        announced = opened.duration / av.time_base if opened.duration else 0.0
+        _read_all(opened, tracks)
+        _check_length(tracks, announced, container)
+        _decode_end(opened, tracks)
+        return _measured(tracks, announced)
+
+
+def begins_well(path: Path, container: Container) -> bool:
+    """Whether the start of a file decodes, of which more is still to come; as much of it as of a whole one.
+
+    False: there is not enough of it, or its index comes last. It raises what `probe_streams` does, and that
+    need not be the file's fault: only the whole can tell.
+    """
+    with _opened(path, container) as opened:
+        tracks = _tracks(opened, container)
+        for packet in opened.demux([track.stream for track in tracks.values()]):
+            _decode_start(tracks[packet.stream_index], packet)
+            if not any(track.within_budget for track in tracks.values()):
+                return True
+    return False
+
+
+@contextmanager
+def _opened(path: Path, container: Container) -> Iterator[InputContainer]:
     try:
         with av.open(
             str(path),
@@ -82,12 +127,7 @@ def probe_streams(path: Path, container: Container) -> Measured:
             options={"protocol_whitelist": "file"},
             metadata_errors="ignore",
         ) as opened:
-            tracks = _tracks(opened, container)
-            announced = opened.duration / av.time_base if opened.duration else 0.0
-            _read_all(opened, tracks)
-            _check_length(tracks, announced, container)
-            _decode_end(opened, tracks)
-            return _measured(tracks, announced)
+            yield opened
     except av.error.MemoryError as error:
         raise FetchFailed(Code.TOO_BIG, "decoding it takes more memory than allowed") from error
     except av.error.FFmpegError as error:
@@ -129,12 +169,7 @@ def _read_all(opened: InputContainer, tracks: dict[int, _Track]) -> None:
         track = tracks[packet.stream_index]
         if packet.size:
             _see(track, packet)
-        if track.within_budget and track.whole:
-            _decode(track, packet)
-            continue
-        track.whole = False
-        if packet.is_keyframe and track.is_video and track.spent < KEY_BUDGET:
-            _decode_alone(track, packet)
+        _decode_start(track, packet)
         if not asked and not any(track.whole for track in tracks.values()):
             asked = True
             if _is_indexed(opened, tracks):
@@ -155,6 +190,16 @@ def _is_indexed(opened: InputContainer, tracks: dict[int, _Track]) -> bool:
     for track, (packets, end_s) in zip(tracks.values(), whole, strict=True):
         track.packets, track.end_s = packets, end_s
     return True
+
+
+def _decode_start(track: _Track, packet: Packet[Any]) -> None:
+    """Decode what lies within the budgets: first every packet, then the key frames."""
+    if track.within_budget and track.whole:
+        _decode(track, packet)
+        return
+    track.whole = False
+    if packet.is_keyframe and track.is_video and track.spent < KEY_BUDGET:
+        _decode_alone(track, packet)
 
 
 def _see(track: _Track, packet: Packet[Any]) -> None:

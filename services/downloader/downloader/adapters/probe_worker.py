@@ -10,12 +10,13 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import av
 from PIL import Image
 
 from downloader.adapters.probe_images import probe_image
-from downloader.adapters.probe_streams import probe_streams
+from downloader.adapters.probe_streams import begins_well, probe_streams
 from downloader.core.media import BY_EXTENSION, Kind, Measured
 from downloader.core.refusals import Code, FetchFailed
 from downloader.core.structure import check_structure
@@ -27,10 +28,13 @@ KEPT = 4 * 1024**2
 """Bytes kept for the next file."""
 
 
-def answer(question: dict[str, str]) -> dict[str, object]:
-    """What is measured, or the refusal as `code` and `message`."""
+def answer(question: dict[str, Any]) -> dict[str, object]:
+    """What is measured, or whether it `begins` well, or the refusal as `code` and `message`."""
+    path, extension = Path(question["path"]), question["extension"]
     try:
-        measured = probe(Path(question["path"]), question["extension"])
+        if question["incomplete"]:
+            return {"begins": begins_well(path, BY_EXTENSION[extension])}
+        measured = probe(path, extension, begun=question["begun"])
     except FetchFailed as failure:
         return {"code": failure.code.value, "message": failure.message}
     except MemoryError:
@@ -40,12 +44,14 @@ def answer(question: dict[str, str]) -> dict[str, object]:
     return asdict(measured)
 
 
-def probe(path: Path, extension: str) -> Measured:
-    """What the file holds; FetchFailed."""
+def probe(path: Path, extension: str, *, begun: bool = False) -> Measured:
+    """What the file holds; FetchFailed. See `probe_streams` for `begun`."""
     container = BY_EXTENSION[extension]
     with path.open("rb") as file:
         check_structure(file, path.stat().st_size, container)
-    return probe_image(path, container) if container.kind is Kind.IMAGE else probe_streams(path, container)
+    if container.kind is Kind.IMAGE:
+        return probe_image(path, container)
+    return probe_streams(path, container, begun=begun)
 
 
 class Memory:

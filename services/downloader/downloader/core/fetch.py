@@ -104,7 +104,7 @@ class Fetcher:
         """
         async with self._file() as file:
             limit = min(wanted.max_bytes or self.limits.max_bytes, self.limits.max_bytes)
-            transfer = Transfer(self._store, file, wanted.stem, wanted.kind, limit)
+            transfer = Transfer(self._store, self._prober, file, wanted.stem, wanted.kind, limit)
             pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress, answered)
             try:
                 async with asyncio.timeout(self.limits.total_s):
@@ -194,7 +194,7 @@ class Fetcher:
         container = transfer.container
         if container is None:
             raise RuntimeError("publish comes after receive")
-        measured = await self._prober.probe(transfer.file.path, container)
+        measured = await transfer.measure()
         check_kind(measured.kind, wanted.kind, container)
         if not self._is_alone(wanted) and (found := await self._store.find(wanted.stem)) is not None:
             return await self._measure(found, wanted.kind)  # somebody was faster: theirs is the one

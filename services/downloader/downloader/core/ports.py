@@ -114,11 +114,20 @@ class Spool(Protocol):
 class Prober(Protocol):
     """Decoders, kept apart so that a file cannot take the service down."""
 
-    async def probe(self, path: Path, container: Container) -> Measured:
+    async def probe(self, path: Path, container: Container, *, begun: bool = False) -> Measured:
         """What the file holds.
+
+        Args:
+            path: all of it.
+            container: what its first bytes show.
+            begun: `begins_well` was true of this very content, whose start need not be decoded again.
 
         Raises FetchFailed: `undecodable`, `truncated`, `too_big` (pixels).
         """
+        ...
+
+    async def begins_well(self, path: Path, container: Container) -> bool:
+        """Decode the start of a file that is still growing. False: not to be told now, ask of the whole."""
         ...
 
 

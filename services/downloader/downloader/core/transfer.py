@@ -1,17 +1,20 @@
-"""What has been received so far, on its way to the spool, the hash and the store at the same time."""
+"""What has been received so far, on its way to spool, hash, store and decoder at the same time."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 
-from downloader.core.media import HEAD, Container, Kind, recognise
-from downloader.core.ports import SpoolFile, Store, Upload
+from downloader.core.media import HEAD, Container, Kind, Measured, recognise
+from downloader.core.ports import Prober, SpoolFile, Store, Upload
 from downloader.core.refusals import Code, FetchFailed
 from downloader.core.resume import Entity
 
 BLOCK = 1024 * 1024
 """Bytes handed on at once: large enough that a thread is worth its switch, small enough to bound memory."""
+
+EARLY_FROM = 64 * 1024 * 1024
+"""Bytes received from which the start is decoded while the rest arrives: of smaller files it is soon done."""
 
 
 class Transfer:
@@ -20,8 +23,17 @@ class Transfer:
     The upload begins when the first bytes show what the file is, for they give it its extension.
     """
 
-    def __init__(self, store: Store, file: SpoolFile, stem: str, kind: Kind | None, max_bytes: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        prober: Prober,
+        file: SpoolFile,
+        stem: str,
+        kind: Kind | None,
+        max_bytes: int,
+    ) -> None:
         self._store = store
+        self._prober = prober
         self._file = file
         self._stem = stem
         self._kind = kind
@@ -30,6 +42,8 @@ class Transfer:
         self._hash = hashlib.sha256()
         self._upload: Upload | None = None
         self._passing: asyncio.Task[None] | None = None
+        self._begins: asyncio.Task[bool] | None = None
+        self._spooled = 0
         self.offset = 0
         self.entity: Entity | None = None
         self.container: Container | None = None
@@ -43,11 +57,6 @@ class Transfer:
     def sha256(self) -> str:
         """Of all that was flushed, in lower-case hexadecimal."""
         return self._hash.hexdigest()
-
-    @property
-    def file(self) -> SpoolFile:
-        """What was flushed."""
-        return self._file
 
     def announce(self, entity: Entity) -> None:
         """Say which content follows; refuses one that is too big before its first byte."""
@@ -74,6 +83,11 @@ class Transfer:
         block, self._block = self._block, bytearray()
         await self._hand_on(block, last=True)
         await self._settle()
+
+    async def measure(self) -> Measured:
+        """Decode what was flushed, but for a start that was decoded on the way. Raises as `Prober` does."""
+        begun = self._begins is not None and await self._begins
+        return await self._prober.probe(self._file.path, self._known, begun=begun)
 
     async def hold(self, container: Container) -> None:
         """Upload what was flushed again, under the extension of what it turned out to be."""
@@ -102,14 +116,17 @@ class Transfer:
         await asyncio.to_thread(self._file.clear)
         self._block.clear()
         self._hash = hashlib.sha256()
-        self.offset, self.entity, self.container = 0, None, None
+        self._spooled = self.offset = 0
+        self.entity, self.container = None, None
 
     async def abort(self) -> None:
         """Leave nothing in the store, unless it was published."""
-        passing, self._passing = self._passing, None
-        if passing is not None:
-            passing.cancel()
-            await asyncio.wait({passing})
+        under_way = {task for task in (self._passing, self._begins) if task is not None}
+        self._passing = self._begins = None
+        for task in under_way:
+            task.cancel()
+        if under_way:
+            await asyncio.wait(under_way)
         upload, self._upload = self._upload, None
         if upload is not None:
             await upload.abort()
@@ -154,6 +171,9 @@ class Transfer:
             # The thread cannot be stopped: wait for it, so that nobody clears the file under its hands.
             await asyncio.wait({spooling})
         spooling.result()
+        self._spooled += len(block)
+        if self._begins is None and self._spooled >= EARLY_FROM and not last:
+            self._begins = asyncio.create_task(self._prober.begins_well(self._file.path, self._known))
 
     def _keep(self, block: bytes | bytearray, last: bool) -> None:
         self._hash.update(block)

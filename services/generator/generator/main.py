@@ -78,6 +78,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     return [
         _Channel(catalog),
         api,
+        shelf,
         blobs,
         log,
         _OpenDoor(lane),

@@ -1,82 +1,27 @@
-"""What the provider offers, remembered: fresh for a while, stale while it is away, fetched once at a time."""
+"""What the provider offers: its collections, its models, and what they take."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, ErrorKind, NotFound
+from servicekit.errors import AppError, NotFound
 
 from . import kinds
 from .kinds import Kind
+from .memory import Known, Memory
 from .ports import Collection, Library, Model
 from .schema import Parameter, parameters
 
-T = TypeVar("T")
-
-_AWAY = (
-    ErrorKind.UNAVAILABLE,
-    ErrorKind.TIMEOUT,
-    ErrorKind.LIMITED,
-    ErrorKind.UNAUTHENTICATED,
-    ErrorKind.FORBIDDEN,
-)
 _AT_ONCE = 3
-_KEYS = 5_000
+"""Collections that are read at the same time: they are heavy."""
 
+_MODELS = 200
+"""Models and versions that are remembered: names are the callers', and each has a schema of some 50 kB."""
 
-@dataclass(frozen=True)
-class Known(Generic[T]):
-    """A value; `stale` when the provider was away and this is what was known before."""
-
-    value: T
-    stale: bool = False
-
-
-@dataclass
-class _Kept:
-    value: Any
-    until: float
-
-
-class Memory:
-    """Values by key, each fetched by one caller at a time and kept for `ttl` seconds."""
-
-    def __init__(self, clock: Clock, *, ttl: float) -> None:
-        self._clock = clock
-        self._ttl = ttl
-        self._kept: dict[Hashable, _Kept] = {}
-        self._locks: dict[Hashable, asyncio.Lock] = {}
-
-    async def get(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> Known[T]:
-        """The value; what was known before when the provider is away, and its error when nothing was."""
-        if len(self._locks) > _KEYS:  # names are the callers': what was never found must not pile up
-            self._locks = {
-                each: lock for each, lock in self._locks.items() if lock.locked() or each in self._kept
-            }
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            kept = self._kept.get(key)
-            now = self._clock.monotonic()
-            if kept is not None and now < kept.until:
-                return Known(kept.value)
-            try:
-                value = await fetch()
-            except AppError as error:
-                if kept is None or error.kind not in _AWAY:
-                    self._kept.pop(key, None)
-                    raise
-                kept.until = min(kept.until, now)  # stays stale; asked again at the next call
-                return Known(kept.value, stale=True)
-            self._kept[key] = _Kept(value, now + self._ttl)
-            return Known(value)
-
-    def peek(self, key: Hashable) -> Any:
-        """What is remembered, however old; None when nothing is."""
-        kept = self._kept.get(key)
-        return kept.value if kept else None
+_LISTS = 1_000
+"""Collections that are remembered: as many as the provider has."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +34,34 @@ class Listed:
 
 
 class Shelf:
-    """The provider's models and collections."""
+    """The provider's models and collections. A `Part`: stop ends what is being read."""
 
     def __init__(self, library: Library, clock: Clock, *, ttl: float = 300.0) -> None:
         self._library = library
-        self._memory = Memory(clock, ttl=ttl)
+        self._models = Memory(clock, ttl=ttl, most=_MODELS)
+        self._lists = Memory(clock, ttl=ttl, most=_LISTS)
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def start(self) -> None:
+        """Nothing is read before somebody asks."""
+
+    async def stop(self) -> None:
+        """End what is being read."""
+        await self._models.stop()
+        await self._lists.stop()
 
     async def collections(self) -> Known[list[Collection]]:
         """The provider's collections."""
-        return await self._memory.get("collections", self._library.collections)
+        return await self._lists.get("collections", self._library.collections)
 
     async def models(self, collection: str = "") -> Known[list[Listed]]:
-        """The models of one collection, or of all that make media; most run first."""
+        """The models of one collection, or of all that make media; most run first.
+
+        A collection that cannot be read is left out, and the list is stale.
+
+        Raises:
+            AppError: no collection can be read.
+        """
         known = await self.collections()
         slugs = [each.slug for each in known.value]
         if collection and collection not in slugs:
@@ -108,20 +69,18 @@ class Shelf:
                 f"the provider has no collection {collection!r}; it has {', '.join(slugs) or 'none'}"
             )
         wanted = [collection] if collection else [slug for slug in slugs if kinds.makes_media(slug)]
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def read(slug: str) -> Known[list[Model]]:
-            async with gate:
-                return await self._memory.get(("collection", slug), lambda: self._light(slug))
-
-        groups = await asyncio.gather(*(read(slug) for slug in wanted))
+        groups = await asyncio.gather(*(self._group(slug) for slug in wanted))
+        read = [group for group in groups if isinstance(group, Known)]
+        missing = [group for group in groups if isinstance(group, AppError)]
+        if missing and not read:
+            raise missing[0]
         merged: dict[str, tuple[Model, list[str]]] = {}
         for slug, group in zip(wanted, groups, strict=True):
-            for model in group.value:
+            for model in group.value if isinstance(group, Known) else ():
                 merged.setdefault(model.full_name, (model, []))[1].append(slug)
         listed = [self._listed(model, slugs) for model, slugs in merged.values()]
         listed.sort(key=lambda each: (-each.model.run_count, each.model.full_name))
-        return Known(listed, stale=known.stale or any(group.stale for group in groups))
+        return Known(listed, stale=known.stale or bool(missing) or any(group.stale for group in read))
 
     async def model(self, owner: str, name: str) -> Listed:
         """One model, with its schema.
@@ -138,7 +97,7 @@ class Shelf:
                     f"the provider has no model {owner}/{name}; find one with GET /api/v3/models?q={name}"
                 ) from error
 
-        known = await self._memory.get(("model", owner, name), fetch)
+        known = await self._models.get(("model", owner, name), fetch)
         return self._listed(known.value, self._slugs_of(known.value.full_name))
 
     async def parameters(self, owner: str, name: str, version: str = "") -> tuple[Parameter, ...] | None:
@@ -150,31 +109,43 @@ class Shelf:
         model = (await self.model(owner, name)).model
         if not version or version == model.version:
             return parameters(model.openapi)
-        known = await self._memory.get(
+        known = await self._models.get(
             ("version", owner, name, version), lambda: self._library.version(owner, name, version)
         )
         return parameters(known.value)
 
     async def has(self, full_name: str) -> bool:
-        """Whether the provider has a model; False also while it cannot be asked."""
+        """Whether the provider has a model.
+
+        Raises:
+            AppError: the provider cannot be asked: nobody knows, and a guess would buy another model.
+        """
         owner, _, name = full_name.partition("/")
         try:
             await self.model(owner, name)
-        except AppError:
+        except NotFound:
             return False
         return True
 
+    async def _group(self, slug: str) -> Known[list[Model]] | AppError:
+        """The models of a collection, or why it cannot be read: others can be."""
+        try:
+            return await self._lists.get(("collection", slug), lambda: self._light(slug))
+        except AppError as error:
+            return error
+
     async def _light(self, slug: str) -> list[Model]:
         """Without the schemas: collections are heavy (1 MB and more), and the list needs none."""
-        return [replace(model, openapi=None) for model in await self._library.models_in(slug)]
+        async with self._gate:
+            return [replace(model, openapi=None) for model in await self._library.models_in(slug)]
 
     def _slugs_of(self, full_name: str) -> list[str]:
         """The collections of a model, as far as they have been read."""
-        slugs = [each.slug for each in self._memory.peek("collections") or ()]
+        slugs = [each.slug for each in self._lists.peek("collections") or ()]
         return [
             slug
             for slug in slugs
-            if any(model.full_name == full_name for model in self._memory.peek(("collection", slug)) or ())
+            if any(model.full_name == full_name for model in self._lists.peek(("collection", slug)) or ())
         ]
 
     def _listed(self, model: Model, slugs: list[str]) -> Listed:

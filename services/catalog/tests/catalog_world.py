@@ -35,7 +35,7 @@ from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
 from servicekit.clock import Clock, SystemClock
-from servicekit.errors import FieldProblem, Invalid, Unavailable
+from servicekit.errors import AppError, FieldProblem, Invalid
 from servicekit.events import Event, EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
@@ -56,7 +56,8 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         self.reserve, self.deadline = 0, 0.0
         self.go = asyncio.Event()
         self.go.set()
-        self.away = 0
+        self.troubles: list[AppError] = []
+        """What the next plans fail with."""
         self._server = GrpcServer(
             "127.0.0.1:0",
             [
@@ -107,9 +108,8 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         )
 
     async def PlanScenes(self, request: plan_pb2.PlanScenesRequest, context: Any) -> Any:  # noqa: N802
-        if self.away:
-            self.away -= 1
-            raise Unavailable("the planner is away")
+        if self.troubles:
+            raise self.troubles.pop(0)
         await self.go.wait()
         self.planned.append(request)
         scenes = [

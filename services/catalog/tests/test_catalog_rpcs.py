@@ -23,7 +23,16 @@ from rushes.catalog.v1 import (
     media_pb2,
 )
 from rushes.common.v1 import media_pb2 as common_pb2
-from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
+from servicekit.errors import (
+    AppError,
+    Conflict,
+    Invalid,
+    Limited,
+    NotFound,
+    Precondition,
+    Unauthenticated,
+    Unavailable,
+)
 from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, eventually
 
@@ -217,11 +226,66 @@ async def test_slow_planning_is_answered_with_the_draft_and_goes_on(
         await world.status(job.id, "awaiting_approval")
 
 
-async def test_a_planner_that_is_away_is_asked_again(world: World) -> None:
+class HastyClock(MovedClock):
+    """The waits of planning pass at once, and are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        task = asyncio.current_task()
+        if task and task.get_name().startswith("plan job_"):
+            self.waits.append(seconds)
+            seconds = 0.0
+        await super().sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "wait"),
+    [
+        (Unavailable("away"), 1.0),
+        (Limited("slow down", retry_after=33.0), 33.0),
+        (Limited("slow down"), 1.0),
+        (Precondition("not yet"), 1.0),
+    ],
+)
+async def test_a_planner_in_trouble_is_asked_again(
+    sqlite_database: str, nats: NatsFixture, trouble: AppError, wait: float
+) -> None:
+    clock = HastyClock()
+    async with running(sqlite_database, nats, clock=clock) as world:
+        campaign = await world.campaign()
+        world.generator.troubles = [trouble]
+        job = await planned(world, campaign.id)
+        assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+        assert clock.waits == [wait]
+
+
+@pytest.mark.parametrize(
+    "trouble", [Limited("slow down", retry_after=33.0), Unavailable("the provider refuses our token: 401")]
+)
+async def test_a_draft_outlives_a_provider_that_refuses_for_long(
+    sqlite_database: str, nats: NatsFixture, trouble: AppError
+) -> None:
+    clock = HastyClock()
+    async with running(sqlite_database, nats, clock=clock) as world:
+        campaign = await world.campaign()
+        world.generator.troubles = [trouble] * 7
+        job = await planned(world, campaign.id)
+        assert (job.status, len(clock.waits)) == (jobs_pb2.JOB_STATUS_DRAFT, 5)
+        clock.moved = timedelta(seconds=61)
+        assert (await world.catalog.reconciler.run_once()).drafts == 1
+        await world.status(job.id, "awaiting_approval")
+
+
+async def test_what_cannot_be_planned_fails_at_once(world: World) -> None:
     campaign = await world.campaign()
-    world.generator.away = 1
-    job = await planned(world, campaign.id)
-    assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+    world.generator.troubles = [Invalid("no such planner")]
+    with pytest.raises(Invalid, match="no such planner"):
+        await planned(world, campaign.id)
+    (job,) = (await world.jobs.ListJobs(jobs_pb2.ListJobsRequest())).jobs
+    assert job.status == jobs_pb2.JOB_STATUS_FAILED
 
 
 async def test_a_draft_that_a_crash_left_is_planned_by_the_next_process(

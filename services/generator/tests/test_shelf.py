@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
 import pytest
 
 from generator.core.memory import BACK_OFF, LONGEST, PATIENCE, Memory
-from generator.core.ports import Collection, Model
+from generator.core.ports import Collection, Look, Model, Photo
+from generator.core.prices import Price, PriceTable
 from generator.core.shelf import Shelf
 from generator.core.standard import StandardModels
+from generator.edges.models import ModelService
+from generator.edges.plan import PlanService
+from rushes.generator.v1 import models_pb2, plan_pb2
 from servicekit.errors import AppError, Forbidden, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
 from servicekit.testing import TestClock, eventually
 
 T = TypeVar("T")
 TTL = 60.0
+CONTEXT: Any = None
+"""No servicer looks at it."""
 
 
 class Provider:
@@ -212,3 +218,31 @@ async def test_stopping_ends_what_is_being_read(shelf: Shelf, provider: Provider
     await asyncio.wait_for(shelf.stop(), 5.0)
     with pytest.raises(TimedOut):
         await asyncio.wait_for(reading, 5.0)
+
+
+@pytest.mark.parametrize(
+    "refusal", [Unauthenticated("401 invalid token"), Unauthenticated("402 no credit"), Forbidden("403")]
+)
+async def test_what_the_provider_says_of_our_token_is_not_said_of_the_callers_key(
+    shelf: Shelf, provider: Provider, refusal: AppError
+) -> None:
+    provider.fails["all"] = refusal
+    models = ModelService(shelf, PriceTable({}, {}, Price("made up")), provider="replicate", deadline=60.0)
+    plans = PlanService(_NoLooks(), StandardModels(shelf))
+    asked: list[Awaitable[Any]] = [
+        models.ListModels(models_pb2.ListModelsRequest(), CONTEXT),
+        models.ListCollections(models_pb2.ListCollectionsRequest(), CONTEXT),
+        models.GetModel(models_pb2.GetModelRequest(owner="a", name="b"), CONTEXT),
+        models.GetModelSchema(models_pb2.GetModelSchemaRequest(owner="a", name="b"), CONTEXT),
+        models.PrepareInput(models_pb2.PrepareInputRequest(model="a/b"), CONTEXT),
+        plans.PlanScenes(plan_pb2.PlanScenesRequest(scene_count=1), CONTEXT),
+    ]
+    for each in asked:
+        with pytest.raises(Unavailable, match=r"not yours.*REPLICATE_API_TOKEN") as told:
+            await each
+        assert refusal.message in told.value.message
+
+
+class _NoLooks:
+    async def look(self, photos: Sequence[Photo]) -> dict[str, Look]:
+        return {}

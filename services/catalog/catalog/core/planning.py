@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, Invalid, NotFound, Precondition, Retry
+from servicekit.errors import AppError, Invalid, NotFound, Retry
 from servicekit.ids import new_id
 
 from . import job_commands as jc
@@ -21,7 +21,7 @@ MOST_PHOTOS = 2000
 """Photos that the planner takes; the newest of more."""
 
 TRIES = 6
-"""Times that a planner in trouble is asked before the reconciler takes over."""
+"""Times that a planner in trouble, or one that says "later", is asked before the reconciler takes over."""
 
 DEFAULT_PROMPT = "A slow, steady camera move from the first picture to the last"
 
@@ -54,7 +54,7 @@ class Planning:
         """Plan it; return when it is planned, or when the caller has waited long enough.
 
         Raises:
-            Invalid, NotFound, Precondition: it cannot be planned (and has failed for that reason).
+            Invalid, NotFound: it cannot be planned (and has failed for that reason).
         """
         task = self._tasks.get(job_id)
         if task is None:
@@ -64,7 +64,7 @@ class Planning:
         done, _ = await asyncio.wait({task}, timeout=self._patience)
         if task in done and not task.cancelled() and isinstance(task.exception(), AppError):
             error = task.exception()
-            if isinstance(error, Invalid | NotFound | Precondition):
+            if isinstance(error, Invalid | NotFound):
                 raise error
 
     def _forget(self, job_id: str, done: asyncio.Task[None]) -> None:
@@ -77,12 +77,13 @@ class Planning:
             try:
                 await self.plan(job_id)
             except AppError as error:
-                if error.retry is Retry.BACKOFF and number + 1 < TRIES:
-                    await self._clock.sleep(2.0**number)
-                    continue
-                if error.retry is not Retry.BACKOFF:
+                if error.retry in (Retry.NEVER, Retry.FEW):
                     await self._give_up(job_id, error)
-                raise
+                    raise
+                if number + 1 == TRIES:
+                    raise
+                await self._clock.sleep(error.retry_after or 2.0**number)
+                continue
             return
 
     async def plan(self, job_id: str) -> None:

@@ -18,6 +18,8 @@ from rushes.common.v1 import media_pb2
 from rushes.generator.v1 import models_pb2, models_pb2_grpc
 from servicekit.errors import FieldProblem, Invalid
 
+from .refusals import our_access
+
 PAGE = 50
 
 KINDS = {
@@ -48,6 +50,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         self._provider = provider
         self._deadline = deadline
 
+    @our_access()
     async def ListModels(
         self,
         request: models_pb2.ListModelsRequest,
@@ -64,6 +67,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             stale=known.stale,
         )
 
+    @our_access()
     async def ListCollections(
         self,
         request: models_pb2.ListCollectionsRequest,
@@ -79,6 +83,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             stale=known.stale,
         )
 
+    @our_access()
     async def GetModel(
         self,
         request: models_pb2.GetModelRequest,
@@ -87,6 +92,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         """One model."""
         return self._model(await self._shelf.model(request.owner, request.name))
 
+    @our_access()
     async def GetModelSchema(
         self,
         request: models_pb2.GetModelSchemaRequest,
@@ -101,6 +107,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             parameters=[_parameter(each) for each in parameters or ()],
         )
 
+    @our_access()
     async def PrepareInput(
         self,
         request: models_pb2.PrepareInputRequest,

@@ -11,6 +11,8 @@ from generator.core.ports import Photo, PhotoLooks
 from generator.core.standard import StandardModels
 from rushes.generator.v1 import plan_pb2, plan_pb2_grpc
 
+from .refusals import our_access
+
 DETERMINISTIC = "deterministic"
 
 
@@ -21,6 +23,7 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
         self._looks = looks
         self._standard = standard
 
+    @our_access()
     async def PlanScenes(
         self,
         request: plan_pb2.PlanScenesRequest,

@@ -47,6 +47,12 @@ async def test_unknown_models_odd_models_and_foreign_versions(api: Api) -> None:
     with pytest.raises(Invalid) as caught:
         await prepare(shelf, PRICES, "studio-nord/slow-pan", "0" * 64, {"image": "https://x.test/a"})
     assert [each.field for each in caught.value.fields] == ["version"]
+    newest = (await shelf.model("rushes", "camera-move")).model.version
+    image = {"image": "https://x.test/a"}
+    with pytest.raises(Invalid, match="leave the version out") as caught:
+        await prepare(shelf, PRICES, "rushes/camera-move", "0" * 64, image)
+    assert [each.field for each in caught.value.fields] == ["version"]
+    assert (await prepare(shelf, PRICES, "rushes/camera-move", newest, image)).version == ""
     with pytest.raises(Invalid):
         await prepare(shelf, PRICES, "no name", "", {})
     with pytest.raises(Invalid, match="no version"):

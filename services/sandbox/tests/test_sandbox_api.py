@@ -167,6 +167,21 @@ def test_every_form_of_schema_is_checked(sandbox: Sandbox) -> None:
     }
 
 
+def test_an_official_model_fails_by_its_version_and_runs_by_its_name(sandbox: Sandbox) -> None:
+    version = sandbox.http.get("/v1/models/rushes/instant").json()["latest_version"]["id"]
+
+    def ended(reference: str) -> Any:
+        made = sandbox.http.post("/v1/predictions", json={"version": reference, "input": {}})
+        assert made.status_code == 201
+        return sandbox.ended(made.json())
+
+    for reference in (version, f"rushes/instant:{version}"):
+        failed = ended(reference)
+        assert (failed["status"], failed["started_at"]) == ("failed", None)
+        assert "E9828" in failed["error"]
+    assert ended("rushes/instant")["status"] == "succeeded"
+
+
 def test_versions(sandbox: Sandbox) -> None:
     def create(version: str) -> tuple[int, str]:
         answer = sandbox.http.post("/v1/predictions", json={"version": version, "input": {"prompt": "x"}})

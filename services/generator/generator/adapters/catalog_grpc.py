@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from generator.core.kinds import Kind
 from generator.core.outcomes import Failure
 from generator.core.ports import Attempt, State, Step, Work
+from generator.wire import KIND_OF
 from rushes.catalog.v1 import attempts_pb2, attempts_pb2_grpc, generations_pb2, generations_pb2_grpc
 from rushes.common.v1 import media_pb2
 from servicekit.clock import Clock
@@ -29,11 +30,6 @@ _STATES = {
     attempts_pb2.ATTEMPT_STATE_SUCCEEDED: State.SUCCEEDED,
     attempts_pb2.ATTEMPT_STATE_FAILED: State.FAILED,
     attempts_pb2.ATTEMPT_STATE_CANCELED: State.CANCELED,
-}
-_KINDS = {
-    media_pb2.MEDIA_KIND_VIDEO: Kind.VIDEO,
-    media_pb2.MEDIA_KIND_IMAGE: Kind.IMAGE,
-    media_pb2.MEDIA_KIND_AUDIO: Kind.AUDIO,
 }
 
 
@@ -65,7 +61,7 @@ class CatalogAttempts:
             model=answer.model,
             version=answer.version,
             input=_object(answer.input),
-            kind=_KINDS.get(answer.kind, Kind.UNKNOWN),
+            kind=KIND_OF.get(answer.kind, Kind.UNKNOWN),
             job_id=answer.job_id,
             campaign_id=answer.campaign_id,
             reason=answer.reason,
@@ -116,7 +112,7 @@ class CatalogAttempts:
             model=generation.model,
             version=generation.version,
             input=_object(generation.input),
-            kind=_KINDS.get(generation.kind, Kind.UNKNOWN),
+            kind=KIND_OF.get(generation.kind, Kind.UNKNOWN),
             job_id=generation.job_id,
             campaign_id=generation.campaign_id,
         )

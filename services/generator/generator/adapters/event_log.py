@@ -14,20 +14,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from generator.core import facts
 from generator.core.facts import Canceled, Fact, Failed, Progressed, Started, Succeeded, Whose
-from generator.core.kinds import Kind
 from generator.core.prediction import Prediction
+from generator.wire import KINDS
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.clock import Clock
 from servicekit.errors import Conflict
 from servicekit.events import Event, EventLog
-
-KINDS = {
-    Kind.VIDEO: media_pb2.MEDIA_KIND_VIDEO,
-    Kind.IMAGE: media_pb2.MEDIA_KIND_IMAGE,
-    Kind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
-    Kind.UNKNOWN: media_pb2.MEDIA_KIND_UNSPECIFIED,
-}
 
 
 class LogFacts:

@@ -80,7 +80,13 @@ def split(model: str) -> tuple[str, str]:
 def _version(listed: Listed, asked: str) -> str:
     """The version to run: none for an official model (model route), else the one asked or the newest."""
     if listed.model.official:
-        return "" if asked in ("", listed.model.version) else asked
+        if asked in ("", listed.model.version):
+            return ""
+        message = (
+            f"{asked[:70]!r} cannot be chosen: {listed.model.full_name} is an official model, which runs "
+            "in its newest version only; leave the version out"
+        )
+        raise Invalid(message, fields=[FieldProblem("version", message)])
     if asked or listed.model.version:
         return asked or listed.model.version
     message = f"{listed.model.full_name} has no version that could run; choose another model"

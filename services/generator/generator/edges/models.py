@@ -9,12 +9,11 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 
 from generator.core.fitting import Scene
-from generator.core.kinds import Kind
 from generator.core.prepare import prepare
 from generator.core.prices import PriceTable
 from generator.core.schema import Parameter, Type
 from generator.core.shelf import Listed, Shelf
-from rushes.common.v1 import media_pb2
+from generator.wire import KINDS
 from rushes.generator.v1 import models_pb2, models_pb2_grpc
 from servicekit.errors import FieldProblem, Invalid
 
@@ -22,12 +21,6 @@ from .refusals import our_access
 
 PAGE = 50
 
-KINDS = {
-    Kind.VIDEO: media_pb2.MEDIA_KIND_VIDEO,
-    Kind.IMAGE: media_pb2.MEDIA_KIND_IMAGE,
-    Kind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
-    Kind.UNKNOWN: media_pb2.MEDIA_KIND_UNSPECIFIED,
-}
 TYPES = {
     Type.STRING: models_pb2.PARAMETER_TYPE_STRING,
     Type.INTEGER: models_pb2.PARAMETER_TYPE_INTEGER,

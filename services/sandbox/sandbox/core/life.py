@@ -91,10 +91,14 @@ class Life:
         webhook: str | None = None,
         events: tuple[str, ...] = (),
         cancel_after: int | None = None,
+        fault: str | None = None,
     ) -> Prediction:
-        """Accept a prediction and charge for it; both are stored before this returns."""
+        """Accept a prediction and charge for it; both are stored before this returns.
+
+        `fault`: how it will fail by itself; without one the rules in force say.
+        """
         now = self._clock.now()
-        rule = self._faults.take("prediction", route="create", model=model.full_name)
+        rule = None if fault else self._faults.take("prediction", route="create", model=model.full_name)
         prediction = Prediction(
             id=pred.new_prediction_id(),
             model=model.full_name,
@@ -105,7 +109,7 @@ class Life:
             deadline=None if cancel_after is None else now + timedelta(seconds=cancel_after),
             webhook=webhook,
             events=events,
-            fault=None if rule is None else {"fault": rule.fault, **rule.params},
+            fault={"fault": rule.fault, **rule.params} if rule else {"fault": fault} if fault else None,
         )
         self._store.create(prediction, self._charge(prediction, model))
         self._launch(prediction)

@@ -88,8 +88,10 @@ class Predictions:
             return problem(422, "- version is required\n", "Invalid request body")
         model = self._catalogue.for_version(version)
         name = model.full_name if model else None
+        # Official models run by their name: with a version they are taken, and fail before they start.
+        fault = "E9828" if model is not None and model.official and version != name else None
         return await self._troubles.around(
-            "create", name, lambda: self._create(request, body, model, unknown_version())
+            "create", name, lambda: self._create(request, body, model, unknown_version(), fault)
         )
 
     async def create_official(self, request: Request) -> Response:
@@ -106,7 +108,14 @@ class Predictions:
             "create", name, lambda: self._create(request, body, model, missing)
         )
 
-    async def _create(self, request: Request, body: JSON, model: Model | None, missing: Response) -> Response:
+    async def _create(
+        self,
+        request: Request,
+        body: JSON,
+        model: Model | None,
+        missing: Response,
+        fault: str | None = None,
+    ) -> Response:
         if model is None:
             return missing
         limit = self._bucket.take(self._clock.monotonic())
@@ -133,6 +142,7 @@ class Predictions:
             webhook=options.webhook,
             events=options.events,
             cancel_after=options.cancel_after,
+            fault=fault,
         )
         status = 201
         if options.wait is not None:

@@ -205,6 +205,39 @@ async def test_a_store_that_tags_otherwise_is_asked_for_the_size(
     assert asked == ["a"]
 
 
+@pytest.mark.parametrize("size", [6 * MIB, 9 * MIB])
+async def test_what_the_store_has_not_kept_whole_is_taken_back(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """In one request, and in parts: nobody sees what is short, and it may be written again."""
+    data, multipart = bytes_of(size), blobs._client.multipart
+    put, part = multipart.put, multipart.part
+    with monkeypatch.context() as broken:
+        broken.setattr(multipart, "put", lambda key, data, *rest: put(key, data[:-1], *rest))
+        broken.setattr(multipart, "part", lambda key, data, *rest: part(key, data[:-1], *rest))
+        with pytest.raises(Unavailable, match=f"{size} were written"):
+            await blobs.put("a", data, content_type="text/plain")
+    with pytest.raises(NotFound):
+        await blobs.stat("a")
+    assert (await blobs.put("a", data, content_type="text/plain")).size == size
+
+
+async def test_what_somebody_else_has_written_meanwhile_is_not_taken_back(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, theirs = blobs._client.multipart.put, bytes_of(2 * MIB)
+
+    def then_theirs(key: str, data: bytes, headers: dict[str, str]) -> str:
+        tag = put(key, data, headers)
+        put(key, theirs, headers)
+        return tag
+
+    monkeypatch.setattr(blobs._client.multipart, "put", then_theirs)
+    with pytest.raises(Unavailable, match="2097152 bytes"):
+        await blobs.put("a", bytes_of(3 * MIB), content_type="text/plain")
+    assert await blobs.get("a", limit=3 * MIB) == theirs
+
+
 async def test_list_by_prefix(blobs: BlobStore) -> None:
     for key in ("a/1", "a/2", "a/b/3", "c/4"):
         await blobs.put(key, key.encode(), content_type="text/plain")

@@ -88,10 +88,10 @@ class Store:
             await asyncio.sleep(2.0)
             raise Unavailable("the store is away")
 
-    async def find(self, stem: str) -> Found | None:
+    async def find(self, stem: str) -> list[Found]:
         await self._reach()
         data = self.files.get(f"{stem}.png")
-        return None if data is None else Found(f"{stem}.png", len(data))
+        return [] if data is None else [Found(f"{stem}.png", len(data))]
 
     async def upload(self, key: str, content_type: str) -> Upload:
         return Upload(self, key)
@@ -108,10 +108,9 @@ class Upload:
     async def write(self, data: bytes) -> None:
         self.data += data
 
-    async def complete(self) -> int:
+    async def complete(self) -> None:
         await self.store._reach()
         self.store.files[self.key] = bytes(self.data)
-        return len(self.data)
 
     async def abort(self) -> None:
         pass

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -130,6 +131,71 @@ async def test_asked_again_it_says_again_and_fetches_nothing(bench, here, origin
     (first,) = await said(here.log, until=1)
     assert first.id == "gen_1:att_1:0:completed"  # the second saying has the same id: one fact
     assert len(origin.asked) == 1
+
+
+async def test_what_is_stored_and_damaged_is_fetched_again(bench, here, origin, media) -> None:
+    """And nothing is removed before its replacement is whole, for a record may name it."""
+    half = media["mp4"][: len(media["mp4"]) // 2]
+    await bench.blobs.put("media/gen_1/0.mp4", half, content_type="video/mp4")
+    bad = origin.at("/bad", origin.whole_of(b"{}" * 1000))
+    await here.log.publish(succeeded(bad))
+    await here.outputs.run_once(wait=5)
+    assert await bench.blobs.get("media/gen_1/0.mp4", limit=2**30) == half
+    await here.log.publish(succeeded(origin.serve(media["mp4"]), turn=2))
+    await here.outputs.run_once(wait=5)
+    failed, completed = await said(here.log, until=2)
+    assert failed.message(DownloadFailed).failure.code == "not_media"
+    message = completed.message(DownloadCompleted)
+    assert message.facts.sha256 == hashlib.sha256(media["mp4"]).hexdigest()
+    assert await bench.blobs.get(message.blob_key, limit=2**30) == media["mp4"]
+
+
+async def test_a_damaged_one_of_another_kind_stays_beside_the_whole_one(bench, here, origin, media) -> None:
+    await bench.blobs.put("media/gen_1/0.avi", media["avi"][:2000], content_type="video/x-msvideo")
+    for turn in range(2):
+        await here.log.publish(succeeded(origin.serve(media["mp4"]), turn=turn))
+    for _ in range(2):
+        await here.outputs.run_once(wait=5)
+    (fact,) = await said(here.log, until=1)
+    assert fact.message(DownloadCompleted).blob_key == "media/gen_1/0.mp4"
+    assert await bench.keys() == ["media/gen_1/0.avi", "media/gen_1/0.mp4"]
+    assert len(origin.asked) == 1
+
+
+async def test_what_is_stored_and_unreadable_is_fetched_again(
+    bench, here, origin, media, monkeypatch
+) -> None:
+    await bench.blobs.put("media/gen_1/0.mp4", media["mp4"], content_type="video/mp4")
+    unreadable(monkeypatch)
+    await here.log.publish(succeeded(origin.serve(media["mp4"])))
+    await here.outputs.run_once(wait=5)
+    (fact,) = await said(here.log, until=1)
+    assert fact.message(DownloadCompleted).facts.sha256 == hashlib.sha256(media["mp4"]).hexdigest()
+    assert len(origin.asked) == 1
+
+
+async def test_what_is_unreadable_is_not_given_up_when_the_origin_has_no_more(
+    bench, here, origin, media, monkeypatch
+) -> None:
+    await bench.blobs.put("media/gen_1/0.mp4", media["mp4"], content_type="video/mp4")
+    unreadable(monkeypatch)
+    await here.log.publish(succeeded(origin.url("/gone"), left=timedelta(seconds=4)))
+    await here.outputs.run_once(wait=5)
+    assert len(origin.asked) == 3
+    monkeypatch.undo()
+    assert await here.outputs.run_once(wait=15) == 1
+    (fact,) = await said(here.log, until=1)
+    assert fact.type == "download.completed"
+    assert len(origin.asked) == 3
+
+
+def unreadable(monkeypatch) -> None:
+    """A store that knows its blobs, and gives none of them."""
+
+    async def cut_short(self, key: str, path: Path) -> None:
+        raise Unavailable(f"the blob {key} ended after 0 bytes")
+
+    monkeypatch.setattr(Blobs, "read", cut_short)
 
 
 async def test_what_is_no_media_is_given_up_with_the_reason(bench, here, origin) -> None:

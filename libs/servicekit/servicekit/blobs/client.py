@@ -129,8 +129,10 @@ class _Multipart:
         etag = self._minio._upload_part(self._bucket, key, data, None, upload, number)  # noqa: SLF001  # see the class
         return Part(number, etag)
 
-    def complete(self, key: str, upload: str, parts: list[Part]) -> None:
-        self._minio._complete_multipart_upload(self._bucket, key, upload, parts)  # noqa: SLF001  # see the class
+    def complete(self, key: str, upload: str, parts: list[Part]) -> str:
+        """Its entity tag, without quotes."""
+        done = self._minio._complete_multipart_upload(self._bucket, key, upload, parts)  # noqa: SLF001  # see the class
+        return str(done.etag or "").strip('"')
 
     def abort(self, key: str, upload: str) -> None:
         self._minio._abort_multipart_upload(self._bucket, key, upload)  # noqa: SLF001  # see the class

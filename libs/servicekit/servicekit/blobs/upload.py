@@ -15,7 +15,7 @@ from minio.datatypes import Part
 
 from servicekit.blobs.client import S3Client, from_headers
 from servicekit.blobs.info import BlobInfo
-from servicekit.errors import AppError, Internal
+from servicekit.errors import AppError, Internal, Unavailable
 
 T = TypeVar("T")
 
@@ -85,33 +85,43 @@ class Upload:
                 await self._send()
 
     async def complete(self) -> BlobInfo:
-        """Make it visible. Internal when the store holds another number of bytes than were written."""
+        """Make it visible. Unavailable when the store has not kept all of it: then nothing is visible."""
         if self._upload:
             if self._buffer:
                 await self._send()
             await self._settle()
-            await self._call(self._client.multipart.complete, self._key, self._upload, self._parts)
-        elif (put := await self._put()) is not None:
-            return put
+            tag = await self._call(self._client.multipart.complete, self._key, self._upload, self._parts)
+        else:
+            data = self._buffer
+            tag = await self._call(self._client.multipart.put, self._key, data, dict(self._headers))
+            # Most stores tag it with its MD5, which says more than the size and spares the question for it.
+            if len(data) <= _TAGGED and tag == hashlib.md5(data, usedforsecurity=False).hexdigest():
+                return self._done(tag)
         self._ended = True
         self._buffer = bytearray()
         info = await self._stat(self._key)
         if info.size != self._size:
-            raise Internal(f"blob {self._key} has {info.size} bytes in the store, {self._size} were written")
+            await self._take_back(info, tag)
+            raise Unavailable(
+                f"the store has {info.size} bytes of the blob {self._key}, {self._size} were written: "
+                "write it again"
+            )
         return info
 
-    async def _put(self) -> BlobInfo | None:
-        """Store it in one request; None when its answer does not show that the store has these bytes."""
-        data = self._buffer
-        tag = await self._call(self._client.multipart.put, self._key, data, dict(self._headers))
-        # Most stores tag it with its MD5, which says more than the size and spares the question for it.
-        if len(data) > _TAGGED or tag != hashlib.md5(data, usedforsecurity=False).hexdigest():
-            return None
+    async def _take_back(self, info: BlobInfo, tag: str) -> None:
+        """Remove what is short, unless somebody else has written it since: that may be whole."""
+        if info.etag != tag:
+            return
+        # A store that fails here too leaves it visible: whoever reads it next has to check it anyway.
+        with contextlib.suppress(AppError):
+            await self._call(self._client.minio.remove_object, self._client.bucket, self._key)
+
+    def _done(self, tag: str) -> BlobInfo:
         self._ended = True
         self._buffer = bytearray()
         return BlobInfo(
             key=self._key,
-            size=len(data),
+            size=self._size,
             etag=tag,
             content_type=self._headers["Content-Type"],
             modified_at=datetime.now(UTC),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from downloader.core.media import BY_EXTENSION
@@ -23,9 +23,9 @@ class BlobUpload:
         """The next bytes."""
         await self._upload.write(data)
 
-    async def complete(self) -> int:
-        """Make it visible, whole; its size in bytes."""
-        return (await self._upload.complete()).size
+    async def complete(self) -> None:
+        """Make it visible, whole."""
+        await self._upload.complete()
 
     async def abort(self) -> None:
         """Leave nothing behind."""
@@ -38,12 +38,13 @@ class Blobs:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    async def find(self, stem: str) -> Found | None:
-        """The file under `<stem>.<an accepted extension>`: one listing, not a look at each of them."""
-        async for blob in self._blobs.list(f"{stem}."):
-            if blob.key.removeprefix(f"{stem}.") in BY_EXTENSION:
-                return Found(blob.key, blob.size)
-        return None
+    async def find(self, stem: str) -> Sequence[Found]:
+        """What lies under `<stem>.<an accepted extension>`: one listing, not a look at each of them."""
+        return [
+            Found(blob.key, blob.size)
+            async for blob in self._blobs.list(f"{stem}.")
+            if blob.key.removeprefix(f"{stem}.") in BY_EXTENSION
+        ]
 
     async def upload(self, key: str, content_type: str) -> BlobUpload:
         """Begin to store a file."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from downloader.core import schedule
 from downloader.core.absent import Absent, Id
 from downloader.core.fetch import Fetcher, Wanted
+from downloader.core.kept import Unreadable
 from downloader.core.known import Known
 from downloader.core.lanes import SentAway
 from downloader.core.media import Stored
@@ -121,11 +122,21 @@ class Downloads:
             raise _ours(trouble) from trouble
 
     async def _have(self, output: Output, wanted: Wanted, one_try: OneTry) -> Stored:
+        try:
+            if (stored := await self._fetcher.stored(wanted)) is not None:
+                return stored
+        except Unreadable as unreadable:
+            try:
+                return await self._fetch(output, wanted, one_try)
+            except FetchFailed as failure:  # what is there may be whole: the origin's no is not the last word
+                one_try.learn(failure)
+                raise unreadable from failure
+        return await self._fetch(output, wanted, one_try)
+
+    async def _fetch(self, output: Output, wanted: Wanted, one_try: OneTry) -> Stored:
         async def progress(received: int, total: int) -> None:
             await self._facts.progressed(output, received, total)
 
-        if (stored := await self._fetcher.stored(wanted)) is not None:
-            return stored
         if not one_try.asks:
             raise FetchFailed(Code.UNREACHABLE, "its host has not answered for long")
         await self._facts.started(output)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from downloader.core import data_address, guard, redirects
-from downloader.core.media import BY_EXTENSION, Kind, Measured, Stored, check_kind, holding
+from downloader.core.kept import Kept, Unreadable, opened
+from downloader.core.media import Kind, Measured, Stored, check_kind, holding
 from downloader.core.pace import Pace
-from downloader.core.ports import Answer, Found, Origin, Prober, Spool, SpoolFile, Store
+from downloader.core.ports import Answer, Origin, Prober, Spool, Store
 from downloader.core.refusals import Code, FetchFailed, Patience
 from downloader.core.resume import Entity, Step, decide, request_headers
 from downloader.core.schedule import Tries
@@ -34,8 +34,6 @@ RESTARTS = 5
 ALONE_S = 3.0
 """Seconds for which a claim holds by itself, with much to spare (adapters/claims_log): nobody else can have
 stored the file within them, and the look before the fetch need not be taken again after it."""
-
-HASHED_AT_ONCE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,12 @@ class Fetcher:
         self._prober = prober
         self._clock = clock
         self._allowed = allowed
+        self._kept = Kept(store, spool, prober)
         self.limits = limits
 
     async def stored(self, wanted: Wanted) -> Stored | None:
-        """What is there already, measured anew: it was checked before it became visible. None: nothing."""
-        found = await self._store.find(wanted.stem)
-        return None if found is None else await self._measure(found, wanted.kind)
+        """What is there already, measured anew; None: nothing that is whole. Raises as `Kept.whole` does."""
+        return await self._kept.whole(wanted.stem, wanted.kind)
 
     async def fetch(
         self,
@@ -102,7 +100,7 @@ class Fetcher:
             FetchFailed: see `refusals`; nothing of it is visible in the store.
             Unavailable: the spool, the decoders or the store are in trouble; nothing is visible either.
         """
-        async with self._file() as file:
+        async with opened(self._spool) as file:
             limit = min(wanted.max_bytes or self.limits.max_bytes, self.limits.max_bytes)
             transfer = Transfer(self._store, self._prober, file, wanted.stem, wanted.kind, limit)
             pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress, answered)
@@ -115,15 +113,6 @@ class Fetcher:
                 ) from error
             finally:
                 await transfer.abort()
-
-    async def _measure(self, found: Found, kind: Kind | None) -> Stored:
-        container = BY_EXTENSION[found.key.rpartition(".")[2]]
-        async with self._file() as file:
-            await self._store.read(found.key, file.path)
-            sha256, size = await asyncio.to_thread(_digest, file)
-            measured = await self._prober.probe(file.path, container)
-        check_kind(measured.kind, kind, container)
-        return Stored(found.key, holding(container, measured.kind).content_type, size, sha256, measured)
 
     async def _until_stored(
         self, wanted: Wanted, transfer: Transfer, pace: Pace, wait: Wait | None
@@ -196,23 +185,22 @@ class Fetcher:
             raise RuntimeError("publish comes after receive")
         measured = await transfer.measure()
         check_kind(measured.kind, wanted.kind, container)
-        if not self._is_alone(wanted) and (found := await self._store.find(wanted.stem)) is not None:
-            return await self._measure(found, wanted.kind)  # somebody was faster: theirs is the one
+        if not self._is_alone(wanted) and (theirs := await self._theirs(wanted)) is not None:
+            return theirs
         if (held := holding(container, measured.kind)) is not container:
             await transfer.hold(held)  # nobody had said its kind, and only the decoder could tell
         await transfer.publish()
         return _stored(transfer, held.content_type, measured)
 
+    async def _theirs(self, wanted: Wanted) -> Stored | None:
+        """What somebody stored who was faster. What is not whole is replaced."""
+        try:
+            return await self.stored(wanted)
+        except Unreadable:
+            return None
+
     def _is_alone(self, wanted: Wanted) -> bool:
         return wanted.since is not None and self._clock.monotonic() - wanted.since < ALONE_S
-
-    @asynccontextmanager
-    async def _file(self) -> AsyncIterator[SpoolFile]:
-        file = await asyncio.to_thread(self._spool.open)
-        try:
-            yield file
-        finally:
-            await asyncio.to_thread(file.remove)
 
 
 def _judge(failure: FetchFailed, *, progressed: bool) -> FetchFailed:
@@ -230,11 +218,3 @@ def _is_whole(entity: Entity, offset: int) -> bool:
 
 def _stored(transfer: Transfer, content_type: str, measured: Measured) -> Stored:
     return Stored(transfer.key, content_type, transfer.offset, transfer.sha256, measured)
-
-
-def _digest(file: SpoolFile) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    with file.path.open("rb", buffering=0) as reader:
-        while block := reader.read(HASHED_AT_ONCE):
-            digest.update(block)
-        return digest.hexdigest(), reader.tell()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +49,8 @@ class Upload(Protocol):
         """The next bytes; they stay as they are meanwhile."""
         ...
 
-    async def complete(self) -> int:
-        """Make it visible, whole; its size in bytes."""
+    async def complete(self) -> None:
+        """Make it visible, whole. Unavailable when the store has not kept all: nothing is visible then."""
         ...
 
     async def abort(self) -> None:
@@ -61,8 +61,8 @@ class Upload(Protocol):
 class Store(Protocol):
     """The blob store."""
 
-    async def find(self, stem: str) -> Found | None:
-        """The file under `<stem>.<an accepted extension>`."""
+    async def find(self, stem: str) -> Sequence[Found]:
+        """What lies under `<stem>.<an accepted extension>`: one file, or none. Two: see `kept.Kept`."""
         ...
 
     async def upload(self, key: str, content_type: str) -> Upload:
@@ -70,7 +70,7 @@ class Store(Protocol):
         ...
 
     async def read(self, key: str, path: Path) -> None:
-        """Copy a file from the store to the path."""
+        """Copy a file from the store to the path. Unavailable when the store does not give all of it."""
         ...
 
     async def delete(self, key: str) -> None:

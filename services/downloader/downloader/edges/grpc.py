@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 import grpc.aio
 
 from downloader.core.fetch import Fetcher, Wanted
+from downloader.core.kept import Unreadable
+from downloader.core.media import Stored
 from downloader.core.ports import Claims
 from downloader.core.refusals import FetchFailed, Patience
 from downloader.wire import facts_to_wire, kind_from_wire
@@ -51,7 +53,7 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
             if not mine:
                 raise Limited(f"{wanted.stem} is being fetched already", retry_after=2.0, code="busy")
             try:
-                stored = await self._fetcher.stored(wanted) or await self._fetcher.fetch(wanted)
+                stored = await self._stored(wanted) or await self._fetcher.fetch(wanted)
             except FetchFailed as failure:
                 raise _refused(failure) from failure
         extension = stored.key.rpartition(".")[2]
@@ -60,6 +62,12 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
             facts=facts_to_wire(stored),
             filename=filename(request.source_url, extension),
         )
+
+    async def _stored(self, wanted: Wanted) -> Stored | None:
+        try:
+            return await self._fetcher.stored(wanted)
+        except Unreadable:  # the person who waits still has the address: it is stored anew
+            return None
 
 
 def _refused(failure: FetchFailed) -> Invalid | Unavailable:

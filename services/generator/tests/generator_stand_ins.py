@@ -254,7 +254,7 @@ class FakeAttempts:
             generation.state = "succeeded"
             self._set(replace(attempt, state=State.SUCCEEDED))
         elif isinstance(fact, Canceled):
-            generation.state = "canceled"
+            generation.state = "failed" if fact.by_deadline else "canceled"
             self._set(replace(attempt, state=State.CANCELED))
         elif isinstance(fact, Failed):
             generation.failures.append(fact.failure)

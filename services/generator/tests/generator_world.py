@@ -94,6 +94,8 @@ class World:
         self.pokes: dict[str, asyncio.Event] = {}
         self.news: dict[str, Prediction] = {}
         """What a follower is given when it first waits, by prediction."""
+        self.woken_after: list[float] = []
+        """Seconds after which the next waits of followers end, should they wait longer."""
         self.files_trouble: AppError | None = None
         self.largest_fact = 10**9
         self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
@@ -235,5 +237,6 @@ class _Ear:
     async def wait(self, seconds: float) -> Prediction | None:
         if news := self._world.news.pop(self._prediction_id, None):
             return news
-        await self._world.clock.sleep(seconds)
+        early = self._world.woken_after.pop(0) if self._world.woken_after else seconds
+        await self._world.clock.sleep(min(seconds, early))
         return None

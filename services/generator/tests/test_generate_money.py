@@ -230,10 +230,28 @@ async def test_an_unknown_status_is_followed_to_the_deadline_and_stopped() -> No
     generation = world.attempts.add()
     world.provider.ends = [Prediction("", "pondering") for _ in range(5000)]
     assert await world.deliver(generation)
+    (stopped,) = world.said(Canceled)
+    assert stopped.by_deadline
+    assert world.provider.runs["p0"].status == "canceled"
+    assert world.attempts.generations[generation].state == "failed"
+
+
+async def test_what_cannot_even_be_stopped_is_given_up_after_the_deadline() -> None:
+    world = World(looks=0)
+    generation = world.attempts.add()
+    world.provider.ends = [Prediction("", "pondering") for _ in range(5000)]
+
+    async def deaf(_prediction_id: str) -> None:
+        pass
+
+    world.provider.cancel = deaf  # type: ignore[method-assign]
+    assert await world.deliver(generation)
     (failed,) = world.said(Failed)
     assert failed.failure.code == "deadline"
     assert "pondering" in failed.failure.message
-    assert world.provider.runs["p0"].status == "canceled"
+    (last,) = world.costs.asked
+    assert last is not None
+    assert last.completed_at == world.provider.runs["p0"].created_at + timedelta(seconds=1860)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("status", ["aborted", "canceled"])

@@ -12,7 +12,7 @@ from generator_world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.core.facts import Failed
+from generator.core.facts import Canceled
 from generator.core.fitting import number_of
 from generator.core.kinds import Kind
 from generator.core.prediction import GRACE, Prediction
@@ -224,4 +224,4 @@ async def test_a_run_that_nobody_ended_is_stopped_and_paid_for_up_to_there() -> 
     assert last is not None
     assert last.completed_at is not None
     assert abs((last.completed_at - stopped).total_seconds()) < 2
-    assert [fact.failure.code for fact in world.said(Failed)] == ["deadline"]
+    assert [fact.by_deadline for fact in world.said(Canceled)] == [True]

@@ -6,25 +6,26 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
+from servicekit.errors import Invalid, NotFound
 
 from .conclude import GONE, conclude
-from .facts import Failed, Progressed, Started, Succeeded, Whose
+from .facts import Failed, Progressed, Started, Whose
+from .looks import Looks
 from .outcomes import Failure
 from .ports import Attempt, Attempts, Costs, Facts, Files, Journal, Lane, Provider, Wakes, Waking, Work
-from .prediction import GRACE, Prediction, last_line, percent
+from .prediction import GRACE, Prediction, inline, last_line, percent
 
 POLL_FIRST, POLL_LONGEST, POLL_GROWTH = 0.5, 2.0, 1.5
 """Seconds between two looks (docs/flow.md, "A generation" 5)."""
 
-TROUBLE_FOR = 60.0
-"""Seconds of nothing but trouble after which the delivery is handed back."""
+STOP_FOR = 10.0
+"""Seconds that a run which we stopped is given to say how it ended: it may have succeeded meanwhile."""
 
-MISSES = 3
-"""Looks that find nothing before a prediction counts as deleted: a fresh one may not be everywhere yet."""
+INLINE_WAITS = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each new look at a run whose output stood in the answer itself: a later one has addresses
+(replicate-api.md §1.4)."""
 
 _PROGRESS_EVERY = 1.0
-_AGAIN = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.LIMITED, ErrorKind.INTERNAL)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ async def follow(ports: Ports, work: Work, attempt: Attempt, prediction_id: str,
     """Look until the prediction is final, and say so.
 
     Raises:
-        Unavailable: the provider could not be asked for `TROUBLE_FOR` seconds.
+        Unavailable: the provider could not be asked for `looks.TROUBLE_FOR` seconds.
     """
     async with ports.wakes.listening(attempt.id, prediction_id) as waking:
         await follow_from(ports, work, replace(attempt, prediction_id=prediction_id), number, waking, None)
@@ -76,12 +77,12 @@ async def follow_from(
         seen: what the provider has just said of it; None: nothing, so that the first look is now.
     """
     subject = whose(work, attempt, attempt.prediction_id, number)
-    deadline = work.deadline or ports.rules.deadline
+    end = attempt.intended_at + timedelta(seconds=work.deadline or ports.rules.deadline) + GRACE
     if attempt.cancel_requested:
         await ports.provider.cancel(attempt.prediction_id)
     told = _Told(ports, subject)
-    looks = _Looks(ports, attempt.prediction_id)
-    pause = POLL_FIRST
+    looks = Looks(ports.provider, ports.lane, ports.clock, attempt.prediction_id)
+    pause, stopped = POLL_FIRST, None
     while True:
         prediction = seen or await looks.look()
         if looks.gone:
@@ -93,17 +94,30 @@ async def follow_from(
                 await finish(ports, work, attempt, prediction, number)
                 return
             await told.tell(prediction)
-        if ports.clock.now() > (end := attempt.intended_at + timedelta(seconds=deadline) + GRACE):
-            # Not ended by the provider: it has cost what it did up to here.
-            last = replace(prediction, completed_at=end) if prediction else None
-            await _give_up(ports, work, subject, last)
-            return
-        seen = await waking.wait(pause)
+            # Only what was read and is not final is given up: it may have ended well while nobody could ask.
+            if ports.clock.now() > end:
+                if stopped is None:
+                    await ports.provider.cancel(attempt.prediction_id)
+                    stopped, seen, pause = ports.clock.monotonic(), None, POLL_FIRST
+                    continue
+                if ports.clock.monotonic() - stopped > STOP_FOR:
+                    await _give_up(ports, work, subject, replace(prediction, completed_at=end))
+                    return
+        seen = await waking.wait(max(pause, looks.rest))
         pause = min(pause * POLL_GROWTH, POLL_LONGEST)
 
 
 async def finish(ports: Ports, work: Work, attempt: Attempt, prediction: Prediction, number: int) -> None:
     """Say how a final prediction ended."""
+    try:
+        await _say_end(ports, work, attempt, prediction, number)
+    except Invalid as error:  # outputs inside the answer itself (`data:`) that no message can carry
+        if prediction.status != "succeeded":
+            raise
+        await _say_large(ports, work, attempt, prediction, number, error)
+
+
+async def _say_end(ports: Ports, work: Work, attempt: Attempt, prediction: Prediction, number: int) -> None:
     canceled = attempt.cancel_requested
     if not canceled and prediction.status not in ("succeeded", "failed"):
         canceled = (await ports.attempts.get(attempt.id)).cancel_requested  # asked while we followed
@@ -115,60 +129,35 @@ async def finish(ports: Ports, work: Work, attempt: Attempt, prediction: Predict
         cancel_requested=canceled,
         now=ports.clock.now(),
     )
-    try:
-        await ports.facts.say(fact)
-    except Invalid as error:  # outputs inside the answer itself (`data:`) that no message can carry
-        if not isinstance(fact, Succeeded):
-            raise
-        failure = Failure(
-            "output_too_large", f"the model answered more than can be taken in: {error.message}"
-        )
-        await ports.facts.say(Failed(fact.whose, failure, fact.cost_micros))
+    await ports.facts.say(fact)
 
 
-async def _give_up(ports: Ports, work: Work, subject: Whose, prediction: Prediction | None) -> None:
-    """Past the deadline, and the provider has not ended it by itself: stop it, and say so."""
-    await ports.provider.cancel(subject.prediction_id)
-    status = prediction.status if prediction else "no answer"
-    failure = Failure(
-        "deadline",
-        f"not done after {work.deadline or ports.rules.deadline:g} s; "
-        f"the provider's last word was {status!r}",
-    )
+async def _say_large(
+    ports: Ports, work: Work, attempt: Attempt, prediction: Prediction, number: int, error: Invalid
+) -> None:
+    """Look again for addresses of what stood in the answer itself; without them it cannot be taken in."""
+    for wait in INLINE_WAITS if inline(prediction.output) else ():
+        await ports.clock.sleep(wait)
+        try:
+            later = await ports.provider.get(prediction.id)
+        except NotFound:
+            break
+        if not inline(later.output):
+            await _say_end(ports, work, attempt, later, number)
+            return
+    failure = Failure("output_too_large", f"the model answered more than can be taken in: {error.message}")
+    subject = whose(work, attempt, prediction.id, number)
     await ports.facts.say(Failed(subject, failure, await ports.costs.of(work, prediction)))
 
 
-class _Looks:
-    """Asking the provider, with patience for trouble on the way."""
-
-    def __init__(self, ports: Ports, prediction_id: str) -> None:
-        self._ports = ports
-        self._id = prediction_id
-        self._misses = 0
-        self._good = ports.clock.monotonic()
-
-    @property
-    def gone(self) -> bool:
-        return self._misses >= MISSES
-
-    async def look(self) -> Prediction | None:
-        """The prediction; None when it could not be read this time."""
-        try:
-            prediction = await self._ports.provider.get(self._id)
-        except NotFound:
-            self._misses += 1
-            return None
-        except Unauthenticated as error:
-            await self._ports.lane.close(error.message)
-            raise Unavailable(
-                f"prediction {self._id} cannot be followed: {error.message}", retry_after=15.0
-            ) from error
-        except AppError as error:
-            if error.kind not in _AGAIN or self._ports.clock.monotonic() - self._good > TROUBLE_FOR:
-                raise Unavailable(f"prediction {self._id} cannot be followed: {error.message}") from error
-            return None
-        self._misses, self._good = 0, self._ports.clock.monotonic()
-        return prediction
+async def _give_up(ports: Ports, work: Work, subject: Whose, last: Prediction) -> None:
+    """Past its deadline, stopped, and still not ended: it has cost what it did up to there."""
+    failure = Failure(
+        "deadline",
+        f"not done after {work.deadline or ports.rules.deadline:g} s; "
+        f"the provider's last word was {last.status!r}",
+    )
+    await ports.facts.say(Failed(subject, failure, await ports.costs.of(work, last)))
 
 
 class _Told:

@@ -114,6 +114,11 @@ def addresses(output: Any) -> list[str]:
     return list(found)
 
 
+def inline(output: Any) -> bool:
+    """Whether files stand in the output itself (`data:`) instead of their addresses."""
+    return any(address.startswith("data:") for address in addresses(output))
+
+
 def _text(value: Any) -> str:
     if value is None:
         return ""

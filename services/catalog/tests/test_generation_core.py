@@ -33,6 +33,7 @@ from catalog.core.generation import AttemptState, Stage
 from catalog.core.generation_decide import Step, decide, next_step
 from catalog.core.generation_evolve import fold
 from catalog.core.money import Account, campaign_account
+from catalog.core.values import Failure
 from servicekit.errors import Conflict
 
 
@@ -227,6 +228,40 @@ def test_cancel_of_what_runs_waits_for_the_fact_that_decides() -> None:
     life.do(gc.RecordCanceled(NOW, one, prediction(one), 30))
     assert life.now.stage is Stage.CANCELED
     assert life.now.cost_micros == 30
+
+
+def test_the_end_of_its_time_is_a_failure_unless_somebody_wanted_it_stopped() -> None:
+    life, stopped = Life(), Life()
+    one = life.submit()
+    life.do(gc.RecordCanceled(NOW, one, prediction(one), 30, by_deadline=True))
+    assert life.now.failure is not None
+    assert (life.now.stage, life.now.failure.code, life.now.cost_micros) == (Stage.FAILED, "deadline", 30)
+    assert life.now.attempts[0].state is AttemptState.FAILED
+    stopped.submit()
+    stopped.do(gc.CancelGeneration(NOW))
+    stopped.do(gc.RecordCanceled(NOW, one, prediction(one), 30, by_deadline=True))
+    assert (stopped.now.stage, stopped.now.failure) == (Stage.CANCELED, None)
+
+
+@pytest.mark.parametrize(("most", "runs"), [(0, 1), (1, 2), (2, 3), (9, 3), (None, 3)])
+def test_a_code_may_allow_fewer_retries_than_there_are_attempts(most: int | None, runs: int) -> None:
+    life = Life()
+    while not life.now.final:
+        life.at += timedelta(hours=1)
+        one = life.submit()
+        life.do(replace(failed(one, cost=1), most_retries=most))
+    assert life.now.submissions == runs
+
+
+def test_only_failures_with_the_same_code_count_against_its_retries() -> None:
+    life = Life()
+    life.do(failed(life.submit(), cost=1))
+    for _ in range(2):
+        assert not life.now.final
+        life.at += timedelta(hours=1)
+        upload = Failure("E9825", "upload failed", retryable=True)
+        life.do(replace(failed(life.submit(), upload, cost=1), most_retries=1, max_attempts=9))
+    assert (life.now.stage, life.now.submissions) == (Stage.FAILED, 3)
 
 
 def replace_life(life: Life) -> Life:

@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generator.adapters.event_log import message_of
 from generator.core import pacing
+from generator.core.facts import Failed, Whose
 from generator.core.outcomes import Refusal, classify, refused
 from generator.core.pacing import LaneState, NotNow, Turn
 from generator.core.prediction import Prediction, addresses, last_line, percent, read, when
 from generator.core.reconcile import candidates, same_input
 from generator.core.webhooks import verify
+from rushes.events.v1 import events_pb2
 from servicekit.errors import Unauthenticated
 
 
@@ -43,12 +46,24 @@ from servicekit.errors import Unauthenticated
         ("", "failed", False, 0),
         ("CUDA out of memory. Tried", "out_of_memory", False, 0),
         ("something odd", "failed", False, 0),
+        ("upload failed (E9825) Director: (E6716)", "E6716", True, 10),
+        ("busy (E003); refused (E005) (E1234)", "E005", False, 0),
+        ("neither (E1234) nor (E4321)", "E4321", False, 0),
     ],
 )
 def test_failures_are_classified(text: str, code: str, retryable: bool, wait: float) -> None:
     failure = classify(text)
     assert (failure.code, failure.retryable, failure.wait) == (code, retryable, wait)
     assert failure.message == (text or "the provider gave no reason")
+
+
+@pytest.mark.parametrize(("code", "most"), [("E9825", 1), ("E9243", 2), ("E6716", None)])
+def test_some_codes_are_retried_so_often_and_no_more(code: str, most: int | None) -> None:
+    failure = classify(f"x ({code})")
+    assert failure.most_retries == most
+    said = message_of(Failed(Whose("gen", "att", "p"), failure))
+    assert isinstance(said, events_pb2.PredictionFailed)
+    assert (said.most_retries if said.HasField("most_retries") else None) == most
 
 
 LOW = (
@@ -70,6 +85,10 @@ LOW = (
         ({}, "", 11),
         ({"retry-after": "-5"}, "{}", 11),
         ({"retry-after": "inf"}, "{}", 11),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, "", 31),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, "", 1),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, '{"retry_after":2}', 3),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, "", 11),
     ],
 )
 def test_the_wait_of_a_429(headers: dict[str, str], body: str, wait: float) -> None:

@@ -66,8 +66,7 @@ def consequence(after: Generation, events: Sequence[ge.GenerationEvent]) -> jc.J
             case ge.GenerationFailed() if event.requeue_at is None:
                 return jc.RecordRunEnded(event.at, after.id, event.failure)
             case ge.GenerationCanceled():
-                failure = event.failure or Failure("canceled", "was stopped by request")
-                return jc.RecordRunEnded(event.at, after.id, failure)
+                return jc.RecordRunEnded(event.at, after.id, Failure("canceled", "was stopped by request"))
     return None
 
 

@@ -81,7 +81,7 @@ class RecordSucceeded:
 
 @dataclass(frozen=True)
 class RecordFailed:
-    """The provider gave it up, or its outputs are gone."""
+    """The provider gave it up, or its outputs are gone. `most_retries`: after this code; None: any number."""
 
     at: datetime
     attempt_id: str
@@ -90,11 +90,12 @@ class RecordFailed:
     cost_micros: int = 0
     retry_after: float = 0.0
     max_attempts: int = 3
+    most_retries: int | None = None
 
 
 @dataclass(frozen=True)
 class RecordCanceled:
-    """The provider stopped it."""
+    """It was stopped at the provider; `by_deadline`: because its time was over."""
 
     at: datetime
     attempt_id: str

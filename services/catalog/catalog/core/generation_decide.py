@@ -216,25 +216,41 @@ def _failed(state: Generation, command: cmd.RecordFailed) -> Events:
         return events
     if state.cancel_requested:
         return (*events, ev.GenerationCanceled(command.at))
-    if not command.failure.retryable or state.submissions >= command.max_attempts:
+    if not command.failure.retryable or _tried_enough(state, command):
         return (*events, ev.GenerationFailed(command.at, command.failure))
     wait = command.retry_after or RETRY_WAIT * 2 ** (attempt.number - 1)
     asked = ev.GenerationRequested(command.at, state.round + 1, delay=wait)
     return (*events, ev.RunReturned(command.at, command.failure), asked)
 
 
+def _tried_enough(state: Generation, command: cmd.RecordFailed) -> bool:
+    """Whether no attempt is left, or none after this code."""
+    if state.submissions >= command.max_attempts:
+        return True
+    if command.most_retries is None:
+        return False
+    failed = (each.failure for each in state.attempts if each.state is AttemptState.FAILED)
+    before = sum(failure is not None and failure.code == command.failure.code for failure in failed)
+    return before >= command.most_retries
+
+
 def _canceled(state: Generation, command: cmd.RecordCanceled) -> Events:
     attempt = state.attempt(command.attempt_id)
     if attempt.state not in OPEN and attempt.state is not AttemptState.RELEASED:
         return ()
-    failure = Failure("deadline", "stopped at its deadline") if command.by_deadline else None
-    events: Events = (
-        *_taken(state, attempt.id, command.prediction_id, command.at),
-        ev.AttemptEnded(command.at, attempt.id, AttemptState.CANCELED, command.cost_micros, failure),
-    )
-    if _others_decide(state, attempt):
-        return events
-    return (*events, ev.GenerationCanceled(command.at, failure))
+    taken = _taken(state, attempt.id, command.prediction_id, command.at)
+    if command.by_deadline and not state.cancel_requested:  # whoever stopped it, nobody wanted it stopped
+        failure = Failure("deadline", f"stopped at its deadline{_after(state.run.deadline_s)}")
+        over = ev.AttemptEnded(command.at, attempt.id, AttemptState.FAILED, command.cost_micros, failure)
+        end: ev.GenerationEvent = ev.GenerationFailed(command.at, failure)
+    else:
+        over = ev.AttemptEnded(command.at, attempt.id, AttemptState.CANCELED, command.cost_micros)
+        end = ev.GenerationCanceled(command.at)
+    return (*taken, over) if _others_decide(state, attempt) else (*taken, over, end)
+
+
+def _after(seconds: float) -> str:
+    return f", after {seconds:g} s" if seconds else ""
 
 
 def _others_decide(state: Generation, attempt: Attempt) -> bool:

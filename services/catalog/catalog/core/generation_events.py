@@ -162,10 +162,9 @@ class GenerationFailed:
 
 @dataclass(frozen=True)
 class GenerationCanceled:
-    """Stopped, by request or by its deadline (`failure` says so)."""
+    """Stopped by request."""
 
     at: datetime
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
             return replace(
                 state,
                 stage=Stage.CANCELED,
-                failure=event.failure,
+                failure=None,
                 message="stopped",
                 finished_at=event.at,
             )

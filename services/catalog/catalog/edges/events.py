@@ -85,6 +85,7 @@ class PredictionEvents:
             cost_micros=fact.cost_micros,
             retry_after=fact.retry_after_s,
             max_attempts=self._max_attempts,
+            most_retries=fact.most_retries if fact.HasField("most_retries") else None,
         )
         await self._apply(event, fact.prediction, command)
 

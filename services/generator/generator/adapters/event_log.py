@@ -60,7 +60,11 @@ def message_of(fact: Fact) -> Message:
                 code=fact.failure.code, message=fact.failure.message, retryable=fact.failure.retryable
             )
             return events_pb2.PredictionFailed(
-                prediction=ref, failure=failure, retry_after_s=fact.failure.wait, cost_micros=fact.cost_micros
+                prediction=ref,
+                failure=failure,
+                retry_after_s=fact.failure.wait,
+                cost_micros=fact.cost_micros,
+                most_retries=fact.failure.most_retries,
             )
         case Canceled():
             return events_pb2.PredictionCanceled(

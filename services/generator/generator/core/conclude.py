@@ -25,11 +25,7 @@ def conclude(
     if prediction.status == "succeeded":
         return _success(prediction, whose, kind=kind, cost=cost, now=now)
     if prediction.status == "failed":
-        failure = classify(prediction.error)
-        # "Stopped in a non-terminal state" is how our own cancel sometimes reads.
-        if cancel_requested and failure.code == "E8367":
-            return Canceled(whose, cost)
-        return Failed(whose, failure, cost)
+        return Failed(whose, classify(prediction.error), cost)
     # `aborted` ended before it began: only its deadline does that.
     return Canceled(whose, cost, by_deadline=not cancel_requested)
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
@@ -15,12 +16,16 @@ from .prediction import Prediction
 
 @dataclass(frozen=True)
 class Failure:
-    """Why something failed, as the provider said it; whether, and after how many seconds, to try again."""
+    """Why something failed, as the provider said it; whether, and after how many seconds, to try again.
+
+    `most_retries`: how often at most after this code; None: as often as catalog allows.
+    """
 
     code: str
     message: str
     retryable: bool = False
     wait: float = 0.0
+    most_retries: int | None = None
 
 
 class Refusal(StrEnum):
@@ -82,6 +87,9 @@ _CODES: dict[str, tuple[bool, float]] = {
     "E006": (False, 0.0),
 }
 
+_RETRIES = {"E9243": 2, "E9825": 1}
+"""How often at most a code is tried again, where that table says so."""
+
 # Texts without a code, in the order of asking.
 _TEXTS: tuple[tuple[str, str, bool, float], ...] = (
     (r"nsfw|flagged as sensitive|content polic|safety", "refused_content", False, 0.0),
@@ -107,8 +115,10 @@ def classify(error: str) -> Failure:
     """The meaning of the `error` text of a failed prediction. What nobody knows is not paid for again."""
     text = error.strip()[:LONGEST_TEXT] or "the provider gave no reason"
     if codes := _CODE.findall(text):
-        retryable, wait = _CODES.get(codes[-1] if codes[-1] in _CODES else codes[0], (False, 0.0))
-        return Failure(next((code for code in codes if code in _CODES), codes[0]), text, retryable, wait)
+        # The platform's own code stands at the end; what looks like one before it may be the model's words.
+        code = next((code for code in reversed(codes) if code in _CODES), codes[-1])
+        retryable, wait = _CODES.get(code, (False, 0.0))
+        return Failure(code, text, retryable, wait, _RETRIES.get(code))
     for pattern, code, retryable, wait in _TEXTS:
         if re.search(pattern, text, re.IGNORECASE):
             return Failure(code, text, retryable, wait)
@@ -137,7 +147,7 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> Refused:
 
 def limit_wait(headers: Mapping[str, str], body: Mapping[str, Any], text: str) -> float:
     """Seconds to wait after a 429: from the header, else the body, else the text; plus the margin."""
-    candidates = [headers.get("retry-after"), body.get("retry_after")]
+    candidates = [headers.get("retry-after"), _until(headers), body.get("retry_after")]
     if match := re.search(r"~\s?(\d+(?:\.\d+)?)\s?s|in (\d+(?:\.\d+)?) ?s(?:ec|\b)", text):
         candidates.append(match[1] or match[2])
     for candidate in candidates:
@@ -148,6 +158,15 @@ def limit_wait(headers: Mapping[str, str], body: Mapping[str, Any], text: str) -
         if math.isfinite(seconds) and seconds >= 0:
             return min(seconds, LONGEST_WAIT) + LIMIT_MARGIN
     return LIMIT_DEFAULT + LIMIT_MARGIN
+
+
+def _until(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the date that `Retry-After` may be, by the provider's own clock (`Date`)."""
+    try:
+        until, now = (parsedate_to_datetime(headers.get(name, "")) for name in ("retry-after", "date"))
+        return max((until - now).total_seconds(), 0.0)
+    except (ValueError, TypeError):  # no date, or one with a zone and one without
+        return None
 
 
 def low_credit_spacing(text: str) -> float:

@@ -777,10 +777,13 @@ class PredictionFailed(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     COST_MICROS_FIELD_NUMBER: _builtins.int
+    MOST_RETRIES_FIELD_NUMBER: _builtins.int
     retry_after_s: _builtins.float
     """Seconds to wait before another attempt, when one makes sense."""
     cost_micros: _builtins.int
     """What it cost all the same, in micro-dollars."""
+    most_retries: _builtins.int
+    """How often at most a generation is tried again after failing with this code; unset: as often as catalog allows."""
     @_builtins.property
     def prediction(self) -> Global___PredictionRef:
         """Whose."""
@@ -796,12 +799,15 @@ class PredictionFailed(_message.Message):
         failure: _media_pb2.Failure | None = ...,
         retry_after_s: _builtins.float = ...,
         cost_micros: _builtins.int = ...,
+        most_retries: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "prediction", b"prediction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries", "failure", b"failure", "most_retries", b"most_retries", "prediction", b"prediction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "failure", b"failure", "prediction", b"prediction", "retry_after_s", b"retry_after_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries", "cost_micros", b"cost_micros", "failure", b"failure", "most_retries", b"most_retries", "prediction", b"prediction", "retry_after_s", b"retry_after_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__most_retries: _TypeAlias = _typing.Literal["most_retries"]  # noqa: Y015
+    _WhichOneofArgType__most_retries: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__most_retries) -> _WhichOneofReturnType__most_retries | None: ...
 
 Global___PredictionFailed: _TypeAlias = PredictionFailed  # noqa: Y015
 
@@ -817,7 +823,7 @@ class PredictionCanceled(_message.Message):
     cost_micros: _builtins.int
     """What it cost all the same, in micro-dollars."""
     by_deadline: _builtins.bool
-    """Set when the provider's deadline ended it, not we."""
+    """Set when its deadline ended it, and nobody's request: then the generation has failed, with code `deadline`."""
     @_builtins.property
     def prediction(self) -> Global___PredictionRef:
         """Whose."""

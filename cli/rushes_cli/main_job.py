@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from rushes_cli.pictures import tags_of
 from rushes_cli.problems import FAILED, Problem
@@ -117,6 +116,7 @@ async def follow(client: RestClient, job_id: str, *, within: float) -> AsyncIter
     Facts from the live stream say when to look; a stream or a gateway that breaks is only slower.
 
     Raises:
+        Refused: the job may not be read, or is not there.
         Problem: the job is not final `within` seconds.
     """
     heard = asyncio.Event()
@@ -125,8 +125,8 @@ async def follow(client: RestClient, job_id: str, *, within: float) -> AsyncIter
         async with asyncio.timeout(within):
             while True:
                 heard.clear()
-                with contextlib.suppress(Problem):
-                    job = await client.get(f"/api/v3/jobs/{job_id}")
+                job = await _read(client, job_id)
+                if job is not None:
                     yield job
                     if job["status"] in FINAL:
                         return
@@ -143,11 +143,24 @@ async def follow(client: RestClient, job_id: str, *, within: float) -> AsyncIter
         listener.cancel()
 
 
+async def _read(client: RestClient, job_id: str) -> Job | None:
+    """The job; None while nobody can tell."""
+    try:
+        return await client.get(f"/api/v3/jobs/{job_id}")
+    except Refused as error:
+        if 400 <= error.status < 500 and not error.is_passing:  # it will be refused for ever
+            raise
+    except Problem:
+        pass
+    return None
+
+
 async def _listen(client: RestClient, job_id: str, heard: asyncio.Event) -> None:
-    last: str | None = None
+    last: int | None = None
     while True:
-        with contextlib.suppress(httpx.TransportError, Problem):
-            async for fact in client.facts(f"/api/v3/jobs/{job_id}/events", after=last):
-                last = fact.sequence or last
-                heard.set()
+        with contextlib.suppress(Problem):
+            async with aclosing(client.facts(f"/api/v3/jobs/{job_id}/events", after=last)) as facts:
+                async for fact in facts:
+                    last = fact.sequence
+                    heard.set()
         await asyncio.sleep(_LOOK_AT_LEAST)

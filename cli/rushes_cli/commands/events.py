@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
 from rushes_cli import view
 from rushes_cli.commands.up import connect
 from rushes_cli.folder import DataFolder
+from rushes_cli.rest import RestClient
 
-_QUIET = 1.5
-"""Seconds without a fact after which the past is taken to be read to its end."""
 _REFS = (
     "client_id",
     "campaign_id",
@@ -25,20 +24,27 @@ _REFS = (
 
 
 async def events(folder: DataFolder, *, job: str, types: str, after: int | None, follow: bool) -> int:
-    """Print facts as they are, from a sequence on or from now."""
+    """Print facts as they are, from a sequence on or from now; without `follow` up to the last one now."""
     query = {name: value for name, value in (("job_id", job), ("types", types)) if value}
     start = after if after is not None else None if follow else 0
     async with connect(folder) as client:
-        facts = client.facts("/api/v3/events", after=None if start is None else str(start), **query)
-        while True:
-            try:
-                fact = await asyncio.wait_for(anext(facts), None if follow else _QUIET)
-            except (StopAsyncIteration, TimeoutError):
-                return 0
-            if not fact.data:  # the stream's own opening, which tells where it stands
-                continue
-            line = f"{fact.sequence:>7}  {fact.type:<26} {words(fact.data)}"
-            view.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        end = None if follow else await _end(client)
+        if end is not None and start is not None and start >= end:
+            return 0
+        async with aclosing(client.facts("/api/v3/events", after=start, **query)) as facts:
+            async for fact in facts:
+                if fact.data and (end is None or fact.sequence <= end):
+                    line = f"{fact.sequence:>7}  {fact.type:<26} {words(fact.data)}"
+                    view.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                if end is not None and fact.sequence >= end:
+                    break
+    return 0
+
+
+async def _end(client: RestClient) -> int:
+    """The sequence of the log's last fact: where a stream of what is new begins."""
+    async with aclosing(client.facts("/api/v3/events")) as facts:
+        return (await anext(facts)).sequence
 
 
 def words(data: Mapping[str, Any]) -> str:

@@ -179,6 +179,20 @@ async def test_a_client_of_a_log_that_began_anew_starts_at_its_beginning(running
         assert (await stream.event())[0] == 1
 
 
+async def test_a_client_is_told_when_it_has_caught_up_whatever_it_wants(running: Any) -> None:
+    feed = running.gateway.feed
+    start = feed.position
+    said = [await created(running, new_id("job")) for _ in range(3)]
+    await eventually(lambda: feed.position == said[-1])
+    job = new_id("job")
+    async with follow(running, f"/api/v3/events?job_id={job}", **{"Last-Event-ID": str(start)}) as stream:
+        assert await stream.block() == {"id": str(said[-1])}
+        mine = await tell(running, "job.created", events_pb2.JobCreated(job_id=job), job=job)
+        assert (await stream.block())["id"] == str(mine)
+    async with follow(running, "/api/v3/events", **{"Last-Event-ID": str(start)}) as stream:
+        assert [(await stream.block())["id"] for _ in range(5)] == [*map(str, [*said, mine, mine])]
+
+
 async def test_clients_that_leave_are_forgotten(running: Any) -> None:
     feed = running.gateway.feed
     await eventually(lambda: feed.watching == 0)  # those of the tests before

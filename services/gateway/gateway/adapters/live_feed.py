@@ -42,7 +42,8 @@ class Follower:
         self._wanted = wanted
         self._after = after
         self._live: asyncio.Queue[Event | None] = asyncio.Queue(_ROOM)
-        self._missed: asyncio.Queue[Event | AppError | None] | None = None
+        self._missed: asyncio.Queue[Event | AppError | int | None] | None = None
+        self._caught_up = False
         self._reading: asyncio.Task[None] | None = None
         self.behind = False
         """The queue was full: what came after is in the log alone."""
@@ -53,17 +54,23 @@ class Follower:
         """Events that wait for the client."""
         return self._live.qsize()
 
-    async def next(self) -> Event | None:
-        """The next wanted fact; None when there will be no more: the service stops, or the log began anew."""
+    async def next(self) -> Event | int | None:
+        """The next wanted fact; None when there will be no more: the service stops, or the log began anew.
+
+        A number, once: what was missed has been given up to there.
+        """
         while True:
             if self._missed is not None:
                 missed = await self._missed.get()
                 if isinstance(missed, AppError):
                     raise missed
-                if missed is not None:
+                if isinstance(missed, Event):
                     self._after = missed.sequence
                     return missed
                 self._missed = None
+                if missed is not None and not self._caught_up:
+                    self._caught_up = True
+                    return missed
             if self.behind and self._live.empty():
                 self._begin()
                 continue
@@ -108,10 +115,11 @@ class Follower:
             _catching_up.add(self._reading)  # the loop itself holds tasks by weak references only
             self._reading.add_done_callback(_catching_up.discard)
 
-    async def _catch_up(self, missed: asyncio.Queue[Event | AppError | None], until: int) -> None:
+    async def _catch_up(self, missed: asyncio.Queue[Event | AppError | int | None], until: int) -> None:
         """Read the wanted facts up to, and with, `until`: in a task of its own, which tidies up in peace.
 
-        Nobody holds a reader while the client takes its time: what did not find room waits for it here.
+        At the end it says so. Nobody holds a reader while the client takes its time: what did not find room
+        waits for it here.
         """
         after, held = self._after, None
         try:
@@ -120,12 +128,12 @@ class Follower:
                     after, held = await self._read(missed, after, until)
                 if held is not None:
                     await missed.put(held)
-            await missed.put(None)
+            await missed.put(until)
         except AppError as error:
             await missed.put(error)
 
     async def _read(
-        self, missed: asyncio.Queue[Event | AppError | None], after: int, until: int
+        self, missed: asyncio.Queue[Event | AppError | int | None], after: int, until: int
     ) -> tuple[int, Event | None]:
         """One turn: how far it came, and the event that found no room."""
         held: Event | None = None

@@ -53,6 +53,11 @@ def opening(sequence: int) -> bytes:
     return f"retry: {_RETRY_MS}\nid: {sequence}\n\n".encode()
 
 
+def place(sequence: int) -> bytes:
+    """Everything wanted up to there has been sent. Browsers remember it, and show no event."""
+    return f"id: {sequence}\n\n".encode()
+
+
 def block(sequence: int, name: str, data: str) -> bytes:
     """One event. `data` is one line of text, as JSON is."""
     return f"id: {sequence}\nevent: {name}\ndata: {data}\n\n".encode()

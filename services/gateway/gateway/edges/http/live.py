@@ -16,6 +16,7 @@ from gateway.core.event_stream import (
     Wanted,
     block,
     opening,
+    place,
     sequence_from,
     types_from,
 )
@@ -44,8 +45,11 @@ _REFS = {"job_id": "job", "campaign_id": "campaign", "generation_id": "generatio
 class Follower(Protocol):
     """One client's place in the log; see `adapters.live_feed`."""
 
-    async def next(self) -> Event | None:
-        """The next fact, or None at the end. May be cancelled and called again without losing one."""
+    async def next(self) -> Event | int | None:
+        """The next fact, or None at the end. May be cancelled and called again without losing one.
+
+        A number: what was missed has been given up to there; said once, when there was anything to catch up.
+        """
         ...
 
     def close(self) -> None:
@@ -128,6 +132,9 @@ async def _blocks(feed: Feed, wanted: Wanted, after: int, comment_every: float) 
                 continue
             if event is None:
                 return
+            if isinstance(event, int):
+                yield place(event)
+                continue
             data = fact_json(event.type, event.data)
             if data is not None:
                 yield block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
@@ -159,6 +166,7 @@ def _document(summary: str, parameters: list[dict[str, object]]) -> dict[str, ob
         "summary": summary,
         "description": "Server-sent events: `id` is the place in the log, `event` the fact's type, "
         "`data` its JSON. "
+        "An `id` alone says that whatever was wanted up to there has been sent. "
         "A comment comes every 15 seconds when nothing else does.",
         "parameters": [*parameters, *shared],
         "responses": {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.core.absent import FORGOTTEN, RECENT, Absent
+from downloader.core.absent import FORGOTTEN, RECENT, Absent, Absents
 from downloader.core.schedule import AWAY, PLENTY, RETURNS, SHARE, SOON
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -129,3 +129,14 @@ def test_nobody_sleeps_through_his_chance(steps) -> None:
     for number, at, left, away in sorted(steps, key=lambda step: step[1]):
         wait = leaves(absent, number, after(at + left), at=at, away=away)
         assert 1.0 <= wait <= max(1.0, min(left * SHARE, AWAY))
+
+
+def test_hosts_are_forgotten_when_nobody_asks_about_them_any_more() -> None:
+    """An address with a name of its own for every output does not fill the memory."""
+    absents, step = Absents(), FORGOTTEN.total_seconds() / 10
+    steady = absents.of("steady", NOW)
+    for number in range(1000):
+        absents.of(f"{number}.example", after(number * step))
+        assert absents.of("steady", after(number * step)) is steady
+    assert len(absents) == 12
+    assert absents.of("999.example", after(999 * step)) is absents.of("999.example", after(1000 * step))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -253,6 +254,21 @@ async def test_an_alarm_before_the_loss_and_a_count_at_the_loss(bench, here, ori
     assert (message.failure.code, message.failure.retryable) == ("expired", False)
     assert "503" in message.failure.message
     assert fact.id == "gen_1:att_1:0:failed:2"
+
+
+@pytest.mark.parametrize(
+    ("url", "left", "alarms"),
+    [("/gone", 9, 1), ("/gone", 11, 0), ("http://10.0.0.1/x", 9, 0)],
+    ids=["near its expiry", "in good time", "for ever: no fresh address would help"],
+)
+async def test_what_is_given_up_near_its_expiry_is_an_alarm(bench, here, origin, url, left, alarms) -> None:
+    risk = OUTPUTS_AT_RISK._value.get()
+    url = url if url.startswith("http") else origin.url(url)
+    await here.log.publish(succeeded(url, left=timedelta(minutes=left)))
+    await here.outputs.run_once(wait=5)
+    (fact,) = await said(here.log, until=1)
+    assert fact.type == "download.failed"
+    assert OUTPUTS_AT_RISK._value.get() == risk + alarms
 
 
 async def test_an_address_that_died_early_is_worth_a_fresh_one(bench, here, origin) -> None:

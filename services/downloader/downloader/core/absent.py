@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import deque
+from collections import OrderedDict, deque
 from datetime import datetime, timedelta
 
 from downloader.core import schedule
@@ -73,3 +73,22 @@ class Absent:
         self._swept = now
         for output in [output for output, (_, since) in self._since.items() if now - since > FORGOTTEN]:
             self.is_back(output)
+
+
+class Absents:
+    """By host; a host that nobody has asked about for as long as an absence is remembered is forgotten."""
+
+    def __init__(self) -> None:
+        self._hosts: OrderedDict[str, tuple[Absent, datetime]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def of(self, host: str, now: datetime) -> Absent:
+        """Those of the host."""
+        absent, _ = self._hosts.pop(host, (None, now))
+        while self._hosts and now - next(iter(self._hosts.values()))[1] > FORGOTTEN:
+            self._hosts.popitem(last=False)
+        absent = absent or Absent()
+        self._hosts[host] = absent, now  # the last asked about comes last
+        return absent

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
 from downloader.core import schedule
-from downloader.core.absent import Absent, Id
+from downloader.core.absent import Absents, Id
 from downloader.core.fetch import Fetcher, Wanted
 from downloader.core.kept import Unreadable
 from downloader.core.known import Known
@@ -59,7 +58,7 @@ class Downloads:
         self._settled = Known()
         self._lost = Known()
         self._warned = Known()
-        self._absent: defaultdict[str, Absent] = defaultdict(Absent)
+        self._absent = Absents()
 
     async def handle(self, outputs: Sequence[Output], *, deliveries: int) -> float | None:
         """Settle every output; None when all are settled, else seconds until the next delivery.
@@ -72,7 +71,7 @@ class Downloads:
 
     async def _one(self, output: Output, deliveries: int) -> float | None:
         host = _host(output)
-        self._absent[host].is_back(_id(output))
+        self._absent.of(host, self._clock.now()).is_back(_id(output))
         try:
             delay = await self._in_turn(output, deliveries, host)
         except SentAway as away:
@@ -141,7 +140,8 @@ class Downloads:
             raise FetchFailed(Code.UNREACHABLE, "its host has not answered for long")
         await self._facts.started(output)
         stored = await self._fetcher.fetch(wanted, progress, one_try.wait, one_try.answered)
-        self._absent[_host(output)].fetched(self._clock.now())
+        now = self._clock.now()
+        self._absent.of(_host(output), now).fetched(now)
         return stored
 
     def _is_lost(self, output: Output) -> bool:
@@ -163,7 +163,7 @@ class Downloads:
         now = self._clock.now()
         if _id(output) not in self._warned:
             self._warn(output, "its host is away" if host_is_away else "others expire earlier")
-        return self._absent[host].leaves(
+        return self._absent.of(host, now).leaves(
             _id(output), now=now, expires_at=output.expires_at, host_is_away=host_is_away
         )
 
@@ -180,6 +180,8 @@ class Downloads:
             told = FetchFailed(Code.EXPIRED, f"the provider has deleted it; the last try: {failure.message}")
             if self._lost.add(_id(output)):  # once, however often the log has to be told
                 self._alarms.lost(output, failure.message)
+        elif failure.is_retryable:  # a fresh address may still help, if somebody asks for it in time
+            self._warn(output, f"given up: {failure.message}")
         await self._facts.failed(output, told)
 
 

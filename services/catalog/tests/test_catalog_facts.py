@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
+from catalog_jobs import approved
 from catalog_shelf import RUN
-from catalog_world import World, running, settings_for
+from catalog_world import MovedClock, World, running, settings_for
 from sqlalchemy import update
-from test_catalog_job_life import approved
 
 from catalog.adapters import tables
 from catalog.core import generation_commands as gc
@@ -252,15 +251,6 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
         (asked,) = await world.said("generation.requested.>")
         assert asked.key == f"replicate.{made.id}"
         assert (await world.get(made.id)).stage == generations_pb2.GENERATION_STAGE_REQUESTED
-
-
-class MovedClock(SystemClock):
-    """The machine's clock, moved on by hand."""
-
-    moved = timedelta()
-
-    def now(self) -> Any:
-        return super().now() + self.moved
 
 
 async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(world: World) -> None:

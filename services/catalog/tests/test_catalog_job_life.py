@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalog_jobs import planned, stitched
 from catalog_world import PRICE, World
 
 from rushes.catalog.v1 import jobs_pb2, media_pb2
@@ -9,34 +10,6 @@ from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
 
 AUDIO = common_pb2.MEDIA_KIND_AUDIO
-
-
-async def planned(world: World, campaign_id: str, **more: object) -> jobs_pb2.Job:
-    wish = {"scene_count": 2, "size": "640x360", "music": jobs_pb2.MusicRequest(prompt="calm"), **more}
-    return await world.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign_id, **wish))
-
-
-async def approved(world: World, **more: object) -> jobs_pb2.Job:
-    campaign = await world.campaign()
-    job = await planned(world, campaign.id, **more)
-    return await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
-
-
-async def stitched(world: World, job_id: str, version: int = 1) -> None:
-    fact = events_pb2.StitchCompleted(
-        job_id=job_id,
-        version=version,
-        cut_key=f"cuts/{job_id}/v{version}.mp4",
-        poster_key=f"thumbs/{job_id}-v{version}.jpg",
-        facts=common_pb2.MediaFacts(
-            kind=common_pb2.MEDIA_KIND_VIDEO,
-            content_type="video/mp4",
-            size_bytes=99,
-            sha256="c" * 64,
-            duration_s=8,
-        ),
-    )
-    await world.say("stitch.completed", job_id, fact, f"v{version}")
 
 
 async def test_a_job_from_photos_to_the_cut(world: World) -> None:

@@ -7,10 +7,9 @@ import hashlib
 from datetime import timedelta
 
 import pytest
-from catalog_world import World, running
+from catalog_jobs import planned
+from catalog_world import MovedClock, World, running
 from google.protobuf.struct_pb2 import Struct
-from test_catalog_facts import MovedClock
-from test_catalog_job_life import planned
 
 from rushes.catalog.v1 import (
     assets_pb2,

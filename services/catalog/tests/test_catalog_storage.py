@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from catalog_world import World, running
-from test_catalog_facts import MovedClock
-from test_catalog_job_life import approved
+from catalog_jobs import approved
+from catalog_world import MovedClock, World, running
 
 from rushes.catalog.v1 import campaigns_pb2, generations_pb2, jobs_pb2, media_pb2, storage_pb2
 from rushes.events.v1 import events_pb2

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+import job_life as jobs
 import pytest
-import test_job_core as jobs
 from generation_life import (
     NOW,
     Life,

@@ -2,79 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_life import BAD, IDS, MUSIC, MUSIC_ID, NOW, SCENES, Life, cut, stitch_failed, stored
 
 from catalog.core import job_commands as jc
 from catalog.core import job_events as je
-from catalog.core.job import Edit, Job, JobStatus, Music, Scene, Transition, Wish
-from catalog.core.job_decide import MAX_STITCHES, decide
-from catalog.core.job_evolve import evolve, fold
+from catalog.core.job import JobStatus, Transition
+from catalog.core.job_decide import MAX_STITCHES
+from catalog.core.job_evolve import fold
 from catalog.core.money import Account
-from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.core.values import Failure
 from catalog.core.wishes import Asked, edit_of
 from servicekit.errors import AppError, Invalid, Precondition
-
-NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-RUN = Run("replicate", "rushes/camera-move", "", Kind.VIDEO, {}, estimate_micros=1000)
-SCENES = tuple(Scene(f"scn_{n}", n, f"scene {n}", 4.0, f"ast_{n}", "", "", RUN) for n in (1, 2))
-MUSIC = Music(prompt="calm", model="m", run=RUN)
-IDS, MUSIC_ID = ("gen_1", "gen_2"), "gen_3"
-FACTS = FileFacts(Kind.VIDEO, "video/mp4", 99)
-BAD = Failure("E005", "refused")
-
-
-class Life:
-    def __init__(self, music: Music | None = MUSIC) -> None:
-        self.state: Job | None = None
-        self.told: list[je.JobEvent] = []
-        self.music = music
-        edit = Edit(640, 360, 25.0, music=music)
-        self.do(jc.CreateJob(NOW, "job_1", "cmp_1", Wish(2, 4.0), edit))
-
-    @property
-    def now(self) -> Job:
-        assert self.state is not None
-        return self.state
-
-    def do(self, command: jc.JobCommand) -> Sequence[je.JobEvent]:
-        events = decide(self.state, command)
-        for event in events:
-            self.state = evolve(self.state, event)
-        self.told += events
-        return events
-
-    def planned(self) -> Life:
-        self.do(jc.PlanJob(NOW, SCENES, "deterministic", self.music))
-        return self
-
-    def approved(self) -> Life:
-        self.planned().do(jc.ApproveJob(NOW, IDS, MUSIC_ID if self.music else ""))
-        return self
-
-    def stitching(self) -> Life:
-        self.approved()
-        for number in (1, 2, 3) if self.music else (1, 2):
-            self.do(stored(number))
-        assert self.now.status is JobStatus.STITCHING
-        return self
-
-
-def stored(number: int) -> jc.RecordRunStored:
-    return jc.RecordRunStored(NOW, f"gen_{number}", f"med_{number}", f"media/gen_{number}/0.mp4")
-
-
-def cut(version: int = 1) -> jc.RecordCut:
-    return jc.RecordCut(NOW, version, "cut", "poster", FACTS, 4500)
-
-
-def stitch_failed(version: int = 1, *, retryable: bool = True) -> jc.RecordStitchFailed:
-    return jc.RecordStitchFailed(NOW, version, Failure("black", "it is black", retryable))
 
 
 @settings(max_examples=100, deadline=None)

@@ -270,7 +270,7 @@ async def test_a_sick_generation_keeps_no_other_from_being_asked_again(
     async with running(sqlite_database, nats, clock=clock) as world:
         made = [await world.generation() for _ in range(3)]
         sick = made[0].id
-        engine = world.catalog.store._engine
+        engine = world.catalog.store._writing
         async with engine.begin() as connection:
             broken = update(tables.generations).where(tables.generations.c.id == sick)
             await connection.execute(broken.values(stage="nowhere"))

@@ -13,6 +13,7 @@ from sqlalchemy import event, inspect, select
 
 from catalog.adapters import tables
 from catalog.adapters.schema import Database
+from catalog.adapters.store import KEEP_APPLIED
 from catalog.core import generation_commands as gc
 from catalog.core.attempts import Attempts, Rules
 from catalog.core.generation import Stage
@@ -25,6 +26,7 @@ from catalog.core.values import Failure, FileFacts, Kind
 from servicekit.databases import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id
+from servicekit.outbox.inbox import TRIM
 from servicekit.testing import eventually, sqlite_url
 
 
@@ -233,10 +235,10 @@ async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(shelf: Shelf
     keys = KeyRing(shelf.store, shelf.clock)
     key, record = await keys.create("ci", Scope.READ, None)
     sent: list[str] = []
-    engine = shelf.store._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *told: sent.append(told[2].split()[0]))
     # SQLite has one writer; PostgreSQL's second one has read what it needs, and waits for the row.
-    reached = "SELECT" if engine.dialect.name == "sqlite" else "UPDATE"
+    one_writer = shelf.store._shared is not None
+    engine, reached = (shelf.store._reading, "SELECT") if one_writer else (shelf.store._writing, "UPDATE")
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: sent.append(told[2].split()[0]))
     async with shelf.store.write() as unit:
         await unit.keys.revoke(record.id, shelf.clock.now())
         sent.clear()
@@ -273,6 +275,25 @@ async def test_keys_are_known_by_their_hash_until_they_end(shelf: Shelf) -> None
     await keys.ensure_operator("two")
     with pytest.raises(Unauthenticated):
         await keys.authenticate(digest("one"))
+
+
+async def test_facts_that_the_log_has_dropped_are_forgotten_in_the_queue_of_those_who_write(
+    shelf: Shelf,
+) -> None:
+    async with shelf.store.write() as unit:
+        for number in range(TRIM + 1):
+            assert await unit.first_time("catalog-downloads", f"old-{number}")
+    shelf.clock.advance(KEEP_APPLIED.total_seconds() + 1)
+    async with shelf.store.write() as unit:
+        assert await unit.first_time("catalog-downloads", "new")
+        forgetting = asyncio.create_task(shelf.store.forget_applied())
+        shared = shelf.store._shared
+        if shared is not None:
+            await eventually(lambda: len(shared._queue) == 1)
+    await forgetting
+    async with shelf.store.read() as unit:
+        kept = (await unit._connection.execute(select(tables.inbox.c.event_id))).scalars().all()
+    assert kept == ["new"]
 
 
 async def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:

@@ -6,12 +6,15 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, delete
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from servicekit.clock import Clock
 from servicekit.outbox.tables import micros
+
+TRIM = 500
+"""Rows removed in one transaction: those who apply facts do not wait for a million of them."""
 
 
 def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
@@ -47,6 +50,16 @@ def _remember(table: Table, dialect: str) -> Any:
 
 async def trim_inbox(
     connection: AsyncConnection, table: Table, older_than: timedelta, *, clock: Clock
-) -> None:
-    """Forget what was applied that long ago; keep them at least as long as the log keeps its facts."""
-    await connection.execute(delete(table).where(table.c.applied_at < micros(clock.now() - older_than)))
+) -> int:
+    """Forget what was applied that long ago, at most `TRIM` of it; answers how many.
+
+    Keep them at least as long as the log keeps its facts.
+    """
+    columns = table.c
+    old = select(columns.consumer, columns.event_id).where(
+        columns.applied_at < micros(clock.now() - older_than)
+    )
+    done = await connection.execute(
+        delete(table).where(tuple_(columns.consumer, columns.event_id).in_(old.limit(TRIM)))
+    )
+    return done.rowcount

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -277,7 +276,7 @@ def _lost(row: Row[Any]) -> LostOutput:
         job_id=row.job_id,
         index=row._mapping["index"],  # noqa: SLF001  # public in spite of its name
         model=row.model,
-        failure=replace(failure),
+        failure=failure,
         failed_at=row.at,
         expires_at=row.expires_at,
     )

@@ -13,8 +13,8 @@ from catalog.core import generation_events as ge
 from catalog.core import job_events as je
 from catalog.core.generation import Generation
 from catalog.core.job import Job, Transition, cut_key, poster_key, thumbnail_key
+from catalog.core.library import has_thumbnail
 from catalog.core.records import Asset
-from catalog.core.values import Kind
 from catalog.wire import KINDS, facts_message, failure_message
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
@@ -44,7 +44,7 @@ class Outgoing:
 
     async def asset_created(self, asset: Asset) -> None:
         """Say that a file was uploaded: its small picture is to be made."""
-        made = asset.facts.kind in (Kind.IMAGE, Kind.VIDEO)
+        made = has_thumbnail(asset.facts.kind)
         message = pb.AssetCreated(
             asset_id=asset.id,
             campaign_id=asset.campaign_id,
@@ -104,7 +104,7 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> Said | None:
                 "generation.cancel_requested", state.id, stop, turn=str(state.round), lane=lane, refs=refs
             )
         case ge.OutputStored():
-            pictured = event.facts.kind in (Kind.IMAGE, Kind.VIDEO)
+            pictured = has_thumbnail(event.facts.kind)
             stored = pb.MediaStored(
                 **whose,
                 media_id=event.media_id,

@@ -15,7 +15,7 @@ from servicekit.clock import Clock
 from servicekit.databases import is_sqlite
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.outbox import first_time
-from servicekit.outbox.inbox import trim_inbox
+from servicekit.outbox.inbox import TRIM, trim_inbox
 
 from . import tables as t
 from .blob_keys import SqlBlobKeys
@@ -64,7 +64,6 @@ class SqlStore:
     """
 
     def __init__(self, engine: AsyncEngine, clock: Clock, *, silent_after: timedelta) -> None:
-        self._engine = engine
         self._writing = engine.execution_options(short=True)  # units touch few rows, by their keys
         self._reading = engine.execution_options(read_only=True)
         self._clock = clock
@@ -98,9 +97,11 @@ class SqlStore:
 
     async def forget_applied(self) -> None:
         """Drop inbox rows that no delivery can match any more: the log has dropped its facts before."""
-        with _told():
-            async with self._engine.begin() as connection:
-                await trim_inbox(connection, t.inbox, KEEP_APPLIED, clock=self._clock)
+        forgotten = TRIM
+        while forgotten == TRIM:
+            with _told():
+                async with self.writing() as connection:
+                    forgotten = await trim_inbox(connection, t.inbox, KEEP_APPLIED, clock=self._clock)
 
 
 @contextlib.contextmanager

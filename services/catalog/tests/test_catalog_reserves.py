@@ -43,6 +43,24 @@ async def test_the_cap_holds_against_the_most_that_runs_can_cost(world: World) -
     assert campaign.reserved_cents == 10
 
 
+async def test_a_single_run_that_does_not_fit_under_the_cap_is_refused(world: World) -> None:
+    world.generator.reserve = 5 * CENTS
+    campaign = await world.campaign(photos=0, budget_cents=9)
+    first = await asked(world, campaign.id)
+    attempt = await world.submitted(first.id)
+    with pytest.raises(Precondition, match=rf"up to 5\.00 cents.* {campaign.id}") as refused:
+        await asked(world, campaign.id)
+    assert refused.value.code == "budget"
+    await world.fail(attempt)
+    await world.stage(first.id, "failed")  # it has cost 1.5 cents: 7.5 are left
+    again = generations_pb2.RetryGenerationRequest(id=first.id)
+    await world.submitted((await world.generations.RetryGeneration(again)).id)
+    with pytest.raises(Precondition, match="cap"):
+        await world.generations.RetryGeneration(again)
+    listed = await world.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
+    assert len(listed.generations) == 2, "what is refused is not recorded"
+
+
 async def test_a_job_is_approved_when_all_it_can_cost_fits(world: World) -> None:
     world.generator.reserve = 5 * CENTS
     campaign = await world.campaign(budget_cents=14)

@@ -66,6 +66,10 @@ class Attempts:
 
     async def accounts(self, unit: Unit, campaign_id: str) -> tuple[Account, ...]:
         """The accounts that pay today, with their caps, locked."""
+        return tuple((await self.payers(unit, campaign_id)).values())
+
+    async def payers(self, unit: Unit, campaign_id: str) -> dict[str, Account]:
+        """The same by their names."""
         day = day_account(self._clock.now())
         caps: dict[str, int | None] = {day: self._rules.daily_micros or None}
         if campaign_id:
@@ -73,7 +77,7 @@ class Attempts:
             cap = campaign.budget_cents
             caps[campaign_account(campaign_id)] = None if cap is None else cap * MICROS_PER_CENT
         found = await unit.ledger.lock(list(caps))
-        return tuple(replace(account, cap=caps[name]) for name, account in found.items())
+        return {name: replace(account, cap=caps[name]) for name, account in found.items()}
 
     async def submitted(self, attempt_id: str, prediction_id: str) -> tuple[Generation, Attempt, bool]:
         """The provider accepted it; True: though it was given up. Conflict: one belongs to another."""

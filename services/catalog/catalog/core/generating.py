@@ -46,12 +46,13 @@ class Generating:
         self._clock = clock
 
     async def create(self, asked: Asked) -> Generation:
-        """Record one run; nothing is recorded when its input does not fit."""
+        """Record one run; nothing is recorded when its input does not fit, nor its cost under a cap."""
         if asked.campaign_id:
             async with self._store.read() as unit:
                 await unit.campaigns.get(asked.campaign_id)
         run = await self._generator.prepare(asked.model, asked.version, asked.input)
         async with self._store.write() as unit:
+            await self._check_room(unit, [(run, asked.campaign_id)])
             return await self._record(unit, run, asked.campaign_id)
 
     async def create_all(self, wanted: Sequence[Asked]) -> Sequence[Generation]:
@@ -60,20 +61,10 @@ class Generating:
             for campaign_id in sorted({each.campaign_id for each in wanted if each.campaign_id}):
                 await unit.campaigns.get(campaign_id)
         runs = await self._prepare_all(wanted)
+        paid_by = [(run, each.campaign_id) for run, each in zip(runs, wanted, strict=True)]
         async with self._store.write() as unit:
-            campaigns = sorted({each.campaign_id for each in wanted if each.campaign_id})
-            payers = [day_account(self._clock.now()), *map(campaign_account, campaigns)]
-            await unit.ledger.lock(payers)  # all at once, in their order: nobody waits in a circle
-            await self._check_room(unit, "", sum(run.set_aside_micros for run in runs))
-            for campaign_id in campaigns:
-                mine = [
-                    run for run, each in zip(runs, wanted, strict=True) if each.campaign_id == campaign_id
-                ]
-                await self._check_room(unit, campaign_id, sum(run.set_aside_micros for run in mine))
-            return [
-                await self._record(unit, run, each.campaign_id)
-                for run, each in zip(runs, wanted, strict=True)
-            ]
+            await self._check_room(unit, paid_by)
+            return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
 
     async def estimate(self, asked: Asked) -> Run:
         """What it would cost, and what it could."""
@@ -97,7 +88,7 @@ class Generating:
             return after
 
     async def retry(self, generation_id: str) -> Generation:
-        """The same run as a new generation. Precondition: the old one did not fail."""
+        """The same run as a new generation. Precondition: the old one did not fail, or a cap is too low."""
         async with self._store.write() as unit:
             old = await unit.generations.get(generation_id)
             if old.stage not in (Stage.FAILED, Stage.CANCELED):
@@ -105,6 +96,7 @@ class Generating:
                     f"generation {generation_id} is {old.stage}: only a failed or canceled one is run again",
                     code="wrong_status",
                 )
+            await self._check_room(unit, [(old.run, old.campaign_id)])
             return await self._record(unit, old.run, old.campaign_id)
 
     async def lost(self, wish: PageWish) -> Page[LostOutput]:
@@ -126,14 +118,27 @@ class Generating:
         command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
         return await unit.generations.save(None, decide(None, command))
 
-    async def _check_room(self, unit: Unit, campaign_id: str, most: int) -> None:
-        for account in await self._attempts.accounts(unit, campaign_id):
-            if not account.fits(most):
-                raise Precondition(
-                    f"the runs can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
-                    f"the cap of {campaign_id or 'the day'}: raise it, or ask for fewer",
-                    code="budget",
-                )
+    async def _check_room(self, unit: Unit, wanted: Sequence[tuple[Run, str]]) -> None:
+        """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
+
+        Nothing is set aside: that is done with each intent, and is what holds when many ask at once.
+        """
+        campaigns = sorted({campaign_id for _, campaign_id in wanted})
+        if len(campaigns) > 1:  # all at once, in their order: nobody waits in a circle
+            names = [campaign_account(campaign_id) for campaign_id in campaigns if campaign_id]
+            await unit.ledger.lock([*names, day_account(self._clock.now())])
+        total = sum(run.set_aside_micros for run, _ in wanted)
+        for campaign_id in campaigns:
+            mine = sum(run.set_aside_micros for run, paid_by in wanted if paid_by == campaign_id)
+            for name, account in (await self._attempts.payers(unit, campaign_id)).items():
+                its_own = name == campaign_account(campaign_id)
+                most = mine if its_own else total
+                if not account.fits(most):
+                    raise Precondition(
+                        f"the runs can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
+                        f"the cap of {campaign_id if its_own else 'the day'}: raise it, or ask for less",
+                        code="budget",
+                    )
 
     async def _prepare_all(self, wanted: Sequence[Asked]) -> list[Run]:
         """Check every input; what is asked for several times (variants of one prompt) once."""

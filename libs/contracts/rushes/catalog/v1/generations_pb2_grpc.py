@@ -84,7 +84,7 @@ class GenerationServiceServicer:
 
     def CreateGeneration(self, request, context):
         """Asks for one run of a model. The input is checked against the model's schema first;
-        nothing is recorded or paid when it does not fit.
+        nothing is recorded or paid when it does not fit, or when what it can cost does not fit under a cap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +126,7 @@ class GenerationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryGeneration(self, request, context):
-        """Runs a failed generation's model again, as a new generation.
+        """Runs a failed generation's model again, as a new generation; what it can cost must fit under the caps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class GenerationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> GenerationServiceAsyncStub: ...
     CreateGeneration: _grpc.UnaryUnaryMultiCallable[_generations_pb2.CreateGenerationRequest, _generations_pb2.Generation]
     """Asks for one run of a model. The input is checked against the model's schema first;
-    nothing is recorded or paid when it does not fit.
+    nothing is recorded or paid when it does not fit, or when what it can cost does not fit under a cap.
     """
     BatchCreateGenerations: _grpc.UnaryUnaryMultiCallable[_generations_pb2.BatchCreateGenerationsRequest, _generations_pb2.BatchCreateGenerationsResponse]
     """Asks for up to 100 runs: all are admitted, or none."""
@@ -49,7 +49,7 @@ class GenerationServiceStub:
     CancelGeneration: _grpc.UnaryUnaryMultiCallable[_generations_pb2.CancelGenerationRequest, _generations_pb2.Generation]
     """Stops a generation, at the provider too. What is final stays as it is."""
     RetryGeneration: _grpc.UnaryUnaryMultiCallable[_generations_pb2.RetryGenerationRequest, _generations_pb2.Generation]
-    """Runs a failed generation's model again, as a new generation."""
+    """Runs a failed generation's model again, as a new generation; what it can cost must fit under the caps."""
     DeleteGeneration: _grpc.UnaryUnaryMultiCallable[_generations_pb2.DeleteGenerationRequest, _empty_pb2.Empty]
     """Deletes a generation that is final: its record, its media and their bytes. What it has cost stays in the books.
     Refused while it is a part of a job that still runs.
@@ -62,7 +62,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateGeneration: _aio.UnaryUnaryMultiCallable[_generations_pb2.CreateGenerationRequest, _generations_pb2.Generation]  # type: ignore[assignment]
     """Asks for one run of a model. The input is checked against the model's schema first;
-    nothing is recorded or paid when it does not fit.
+    nothing is recorded or paid when it does not fit, or when what it can cost does not fit under a cap.
     """
     BatchCreateGenerations: _aio.UnaryUnaryMultiCallable[_generations_pb2.BatchCreateGenerationsRequest, _generations_pb2.BatchCreateGenerationsResponse]  # type: ignore[assignment]
     """Asks for up to 100 runs: all are admitted, or none."""
@@ -75,7 +75,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     CancelGeneration: _aio.UnaryUnaryMultiCallable[_generations_pb2.CancelGenerationRequest, _generations_pb2.Generation]  # type: ignore[assignment]
     """Stops a generation, at the provider too. What is final stays as it is."""
     RetryGeneration: _aio.UnaryUnaryMultiCallable[_generations_pb2.RetryGenerationRequest, _generations_pb2.Generation]  # type: ignore[assignment]
-    """Runs a failed generation's model again, as a new generation."""
+    """Runs a failed generation's model again, as a new generation; what it can cost must fit under the caps."""
     DeleteGeneration: _aio.UnaryUnaryMultiCallable[_generations_pb2.DeleteGenerationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a generation that is final: its record, its media and their bytes. What it has cost stays in the books.
     Refused while it is a part of a job that still runs.
@@ -91,7 +91,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_generations_pb2.Generation, _abc.Awaitable[_generations_pb2.Generation]]:
         """Asks for one run of a model. The input is checked against the model's schema first;
-        nothing is recorded or paid when it does not fit.
+        nothing is recorded or paid when it does not fit, or when what it can cost does not fit under a cap.
         """
 
     @_abc_1.abstractmethod
@@ -140,7 +140,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generations_pb2.RetryGenerationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generations_pb2.Generation, _abc.Awaitable[_generations_pb2.Generation]]:
-        """Runs a failed generation's model again, as a new generation."""
+        """Runs a failed generation's model again, as a new generation; what it can cost must fit under the caps."""
 
     @_abc_1.abstractmethod
     def DeleteGeneration(

@@ -222,6 +222,28 @@ async def test_what_the_store_has_not_kept_whole_is_taken_back(
     assert (await blobs.put("a", data, content_type="text/plain")).size == size
 
 
+@pytest.mark.parametrize("size", [1, 6 * MIB, 9 * MIB])
+async def test_bytes_that_arrive_damaged_are_refused(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A bit that turns on the way to the store: one request, and parts."""
+    data, http = bytes_of(size), blobs._client.minio._http
+    urlopen = http.urlopen
+
+    def turn_a_bit(method: str, url: str, body: bytes | None = None, **rest: Any) -> Any:
+        damaged = bytes([body[0] ^ 1]) + body[1:] if method == "PUT" and body else body
+        return urlopen(method, url, body=damaged, **rest)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(http, "urlopen", turn_a_bit)
+        with pytest.raises(Unavailable, match="arrived damaged"):
+            await blobs.put("a", data, content_type="text/plain")
+    with pytest.raises(NotFound):
+        await blobs.stat("a")
+    await blobs.put("a", data, content_type="text/plain")
+    assert await blobs.get("a", limit=size) == data
+
+
 async def test_what_somebody_else_has_written_meanwhile_is_not_taken_back(
     blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,11 @@ ERRORS: dict[str, tuple[type[AppError], str]] = {
     "NoSuchKey": (NotFound, "no blob {key}"),
     "NoSuchBucket": (Unavailable, "the bucket {bucket} is gone: restart, and it is made again"),
     "NoSuchUpload": (Unavailable, "the upload of {key} was swept away: send it again"),
+    "BadDigest": (Unavailable, "the bytes of {key} arrived damaged, and were refused: send them again"),
+    "XAmzContentSHA256Mismatch": (
+        Unavailable,
+        "the bytes of {key} arrived damaged, and were refused: send them again",
+    ),
     "InvalidRange": (Invalid, "blob {key} ends before the range begins"),
     "EntityTooLarge": (Invalid, "blob {key} is larger than the store takes"),
     "KeyTooLongError": (Invalid, "the key {key} is longer than the store takes"),

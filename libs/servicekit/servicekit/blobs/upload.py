@@ -35,6 +35,10 @@ class Upload:
     At most four parts are in memory: the one being filled and three being sent (while the store finishes
     one, it receives others); `write` waits for the store when it is slower than the source. A blob
     that fits in one part is a single PUT.
+
+    What is verified: the store refuses a part whose bytes do not arrive as they were sent (`_Multipart` tells
+    by which sum), and the whole is then compared by its size, or its MD5 where that takes less time. That the
+    store keeps them is its own affair from there on: nobody reads them back.
     """
 
     def __init__(

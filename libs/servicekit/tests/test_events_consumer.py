@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ import pytest
 from servicekit import telemetry
 from servicekit.errors import Conflict, Invalid, NotFound, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, Later
+from servicekit.events.lease import DeliveryLease
 from servicekit.testing import NatsFixture, TestClock, eventually
 
 SPEC = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=2.0)
@@ -43,6 +45,19 @@ async def pending(log: EventLog, spec: ConsumerSpec = SPEC) -> tuple[int, int]:
 
 async def dead_letters(log: EventLog) -> int:
     return (await log.js.stream_info("RUSHES_DLQ")).state.messages
+
+
+def _confirmations(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Grows by one with each heartbeat that the server has answered."""
+    confirmed: list[float] = []
+    confirm = DeliveryLease.confirm
+
+    def noted(lease: DeliveryLease, sent: float) -> None:
+        confirm(lease, sent)
+        confirmed.append(sent)
+
+    monkeypatch.setattr(DeliveryLease, "confirm", noted)
+    return confirmed
 
 
 async def test_what_returns_is_acknowledged(log: EventLog) -> None:
@@ -163,41 +178,49 @@ async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_kept(lo
     await subject.stop()
 
 
-async def test_long_work_is_kept_alive_by_heartbeats(log: EventLog) -> None:
+async def test_long_work_is_kept_alive_by_heartbeats(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats = _confirmations(monkeypatch)
     spec = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=0.6)
     seen: list[int] = []
     fresh: list[bool] = []
 
     async def handle(event: Event) -> None:
         seen.append(event.deliveries)
-        for _ in range(12):
-            await asyncio.sleep(0.1)
+        for number in range(1, 7):  # two of them would not be enough: six are twice ack_wait
+            await eventually(lambda number=number: len(beats) >= number)
             fresh.append(event.lease.fresh())
 
     subject = consumer(log, handle, spec)
     await subject.start()
     await publish(log, 1)
-    await eventually(lambda: len(fresh) >= 12)
+    await eventually(lambda: len(fresh) >= 6)
     await subject.stop()
     assert seen == [1]
     assert all(fresh), fresh
     assert await pending(log, spec) == (0, 0)
 
 
-async def test_the_lease_goes_stale_when_heartbeats_stay_unanswered(log: EventLog, nats: NatsFixture) -> None:
+async def test_the_lease_goes_stale_when_heartbeats_stay_unanswered(
+    log: EventLog, nats: NatsFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = _confirmations(monkeypatch)
     spec = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=0.6)
-    stale = asyncio.Event()
+    lapsed = asyncio.Event()
     after_restart: list[bool] = []
-    restarted = asyncio.Event()
+    killed, restarted = asyncio.Event(), asyncio.Event()
 
     async def handle(event: Event) -> None:
         if event.deliveries > 1:
             return
         assert event.lease.fresh()
+        await killed.wait()
+        before = len(beats)
+        began = time.monotonic()
         await eventually(lambda: not event.lease.fresh())
-        stale.set()
+        await eventually(lambda: time.monotonic() - began > spec.ack_wait)
+        lapsed.set()
         await restarted.wait()
-        await asyncio.sleep(0.3)
+        await eventually(lambda: len(beats) > before)
         after_restart.append(event.lease.fresh())
 
     subject = consumer(log, handle, spec)
@@ -205,9 +228,9 @@ async def test_the_lease_goes_stale_when_heartbeats_stay_unanswered(log: EventLo
     await publish(log, 1)
     await eventually(lambda: len(subject._running) == 1)
     await nats.kill()
+    killed.set()
     async with asyncio.timeout(5):
-        await stale.wait()
-    await asyncio.sleep(0.6)
+        await lapsed.wait()
     await nats.restart()
     restarted.set()
     await eventually(lambda: bool(after_restart))
@@ -262,7 +285,7 @@ async def test_nothing_is_lost_when_nats_is_killed_again_and_again(log: EventLog
     handled: Counter[int] = Counter()
 
     async def handle(event: Event) -> None:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0)
         handled[int(event.data)] += 1
 
     spec = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=1.0, slots=4)
@@ -317,7 +340,7 @@ async def test_a_consumer_that_exists_is_updated(log: EventLog) -> None:
     async def handle(event: Event) -> None:
         return
 
-    for ack_wait, limit in ((5.0, None), (7.0, 4)):
+    for ack_wait, limit in ((5.0, 1000), (7.0, 4)):
         spec = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=ack_wait, max_in_flight=limit)
         subject = consumer(log, handle, spec)
         await subject.run_once()

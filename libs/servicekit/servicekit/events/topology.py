@@ -61,8 +61,9 @@ class ConsumerSpec:
         name: the durable's name, the same in every replica.
         subjects: filters such as "prediction.succeeded.>"; they may not overlap.
         slots: events that one replica handles at once.
-        max_in_flight: events in hand over all replicas; None is no limit of ours. Mind that an event
-            that was put off ("later") counts as in hand until it is delivered again.
+        max_in_flight: events in hand over all replicas, and beyond it none is given. Mind that an event
+            that was put off ("later") counts as in hand until it is delivered again: where one may wait
+            for long while another is urgent, it must be more than can ever wait.
         ack_wait: seconds without a heartbeat after which the server gives the event to another replica.
         patience: deliveries of an event whose handler fails with a fault of ours before its dead letter.
     """
@@ -70,7 +71,7 @@ class ConsumerSpec:
     name: str
     subjects: tuple[str, ...]
     slots: int = 8
-    max_in_flight: int | None = None
+    max_in_flight: int = 1000
     ack_wait: float = 10.0
     patience: int = 10
 
@@ -127,7 +128,7 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
         ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=spec.ack_wait,
         max_deliver=-1,  # giving up is ours to decide (see `outcome`), never the server's
-        max_ack_pending=spec.max_in_flight if spec.max_in_flight is not None else 1000,
+        max_ack_pending=spec.max_in_flight,
     )
     try:
         await js.add_consumer(stream, config)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import structlog
 
 from catalog.adapters import tables
+from catalog.adapters.alarms_log import LoggedAlarms
 from catalog.adapters.generator_grpc import GrpcGenerator
 from catalog.adapters.schema import Database
 from catalog.adapters.store import SqlStore
 from catalog.config import Settings
 from catalog.core.attempts import Attempts, Rules
+from catalog.core.deadlines import Deadlines
 from catalog.core.generating import Generating
 from catalog.core.hearing import Hearing
 from catalog.core.keys import KeyRing
@@ -70,6 +72,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     library, key_ring = Library(store, clock), KeyRing(store, clock)
     storing = Storing(store, clock)
     reconciler = Reconciler(store, generating, planning, clock)
+    deadlines = Deadlines(store, LoggedAlarms(), clock)
 
     services = served(
         clients.ClientServicer(library),
@@ -85,6 +88,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     )
     consumers = _consumers(log, Hearing(store, clock), clock, settings)
     tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
+    tasks.every(settings.reconcile_every.total_seconds(), deadlines.run_once, "tell what expires")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
     operator = _Operator(key_ring, settings.admin_key)

@@ -17,6 +17,7 @@ from catalog.main import compose
 from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2, storage_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
+from servicekit.alarms import OUTPUTS_AT_RISK
 from servicekit.clock import SystemClock
 from servicekit.errors import Precondition
 from servicekit.ids import new_id
@@ -251,6 +252,20 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
         (asked,) = await world.said("generation.requested.>")
         assert asked.key == f"replicate.{made.id}"
         assert (await world.get(made.id)).stage == generations_pb2.GENERATION_STAGE_REQUESTED
+
+
+async def test_a_running_catalog_alarms_before_a_lost_output_expires(
+    sqlite_database: str, nats: NatsFixture
+) -> None:
+    clock, often = MovedClock(), timedelta(seconds=0.05)
+    async with running(sqlite_database, nats, clock=clock, reconcile_every=often) as world:
+        attempt = await world.submitted((await world.generation()).id)
+        await world.succeed(attempt)
+        await world.lose(attempt, retryable=False, life=3600)
+        await world.stage(attempt.generation_id, "failed")
+        before = OUTPUTS_AT_RISK._value.get()
+        clock.moved += timedelta(minutes=51)
+        await eventually(lambda: OUTPUTS_AT_RISK._value.get() == before + 1)
 
 
 async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(world: World) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from catalog.core.generation import STATUS, Attempt, AttemptState, Generation, Output, OutputState, Stage
+from catalog.core.records import LostOutput
 from catalog.core.values import Failure, FileFacts, Run
 
 from .documents import dump, load, load_optional
@@ -162,4 +163,18 @@ def make_generation(row: Row[Any], attempts: Sequence[Attempt], outputs: Sequenc
         finished_at=row.finished_at,
         heard_at=row.heard_at,
         deleted_at=row.deleted_at,
+    )
+
+
+def make_lost(row: Row[Any]) -> LostOutput:
+    """A lost output of its row, joined with its generation's."""
+    failure = load_optional(Failure, row.failure) or Failure("download", "could not be fetched")
+    return LostOutput(
+        generation_id=row.generation_id,
+        job_id=row.job_id,
+        index=row._mapping["index"],  # noqa: SLF001  # public in spite of its name
+        model=row.model,
+        failure=failure,
+        failed_at=row.at,
+        expires_at=row.expires_at,
     )

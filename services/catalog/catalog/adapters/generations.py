@@ -16,13 +16,13 @@ from catalog.core.generation_evolve import evolve
 from catalog.core.money import Posting, postings
 from catalog.core.ports import GenerationFilter, PageWish
 from catalog.core.records import PAGE, LostOutput, Media, Page
-from catalog.core.values import Failure, FileFacts
+from catalog.core.values import FileFacts
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
 from . import generation_rows as rows
 from . import tables as t
-from .documents import load, load_optional
+from .documents import load
 from .ledger import SqlLedger
 from .outgoing import Outgoing
 from .paging import decode, encode, page_of
@@ -153,7 +153,7 @@ class SqlGenerations:
             query = query.where(or_(columns.at < moment, within))
         size = wish.size or PAGE
         found = (await self._connection.execute(query.limit(size + 1))).all()
-        items = tuple(_lost(row) for row in found[:size])
+        items = tuple(rows.make_lost(row) for row in found[:size])
         if len(found) <= size:
             return Page(items)
         last = items[-1]
@@ -267,16 +267,3 @@ class SqlGenerations:
         later = self._clock.now() + self._silent_after
         mine = t.generations.c.id == generation_id
         await self._connection.execute(update(t.generations).where(mine).values(silent_at=later))
-
-
-def _lost(row: Row[Any]) -> LostOutput:
-    failure = load_optional(Failure, row.failure) or Failure("download", "could not be fetched")
-    return LostOutput(
-        generation_id=row.generation_id,
-        job_id=row.job_id,
-        index=row._mapping["index"],  # noqa: SLF001  # public in spite of its name
-        model=row.model,
-        failure=failure,
-        failed_at=row.at,
-        expires_at=row.expires_at,
-    )

@@ -19,6 +19,7 @@ from servicekit.outbox.inbox import TRIM, trim_inbox
 
 from . import tables as t
 from .blob_keys import SqlBlobKeys
+from .expiring import SqlExpiring
 from .files import SqlFiles
 from .generations import SqlGenerations
 from .jobs import SqlJobs
@@ -47,6 +48,7 @@ class SqlUnit:
         self.keys = SqlKeys(connection)
         self.ledger = SqlLedger(connection)
         self.files = SqlFiles(connection)
+        self.expiring = SqlExpiring(connection)
         self.blob_keys = SqlBlobKeys(connection)
         self.generations = SqlGenerations(connection, clock, outgoing, self.ledger, timeline, silent_after)
         self.jobs = SqlJobs(connection, clock, outgoing, timeline, silent_after)

@@ -256,7 +256,10 @@ outputs = Table(
     Column("media_id", _ID, nullable=False),
     Column("failure", JSON),
     Column("expires_at", Moment),
-    # What is lost is little: the retry queue reads only this.
+    # When operators were warned that it expires, and when it was counted as lost: no part of the state.
+    Column("warned_at", Moment),
+    Column("counted_at", Moment),
+    # What is lost is little: the retry queue and the alarms read only this.
     Index(
         "ix_outputs_lost",
         "at",
@@ -264,6 +267,12 @@ outputs = Table(
         "index",
         sqlite_where=text("state = 'lost'"),
         postgresql_where=text("state = 'lost'"),
+    ),
+    Index(
+        "ix_outputs_expiring",
+        "expires_at",
+        sqlite_where=text("state IN ('lost', 'pending') AND counted_at IS NULL"),
+        postgresql_where=text("state IN ('lost', 'pending') AND counted_at IS NULL"),
     ),
 )
 

@@ -112,7 +112,9 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
             return _with_output(state, lost)
         case ev.DownloadRequeued():
             outputs = tuple(
-                Output(each.index, OutputState.PENDING, event.at) if each in state.lost else each
+                Output(each.index, OutputState.PENDING, event.at, expires_at=each.expires_at)
+                if each in state.lost
+                else each
                 for each in state.outputs
             )
             again = replace(

@@ -35,7 +35,7 @@ def settled(state: Generation, events: Events, at: datetime) -> Events:
     if after.lost:
         lost = after.lost[0]
         failure = lost.failure or Failure("download", "an output could not be fetched")
-        due = requeue_at(failure, lost.expires_at or after.expires_at, at, after.requeues)
+        due = requeue_at(failure, lost.expires_at, at, after.requeues)
         return (*events, ev.GenerationFailed(at, failure, due))
     if len(after.fetched) >= after.output_count:
         return (*events, ev.GenerationCompleted(at))
@@ -62,7 +62,7 @@ def lose(state: Generation, command: cmd.RecordLost) -> Events:
         return ()
     if known is not None and known.state is not OutputState.PENDING:
         return ()
-    lost = ev.OutputLost(command.at, command.index, command.failure, command.expires_at)
+    lost = ev.OutputLost(command.at, command.index, command.failure, command.expires_at or state.expires_at)
     if state.stage is Stage.FAILED and state.lost and command.index < state.output_count:
         return (lost,)  # one more of them: it stands in the retry queue too, and the end stays as it is
     return () if state.final else settled(state, (lost,), command.at)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from .blob_keys import BlobKeys
+from .expiring import Expiring
 from .files import Files
 from .generation import Attempt, Generation, Status
 from .generation_events import GenerationEvent
@@ -292,6 +293,8 @@ class Unit(Protocol):
     def ledger(self) -> Ledger: ...  # noqa: D102  # its type says it
     @property
     def files(self) -> Files: ...  # noqa: D102  # its type says it
+    @property
+    def expiring(self) -> Expiring: ...  # noqa: D102  # its type says it
     @property
     def blob_keys(self) -> BlobKeys: ...  # noqa: D102  # its type says it
 

@@ -23,6 +23,9 @@ class Kind(StrEnum):
 GONE = "gone"
 """The code of a failure: an address leads to nothing (any more), or the provider has the run no longer."""
 
+EXPIRED = "expired"
+"""The code of a failure: the output was not fetched before the provider deleted it."""
+
 
 @dataclass(frozen=True)
 class Failure:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import structlog
-from prometheus_client import Counter
 
 from downloader.core.outputs import Output
-
-OUTPUTS_AT_RISK = Counter(
-    "rushes_outputs_at_risk", "Tries of outputs not stored yet that failed within 10 minutes of their expiry"
-)
-OUTPUTS_LOST = Counter("rushes_outputs_lost", "Outputs that the provider deleted before they were stored")
+from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 
 class LoggedAlarms:

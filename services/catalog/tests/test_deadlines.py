@@ -1,0 +1,115 @@
+"""Lost outputs are told of before they expire, and counted when they do: once, over all replicas."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from catalog_shelf import VIDEO, Storage
+
+from catalog.adapters.alarms_log import LoggedAlarms
+from catalog.core import generation_commands as gc
+from catalog.core.deadlines import Deadlines
+from catalog.core.generation import OutputState, Stage
+from catalog.core.records import LostOutput
+from catalog.core.values import EXPIRED, Failure
+from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
+
+
+class Told(LoggedAlarms):
+    """What operators were told, in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def at_risk(self, output: LostOutput, seconds_left: float) -> None:
+        super().at_risk(output, seconds_left)
+        self.said.append(f"{output.index} at risk, {seconds_left:g} s left: {output.failure.code}")
+
+    def lost(self, output: LostOutput) -> None:
+        super().lost(output)
+        self.said.append(f"{output.index} lost: {output.failure.code}")
+
+
+async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_counted_once(
+    storage: Storage,
+) -> None:
+    told = Told()
+    replicas = [Deadlines(storage.store, told, storage.clock) for _ in range(2)]
+    risk, lost = OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()
+
+    async def look() -> list[str]:
+        told.said.clear()
+        for replica in replicas:
+            await replica.run_once()
+        return list(told.said)
+
+    await storage.made(lose=True)
+    storage.clock.advance(49 * 60)
+    assert await look() == []
+    storage.clock.advance(2 * 60)
+    assert await look() == ["0 at risk, 540 s left: truncated"]
+    storage.clock.advance(8 * 60)
+    assert await look() == []
+    storage.clock.advance(60)
+    assert await look() == ["0 lost: truncated"]
+    storage.clock.advance(60)
+    assert await look() == []
+    assert (OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()) == (risk + 1, lost + 1)
+
+
+async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloader(storage: Storage) -> None:
+    told = Told()
+    deadlines = Deadlines(storage.store, told, storage.clock)
+    made = await storage.made(lose=True)
+    ends = made.lost[0].expires_at
+    await storage.do(made.id, gc.RequeueDownload(storage.clock.now()))
+    storage.clock.advance(51 * 60)
+    await deadlines.run_once()
+    assert told.said == ["0 at risk, 540 s left: download"]
+    storage.clock.advance(10 * 60)
+    await deadlines.run_once()
+    now = storage.clock.now()
+    given_up = gc.RecordLost(now, made.winner, 0, Failure(EXPIRED, "deleted"), 2, ends)
+    after = await storage.do(made.id, given_up)
+    assert after.output(0).state is OutputState.LOST  # type: ignore[union-attr]
+    await deadlines.run_once()
+    assert told.said == ["0 at risk, 540 s left: download"], "the downloader has counted it"
+    await storage.do(made.id, gc.RequeueDownload(now))
+    await storage.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Failure("gone", "gone")))
+    await deadlines.run_once()
+    assert len(told.said) == 1, "what was counted is not counted again"
+
+
+async def test_what_the_provider_has_no_longer_is_counted_at_once(storage: Storage) -> None:
+    told = Told()
+    deadlines = Deadlines(storage.store, told, storage.clock)
+    made = await storage.made(lose=True)
+    storage.clock.advance(60)
+    now = storage.clock.now()
+    await storage.do(made.id, gc.RequeueDownload(now))
+    after = await storage.do(
+        made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Failure("gone", "gone"))
+    )
+    assert after.stage is Stage.FAILED
+    await deadlines.run_once()
+    await deadlines.run_once()
+    assert told.said == ["0 lost: gone"]
+
+
+async def test_what_came_after_all_or_was_deleted_is_not_told_of(storage: Storage) -> None:
+    told = Told()
+    deadlines = Deadlines(storage.store, told, storage.clock)
+    came, deleted = await storage.made(lose=True), await storage.made(lose=True)
+    now = storage.clock.now()
+    async with storage.store.read() as unit:
+        stale = await unit.expiring.at_risk(now, now + timedelta(hours=2), 10)
+    key = f"media/{came.id}/0.mp4"
+    await storage.do(came.id, gc.RecordStored(now, came.winner, 0, "med_1", key, VIDEO))
+    await storage.do(deleted.id, gc.DeleteGeneration(now))
+    async with storage.store.write() as unit:
+        assert not any([await unit.expiring.warn(each, now) for each in stale])
+        assert not any([await unit.expiring.count(each, now) for each in stale])
+    storage.clock.advance(2 * 3600)
+    await deadlines.run_once()
+    assert told.said == []

@@ -173,12 +173,13 @@ class FaultyOrigin:
     """A real HTTP server whose every path is a script; the connection closes after each answer."""
 
     port: int = 0
+    where: str = "http://127.0.0.1"
     scripts: dict[str, Script] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     running: set[asyncio.Task] = field(default_factory=set)
 
     def url(self, path: str = "/out.mp4") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.where}:{self.port}{path}"
 
     def at(self, path: str, script: Script) -> str:
         self.scripts[path] = script

@@ -100,7 +100,8 @@ def _before_body() -> Iterator[None]:
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise FetchFailed(Code.UNREACHABLE, f"the origin does not answer ({type(error).__name__})") from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-        why = "TLS" if isinstance(error.__cause__, ssl.SSLError) else type(error).__name__
+        # httpcore drops the cause on its way out, and keeps it as what its own error was made of.
+        why = "TLS" if any(isinstance(cause, ssl.SSLError) for cause in error.args) else type(error).__name__
         raise FetchFailed(Code.UNREACHABLE, f"the origin cannot be reached ({why})") from error
 
 

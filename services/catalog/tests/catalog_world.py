@@ -224,6 +224,11 @@ class World:
     async def begin(self, generation_id: str) -> Any:
         return await self.attempts.BeginAttempt(attempts_pb2.BeginAttemptRequest(generation_id=generation_id))
 
+    async def ahead(self, generation_id: str) -> tuple[str, str]:
+        """What would be done next, and why not more."""
+        answer = await self.attempts.GetNextStep(attempts_pb2.GetNextStepRequest(generation_id=generation_id))
+        return attempts_pb2.NextStep.Name(answer.next_step).removeprefix("NEXT_STEP_").lower(), answer.reason
+
     async def submitted(self, generation_id: str) -> Any:
         """An attempt that the provider accepted; answers its attempt."""
         work = await self.begin(generation_id)

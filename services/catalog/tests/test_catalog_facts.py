@@ -19,7 +19,7 @@ from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.alarms import OUTPUTS_AT_RISK
 from servicekit.clock import SystemClock
-from servicekit.errors import Precondition
+from servicekit.errors import NotFound, Precondition
 from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, eventually
 
@@ -105,7 +105,11 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
     await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
     queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
     assert not queue.downloads
-    await world.said("generation.requested.>", 2)
+    (asked,) = await world.said("generation.fetch_requested.>")
+    fetch = asked.message(events_pb2.GenerationFetchRequested)
+    assert (asked.key, asked.id) == (f"replicate.{made.id}", f"{made.id}:fetch_requested:2")
+    assert (fetch.generation_id, fetch.round) == (made.id, 2)
+    assert len(await world.facts("generation.requested.>")) == 1, "it does not queue where runs are bought"
     work = await world.begin(made.id)
     assert work.next_step == attempts_pb2.NEXT_STEP_FOLLOW
     assert work.attempt.prediction_id == attempt.prediction_id
@@ -114,6 +118,21 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
     assert (await world.stage(made.id, "completed")).attempts == 1
     with pytest.raises(Precondition):
         await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+
+
+async def test_what_is_next_is_told_and_nothing_is_recorded(world: World) -> None:
+    job = await approved(world, scene_count=2, music=None)
+    first, second = (scene.generation_id for scene in job.scenes)
+    assert await world.ahead(first) == await world.ahead(first) == ("submit", "")
+    assert not await world.facts("attempt.>")
+    await world.begin(first)
+    assert await world.ahead(first) == ("reconcile", "")
+    await world.jobs.PauseJob(jobs_pb2.PauseJobRequest(id=job.id))
+    assert await world.ahead(second) == ("nothing", "paused")
+    await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
+    assert await world.ahead(second) == ("nothing", "canceled")
+    with pytest.raises(NotFound):
+        await world.ahead(new_id("generation"))
 
 
 async def test_a_requeue_that_finds_the_output_gone_keeps_it_in_the_queue_as_not_alive(world: World) -> None:

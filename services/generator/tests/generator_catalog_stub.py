@@ -29,6 +29,10 @@ class CatalogStub(attempts_pb2_grpc.AttemptServiceServicer, generations_pb2_grpc
     def __init__(self, book: FakeAttempts) -> None:
         self.book = book
 
+    async def GetNextStep(self, request: Any, context: Any) -> Any:
+        ahead = await self.book.ahead(request.generation_id)
+        return attempts_pb2.GetNextStepResponse(next_step=STEPS[ahead.step], reason=ahead.reason)
+
     async def BeginAttempt(self, request: Any, context: Any) -> Any:
         work = await self.book.begin(request.generation_id)
         answer = attempts_pb2.BeginAttemptResponse(

@@ -182,9 +182,14 @@ class FakeAttempts:
     def intents(self) -> int:
         return sum(len(each.attempts) for each in self.generations.values())
 
-    async def begin(self, generation_id: str) -> Work:
+    async def ahead(self, generation_id: str) -> Work:
+        return self._next(generation_id)
+
+    def _next(self, generation_id: str) -> Work:
         generation = self.generations[generation_id]
         newest = generation.attempts[-1] if generation.attempts else None
+        if generation.state == "fetching" and newest:
+            return self._work(Step.FOLLOW, newest)
         if generation.state != "requested":
             return Work(Step.NOTHING, reason="final")
         if newest and newest.state in (State.INTENDED, State.UNKNOWN):
@@ -193,6 +198,13 @@ class FakeAttempts:
             return self._work(Step.FOLLOW, newest)
         if any(moment > self.clock.monotonic() for moment, _ in generation.asked):
             return Work(Step.NOTHING, reason="waiting")
+        return Work(Step.SUBMIT)
+
+    async def begin(self, generation_id: str) -> Work:
+        ahead = self._next(generation_id)
+        if ahead.step is not Step.SUBMIT:
+            return ahead
+        generation = self.generations[generation_id]
         attempt = Attempt(
             new_id("attempt"), generation_id, len(generation.attempts) + 1, State.INTENDED, self.clock.now()
         )

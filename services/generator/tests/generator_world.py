@@ -94,6 +94,8 @@ class World:
         self.pokes: dict[str, asyncio.Event] = {}
         self.news: dict[str, Prediction] = {}
         """What a follower is given when it first waits, by prediction."""
+        self.prepared: list[tuple[str, ...]] = []
+        """The files that were handed to the provider before a turn, for each turn."""
         self.woken_after: list[float] = []
         """Seconds after which the next waits of followers end, should they wait longer."""
         self.files_trouble: AppError | None = None
@@ -119,14 +121,10 @@ class World:
     def said(self, kind: type[Any]) -> list[Any]:
         return [fact for fact in self.facts.values() if isinstance(fact, kind)]
 
-    async def deliver(
-        self, generation_id: str, *, number: int = 1, again: bool = False, kill_at: int = 10**9
-    ) -> bool:
+    async def deliver(self, generation_id: str, *, number: int = 1, kill_at: int = 10**9) -> bool:
         """One delivery to one process; whether it was acknowledged."""
         kill = Kill(kill_at)
-        (result,) = await self.clock.run(
-            _die(generate(self.ports(kill), Request(generation_id, number, again)))
-        )
+        (result,) = await self.clock.run(_die(generate(self.ports(kill), Request(generation_id, number))))
         if isinstance(result, AppError):
             self.clock.elapsed += result.retry_after or 1.0
             return False
@@ -137,13 +135,10 @@ class World:
     async def settle(self, generation_id: str, *, kills: tuple[int, ...] = ()) -> None:
         """Deliver until the generation is final, as the event log and catalog do."""
         left = list(kills)
-        number, again = 1, False
+        number = 1
         generation = self.attempts.generations[generation_id]
         for _ in range(80):
-            done = await self.deliver(
-                generation_id, number=number, again=again, kill_at=left.pop(0) if left else 10**9
-            )
-            again = True
+            done = await self.deliver(generation_id, number=number, kill_at=left.pop(0) if left else 10**9)
             if done:
                 if generation.state != "requested":
                     return
@@ -197,7 +192,7 @@ class _Files:
         self._world = world
 
     async def prepare(self, asset_ids: Sequence[str]) -> None:
-        pass
+        self._world.prepared.append(tuple(asset_ids))
 
     async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
         if self._world.files_trouble is not None:

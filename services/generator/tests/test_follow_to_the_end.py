@@ -40,7 +40,7 @@ class Troubled:
 async def running(world: World) -> str:
     """A generation whose run is recorded, and which nobody follows any more."""
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=6)
+    assert not await world.deliver(generation, kill_at=8)
     assert world.attempts.generations[generation].attempts[0].prediction_id == "p0"
     return generation
 
@@ -54,7 +54,7 @@ async def test_a_failed_look_past_the_deadline_throws_nothing_away(trouble: AppE
     await world.provider.get("p0")  # it succeeds while we are away
     world.clock.elapsed += LATE
     Troubled(world, trouble)
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     assert world.said(Succeeded)
     assert not world.said(Failed) + world.said(Canceled)
 
@@ -65,10 +65,10 @@ async def test_who_cannot_look_past_the_deadline_comes_back() -> None:
     await world.provider.get("p0")
     world.clock.elapsed += LATE
     world.provider.away = True
-    assert not await world.deliver(generation, again=True)
+    assert not await world.deliver(generation)
     assert not world.said(Failed)
     world.provider.away = False
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     assert world.said(Succeeded)
 
 
@@ -77,7 +77,7 @@ async def test_past_the_deadline_what_the_provider_knows_no_longer_is_gone() -> 
     generation = await running(world)
     world.clock.elapsed += LATE
     Troubled(world, *(NotFound("p0") for _ in range(3)))
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     assert [fact.failure.code for fact in world.said(Failed)] == ["gone"]
 
 
@@ -94,7 +94,7 @@ async def test_a_run_that_ends_well_while_it_is_stopped_is_kept(blind: int) -> N
         troubled._errors = [Unavailable("503")] * blind
 
     world.provider.cancel = too_late  # type: ignore[method-assign]
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     assert world.said(Succeeded)
     assert not world.said(Failed)
 
@@ -103,7 +103,7 @@ async def test_a_follower_rests_as_long_as_the_provider_asks() -> None:
     world = World(looks=3)
     generation = await running(world)
     looks = Troubled(world, Limited("429", retry_after=31.0))
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     assert looks.at[1] - looks.at[0] >= 31.0
     assert looks.at[2] - looks.at[1] < 5.0, "the rest is over"
 
@@ -113,7 +113,7 @@ async def test_a_poke_does_not_shorten_the_rest() -> None:
     generation = await running(world)
     looks = Troubled(world, Limited("429", retry_after=31.0))
     world.woken_after = [3.0, 5.0]
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     assert looks.at[1] - looks.at[0] >= 31.0
 
 
@@ -129,7 +129,7 @@ async def test_an_output_too_large_to_carry_is_fetched_by_its_later_address(look
     seen = Troubled(
         world, then=lambda run: replace(run, output="https://x.test/a.png") if len(seen.at) > looks else run
     )
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     (succeeded,) = world.said(Succeeded)
     assert succeeded.addresses == ("https://x.test/a.png",)
     assert not world.said(Failed)

@@ -97,7 +97,7 @@ def test_replicas_racing_for_one_generation_buy_it_once(
 
         async def late(delay: float) -> None:
             await world.clock.sleep(delay)
-            await generate(world.ports(), Request(generation, again=delay > 0))
+            await generate(world.ports(), Request(generation))
 
         await world.clock.run(*(late(delay) for delay in delays))
         await world.settle(generation)
@@ -199,11 +199,11 @@ async def test_a_closed_lane_is_said_once_and_reopens_when_mended(fault: str) ->
 async def test_a_closed_lane_does_not_keep_us_from_following() -> None:
     world = World()
     running, other = world.attempts.add(), world.attempts.add()
-    assert not await world.deliver(running, kill_at=6)  # killed after recording
+    assert not await world.deliver(running, kill_at=8)  # killed after recording
     assert world.attempts.generations[running].attempts[0].state is State.SUBMITTED
     world.provider.script = ["402"]
     assert await world.deliver(other)
-    assert await world.deliver(running, again=True)
+    assert await world.deliver(running)
     assert world.attempts.generations[running].state == "succeeded"
 
 
@@ -267,9 +267,9 @@ async def test_ended_by_its_deadline(status: str) -> None:
 async def test_a_deleted_prediction_fails_with_the_reason() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=6)
+    assert not await world.deliver(generation, kill_at=8)
     world.provider.runs.clear()
-    assert await world.deliver(generation, again=True)
+    assert await world.deliver(generation)
     (failed,) = world.said(Failed)
     assert failed.failure.code == "gone"
     assert not failed.failure.retryable
@@ -278,9 +278,9 @@ async def test_a_deleted_prediction_fails_with_the_reason() -> None:
 async def test_the_provider_away_while_following_hands_the_delivery_back() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=6)
+    assert not await world.deliver(generation, kill_at=8)
     world.provider.away = True
-    assert not await world.deliver(generation, again=True)
+    assert not await world.deliver(generation)
     assert world.clock.elapsed > 60
     world.provider.away = False
     await world.settle(generation)
@@ -290,7 +290,7 @@ async def test_the_provider_away_while_following_hands_the_delivery_back() -> No
 async def test_cancel_stops_the_run_and_says_so() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=6)
+    assert not await world.deliver(generation, kill_at=8)
     attempt = world.attempts.generations[generation].attempts[0]
     world.attempts._set(type(attempt)(**{**attempt.__dict__, "cancel_requested": True}))
     await world.clock.run(cancel(world.ports(), generation))
@@ -301,7 +301,7 @@ async def test_cancel_stops_the_run_and_says_so() -> None:
 async def test_cancel_too_late_keeps_what_succeeded() -> None:
     world = World(looks=0)
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=6)
+    assert not await world.deliver(generation, kill_at=8)
     await world.provider.get("p0")
     await world.clock.run(cancel(world.ports(), generation))
     assert world.said(Succeeded)
@@ -310,7 +310,7 @@ async def test_cancel_too_late_keeps_what_succeeded() -> None:
 async def test_cancel_of_an_unknown_fate_comes_back() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=3)
+    assert not await world.deliver(generation, kill_at=5)
     (result,) = await world.clock.run(cancel(world.ports(), generation))
     assert isinstance(result, Unavailable)
 
@@ -348,7 +348,7 @@ async def test_a_run_that_another_adopted_meanwhile_is_not_stopped() -> None:
 
     world.attempts.record = slow  # type: ignore[method-assign]
     _, taken = await world.clock.run(
-        generate(world.ports(), Request(one, again=True)), generate(world.ports(), Request(two))
+        generate(world.ports(), Request(one)), generate(world.ports(), Request(two))
     )
     assert isinstance(taken, Unavailable)
     assert not world.journal.alarms

@@ -35,7 +35,7 @@ async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> No
     book = world.attempts.generations[generation]
     waits = []
     for _ in range(30):
-        acknowledged = await world.deliver(generation, again=bool(book.attempts))
+        acknowledged = await world.deliver(generation)
         if acknowledged:  # the slot is free, and catalog asks again when the wait is over
             moment, _ = book.asked.pop()
             waits.append(moment - world.clock.elapsed)
@@ -56,7 +56,7 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
     assert world.journal.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
     world.files_trouble = None
     world.clock.elapsed = book.asked[0][0]
-    assert await world.deliver(generation, number=2, again=True)
+    assert await world.deliver(generation, number=2)
     assert world.said(Succeeded)
     assert world.provider.charges == 1
 
@@ -64,7 +64,7 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
 async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=3)  # the intent's fate is unknown: the list is asked
+    assert not await world.deliver(generation, kill_at=5)  # the intent's fate is unknown: the list is asked
 
     async def since(_moment: object, _keep: object = None) -> list[Prediction]:
         raise Unauthenticated("GET /v1/predictions: 401")
@@ -85,7 +85,7 @@ async def test_a_webhook_for_an_attempt_that_was_given_up_brings_its_outputs_hom
     generation = world.attempts.add()
     world.provider.script = ["lost", "lost"]
     while len(world.attempts.generations[generation].attempts) < 2:
-        await world.deliver(generation, again=True)
+        await world.deliver(generation)
     first = world.attempts.generations[generation].attempts[0]
     assert first.state is State.FAILED
     body = {

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import generation_events as ge
 from catalog.core import job_events as je
-from catalog.core.generation import Generation
+from catalog.core.generation import Generation, Stage
 from catalog.core.job import Job, Transition, cut_key, poster_key, thumbnail_key
 from catalog.core.library import has_thumbnail
 from catalog.core.records import Asset
@@ -92,6 +92,10 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> Said | None:
     refs = {"generation": state.id, "job": state.job_id, "campaign": state.campaign_id}
     lane = state.run.provider
     match event:
+        case ge.GenerationRequested() if state.stage is Stage.FETCHING and not state.open_attempts:
+            fetch = pb.GenerationFetchRequested(**whose, round=event.round)
+            turn = str(event.round)
+            said = _event("generation.fetch_requested", state.id, fetch, turn=turn, lane=lane, refs=refs)
         case ge.GenerationRequested():
             asked = pb.GenerationRequested(**whose, round=event.round, asset_ids=_assets_in(state.run.input))
             turn = str(event.round)

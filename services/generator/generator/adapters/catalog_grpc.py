@@ -45,6 +45,13 @@ class CatalogAttempts:
         self._attempts: Any = attempts_pb2_grpc.AttemptServiceStub(channel)
         self._generations: Any = generations_pb2_grpc.GenerationServiceStub(channel)
 
+    async def ahead(self, generation_id: str) -> Work:
+        """What would be done next."""
+        answer = await self._attempts.GetNextStep(
+            attempts_pb2.GetNextStepRequest(generation_id=generation_id)
+        )
+        return Work(_STEPS.get(answer.next_step, Step.NOTHING), reason=answer.reason)
+
     async def begin(self, generation_id: str) -> Work:
         """What to do next."""
         answer = await self._attempts.BeginAttempt(

@@ -16,7 +16,7 @@ from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, 
 from .follow import Ports, follow, follow_from
 from .inputs import whole_numbers
 from .outcomes import Accepted, Failure, Refusal, Refused, Unknown
-from .ports import Attempt, Order, Start, State, Step, Work
+from .ports import Attempt, Order, Start, Step, Work
 from .prediction import Prediction
 from .reconcile import candidates
 
@@ -36,6 +36,8 @@ _LOOK_BACK = timedelta(minutes=5)
 """How long before the intent the provider's list is read from: its clock may be behind ours, and what is not
 seen is bought again."""
 
+_NO_TURN = Failure("no_turn", "it was not sent: its turn has yet to come", retryable=True)
+
 _TRANSIENT = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL)
 
 
@@ -46,14 +48,12 @@ class Request:
     Args:
         generation_id: which.
         number: the round, from 1.
-        again: it may have been begun before: a later round, or a redelivery.
         fresh: whether the delivery is surely still ours alone.
         assets: that its input names.
     """
 
     generation_id: str
     number: int = 1
-    again: bool = False
     fresh: Callable[[], bool] = lambda: True
     assets: tuple[str, ...] = ()
 
@@ -65,15 +65,13 @@ async def generate(ports: Ports, request: Request) -> None:
         Limited: the lane is closed or blocked; come back.
         Unavailable: a part is away, or an outcome is unknown; the next delivery goes on from there.
     """
-    turn: Start | None = None
-    wants_turn = not (request.again and await _is_under_way(ports, request.generation_id))
     while True:
-        if wants_turn and turn is None:
-            # Before the turn: an upload after it would blur the spacing of the starts at the provider.
-            await ports.files.prepare(request.assets)
-            turn = await ports.lane.turn()
-            if turn.probe:  # the door is open when the list can be read too: what is lost is found there
-                await ports.provider.since(ports.clock.now())
+        ahead = await ports.attempts.ahead(request.generation_id)
+        if ahead.step is Step.NOTHING:
+            ports.journal.note("nothing_to_do", generation=request.generation_id, reason=ahead.reason)
+            return
+        # Only what is to be submitted takes a turn: a closed lane must not keep what is paid for.
+        turn = await _turn(ports, request) if ahead.step is Step.SUBMIT else None
         asked = ports.clock.monotonic()
         work = await ports.attempts.begin(request.generation_id)
         attempt = work.attempt
@@ -84,24 +82,28 @@ async def generate(ports: Ports, request: Request) -> None:
             await follow(ports, work, attempt, attempt.prediction_id, request.number)
             return
         if work.step is Step.SUBMIT:
-            await _submit_and_follow(ports, request, work, attempt, asked, turn)
-            return
-        if await _window_passed(ports, attempt):
-            if found := await _reconcile(ports, work, attempt):
-                await follow(ports, work, attempt, found.id, request.number)
+            if turn is not None:
+                await _submit_and_follow(ports, request, work, attempt, asked, turn)
                 return
-            # It never reached the provider: the next answer is a fresh intent, and a turn of before is stale.
-            wants_turn, turn = True, None
+            await ports.attempts.release(attempt.id, _NO_TURN)  # it became so since we asked: once more
+        elif await _window_passed(ports, attempt) and (found := await _reconcile(ports, work, attempt)):
+            await follow(ports, work, attempt, found.id, request.number)
+            return
+        # It never reached the provider: the next answer is a fresh intent. A turn of before is stale by now.
 
 
-async def _is_under_way(ports: Ports, generation_id: str) -> bool:
-    """Whether the provider may have it already: then it needs no turn, and a closed lane must not keep us."""
-    attempt = await ports.attempts.newest(generation_id)
-    return attempt is not None and attempt.state in (State.INTENDED, State.UNKNOWN, State.SUBMITTED)
+async def _turn(ports: Ports, request: Request) -> Start:
+    """Wait for it, with the files of the input at the provider."""
+    # Before the turn: an upload after it would blur the spacing of the starts at the provider.
+    await ports.files.prepare(request.assets)
+    turn = await ports.lane.turn()
+    if turn.probe:  # the door is open when the list can be read too: what is lost is found there
+        await ports.provider.since(ports.clock.now())
+    return turn
 
 
 async def _submit_and_follow(
-    ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start | None
+    ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start
 ) -> None:
     prediction = await _submit(ports, request, work, attempt, asked, turn)
     if prediction is None:
@@ -114,14 +116,14 @@ async def _submit_and_follow(
 
 
 async def _submit(
-    ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start | None
+    ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start
 ) -> Prediction | None:
     """Buy the run, at once or never; None when the provider refused it unpaid."""
     order = await _order(ports, work, attempt)
     if order is None:
         return None
     window = ports.rules.submit_window
-    if turn is None or ports.clock.monotonic() - asked > window / 4 or not request.fresh():
+    if ports.clock.monotonic() - asked > window / 4 or not request.fresh():
         raise Unavailable(
             f"attempt {attempt.id} was not sent: its permission is too old; looking for it next"
         )

@@ -71,6 +71,10 @@ class Work:
 class Attempts(Protocol):
     """Catalog's book of intents. Every call may raise Unavailable or TimedOut."""
 
+    async def ahead(self, generation_id: str) -> Work:
+        """The step that `begin` would answer, its reason, and nothing more; SUBMIT is no permission here."""
+        ...
+
     async def begin(self, generation_id: str) -> Work:
         """What to do next; SUBMIT is the only permission to submit."""
         ...

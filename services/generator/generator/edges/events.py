@@ -1,4 +1,4 @@
-"""What the event log asks of the generator: generations to make, and generations to stop."""
+"""What the event log asks of the generator: generations to make, to fetch once more, and to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
 
 
 def consumers(log: EventLog, ports: Ports, *, provider: str, concurrency: int) -> list[Consumer]:
-    """The consumers of one provider's lane; at most `concurrency` generations in hand over all replicas."""
+    """The consumers of one provider's lane; at most `concurrency` generations in hand over all replicas.
+
+    What is paid for and only to be fetched once more does not stand in their queue.
+    """
     requests = Requests(ports)
     name = f"generator-{provider}"
     return [
@@ -27,6 +30,11 @@ def consumers(log: EventLog, ports: Ports, *, provider: str, concurrency: int) -
                 max_in_flight=concurrency,
             ),
             {"generation.requested": requests.requested},
+        ),
+        Consumer(
+            log,
+            ConsumerSpec(f"{name}-fetch", (f"generation.fetch_requested.{provider}.>",)),
+            {"generation.fetch_requested": requests.fetch_requested},
         ),
         Consumer(
             log,
@@ -48,10 +56,16 @@ class Requests:
         asked = Request(
             message.generation_id,
             number=max(message.round, 1),
-            again=event.deliveries > 1 or message.round > 1,
             fresh=event.lease.fresh,
             assets=tuple(message.asset_ids),
         )
+        async with at_the_door(self._ports):
+            await generate(self._ports, asked)
+
+    async def fetch_requested(self, event: Event) -> None:
+        """`generation.fetch_requested`."""
+        message = events_pb2.GenerationFetchRequested.FromString(event.data)
+        asked = Request(message.generation_id, number=max(message.round, 1), fresh=event.lease.fresh)
         async with at_the_door(self._ports):
             await generate(self._ports, asked)
 

@@ -28,13 +28,15 @@ from rushes.common.v1 import media_pb2 as rushes_dot_common_dot_v1_dot_media__pb
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rushes/catalog/v1/attempts.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xbd\x02\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.rushes.catalog.v1.AttemptState\x12\x15\n\rprediction_id\x18\x05 \x01(\t\x12\x17\n\x0freserved_micros\x18\x06 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x07 \x01(\x03\x12/\n\x0bintended_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csubmitted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\n \x01(\x08\x12\r\n\x05round\x18\x0b \x01(\x05\"@\n\x13\x42\x65ginAttemptRequest\x12)\n\rgeneration_id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"\xdb\x02\n\x14\x42\x65ginAttemptResponse\x12.\n\tnext_step\x18\x01 \x01(\x0e\x32\x1b.rushes.catalog.v1.NextStep\x12+\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x1a.rushes.catalog.v1.Attempt\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12&\n\x05input\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x04kind\x18\x06 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x0e\n\x06job_id\x18\x07 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x12\n\ndeadline_s\x18\n \x01(\x01\x12\x19\n\x0cintent_age_s\x18\x0b \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_intent_age_s\"_\n\x16RecordSubmittedRequest\x12#\n\nattempt_id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61ttempt\x12 \n\rprediction_id\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\"\xa7\x01\n\x15ReleaseAttemptRequest\x12#\n\nattempt_id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61ttempt\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.rushes.common.v1.Failure\x12\x17\n\x0f\x66\x61il_generation\x18\x03 \x01(\x08\x12$\n\rretry_after_s\x18\x04 \x01(\x01\x42\r\x92\x82\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"0\n\x11GetAttemptRequest\x12\x1b\n\x02id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61ttempt\"]\n\x12\x46indAttemptRequest\x12\x1e\n\rprediction_id\x18\x01 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\x12\'\n\rgeneration_id\x18\x02 \x01(\tB\x10\x92\x82\x19\x0c:\ngeneration*\x81\x01\n\x08NextStep\x12\x19\n\x15NEXT_STEP_UNSPECIFIED\x10\x00\x12\x14\n\x10NEXT_STEP_SUBMIT\x10\x01\x12\x17\n\x13NEXT_STEP_RECONCILE\x10\x02\x12\x14\n\x10NEXT_STEP_FOLLOW\x10\x03\x12\x15\n\x11NEXT_STEP_NOTHING\x10\x04*\xd4\x01\n\x0c\x41ttemptState\x12\x1d\n\x19\x41TTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTEMPT_STATE_INTENDED\x10\x01\x12\x1b\n\x17\x41TTEMPT_STATE_SUBMITTED\x10\x02\x12\x1b\n\x17\x41TTEMPT_STATE_SUCCEEDED\x10\x03\x12\x18\n\x14\x41TTEMPT_STATE_FAILED\x10\x04\x12\x1a\n\x16\x41TTEMPT_STATE_CANCELED\x10\x05\x12\x19\n\x15\x41TTEMPT_STATE_UNKNOWN\x10\x06\x32\xc5\x03\n\x0e\x41ttemptService\x12_\n\x0c\x42\x65ginAttempt\x12&.rushes.catalog.v1.BeginAttemptRequest\x1a\'.rushes.catalog.v1.BeginAttemptResponse\x12X\n\x0fRecordSubmitted\x12).rushes.catalog.v1.RecordSubmittedRequest\x1a\x1a.rushes.catalog.v1.Attempt\x12V\n\x0eReleaseAttempt\x12(.rushes.catalog.v1.ReleaseAttemptRequest\x1a\x1a.rushes.catalog.v1.Attempt\x12N\n\nGetAttempt\x12$.rushes.catalog.v1.GetAttemptRequest\x1a\x1a.rushes.catalog.v1.Attempt\x12P\n\x0b\x46indAttempt\x12%.rushes.catalog.v1.FindAttemptRequest\x1a\x1a.rushes.catalog.v1.Attemptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rushes/catalog/v1/attempts.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xbd\x02\n\x07\x41ttempt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.rushes.catalog.v1.AttemptState\x12\x15\n\rprediction_id\x18\x05 \x01(\t\x12\x17\n\x0freserved_micros\x18\x06 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x07 \x01(\x03\x12/\n\x0bintended_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csubmitted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\n \x01(\x08\x12\r\n\x05round\x18\x0b \x01(\x05\"?\n\x12GetNextStepRequest\x12)\n\rgeneration_id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"U\n\x13GetNextStepResponse\x12.\n\tnext_step\x18\x01 \x01(\x0e\x32\x1b.rushes.catalog.v1.NextStep\x12\x0e\n\x06reason\x18\x02 \x01(\t\"@\n\x13\x42\x65ginAttemptRequest\x12)\n\rgeneration_id\x18\x01 \x01(\tB\x12\x92\x82\x19\x0e\x08\x01:\ngeneration\"\xdb\x02\n\x14\x42\x65ginAttemptResponse\x12.\n\tnext_step\x18\x01 \x01(\x0e\x32\x1b.rushes.catalog.v1.NextStep\x12+\n\x07\x61ttempt\x18\x02 \x01(\x0b\x32\x1a.rushes.catalog.v1.Attempt\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12&\n\x05input\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x04kind\x18\x06 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x0e\n\x06job_id\x18\x07 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x12\n\ndeadline_s\x18\n \x01(\x01\x12\x19\n\x0cintent_age_s\x18\x0b \x01(\x01H\x00\x88\x01\x01\x42\x0f\n\r_intent_age_s\"_\n\x16RecordSubmittedRequest\x12#\n\nattempt_id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61ttempt\x12 \n\rprediction_id\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\"\xa7\x01\n\x15ReleaseAttemptRequest\x12#\n\nattempt_id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61ttempt\x12*\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x19.rushes.common.v1.Failure\x12\x17\n\x0f\x66\x61il_generation\x18\x03 \x01(\x08\x12$\n\rretry_after_s\x18\x04 \x01(\x01\x42\r\x92\x82\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"0\n\x11GetAttemptRequest\x12\x1b\n\x02id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61ttempt\"]\n\x12\x46indAttemptRequest\x12\x1e\n\rprediction_id\x18\x01 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\x12\'\n\rgeneration_id\x18\x02 \x01(\tB\x10\x92\x82\x19\x0c:\ngeneration*\x81\x01\n\x08NextStep\x12\x19\n\x15NEXT_STEP_UNSPECIFIED\x10\x00\x12\x14\n\x10NEXT_STEP_SUBMIT\x10\x01\x12\x17\n\x13NEXT_STEP_RECONCILE\x10\x02\x12\x14\n\x10NEXT_STEP_FOLLOW\x10\x03\x12\x15\n\x11NEXT_STEP_NOTHING\x10\x04*\xd4\x01\n\x0c\x41ttemptState\x12\x1d\n\x19\x41TTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTEMPT_STATE_INTENDED\x10\x01\x12\x1b\n\x17\x41TTEMPT_STATE_SUBMITTED\x10\x02\x12\x1b\n\x17\x41TTEMPT_STATE_SUCCEEDED\x10\x03\x12\x18\n\x14\x41TTEMPT_STATE_FAILED\x10\x04\x12\x1a\n\x16\x41TTEMPT_STATE_CANCELED\x10\x05\x12\x19\n\x15\x41TTEMPT_STATE_UNKNOWN\x10\x06\x32\xa3\x04\n\x0e\x41ttemptService\x12\\\n\x0bGetNextStep\x12%.rushes.catalog.v1.GetNextStepRequest\x1a&.rushes.catalog.v1.GetNextStepResponse\x12_\n\x0c\x42\x65ginAttempt\x12&.rushes.catalog.v1.BeginAttemptRequest\x1a\'.rushes.catalog.v1.BeginAttemptResponse\x12X\n\x0fRecordSubmitted\x12).rushes.catalog.v1.RecordSubmittedRequest\x1a\x1a.rushes.catalog.v1.Attempt\x12V\n\x0eReleaseAttempt\x12(.rushes.catalog.v1.ReleaseAttemptRequest\x1a\x1a.rushes.catalog.v1.Attempt\x12N\n\nGetAttempt\x12$.rushes.catalog.v1.GetAttemptRequest\x1a\x1a.rushes.catalog.v1.Attempt\x12P\n\x0b\x46indAttempt\x12%.rushes.catalog.v1.FindAttemptRequest\x1a\x1a.rushes.catalog.v1.Attemptb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rushes.catalog.v1.attempts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETNEXTSTEPREQUEST'].fields_by_name['generation_id']._loaded_options = None
+  _globals['_GETNEXTSTEPREQUEST'].fields_by_name['generation_id']._serialized_options = b'\222\202\031\016\010\001:\ngeneration'
   _globals['_BEGINATTEMPTREQUEST'].fields_by_name['generation_id']._loaded_options = None
   _globals['_BEGINATTEMPTREQUEST'].fields_by_name['generation_id']._serialized_options = b'\222\202\031\016\010\001:\ngeneration'
   _globals['_RECORDSUBMITTEDREQUEST'].fields_by_name['attempt_id']._loaded_options = None
@@ -51,24 +53,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDATTEMPTREQUEST'].fields_by_name['prediction_id']._serialized_options = b'\222\202\031\003\030\310\001'
   _globals['_FINDATTEMPTREQUEST'].fields_by_name['generation_id']._loaded_options = None
   _globals['_FINDATTEMPTREQUEST'].fields_by_name['generation_id']._serialized_options = b'\222\202\031\014:\ngeneration'
-  _globals['_NEXTSTEP']._serialized_start=1327
-  _globals['_NEXTSTEP']._serialized_end=1456
-  _globals['_ATTEMPTSTATE']._serialized_start=1459
-  _globals['_ATTEMPTSTATE']._serialized_end=1671
+  _globals['_NEXTSTEP']._serialized_start=1479
+  _globals['_NEXTSTEP']._serialized_end=1608
+  _globals['_ATTEMPTSTATE']._serialized_start=1611
+  _globals['_ATTEMPTSTATE']._serialized_end=1823
   _globals['_ATTEMPT']._serialized_start=179
   _globals['_ATTEMPT']._serialized_end=496
-  _globals['_BEGINATTEMPTREQUEST']._serialized_start=498
-  _globals['_BEGINATTEMPTREQUEST']._serialized_end=562
-  _globals['_BEGINATTEMPTRESPONSE']._serialized_start=565
-  _globals['_BEGINATTEMPTRESPONSE']._serialized_end=912
-  _globals['_RECORDSUBMITTEDREQUEST']._serialized_start=914
-  _globals['_RECORDSUBMITTEDREQUEST']._serialized_end=1009
-  _globals['_RELEASEATTEMPTREQUEST']._serialized_start=1012
-  _globals['_RELEASEATTEMPTREQUEST']._serialized_end=1179
-  _globals['_GETATTEMPTREQUEST']._serialized_start=1181
-  _globals['_GETATTEMPTREQUEST']._serialized_end=1229
-  _globals['_FINDATTEMPTREQUEST']._serialized_start=1231
-  _globals['_FINDATTEMPTREQUEST']._serialized_end=1324
-  _globals['_ATTEMPTSERVICE']._serialized_start=1674
-  _globals['_ATTEMPTSERVICE']._serialized_end=2127
+  _globals['_GETNEXTSTEPREQUEST']._serialized_start=498
+  _globals['_GETNEXTSTEPREQUEST']._serialized_end=561
+  _globals['_GETNEXTSTEPRESPONSE']._serialized_start=563
+  _globals['_GETNEXTSTEPRESPONSE']._serialized_end=648
+  _globals['_BEGINATTEMPTREQUEST']._serialized_start=650
+  _globals['_BEGINATTEMPTREQUEST']._serialized_end=714
+  _globals['_BEGINATTEMPTRESPONSE']._serialized_start=717
+  _globals['_BEGINATTEMPTRESPONSE']._serialized_end=1064
+  _globals['_RECORDSUBMITTEDREQUEST']._serialized_start=1066
+  _globals['_RECORDSUBMITTEDREQUEST']._serialized_end=1161
+  _globals['_RELEASEATTEMPTREQUEST']._serialized_start=1164
+  _globals['_RELEASEATTEMPTREQUEST']._serialized_end=1331
+  _globals['_GETATTEMPTREQUEST']._serialized_start=1333
+  _globals['_GETATTEMPTREQUEST']._serialized_end=1381
+  _globals['_FINDATTEMPTREQUEST']._serialized_start=1383
+  _globals['_FINDATTEMPTREQUEST']._serialized_end=1476
+  _globals['_ATTEMPTSERVICE']._serialized_start=1826
+  _globals['_ATTEMPTSERVICE']._serialized_end=2373
 # @@protoc_insertion_point(module_scope)

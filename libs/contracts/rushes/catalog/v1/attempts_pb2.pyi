@@ -155,6 +155,54 @@ class Attempt(_message.Message):
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
+class GetNextStepRequest(_message.Message):
+    """Which generation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """The generation's id."""
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation_id", b"generation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNextStepRequest: _TypeAlias = GetNextStepRequest  # noqa: Y015
+
+@_typing.final
+class GetNextStepResponse(_message.Message):
+    """What would be done next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    next_step: Global___NextStep.ValueType
+    """What."""
+    reason: _builtins.str
+    """Why there is nothing to do, as in BeginAttemptResponse."""
+    def __init__(
+        self,
+        *,
+        next_step: Global___NextStep.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_step", b"next_step", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNextStepResponse: _TypeAlias = GetNextStepResponse  # noqa: Y015
+
+@_typing.final
 class BeginAttemptRequest(_message.Message):
     """Which generation, asked by whom."""
 

@@ -35,6 +35,11 @@ class AttemptServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetNextStep = channel.unary_unary(
+                '/rushes.catalog.v1.AttemptService/GetNextStep',
+                request_serializer=rushes_dot_catalog_dot_v1_dot_attempts__pb2.GetNextStepRequest.SerializeToString,
+                response_deserializer=rushes_dot_catalog_dot_v1_dot_attempts__pb2.GetNextStepResponse.FromString,
+                _registered_method=True)
         self.BeginAttempt = channel.unary_unary(
                 '/rushes.catalog.v1.AttemptService/BeginAttempt',
                 request_serializer=rushes_dot_catalog_dot_v1_dot_attempts__pb2.BeginAttemptRequest.SerializeToString,
@@ -65,6 +70,14 @@ class AttemptServiceStub:
 class AttemptServiceServicer:
     """Intents: what is recorded before anything is paid. For the generator.
     """
+
+    def GetNextStep(self, request, context):
+        """Answers what BeginAttempt would answer now, and records nothing: so that only what is to be submitted waits
+        for its turn at the provider. SUBMIT is no permission here; BeginAttempt gives it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def BeginAttempt(self, request, context):
         """Answers what to do next for a generation. When that is to submit, the intent and the reserved
@@ -106,6 +119,11 @@ class AttemptServiceServicer:
 
 def add_AttemptServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetNextStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNextStep,
+                    request_deserializer=rushes_dot_catalog_dot_v1_dot_attempts__pb2.GetNextStepRequest.FromString,
+                    response_serializer=rushes_dot_catalog_dot_v1_dot_attempts__pb2.GetNextStepResponse.SerializeToString,
+            ),
             'BeginAttempt': grpc.unary_unary_rpc_method_handler(
                     servicer.BeginAttempt,
                     request_deserializer=rushes_dot_catalog_dot_v1_dot_attempts__pb2.BeginAttemptRequest.FromString,
@@ -142,6 +160,33 @@ def add_AttemptServiceServicer_to_server(servicer, server):
 class AttemptService:
     """Intents: what is recorded before anything is paid. For the generator.
     """
+
+    @staticmethod
+    def GetNextStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rushes.catalog.v1.AttemptService/GetNextStep',
+            rushes_dot_catalog_dot_v1_dot_attempts__pb2.GetNextStepRequest.SerializeToString,
+            rushes_dot_catalog_dot_v1_dot_attempts__pb2.GetNextStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def BeginAttempt(request,

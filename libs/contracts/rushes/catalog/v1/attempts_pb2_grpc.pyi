@@ -33,6 +33,10 @@ class AttemptServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AttemptServiceAsyncStub: ...
+    GetNextStep: _grpc.UnaryUnaryMultiCallable[_attempts_pb2.GetNextStepRequest, _attempts_pb2.GetNextStepResponse]
+    """Answers what BeginAttempt would answer now, and records nothing: so that only what is to be submitted waits
+    for its turn at the provider. SUBMIT is no permission here; BeginAttempt gives it.
+    """
     BeginAttempt: _grpc.UnaryUnaryMultiCallable[_attempts_pb2.BeginAttemptRequest, _attempts_pb2.BeginAttemptResponse]
     """Answers what to do next for a generation. When that is to submit, the intent and the reserved
     money are recorded in one transaction, and this answer is the only permission to submit it.
@@ -53,6 +57,10 @@ class AttemptServiceAsyncStub(AttemptServiceStub):
     """Intents: what is recorded before anything is paid. For the generator."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetNextStep: _aio.UnaryUnaryMultiCallable[_attempts_pb2.GetNextStepRequest, _attempts_pb2.GetNextStepResponse]  # type: ignore[assignment]
+    """Answers what BeginAttempt would answer now, and records nothing: so that only what is to be submitted waits
+    for its turn at the provider. SUBMIT is no permission here; BeginAttempt gives it.
+    """
     BeginAttempt: _aio.UnaryUnaryMultiCallable[_attempts_pb2.BeginAttemptRequest, _attempts_pb2.BeginAttemptResponse]  # type: ignore[assignment]
     """Answers what to do next for a generation. When that is to submit, the intent and the reserved
     money are recorded in one transaction, and this answer is the only permission to submit it.
@@ -70,6 +78,16 @@ class AttemptServiceAsyncStub(AttemptServiceStub):
 
 class AttemptServiceServicer(metaclass=_abc_1.ABCMeta):
     """Intents: what is recorded before anything is paid. For the generator."""
+
+    @_abc_1.abstractmethod
+    def GetNextStep(
+        self,
+        request: _attempts_pb2.GetNextStepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_attempts_pb2.GetNextStepResponse, _abc.Awaitable[_attempts_pb2.GetNextStepResponse]]:
+        """Answers what BeginAttempt would answer now, and records nothing: so that only what is to be submitted waits
+        for its turn at the provider. SUBMIT is no permission here; BeginAttempt gives it.
+        """
 
     @_abc_1.abstractmethod
     def BeginAttempt(

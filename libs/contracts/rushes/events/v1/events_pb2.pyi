@@ -277,7 +277,7 @@ class GenerationRequested(_message.Message):
     campaign_id: _builtins.str
     """Its campaign, if any."""
     round: _builtins.int
-    """1 for the first asking; higher when work was silent too long, resumed, retried or requeued."""
+    """1 for the first asking; higher when work was silent too long, resumed or retried, or fetched once more."""
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assets that the input names: they can be handed to the provider while the generation waits for its turn."""
@@ -298,6 +298,42 @@ class GenerationRequested(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationRequested: _TypeAlias = GenerationRequested  # noqa: Y015
+
+@_typing.final
+class GenerationFetchRequested(_message.Message):
+    """`generation.fetch_requested`, by catalog, on `generation.fetch_requested.<provider>.<id>`: what is paid for, and not all
+    here, is to be looked at once more, for fresh addresses. It does not queue behind what is still to be bought.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    generation_id: _builtins.str
+    """The generation."""
+    job_id: _builtins.str
+    """Its job, if any."""
+    campaign_id: _builtins.str
+    """Its campaign, if any."""
+    round: _builtins.int
+    """The round, as in `generation.requested`: both count in one row."""
+    def __init__(
+        self,
+        *,
+        generation_id: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "generation_id", b"generation_id", "job_id", b"job_id", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerationFetchRequested: _TypeAlias = GenerationFetchRequested  # noqa: Y015
 
 @_typing.final
 class GenerationCancelRequested(_message.Message):

@@ -36,6 +36,10 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
         self._attempts = attempts
         self._log = structlog.get_logger(__name__)
 
+    async def GetNextStep(self, request: pb.GetNextStepRequest, context: Context) -> pb.GetNextStepResponse:
+        ahead = await self._attempts.ahead(request.generation_id)
+        return pb.GetNextStepResponse(next_step=STEPS[ahead.step], reason=ahead.reason)
+
     async def BeginAttempt(
         self, request: pb.BeginAttemptRequest, context: Context
     ) -> pb.BeginAttemptResponse:

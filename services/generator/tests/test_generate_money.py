@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -356,3 +357,23 @@ async def test_a_run_that_another_adopted_meanwhile_is_not_stopped() -> None:
     await world.settle(two)
     assert world.attempts.generations[two].state == "succeeded"
     assert world.provider.charges == 2
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_what_was_bought_more_than_an_hour_ago_is_not_bought_again(lost: int) -> None:
+    """The provider has removed inputs and outputs by then: of two intents one has bought that run."""
+    world = World(echo=False, webhooks=False)
+    generations = [world.attempts.add() for _ in range(lost)]
+    world.provider.script = ["reset", "lost"]
+    for each in generations:
+        assert not await world.deliver(each)
+    assert world.provider.charges == 1
+    world.provider.runs["p0"] = replace(
+        world.provider.runs["p0"], status="succeeded", input={}, output=None, data_removed=True
+    )
+    world.clock.elapsed += 3700.0
+    for each in generations:
+        await world.settle(each)
+    assert [fact.failure.code for fact in world.said(Failed)] == ["gone"]
+    assert world.provider.charges == lost
+    assert len(world.said(Succeeded)) == lost - 1

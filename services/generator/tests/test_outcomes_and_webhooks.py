@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -285,6 +286,20 @@ def test_the_list_is_matched_by_webhook_then_by_input_and_time() -> None:
     elsewhere = Prediction("m", "starting", input={"p": 1}, model="a/c", created_at=soon)
     assert match(other, equal, ours) == ["w"]
     assert match(other, equal, late, different, elsewhere) == ["e"]
+
+
+def test_a_removed_input_may_have_been_ours_and_comes_after_what_surely_is() -> None:
+    soon = NOW + timedelta(seconds=3)
+    removed = Prediction("r", "succeeded", model="a/b", data_removed=True, created_at=soon)
+    others = (
+        replace(removed, id="model", model="a/c"),
+        replace(removed, id="late", created_at=NOW + timedelta(seconds=40)),
+        replace(removed, id="owned", webhook="https://h/x/att_2"),
+        replace(removed, id="kept", data_removed=False),
+    )
+    equal = Prediction("e", "starting", input={"p": 1}, model="a/b", created_at=NOW + timedelta(seconds=9))
+    assert match(*others, removed) == ["r"]
+    assert match(removed, equal) == ["e", "r"]
 
 
 def test_equal_inputs_may_name_files_in_their_own_way() -> None:

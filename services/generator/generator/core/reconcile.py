@@ -25,7 +25,8 @@ def candidates(
     """The predictions that may be the attempt's, the surest first.
 
     Its webhook address names the attempt: that one, and no other. Else those without a webhook of another
-    attempt, of the same model, with the same input, created within `window` seconds after the intent.
+    attempt, of the same model, with the same input, created within `window` seconds after the intent. After
+    an hour the provider removes inputs: one that has none any more may be the attempt's, and comes last.
 
     Args:
         predictions: the provider's list since the intent.
@@ -49,9 +50,9 @@ def candidates(
             and intended_at - EARLY <= each.created_at <= latest
             and not correlation(each.webhook)
             and _same_model(each, model, version)
-            and same_input(sent, each.input)
+            and (each.data_removed or same_input(sent, each.input))
         ),
-        key=lambda each: each.created_at or intended_at,
+        key=lambda each: (each.data_removed, each.created_at or intended_at),
     )
 
 

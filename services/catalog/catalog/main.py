@@ -15,6 +15,7 @@ from catalog.adapters.store import SqlStore
 from catalog.config import Settings
 from catalog.core.attempts import Attempts, Rules
 from catalog.core.deadlines import Deadlines
+from catalog.core.drafts import Drafts
 from catalog.core.generating import Generating
 from catalog.core.hearing import Hearing
 from catalog.core.keys import KeyRing
@@ -71,7 +72,8 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     producing = Producing(store, planning, intents, clock)
     library, key_ring = Library(store, clock), KeyRing(store, clock)
     storing = Storing(store, clock)
-    reconciler = Reconciler(store, generating, planning, clock)
+    drafts = Drafts(planning)
+    reconciler = Reconciler(store, generating, drafts, clock)
     deadlines = Deadlines(store, LoggedAlarms(), clock)
 
     services = served(
@@ -93,7 +95,18 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
     operator = _Operator(key_ring, settings.admin_key)
     database = Database(engine)
-    parts: list[Part] = [database, operator, generator, log, relay, planning, *consumers, tasks, server]
+    parts: list[Part] = [
+        database,
+        operator,
+        generator,
+        log,
+        relay,
+        planning,
+        drafts,
+        *consumers,
+        tasks,
+        server,
+    ]
     return Catalog(parts, store, relay, reconciler, server)
 
 

@@ -263,7 +263,14 @@ class SqlGenerations:
         )
 
     async def snooze(self, generation_id: str) -> None:
-        """Look at it later: silence is right."""
-        later = self._clock.now() + self._silent_after
-        mine = t.generations.c.id == generation_id
-        await self._connection.execute(update(t.generations).where(mine).values(silent_at=later))
+        """Look at it later: silence is right, or it could not be asked for again."""
+        await self._put_off(generation_id, "silent_at")
+
+    async def requeue_later(self, generation_id: str) -> None:
+        """Ask for its lost outputs later: now they could not be."""
+        await self._put_off(generation_id, "requeue_at")
+
+    async def _put_off(self, generation_id: str, what: str) -> None:
+        columns, later = t.generations.c, self._clock.now() + self._silent_after
+        mine = and_(columns.id == generation_id, columns[what].is_not(None))
+        await self._connection.execute(update(t.generations).where(mine).values({what: later}))

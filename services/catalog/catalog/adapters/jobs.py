@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core import job_events as ev
@@ -114,6 +114,12 @@ class SqlJobs:
         """Those that should have been heard of by now."""
         due = select(t.jobs.c.id).where(t.jobs.c.silent_at <= at).order_by(t.jobs.c.silent_at).limit(limit)
         return list((await self._connection.execute(due)).scalars())
+
+    async def snooze(self, job_id: str) -> None:
+        """Look at it later: it could not be asked for again."""
+        columns, later = t.jobs.c, self._clock.now() + self._silent_after
+        mine = and_(columns.id == job_id, columns.silent_at.is_not(None))
+        await self._connection.execute(update(t.jobs).where(mine).values(silent_at=later))
 
     async def _write_parts(self, before: Job | None, after: Job) -> None:
         known = {scene.id: scene for scene in before.scenes} if before else {}

@@ -220,7 +220,11 @@ class Generations(Protocol):
         ...
 
     async def snooze(self, generation_id: str) -> None:
-        """Look at it later: silence is right."""
+        """Look at it later: silence is right, or it could not be asked for again."""
+        ...
+
+    async def requeue_later(self, generation_id: str) -> None:
+        """Ask for its lost outputs later: now they could not be."""
         ...
 
     async def lost(self, wish: PageWish) -> Page[LostOutput]:
@@ -263,6 +267,10 @@ class Jobs(Protocol):
 
     async def silent(self, at: datetime, limit: int) -> Sequence[str]:
         """Those that should have been heard of by now."""
+        ...
+
+    async def snooze(self, job_id: str) -> None:
+        """Look at it later: it could not be asked for again."""
         ...
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError
 
 from . import job_commands as jc
 from .carry import carry_job, carry_out, locked
+from .drafts import Drafts
 from .generating import Generating
 from .generation_commands import RequestAgain
 from .job import JobStatus
-from .planning import Planning
 from .ports import Store
 
 AT_ONCE = 200
@@ -51,25 +50,23 @@ class Asked:
 class Reconciler:
     """Looks for silence. Messages get lost, and processes die; the tables know what should go on."""
 
-    def __init__(self, store: Store, generating: Generating, planning: Planning, clock: Clock) -> None:
+    def __init__(self, store: Store, generating: Generating, drafts: Drafts, clock: Clock) -> None:
         self._store = store
         self._generating = generating
-        self._planning = planning
+        self._drafts = drafts
         self._clock = clock
 
     async def run_once(self) -> Asked:
-        """One round."""
+        """One round: first what expires. A record that cannot be asked for again is put off for a while."""
         now = self._clock.now()
         async with self._store.read() as unit:
             generations = await unit.generations.silent(now, AT_ONCE)
             lost = await unit.generations.lost_again(now, AT_ONCE)
             jobs = await unit.jobs.silent(now, AT_ONCE)
         sick: list[Sick] = []
-        asked = await _each(generations, self._ask_again, sick)
-        for each in sick:
-            await self._look_away(each.id)
-        statuses = await _each(jobs, self._look_at, sick)
-        fetched = await _each(lost, self._fetch_again, sick)
+        fetched = await _each(lost, self._fetch_again, self._fetch_later, sick)
+        asked = await _each(generations, self._ask_again, self._ask_later, sick)
+        statuses = await _each(jobs, self._look_at, self._look_later, sick)
         return Asked(
             sum(asked),
             statuses.count(JobStatus.STITCHING),
@@ -89,15 +86,18 @@ class Reconciler:
             _, events = await carry_out(unit, job, generation, RequestAgain(now, silent=True))
             return len(events)
 
-    async def _look_away(self, generation_id: str) -> None:
-        """Leave a sick record for a while: those behind it in the queue come first."""
+    async def _ask_later(self, generation_id: str) -> None:
         async with self._store.write() as unit:
             await unit.generations.snooze(generation_id)
 
     async def _fetch_again(self, generation_id: str) -> None:
         await self._generating.requeue(generation_id, automatic=True)
 
-    async def _look_at(self, job_id: str) -> JobStatus | None:
+    async def _fetch_later(self, generation_id: str) -> None:
+        async with self._store.write() as unit:
+            await unit.generations.requeue_later(generation_id)
+
+    async def _look_at(self, job_id: str) -> JobStatus:
         now = self._clock.now()
         async with self._store.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
@@ -105,20 +105,27 @@ class Reconciler:
                 await carry_job(unit, job, jc.RequestStitchAgain(now))
             elif job.status is JobStatus.DRAFT:
                 await carry_job(unit, job, jc.PlanAgain(now))
-        if job.status is JobStatus.DRAFT and not self._planning.is_planning(job_id):
-            try:
-                await self._planning.begin(job_id)
-            except AppError:
-                return None  # it has failed for that reason, which its record tells
+        if job.status is JobStatus.DRAFT:
+            self._drafts.begin(job_id)
         return job.status
 
+    async def _look_later(self, job_id: str) -> None:
+        async with self._store.write() as unit:
+            await unit.jobs.snooze(job_id)
 
-async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[T]], sick: list[Sick]) -> list[T]:
-    """Do it for every record; what one of them raises is kept beside it, and the others go on."""
+
+async def _each(
+    ids: Sequence[str],
+    work: Callable[[str], Awaitable[T]],
+    later: Callable[[str], Awaitable[None]],
+    sick: list[Sick],
+) -> list[T]:
+    """Do it for every record; one that raises is put off, with what it raised told, and the others go on."""
     done: list[T] = []
     for record_id in ids:
         try:
             done.append(await work(record_id))
         except Exception as error:  # noqa: BLE001  # whatever it is, the records behind it are not to wait; it is told
             sick.append(Sick(record_id, error))
+            await later(record_id)  # else it would come first again, and enough of them would fill each round
     return done

@@ -1,0 +1,98 @@
+"""The reconciler: what expires comes first, nothing waits for a planner, and what is sick for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from catalog_shelf import Storage
+from sqlalchemy import update
+
+from catalog.adapters import tables
+from catalog.core import reconcile
+from catalog.core.drafts import AT_ONCE, Drafts
+from catalog.core.generating import Generating
+from catalog.core.generation import Stage
+from catalog.core.planning import Planning
+from catalog.core.ports import Plan, PlanWish
+from catalog.core.reconcile import Reconciler
+from servicekit.clock import SystemClock
+from servicekit.testing import eventually
+
+
+class StuckGenerator:
+    """Takes plans and answers none."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def plan(self, _wish: PlanWish) -> Plan:
+        self.asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError("it never answers")
+
+
+class Watch:
+    """A reconciler over a store, with a generator that is stuck."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.generator: Any = StuckGenerator()
+        self.planning = Planning(storage.store, self.generator, SystemClock(), patience=3600)
+        self.drafts = Drafts(self.planning)
+        generating = Generating(storage.store, self.generator, storage.attempts, storage.clock)
+        self.reconciler = Reconciler(storage.store, generating, self.drafts, storage.clock)
+
+    async def break_(self, table: Any, id_: str) -> None:
+        column = table.c.stage if "stage" in table.c else table.c.status
+        async with self.storage.store.writing() as connection:
+            await connection.execute(update(table).where(table.c.id == id_).values({column: "nowhere"}))
+
+
+@pytest_asyncio.fixture
+async def watch(storage: Storage) -> AsyncIterator[Watch]:
+    watch = Watch(storage)
+    yield watch
+    await watch.drafts.stop()
+    await watch.planning.stop()
+
+
+async def test_a_stuck_planner_holds_nothing_up(watch: Watch) -> None:
+    storage = watch.storage
+    campaign = await storage.campaign()
+    jobs = [await storage.job(campaign) for _ in range(AT_ONCE + 3)]
+    lost = await storage.made(lose=True)
+    storage.clock.advance(61)
+    asked = await asyncio.wait_for(watch.reconciler.run_once(), 5)
+    assert (asked.drafts, asked.downloads) == (len(jobs), 1)
+    assert (await storage.get(lost.id)).stage is Stage.FETCHING
+    await eventually(lambda: watch.generator.asked == AT_ONCE)
+    storage.clock.advance(121)
+    asked = await watch.reconciler.run_once()
+    assert asked.drafts == len(jobs)
+    assert watch.generator.asked == AT_ONCE, "what is planned or waits for its turn is not begun twice"
+
+
+@pytest.mark.parametrize("what", ["job", "requeue"])
+async def test_what_is_sick_keeps_no_other_waiting(
+    watch: Watch, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = watch.storage
+    monkeypatch.setattr(reconcile, "AT_ONCE", 1)
+    campaign = await storage.campaign()
+    both = []
+    for _ in range(2):
+        both.append(await storage.job(campaign) if what == "job" else await storage.made(lose=True))
+        storage.clock.advance(1)
+    sick = both[0].id
+    await watch.break_(tables.jobs if what == "job" else tables.generations, sick)
+    storage.clock.advance(61)
+    first = await watch.reconciler.run_once()
+    assert ([each.id for each in first.sick], first.any) == ([sick], False)
+    second = await watch.reconciler.run_once()
+    assert (second.sick, second.drafts + second.downloads) == ((), 1)
+    storage.clock.advance(61)
+    assert sick in [each.id for each in (await watch.reconciler.run_once()).sick], "nor is it forgotten"

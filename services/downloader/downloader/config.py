@@ -24,6 +24,12 @@ class Settings:
         doc="Hosts, or `host:port`, that may be private; commas between them. For the sandbox.",
         default=(),
     )
+    expected: tuple[str, ...] = setting(
+        "FETCH_EXPECT",
+        doc="Hosts, with their subdomains, that providers deliver outputs from, besides those of "
+        "`FETCH_ALLOW`. Others are fetched from as well, with a warning for each.",
+        default=("replicate.delivery",),
+    )
     fetches: int = setting("FETCH_SLOTS", doc="Outputs that one replica fetches at once.", default=16)
     in_flight: int = setting(
         "FETCH_IN_FLIGHT",

@@ -16,6 +16,7 @@ from downloader.adapters.spool import FolderSpool
 from downloader.adapters.store_blobs import Blobs
 from downloader.config import Settings
 from downloader.core.downloads import Downloads
+from downloader.core.expected import Expected
 from downloader.core.fetch import Fetcher, Limits
 from downloader.core.guard import Allowed, parse_allowed
 from downloader.core.sweep import Sweep
@@ -63,6 +64,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         claims=claims,
         alarms=LoggedAlarms(),
         turns=Turns(settings.fetches),
+        expected=Expected(settings.expected, allowed),
         clock=clock,
     )
     outputs = Consumer(log, outputs_consumer(settings.in_flight), Outputs(downloads, clock).handlers())

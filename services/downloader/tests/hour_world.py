@@ -22,6 +22,7 @@ from downloader.adapters.alarms_log import OUTPUTS_LOST, LoggedAlarms
 from downloader.adapters.claims_log import SharedClaims
 from downloader.adapters.facts_log import LoggedFacts
 from downloader.core.downloads import Downloads
+from downloader.core.expected import Expected
 from downloader.core.fetch import Fetcher, Limits
 from downloader.core.guard import parse_allowed
 from downloader.core.media import Kind, Measured
@@ -228,6 +229,7 @@ async def _run(case: Case) -> Result:
             claims=SharedClaims(log),
             alarms=alarms,
             turns=Turns(case.slots // case.replicas),
+            expected=Expected(),
             clock=clock,
         )
         log.handlers.append(Outputs(downloads, clock).succeeded)

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
+from structlog.testing import capture_logs
 
 from downloader.adapters.alarms_log import OUTPUTS_AT_RISK, OUTPUTS_LOST, LoggedAlarms
 from downloader.adapters.claims_log import SharedClaims
 from downloader.adapters.facts_log import LoggedFacts
 from downloader.adapters.store_blobs import Blobs
 from downloader.core.downloads import Downloads
+from downloader.core.expected import Expected
 from downloader.core.turns import Turns
 from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
@@ -45,6 +47,7 @@ class Replica:
             claims=SharedClaims(log, ttl_s=5),
             alarms=LoggedAlarms(),
             turns=Turns(4),
+            expected=Expected(["replicate.delivery"]),
             clock=bench.clock,
         )
         self.outputs = Consumer(log, outputs_consumer(100), Outputs(downloads, bench.clock).handlers())
@@ -304,6 +307,18 @@ async def test_a_store_that_is_away_is_waited_for(bench, here, origin, media, mo
     assert await here.outputs.run_once(wait=15) == 1
     (fact,) = await said(here.log, until=1)
     assert fact.type == "download.completed"
+
+
+async def test_a_host_that_nobody_expects_is_told_once_and_fetched_from(bench, here, origin, media) -> None:
+    """An output that is paid for is not lost because its provider delivers from somewhere else."""
+    urls = [origin.serve(media["mp4"], f"/{number}") for number in range(2)]
+    with capture_logs() as logs:
+        await here.log.publish(succeeded(*urls))
+        await here.outputs.run_once(wait=5)
+    assert {event.type for event in await said(here.log, until=2)} == {"download.completed"}
+    (told,) = [line for line in logs if "none is expected" in line["event"]]
+    assert (told["host"], told["log_level"]) == ("127.0.0.1", "warning")
+    assert not any(url in str(told) for url in urls)
 
 
 async def test_what_is_deleted_loses_file_and_picture_however_often_it_is_said(bench, here) -> None:

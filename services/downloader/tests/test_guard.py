@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.adapters.guarded_network import GuardedNetwork
+from downloader.core.expected import Expected
 from downloader.core.guard import Allowed, check_address, is_public, parse_allowed
 from downloader.core.redirects import MOST, follow
 from downloader.core.refusals import Code, FetchFailed
@@ -202,3 +203,24 @@ def test_redirects() -> None:
         with pytest.raises(FetchFailed) as caught:
             follow(url, location, followed=followed)
         assert caught.value.code is Code.REDIRECTS
+
+
+# Hosts that are expected ----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("url", "stranger"),
+    [
+        ("https://replicate.delivery/xezq/out.mp4", ""),
+        ("https://tjzk.Replicate.delivery./cover.png", ""),
+        ("https://replicate.delivery.evil.example/out.mp4", "replicate.delivery.evil.example"),
+        ("https://notreplicate.delivery/out.mp4", "notreplicate.delivery"),
+        ("http://sandbox:8000/out.mp4", ""),
+        ("http://sandbox:8001/out.mp4", "sandbox"),
+        ("http://plain/out.mp4", ""),
+        ("data:image/png;base64,AAAA", ""),
+        ("http://[not-an-address", ""),
+    ],
+)
+def test_who_is_a_stranger(url, stranger) -> None:
+    expected = Expected(["replicate.delivery"], parse_allowed(["sandbox:8000", "plain:80"]))
+    assert expected.stranger(url) == stranger
+    assert expected.stranger(url) == ""  # told once

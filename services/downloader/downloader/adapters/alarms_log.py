@@ -24,6 +24,11 @@ class LoggedAlarms:
         OUTPUTS_LOST.inc()
         self._log.error("output lost", **_about(output, reason))
 
+    def stranger(self, output: Output, host: str) -> None:
+        """It comes from a host that none is expected from."""
+        about = _about(output, "add it to FETCH_EXPECT when the provider delivers from there")
+        self._log.warning("output from a host that none is expected from", host=host, **about)
+
 
 def _about(output: Output, reason: str) -> dict[str, object]:
     return {"generation": output.generation, "index": output.index, "job": output.job, "reason": reason}

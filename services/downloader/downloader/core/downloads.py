@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from downloader.core import schedule
 from downloader.core.absent import Absents, Id
+from downloader.core.expected import Expected
 from downloader.core.fetch import Fetcher, Wanted
 from downloader.core.kept import Unreadable
 from downloader.core.known import Known
@@ -47,6 +48,7 @@ class Downloads:
         claims: Claims,
         alarms: Alarms,
         turns: Turns,
+        expected: Expected,
         clock: Clock,
     ) -> None:
         self._fetcher = fetcher
@@ -54,6 +56,7 @@ class Downloads:
         self._claims = claims
         self._alarms = alarms
         self._turns = turns
+        self._expected = expected
         self._clock = clock
         self._settled = Known()
         self._lost = Known()
@@ -138,6 +141,8 @@ class Downloads:
 
         if not one_try.asks:
             raise FetchFailed(Code.UNREACHABLE, "its host has not answered for long")
+        if host := self._expected.stranger(output.url):
+            self._alarms.stranger(output, host)
         await self._facts.started(output)
         stored = await self._fetcher.fetch(wanted, progress, one_try.wait, one_try.answered)
         now = self._clock.now()

@@ -169,3 +169,7 @@ class Alarms(Protocol):
     def lost(self, output: Output, reason: str) -> None:
         """It has expired and is not stored."""
         ...
+
+    def stranger(self, output: Output, host: str) -> None:
+        """It comes from a host that none is expected from."""
+        ...

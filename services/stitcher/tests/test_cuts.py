@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class CountingFFmpeg(FFmpegBinary):
         super().__init__()
         self.joins: list[Command] = []
         self.broken = 0
+        self.muted = False
 
     async def run(self, command, folder, progress=None):
         if command.arguments[-1] == "cut.mp4":
@@ -43,6 +45,9 @@ class CountingFFmpeg(FFmpegBinary):
             if self.broken:
                 self.broken -= 1
                 raise CutFailed("ffmpeg", "FFmpeg failed (exit code 1): on purpose")
+            if self.muted:
+                words = [word.replace("alimiter=", "volume=0,alimiter=") for word in command.arguments]
+                command = dataclasses.replace(command, arguments=tuple(words))
         return await super().run(command, folder, progress)
 
 
@@ -263,6 +268,39 @@ async def test_without_any_sound_there_is_a_silent_track(bench: Bench, clip: Cal
     assert made.facts.audio is not None
     assert (made.facts.audio.codec, made.facts.audio_tracks, made.facts.audio.peak) == ("aac", 1, 0)
     assert len(sound(path)) == pytest.approx(2 * 48000, abs=2048)
+
+
+async def test_music_too_soft_to_be_heard_leaves_a_silent_cut(
+    bench: Bench, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    intro = tmp_path / "intro.wav"  # nothing much in the part that is used, loud after it
+    ffmpeg("-f", "lavfi", "-i", "aevalsrc='if(lt(t,3),0.001,0.5)*sin(2000*t)':d=5:s=48000", str(intro))
+    order = await bench.order([clip(color="red"), clip(color="blue")], music=intro)
+    made, _ = await bench.cut(order)
+    assert made.facts.audio is not None
+    assert (made.facts.audio.peak, len(bench.ffmpeg.joins)) == (0, 1)
+    again, _ = await bench.cut(order)
+    assert again.again, "a cut that is rightly silent is right the next time too"
+
+
+async def test_a_cut_that_lost_its_clips_sound_is_not_right(bench: Bench, clip: Callable[..., Path]) -> None:
+    bench.ffmpeg.muted = True
+    order = await bench.order([clip(color="red", tone=440), clip(color="blue")])
+    with pytest.raises(CutFailed, match="silent although its music or its clips sound"):
+        await bench.cut(order)
+
+
+async def test_a_stored_cut_that_lost_its_sound_is_made_anew(bench: Bench, clip: Callable[..., Path]) -> None:
+    order = await bench.order([clip(color="red", tone=440), clip(color="blue")])
+    await bench.cut(order)
+    metadata = dict((await bench.blobs.stat(order.cut_key)).metadata)
+    silent, path = await bench.order([clip(color="red"), clip(color="blue")]), bench.folder / "silent.mp4"
+    await bench.cut(dataclasses.replace(silent, cut_key="cuts/j/v2.mp4"))
+    await bench.blobs.get_file("cuts/j/v2.mp4", path)
+    await bench.blobs.put_file(order.cut_key, path, content_type="video/mp4", metadata=metadata)
+    await bench.order([clip(color="red", tone=440), clip(color="blue")])
+    made, _ = await bench.cut(order)
+    assert not made.again
 
 
 async def test_a_clip_a_little_short_holds_its_last_frame(bench: Bench, clip: Callable[..., Path]) -> None:

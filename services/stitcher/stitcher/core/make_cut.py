@@ -102,7 +102,8 @@ class MakeCut:
                 await self._blobs.get_file(order.cut_key, folder / CUT)
                 with contextlib.suppress(Unreadable):
                     facts = await self._prober.probe(folder / CUT, thoroughly=True)
-                    if not problems(order.edit, line, facts, sounds=order.edit.music is not None):
+                    sounds = stored.metadata.get("sounds") == "yes"
+                    if not problems(order.edit, line, facts, sounds=sounds):
                         await self._ensure_poster(order, folder)
                         return facts
         return None
@@ -111,10 +112,10 @@ class MakeCut:
         async with self._workspace.folder() as folder:
             clips, music = await self._fetch(order.edit, folder, report)
             _long_enough(line, clips)
-            await self._join(order.edit, line, clips, music, folder, report, copying=copying)
+            sounds = await self._join(order.edit, line, clips, music, folder, report, copying=copying)
             await report(99.0, "checking the cut")
-            facts = await self._checked(order.edit, line, clips, music, folder)
-            await self._store(order, facts, folder)
+            facts = await self._checked(order.edit, line, clips, folder, sounds=sounds)
+            await self._store(order, facts, folder, sounds=sounds)
             return facts
 
     async def _fetch(self, edit: Edit, folder: Path, report: Report) -> tuple[list[Source], Source | None]:
@@ -160,7 +161,8 @@ class MakeCut:
         report: Report,
         *,
         copying: bool,
-    ) -> None:
+    ) -> bool:
+        """Join them; whether the cut must be heard: a clip or the music is loud enough to be kept."""
         loudness: dict[str, float] = {}
         tracks = plan_tracks(line, clips, music)
         if tracks is not None:
@@ -173,27 +175,32 @@ class MakeCut:
         copy = copying and may_copy(edit, line, clips)
         gains = levels(loudness, edit.music.gain_db if edit.music else 0.0)
         await self._ffmpeg.run(plan_join(edit, line, clips, gains, self._encoder, copy=copy), folder, joined)
+        return gains.audible
 
     async def _checked(
-        self, edit: Edit, line: Timeline, clips: list[Source], music: Source | None, folder: Path
+        self, edit: Edit, line: Timeline, clips: list[Source], folder: Path, *, sounds: bool
     ) -> FileFacts:
         try:
             facts = await self._prober.probe(folder / CUT, thoroughly=True)
         except Unreadable as error:
             raise CutFailed("check", f"the cut did not pass its check: {error}") from error
-        wrong = problems(edit, line, facts, [clip.facts for clip in clips], sounds=music is not None)
+        wrong = problems(edit, line, facts, [clip.facts for clip in clips], sounds=sounds)
         if wrong:
             raise CutFailed("check", "the cut did not pass its check: " + "; ".join(wrong))
         return facts
 
-    async def _store(self, order: Order, facts: FileFacts, folder: Path) -> None:
+    async def _store(self, order: Order, facts: FileFacts, folder: Path, *, sounds: bool) -> None:
         """The poster first: a stored cut means that all is done."""
         await self._store_poster(order, folder)
         await self._blobs.put_file(
             order.cut_key,
             folder / CUT,
             content_type="video/mp4",
-            metadata={"edit": order.edit.fingerprint(), "sha256": facts.sha256},
+            metadata={
+                "edit": order.edit.fingerprint(),
+                "sha256": facts.sha256,
+                "sounds": "yes" if sounds else "no",
+            },
         )
 
     async def _ensure_poster(self, order: Order, folder: Path) -> None:

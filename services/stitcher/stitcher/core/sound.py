@@ -34,6 +34,11 @@ class Levels:
     clips_db: float | None
     music_db: float | None
 
+    @property
+    def audible(self) -> bool:
+        """Whether anything is left in: else the cut is silent, and rightly so."""
+        return self.clips_db is not None or self.music_db is not None
+
 
 def clips_chains(sounding: Sequence[bool], line: Timeline) -> list[str]:
     """Chains from `[i:a:0]` of the clips that sound, and silence for the others, to `[clips]`, measured."""

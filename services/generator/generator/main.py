@@ -36,7 +36,7 @@ from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
-from servicekit.lifecycle import Part
+from servicekit.lifecycle import Part, Tasks
 
 PROVIDER = "replicate"
 
@@ -82,6 +82,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         blobs,
         log,
         _OpenDoor(lane),
+        Tasks(clock=clock).every(lane.probe_every, lane.closed, "see whether the lane is closed"),
         GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]

@@ -89,6 +89,7 @@ class World:
         self.attempts = FakeAttempts(self.clock)
         self.cell = MemoryCell()
         self.journal = Notebook()
+        self.lane = self.new_lane()
         self.costs = _Costs()
         self.facts: dict[str, Fact] = {}
         self.pokes: dict[str, asyncio.Event] = {}
@@ -102,13 +103,16 @@ class World:
         self.largest_fact = 10**9
         self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
 
+    def new_lane(self) -> SharedLane:
+        """The lane as one more replica has it."""
+        return SharedLane(self.cell, self.clock, self.journal, delay=self.delay, probe_every=30.0)
+
     def ports(self, kill: Kill | None = None) -> Ports:
         stop = kill or Kill()
-        lane = SharedLane(self.cell, self.clock, self.journal, delay=self.delay, probe_every=30.0)
         return Ports(
             provider=_Steps(self.provider, stop),  # type: ignore[arg-type]
             attempts=_Steps(self.attempts, stop),  # type: ignore[arg-type]
-            lane=lane,
+            lane=self.lane,
             facts=_Steps(_Log(self), stop),  # type: ignore[arg-type]
             files=_Files(self),
             wakes=_Wakes(self),

@@ -13,10 +13,11 @@ import pytest
 from generator_world import Notebook, World
 
 from generator.adapters.event_log import LogCell, LogWakes
+from generator.adapters.journal import LANE_CLOSED, LogJournal
 from generator.core.facts import Succeeded
 from generator.core.lane import SharedLane
 from generator.core.outcomes import Outcome
-from generator.core.ports import Order
+from generator.core.ports import Journal, Order
 from generator.core.prediction import Prediction
 from generator.edges.events import consumers
 from rushes.events.v1 import events_pb2
@@ -53,7 +54,7 @@ class WatchedCell(LogCell):
 
 async def test_a_turn_taken_before_a_429_waits_for_its_end() -> None:
     world = World(delay=3.0)
-    lane, other = world.ports().lane, world.ports().lane
+    lane, other = world.lane, world.new_lane()
     started: list[float] = []
 
     async def start() -> None:
@@ -90,16 +91,16 @@ async def test_three_lanes_racing_keep_their_distance(logs: list[EventLog]) -> N
 
 
 async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(logs: list[EventLog]) -> None:
-    journal = Notebook()
+    journals = Notebook(), Notebook()
     one, two = (
         SharedLane(
             LogCell(log, lane="replicate"), SystemClock(), journal, delay=0.0, probe_every=30.0, patience=0.2
         )
-        for log in logs[:2]
+        for log, journal in zip(logs, journals, strict=False)
     )
     await one.turn()
     await asyncio.gather(one.close("402 no credit"), two.close("402 no credit"))
-    assert journal.alarms == ["lane_closed"]
+    assert [journal.alarms for journal in journals] == [["lane_closed"], ["lane_closed"]]
     with pytest.raises(Limited) as caught:
         await two.turn()
     assert caught.value.retry_after is not None
@@ -109,10 +110,39 @@ async def test_one_replica_closes_the_lane_for_all_and_one_opens_it(logs: list[E
     assert sum(isinstance(each, Limited) for each in probes) == 1  # one probe over all replicas
     await one.reopen()
     assert await two.closed() == ""
+    assert [journal.notes for journal in journals] == [["lane_reopened"], ["lane_reopened"]]
     await two.turn()
     await two.block(5.0, 0.0)
     with pytest.raises(Limited):
         await one.turn()
+
+
+async def test_each_process_says_once_that_the_lane_is_closed_and_knows_when_it_is_open() -> None:
+    world = World()
+    ours, others = LogJournal("replicate"), Notebook()
+    shows = LANE_CLOSED.labels("replicate")
+
+    def replica(journal: Journal) -> SharedLane:
+        return SharedLane(world.cell, SystemClock(), journal, delay=0.0)
+
+    here, elsewhere = replica(ours), replica(others)
+    await here.close("402 no credit")
+    assert shows._value.get() == 1
+    restarted = Notebook()
+    again = replica(restarted)
+    await again.try_now()  # what a start does
+    await again.close("402 no credit")  # the probe finds it closed
+    assert await again.closed() == "402 no credit"
+    assert restarted.alarms == ["lane_closed"]
+    await elsewhere.close("402 no credit")
+    await elsewhere.reopen()
+    assert shows._value.get() == 1
+    assert await here.closed() == ""  # what it asks itself every LANE_PROBE_S
+    assert shows._value.get() == 0
+    assert await again.closed() == ""
+    assert restarted.notes == ["lane_reopened"]
+    await elsewhere.close("401 no token")
+    assert others.alarms == ["lane_closed", "lane_closed"], "closing once more is news again"
 
 
 async def test_a_poke_wakes_the_follower_of_another_replica(logs: list[EventLog]) -> None:

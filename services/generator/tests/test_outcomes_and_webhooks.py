@@ -183,7 +183,7 @@ def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], dela
         if what == "block":
             state = pacing.block(state, now, wait=7.0)
         elif what == "close":
-            state = pacing.reopen(pacing.close(state, now, reason="402", probe_every=30)[0])
+            state = pacing.reopen(pacing.close(state, now, reason="402", probe_every=30))
         else:
             state, turn = pacing.take(state, now, delay=delay, probe_every=30, patience=20)
             if isinstance(turn, Turn):
@@ -194,9 +194,7 @@ def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], dela
 
 
 def test_a_closed_lane_lets_one_probe_through_at_a_time() -> None:
-    state, news = pacing.close(LaneState(), 0.0, reason="402", probe_every=30)
-    assert news
-    assert pacing.close(state, 1.0, reason="402", probe_every=30)[1] is False
+    state = pacing.close(LaneState(), 0.0, reason="402", probe_every=30)
     assert pacing.take(state, 10.0, delay=1, probe_every=30, patience=30)[1] == NotNow(21.0 - 1.0, "402")
     state, turn = pacing.take(state, 30.0, delay=1, probe_every=30, patience=30)
     assert turn == Turn(0.0, probe=True)

@@ -34,7 +34,7 @@ class SharedLane:
     Args:
         cell: where the state lies.
         clock: ours; replicas' clocks may differ by less than `delay`.
-        journal: is told once when the lane closes and once when it opens again.
+        journal: is told once in each process that the lane is closed, and that it is open again.
         delay: seconds between two starts over all replicas.
         probe_every: seconds between two tries while the lane is closed.
         patience: seconds that a caller may be kept waiting; longer waits are `Limited`.
@@ -56,6 +56,7 @@ class SharedLane:
         self._delay = delay
         self._patience = patience
         self._ours = asyncio.Lock()
+        self._told_closed = False
         self.probe_every = probe_every
 
     async def turn(self) -> Turn:
@@ -75,17 +76,17 @@ class SharedLane:
         self._journal.note("provider_limited", wait_s=round(wait, 1), spacing_s=slow)
 
     async def close(self, reason: str) -> None:
-        """Nobody starts until a probe succeeds; said once."""
-        news = await self._change(
-            lambda state: pacing.close(state, self._now(), reason=reason, probe_every=self.probe_every)
+        """Nobody starts until a probe succeeds."""
+        await self._change(
+            lambda state: (
+                pacing.close(state, self._now(), reason=reason, probe_every=self.probe_every),
+                None,
+            )
         )
-        if news:
-            self._journal.alarm("lane_closed", reason=reason)
 
     async def reopen(self) -> None:
-        """A probe has succeeded; said once."""
-        if await self._change(lambda state: (pacing.reopen(state), bool(state.closed))):
-            self._journal.note("lane_reopened")
+        """A probe has succeeded."""
+        await self._change(lambda state: (pacing.reopen(state), None))
 
     async def try_now(self) -> None:
         """Let the next caller probe at once: somebody may have mended it while we were away."""
@@ -96,8 +97,18 @@ class SharedLane:
         await self._change(soon)
 
     async def closed(self) -> str:
-        """Why nothing may be submitted; empty when it may."""
+        """Why nothing may be submitted, as all replicas know it by now; empty when it may."""
         return (await self._state()).closed
+
+    def _notice(self, state: LaneState) -> LaneState:
+        """Say what has become of the door since this process last saw it: also what others did to it."""
+        if bool(state.closed) != self._told_closed:
+            self._told_closed = bool(state.closed)
+            if state.closed:
+                self._journal.alarm("lane_closed", reason=state.closed)
+            else:
+                self._journal.note("lane_reopened")
+        return state
 
     def _take(self, state: LaneState) -> tuple[LaneState, Turn | NotNow]:
         return pacing.take(
@@ -108,7 +119,7 @@ class SharedLane:
         return self._clock.now().timestamp()
 
     async def _state(self) -> LaneState:
-        return LaneState.load((await self._cell.read())[0])
+        return self._notice(LaneState.load((await self._cell.read())[0]))
 
     async def _change(self, decide: Callable[[LaneState], tuple[LaneState, Any]]) -> Any:
         """Read, decide, write if unchanged; again while others were faster."""
@@ -118,5 +129,6 @@ class SharedLane:
                 state = LaneState.load(raw)
                 decided, answer = decide(state)
                 if decided == state or await self._cell.write(decided.dump(), revision):
+                    self._notice(decided)
                     return answer
         raise Unavailable(f"the lane's state was changed by others {_TRIES} times in a row; trying later")

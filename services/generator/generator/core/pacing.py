@@ -91,9 +91,9 @@ def block(state: LaneState, now: float, *, wait: float, slow: float = 0.0) -> La
     return replace(blocked, slow=slow, slow_until=now + SLOW_FOR) if slow else blocked
 
 
-def close(state: LaneState, now: float, *, reason: str, probe_every: float) -> tuple[LaneState, bool]:
-    """After a 401 or 402: nobody starts until a probe succeeds. Also answers whether this is news."""
-    return replace(state, closed=reason, probe_at=now + probe_every), not state.closed
+def close(state: LaneState, now: float, *, reason: str, probe_every: float) -> LaneState:
+    """After a 401 or 402: nobody starts until a probe succeeds."""
+    return replace(state, closed=reason, probe_at=now + probe_every)
 
 
 def reopen(state: LaneState) -> LaneState:

@@ -67,16 +67,17 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     )
     store = AssetStore(channels, blobs, FileInspector())
     signed = SignedAddresses(channels, clock, settings.signing_key, settings.public_url)
+    gate = Gate(channels, clock)
     operations = [
         *transcoded.operations(channels),
         *Uploads(store, channels, signed).operations(),
         *signed.operations(),
         *Bytes(channels, blobs, clock, settings.signing_key, settings.serve_by_redirect).operations(),
         *webhooks.operations(channels),
-        *live.operations(feed, channels),
+        *live.operations(feed, channels, gate),
         *service.operations(readiness),
     ]
-    http = HttpServer(app.make(operations, Gate(channels, clock)), settings.http_listen)
+    http = HttpServer(app.make(operations, gate), settings.http_listen)
     grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)
     return Gateway([log, blobs, channels, feed, grpc, http, readiness], http, feed)
 

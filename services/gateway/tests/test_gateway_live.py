@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from gateway.adapters.live_feed import LiveFeed
-from gateway.core.event_stream import Wanted, opening
+from gateway.core.event_stream import COMMENT, Wanted, opening
+from gateway.edges.http import live
 from gateway.edges.http.live import _blocks
+from gateway.edges.http.operation import Admission, Operation
+from gateway.edges.http.streaming import Streamed
 from rushes.catalog.v1.jobs_pb2 import Job
 from rushes.events.v1 import events_pb2
+from servicekit.errors import AppError, Forbidden, Unauthenticated, Unavailable
 from servicekit.events import Event
 from servicekit.ids import new_id
 from servicekit.testing import eventually
@@ -201,16 +206,128 @@ async def test_clients_that_leave_are_forgotten(running: Any) -> None:
     await eventually(lambda: feed.watching == 0)
 
 
+async def always() -> bool:
+    return True
+
+
 async def test_a_comment_comes_when_nothing_else_does(running: Any) -> None:
     feed = running.gateway.feed
     await eventually(lambda: feed.watching == 0)  # those of the tests before
     start = feed.position
-    blocks = _blocks(feed, Wanted(refs={"job": "none"}), start, comment_every=0.01)
+    blocks = _blocks(feed, Wanted(refs={"job": "none"}), start, comment_every=0.01, allowed=always)
     assert await anext(blocks) == opening(start)
     assert feed.watching == 1
     assert (await anext(blocks)).startswith(b":")
     assert (await anext(blocks)).startswith(b":")
     await blocks.aclose()  # type: ignore[attr-defined]
+    assert feed.watching == 0
+
+
+async def test_a_client_that_catches_up_while_the_gateway_stops_comes_back_without_a_gap(
+    running: Any,
+) -> None:
+    said = [await created(running, new_id("job")) for _ in range(150)]
+    await eventually(lambda: running.gateway.feed.position == said[-1])
+    feed = LiveFeed(running.log)
+    feed.position, feed._open = said[-1], True
+    follower = feed.follow(Wanted(), after=said[0] - 1)
+    got = [event for _ in range(10) if isinstance(event := await follower.next(), Event)]
+    assert follower._missed
+    await eventually(follower._missed.full)  # what it has not sent yet …
+    feed._tell(Event(id="x", type="job.created", key="x", data=b"", sequence=said[-1] + 1))  # … and then this
+    feed.release()
+    while (event := await follower.next()) is not None:
+        assert isinstance(event, Event)
+        got.append(event)
+    follower.close()
+    assert [event.sequence for event in got] == said[: len(got)]
+
+
+async def test_a_client_that_is_behind_is_told_no_later_facts_when_the_gateway_stops(running: Any) -> None:
+    feed = LiveFeed(running.log)
+    feed.position, feed._open = 1000, True
+    follower = feed.follow(Wanted(), after=1000)
+    for sequence in range(1001, 1400):
+        feed._tell(Event(id="x", type="job.created", key="x", data=b"", sequence=sequence))
+    assert follower.behind
+    feed.release()
+    assert await follower.next() is None
+    follower.close()
+
+
+class RefusingLog:
+    """A log that answers with what nobody has thought of."""
+
+    async def tail(self, subjects: Any, *, after: int | None = None) -> AsyncIterator[Event]:
+        raise ValueError("bad request")
+
+
+async def test_a_client_whose_past_cannot_be_read_is_sent_away(running: Any) -> None:
+    feed = LiveFeed(RefusingLog())  # type: ignore[arg-type]
+    feed.position, feed._open = 10, True
+    follower = feed.follow(Wanted(), after=5)
+    async with asyncio.timeout(5):
+        assert await follower.next() is None
+    follower.close()
+
+
+async def test_a_revoked_key_loses_its_stream(running: Any) -> None:
+    feed = running.gateway.feed
+    revoked = asyncio.Event()
+
+    async def allowed() -> bool:
+        return not revoked.is_set()
+
+    wanted = Wanted(types=frozenset({"job.created"}))
+    blocks = _blocks(feed, wanted, feed.position, comment_every=0.05, allowed=allowed)
+    await anext(blocks)
+    assert (await anext(blocks)).startswith(b":")
+    revoked.set()
+
+    async def rest() -> None:
+        async for _ in blocks:
+            await created(running, new_id("job"))  # it is never silent, and ends all the same
+
+    await created(running, new_id("job"))
+    async with asyncio.timeout(5):
+        await rest()
+
+
+@pytest.mark.parametrize(
+    ("failure", "goes_on"), [(Unauthenticated, False), (Forbidden, False), (Unavailable, True)]
+)
+async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_can_say(
+    running: Any, failure: type[AppError], goes_on: bool
+) -> None:
+    class Refusing(Admission):
+        async def admit(self, request: Request, operation: Operation) -> None:
+            raise failure("no")
+
+    feed = running.gateway.feed
+    everything = live.operations(feed, running.gateway.parts[2], Refusing(), comment_every=0.01)[0]
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+        "route": everything,
+    }
+    answer = await everything.handle(Request(scope))
+    assert isinstance(answer, Streamed)
+    async with aclosing(answer._chunks) as chunks, asyncio.timeout(5):  # type: ignore[type-var]
+        assert await anext(chunks) == opening(feed.position)
+        assert await anext(chunks) == COMMENT
+        assert (await anext(chunks, None) == COMMENT) is goes_on
+
+
+async def test_head_is_answered_without_a_stream(running: Any) -> None:
+    feed = running.gateway.feed
+    await eventually(lambda: feed.watching == 0)  # those of the tests before
+    async with asyncio.timeout(5):
+        answer = await running.http.head("/api/v3/events")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
     assert feed.watching == 0
 
 

@@ -91,10 +91,14 @@ class Follower:
             self.behind = True
 
     def end(self) -> None:
-        """Told by the feed that nothing more comes."""
+        """Told by the feed that nothing more comes.
+
+        What still waits is dropped as a whole: sent in part, it would move the client's place in the log past
+        what was not sent. The client comes back for it from where it is.
+        """
         for queue in (self._live, self._missed):
             if queue is not None:
-                while queue.full():
+                while not queue.empty():
                     queue.get_nowait()
                 queue.put_nowait(None)
 
@@ -131,6 +135,9 @@ class Follower:
             await missed.put(until)
         except AppError as error:
             await missed.put(error)
+        except Exception:  # nobody awaits this task: the client would wait for ever
+            structlog.get_logger(__name__).exception("catching up failed")
+            self.end()
 
     async def _read(
         self, missed: asyncio.Queue[Event | AppError | int | None], after: int, until: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from starlette.requests import Request
@@ -23,12 +23,12 @@ from gateway.core.event_stream import (
 from gateway.core.nearest import shown, unknown
 from gateway.core.problems import refuse
 from gateway.core.rpc import Calls, Rpc
-from gateway.edges.http.operation import Operation, parameter, refuse_unknown_query
+from gateway.edges.http.operation import Admission, Operation, parameter, refuse_unknown_query
 from gateway.edges.http.streaming import Streamed
 from gateway.edges.transcoding.facts import fact_json, known_types
 from rushes.catalog.v1.generations_pb2 import Generation, GetGenerationRequest
 from rushes.catalog.v1.jobs_pb2 import GetJobRequest, Job
-from servicekit.errors import FieldProblem
+from servicekit.errors import AppError, FieldProblem, Forbidden, Unauthenticated
 from servicekit.events import Event
 from servicekit.ids import check_id
 
@@ -74,8 +74,14 @@ class Feed(Protocol):
         ...
 
 
-def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY) -> list[Operation]:
-    """The streams."""
+Allowed = Callable[[], Awaitable[bool]]
+"""Whether who opened a stream may still have it."""
+
+
+def operations(
+    feed: Feed, calls: Calls, admission: Admission, *, comment_every: float = COMMENT_EVERY
+) -> list[Operation]:
+    """The streams; `admission` is asked again every `comment_every` seconds of each."""
 
     async def stream(request: Request, refs: dict[str, str]) -> Response:
         started = sequence_from(
@@ -83,7 +89,12 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
         )
         after = feed.position if started is None else await feed.settle(started)
         wanted = Wanted(_types(request), refs)
-        chunks = _blocks(feed, wanted, after, comment_every)
+
+        async def allowed() -> bool:
+            return await _allowed(admission, request)
+
+        head = request.method == "HEAD"
+        chunks = _nothing() if head else _blocks(feed, wanted, after, comment_every, allowed)
         return Streamed(chunks, headers=_HEADERS, media_type="text/event-stream")
 
     async def everything(request: Request) -> Response:
@@ -118,12 +129,40 @@ def operations(feed: Feed, calls: Calls, *, comment_every: float = COMMENT_EVERY
     ]
 
 
-async def _blocks(feed: Feed, wanted: Wanted, after: int, comment_every: float) -> AsyncIterator[bytes]:
-    """The stream's bytes: an opening, each event, and a comment when there was none for a while."""
+async def _allowed(admission: Admission, request: Request) -> bool:
+    """Whether the stream's key still opens it; yes while nobody can say."""
+    try:
+        await admission.admit(request, request.scope["route"])
+    except (Unauthenticated, Forbidden):
+        return False
+    except AppError:
+        return True
+    return True
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The body of an answer to HEAD."""
+    return
+    yield b""  # makes it a generator
+
+
+async def _blocks(
+    feed: Feed, wanted: Wanted, after: int, comment_every: float, allowed: Allowed
+) -> AsyncIterator[bytes]:
+    """The stream's bytes: an opening, each event, and a comment when there was none for a while.
+
+    It ends when the feed does, and within `comment_every` seconds after its reader may not have it any more.
+    """
+    loop = asyncio.get_running_loop()
     follower = feed.follow(wanted, after=after)  # here, so that it is closed if and only if it was opened
+    ask_at = loop.time() + comment_every
     try:
         yield opening(after)
         while True:
+            if loop.time() >= ask_at:
+                if not await allowed():
+                    return
+                ask_at = loop.time() + comment_every
             try:
                 async with asyncio.timeout(comment_every):
                     event = await follower.next()

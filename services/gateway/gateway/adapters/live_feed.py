@@ -135,7 +135,7 @@ class Follower:
             await missed.put(until)
         except AppError as error:
             await missed.put(error)
-        except Exception:  # nobody awaits this task: the client would wait for ever
+        except Exception:  # noqa: BLE001  # nobody awaits this task: the client would wait for ever
             structlog.get_logger(__name__).exception("catching up failed")
             self.end()
 

@@ -98,50 +98,134 @@ def _run(model: str, **input_: Any) -> dict[str, Any]:
     return {"model": model, "input": input_}
 
 
-WRONG = {
-    "unknown model": ({"model": "rushes/camera-moov", "input": {}}, 404, "camera-moov"),
-    "no model": ({"model": "", "input": {}}, 422, "model"),
+_JOB, _CAMPAIGN, _ASSET = new_id("job"), new_id("campaign"), new_id("asset")
+WRONG: dict[str, tuple[dict[str, Any], int, str, str, str]] = {
+    # what: the body, the status, and the field, the value and the way out that the answer tells
+    "unknown model": (
+        {"model": "rushes/camera-moov", "input": {}},
+        404,
+        "model",
+        "rushes/camera-moov",
+        "GET /api/v3/models?q=camera-moov",
+    ),
+    "no model": ({"model": "", "input": {}}, 422, "model", "", "is required"),
     "version of another model": (
         {"model": "studio-nord/slow-pan", "version": "f" * 64, "input": {"image": "https://x.test/a.jpg"}},
         422,
         "version",
+        "f" * 64,
+        "leave it out",
+    ),
+    "version of an official model": (
+        {"model": "rushes/instant", "version": "f" * 64, "input": {}},
+        422,
+        "version",
+        "f" * 64,
+        "leave the version out",
     ),
     "campaign of another kind": (
-        {"model": "rushes/instant", "input": {}, "campaign_id": new_id("job")},
+        {"model": "rushes/instant", "input": {}, "campaign_id": _JOB},
         422,
         "campaign_id",
+        _JOB,
+        "starts with cmp_",
     ),
     "campaign nobody knows": (
-        {"model": "rushes/instant", "input": {}, "campaign_id": new_id("campaign")},
+        {"model": "rushes/instant", "input": {}, "campaign_id": _CAMPAIGN},
         404,
-        "cmp_",
+        "campaign_id",
+        _CAMPAIGN,
+        "GET /api/v3/campaigns",
     ),
-    "no integer": (_run("rushes/music-bed", duration="soon"), 422, "input.duration"),
-    "out of bounds": (_run("rushes/music-bed", duration=500), 422, "120"),
-    "no text": (_run("rushes/still", prompt=[1]), 422, "input.prompt"),
-    "a long text": (_run("rushes/still", prompt="x" * 5000), 422, "4,000"),
-    "a missing one": (_run("rushes/still"), 422, "input.prompt"),
-    "not of the list": (_run("rushes/camera-move", image="https://x.test/a.jpg", move="up"), 422, "zoom-in"),
-    "no switch": (_run("rushes/every-form", prompt="x", fast="perhaps"), 422, "input.fast"),
-    "no list": (_run("rushes/every-form", prompt="x", reference_images=5), 422, "input.reference_images"),
-    "no file": (_run("rushes/camera-move", image="photo.jpg"), 422, "input.image"),
+    "no integer": (
+        _run("rushes/music-bed", duration="soon"),
+        422,
+        "input.duration",
+        '"soon"',
+        "whole number",
+    ),
+    "out of bounds": (_run("rushes/music-bed", duration=500), 422, "input.duration", "500", "at most 120"),
+    "no text": (_run("rushes/still", prompt=[1]), 422, "input.prompt", "[1]", "must be text"),
+    "a long text": (_run("rushes/still", prompt="x" * 5000), 422, "input.prompt", "5,000", "at most 4,000"),
+    "a missing one": (_run("rushes/still"), 422, "input.prompt", "", "required by rushes/still: give it"),
+    "not of the list": (
+        _run("rushes/camera-move", image="https://x.test/a.jpg", move="up"),
+        422,
+        "input.move",
+        '"up"',
+        "zoom-in, zoom-out",
+    ),
+    "no switch": (
+        _run("rushes/every-form", prompt="x", fast="perhaps"),
+        422,
+        "input.fast",
+        '"perhaps"',
+        "true or false",
+    ),
+    "no list": (
+        _run("rushes/every-form", prompt="x", reference_images=5),
+        422,
+        "input.reference_images",
+        "5",
+        "must be a list",
+    ),
+    "no file": (
+        _run("rushes/camera-move", image="photo.jpg"),
+        422,
+        "input.image",
+        '"photo.jpg"',
+        "an https:// address",
+    ),
+    "a file nobody knows": (
+        _run("rushes/camera-move", image=f"asset:{_ASSET}"),
+        422,
+        "input.image",
+        _ASSET,
+        "upload the file to /api/v3/assets",
+    ),
+    "no name": (_run("rushes/still", promt="x"), 422, "input.promt", "promt", 'did you mean "prompt"'),
     "a 10 MB prompt": (
         _run("rushes/still", prompt="x" * 10_000_000),
         413,
-        "input.prompt has 10,000,000 characters",
+        "input.prompt",
+        "10,000,000 characters",
+        "shorten it",
     ),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
 async def test_what_is_wrong_is_named_and_nothing_is_recorded(what: str, system: System) -> None:
-    body, status, named = WRONG[what]
+    body, status, field, value, way_out = WRONG[what]
     before = len((await system.get("/api/v3/generations", page_size=200))["generations"])
     got = await system.http.post("/api/v3/generations", json=body)
     assert got.status_code == status, got.text
     assert got.headers["content-type"] == "application/problem+json"
-    assert named in got.text
+    told = {each["field"]: f"{each['field']} {each['message']}" for each in got.json()["errors"]}
+    assert field in told, got.text
+    assert value in told[field]
+    assert way_out in told[field]
     assert len((await system.get("/api/v3/generations", page_size=200))["generations"]) == before
+
+
+async def test_a_secret_is_sent_and_never_shown(system: System) -> None:
+    given = {"prompt": "asset: a villa", "api_key": "hush-hush"}
+    asked = await system.http.post("/api/v3/generations", json=_run("rushes/every-form", **given))
+    assert asked.status_code == 202, asked.text
+    generation = asked.json()["id"]
+    read = await system.http.get(f"/api/v3/generations/{generation}")
+    listed = await system.http.get("/api/v3/generations")
+    assert (await _finished(system, generation))["status"] == "completed"
+    assert read.json()["input"] == {"prompt": "asset: a villa", "api_key": "[secret]"}
+    assert "hush" not in asked.text + read.text + listed.text
+    wrong = await system.http.post(
+        "/api/v3/generations", json=_run("rushes/every-form", prompt="x", api_key=["hush-hush"])
+    )
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "input.api_key")
+    assert "hush" not in wrong.text
+    (sent,) = [each for each in await system.predictions() if each["input"].get("api_key")]
+    assert sent["input"]["api_key"] == "hush-hush"
+    assert sent["input"]["prompt"] == "asset: a villa"
 
 
 async def test_a_model_without_a_schema_takes_any_object(system: System) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
@@ -35,7 +36,7 @@ from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
 from servicekit.clock import Clock, SystemClock
-from servicekit.errors import AppError, FieldProblem, Invalid
+from servicekit.errors import AppError, FieldProblem, Invalid, NotFound
 from servicekit.events import Event, EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
@@ -103,6 +104,9 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
             given.update({"prompt": request.scene.prompt, "image": request.scene.first_image})
         else:
             given.update(dict(request.input))
+        if request.model == "nobody/nothing":
+            raise NotFound("no model nobody/nothing", fields=[FieldProblem("model", "there is none")])
+        shown = json_format.MessageToDict(given)
         music = "music" in request.model
         return models_pb2.PrepareInputResponse(
             model=request.model,
@@ -114,6 +118,12 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
             provider="replicate",
             reserve_micros=self.reserve,
             deadline_s=self.deadline,
+            secret_fields=[name for name in shown if name == "api_key"],
+            asset_ids=[
+                str(value).removeprefix("asset:")
+                for name, value in shown.items()
+                if name == "image" and str(value).startswith("asset:")
+            ],
         )
 
     async def PlanScenes(self, request: plan_pb2.PlanScenesRequest, context: Any) -> Any:  # noqa: N802

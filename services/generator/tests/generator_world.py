@@ -198,7 +198,9 @@ class _Files:
     async def prepare(self, asset_ids: Sequence[str]) -> None:
         self._world.prepared.append(tuple(asset_ids))
 
-    async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
+    async def resolve(
+        self, value: Mapping[str, Any], asset_ids: Sequence[str], *, since: datetime
+    ) -> dict[str, Any]:
         if self._world.files_trouble is not None:
             raise self._world.files_trouble
         return dict(value)

@@ -58,10 +58,10 @@ async def test_files_are_handed_over_once_so_that_no_restart_of_ours_fails_a_pai
     uploads = Uploads()
     resolver = files(blobs, uploads, public_url="https://rushes.test/")
     given = {"image": f"asset:{asset}", "more": [{"x": f"asset:{asset}"}], "n": 5}
-    resolved = await resolver.resolve(given, since=SINCE)
+    resolved = await resolver.resolve(given, [asset], since=SINCE)
     assert resolved["image"] == resolved["more"][0]["x"] == "https://api.test/v1/files/1"
     assert resolved["n"] == 5
-    assert await resolver.resolve(given, since=SINCE) == resolved
+    assert await resolver.resolve(given, [asset], since=SINCE) == resolved
     assert uploads.names == ["original.jpg"]
     assert same_input(given, resolved)
 
@@ -73,7 +73,7 @@ async def test_files_can_be_handed_over_before_their_turn(blobs: BlobStore) -> N
     resolver = files(blobs, uploads)
     await resolver.prepare([asset, new_id("asset")])  # one that is gone is said by `resolve`
     assert uploads.names == ["original.jpg"]
-    await resolver.resolve({"image": f"asset:{asset}"}, since=SINCE)
+    await resolver.resolve({"image": f"asset:{asset}"}, [asset], since=SINCE)
     assert uploads.names == ["original.jpg"]
 
 
@@ -83,24 +83,31 @@ async def test_without_uploads_small_files_are_inlined_and_large_ones_signed(blo
     await blobs.put(f"assets/{large}/original.jpg", b"x" * (INLINE + 1), content_type="image/jpeg")
     given = {"a": f"asset:{small}", "b": f"asset:{large}"}
     resolver = files(blobs, NoUploads(), public_url="https://rushes.test/")
-    resolved = await resolver.resolve(given, since=SINCE)
+    resolved = await resolver.resolve(given, [small, large], since=SINCE)
     assert resolved["a"].startswith("data:image/png;base64,")
     address = urlsplit(resolved["b"])
     assert (address.netloc, address.path) == ("rushes.test", f"/api/v3/assets/{large}/data")
     (token,) = parse_qs(address.query)["token"]
     assert signing.verify("hush", f"asset:{large}", token, now=SINCE) == SINCE + timedelta(hours=2)
-    assert await resolver.resolve(given, since=SINCE) == resolved
+    assert await resolver.resolve(given, [small, large], since=SINCE) == resolved
     assert same_input(given, resolved)
     with pytest.raises(Invalid, match="PUBLIC_URL"):
-        await files(blobs, NoUploads()).resolve(given, since=SINCE)
+        await files(blobs, NoUploads()).resolve(given, [small, large], since=SINCE)
 
 
 async def test_assets_that_are_not_there_or_no_assets_are_told(blobs: BlobStore) -> None:
     resolver = files(blobs, Uploads())
     with pytest.raises(NotFound, match="was deleted"):
-        await resolver.resolve({"a": f"asset:{new_id('asset')}"}, since=SINCE)
+        await resolver.resolve({"a": "x"}, [new_id("asset")], since=SINCE)
     with pytest.raises(Invalid):
-        await resolver.resolve({"a": f"asset:{new_id('job')}"}, since=SINCE)
+        await resolver.resolve({"a": "x"}, [new_id("job")], since=SINCE)
+
+
+async def test_a_text_that_begins_like_a_file_is_a_text(blobs: BlobStore) -> None:
+    text = {"prompt": "asset: a villa", "title": f"asset:{new_id('asset')}"}
+    assert await files(blobs, NoUploads()).resolve(text, [], since=SINCE) == text
+    assert same_input(text, text)
+    assert not same_input(text, text | {"prompt": "asset: a boat"})
 
 
 async def test_a_webhook_adopts_says_and_repeats_nothing() -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +84,10 @@ class Stage:
         await eventually(answers, within=20)
         return process, channel
 
-    async def ask(self, generation: str, number: int = 1) -> None:
-        message = events_pb2.GenerationRequested(generation_id=generation, job_id="job_1", round=number)
+    async def ask(self, generation: str, number: int = 1, assets: Sequence[str] = ()) -> None:
+        message = events_pb2.GenerationRequested(
+            generation_id=generation, job_id="job_1", round=number, asset_ids=assets
+        )
         await self.log.publish(
             Event(
                 f"{generation}:requested:{number}",
@@ -253,13 +255,21 @@ async def _serves_models(channel: grpc.aio.Channel) -> None:
     }
     assert (ready.provider, ready.estimate_micros) == ("replicate", 20_000)
     assert (ready.reserve_micros, ready.deadline_s) == (20_000, 1800.0)
+    assert (ready.asset_ids, ready.secret_fields) == ([ASSET], [])
+    request = models_pb2.PrepareInputRequest(model="rushes/every-form")
+    request.input.update({"prompt": f"asset:{ASSET}", "api_key": "hush", "mask": f"asset:{ASSET}"})
+    ready = await models.PrepareInput(request)
+    assert (ready.asset_ids, ready.secret_fields) == ([ASSET], ["api_key"])
+    assert ready.input["api_key"] == "hush"
     request = models_pb2.PrepareInputRequest(model="rushes/camera-move")
     request.input.update({"imagee": 5, "duration": 99})
     with pytest.raises(Invalid) as caught:
         await models.PrepareInput(request)
     assert {each.field for each in caught.value.fields} == {"input.imagee", "input.image", "input.duration"}
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as unknown:
         await models.PrepareInput(models_pb2.PrepareInputRequest(model="nobody/nothing"))
+    (wrong,) = unknown.value.fields
+    assert (wrong.field, "nobody/nothing" in wrong.message, "GET " in wrong.message) == ("model", True, True)
 
 
 async def _plans(stage: Stage, channel: grpc.aio.Channel) -> None:
@@ -287,6 +297,11 @@ async def _plans(stage: Stage, channel: grpc.aio.Channel) -> None:
     )
     assert [scene.first_asset_id for scene in answer.scenes] == ["ast_2", "ast_0", "ast_1", "ast_3"]
     assert answer.planner == "deterministic"
+    with pytest.raises(Invalid, match="deterministic or llm") as caught:
+        await plans.PlanScenes(
+            plan_pb2.PlanScenesRequest(photos=photos, scene_count=4, scene_seconds=4, planner="magic")
+        )
+    assert caught.value.fields[0].field == "planner"
     assert {scene.model for scene in answer.scenes} == {"rushes/camera-move"}
     assert answer.music_model == "rushes/music-bed"
     assert all(scene.prompt and scene.reason and scene.seconds == 4 for scene in answer.scenes)
@@ -298,15 +313,16 @@ async def _resolves_assets(stage: Stage) -> None:
     await stage.blobs.put(f"assets/{ASSET}/original.png", data.getvalue(), content_type="image/png")
     stage.book.model = "rushes/camera-move"
     generation = stage.book.add(input={"image": f"asset:{ASSET}", "duration": 2.0})
-    await stage.ask(generation)
+    await stage.ask(generation, assets=[ASSET])
     await stage.fact("prediction.succeeded", generation, within=30)
     sent = next(
         each["input"] for each in (await stage.ledger())["predictions"] if "duration" in each["input"]
     )
     assert "/v1/files/" in sent["image"]
     assert sent["duration"] == 2
-    missing = stage.book.add(input={"image": f"asset:{new_id('asset')}"})
-    await stage.ask(missing)
+    gone = new_id("asset")
+    missing = stage.book.add(input={"image": f"asset:{gone}"})
+    await stage.ask(missing, assets=[gone])
     await eventually(lambda: stage.book.generations[missing].state == "failed")
     assert "was deleted" in stage.book.generations[missing].failures[0].message
     stage.book.model = "rushes/instant"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.core.inputs import LONGEST_TEXT, check, whole_numbers
+from generator.core.references import assets, secrets
 from generator.core.schema import Parameter, Type, parameters
 from servicekit.errors import Invalid
 
@@ -260,11 +262,59 @@ def test_an_input_is_either_refused_by_field_or_fits_for_good(raw: dict[str, Any
         json.dumps(checked)
 
 
-def _checked(raw: dict[str, Any]) -> tuple[dict[str, Any], Invalid | None]:
+def _checked(
+    raw: dict[str, Any], forms: Sequence[Parameter] = tuple(READ.values())
+) -> tuple[dict[str, Any], Invalid | None]:
     try:
-        return check("a/b", list(READ.values()), raw), None
+        return check("a/b", forms, raw), None
     except Invalid as error:
         return {}, error
+
+
+ONE, TWO = "ast_01JCZZZZZZZZZZZZZZZZZZZZZZ", "ast_01JCZZZZZZZZZZZZZZZZZZZZZY"
+
+
+def test_only_what_may_be_a_file_refers_to_an_asset() -> None:
+    given = {
+        "prompt": f"asset:{ONE}",
+        "style": "asset: a villa",
+        "image": f"asset:{TWO}",
+        "images": [f"asset:{ONE}", "https://x.test/a.png", f"asset:{ONE}"],
+    }
+    forms = list(READ.values())
+    assert assets(forms, given) == (TWO, ONE)
+    assert assets(forms, {"prompt": f"asset:{ONE}", "scale": f"asset:{ONE}"}) == ()
+    assert assets(forms, {"bare": {"a": f"asset:{ONE}"}, "extra": {"b": [f"asset:{TWO}"]}}) == (TWO, ONE)
+    assert assets(None, {"a": [f"asset:{ONE}"], "b": "asset: a villa", "c": f"asset:{ONE} "}) == (ONE,)
+    either = parameters(openapi({"a": {"anyOf": [{"type": "string", "format": "uri"}, {"type": "integer"}]}}))
+    assert assets(either, {"a": f"asset:{TWO}"}) == (TWO,)
+
+
+SECRET_FORMS: list[dict[str, Any]] = [
+    {"type": "string", "format": "password"},
+    {"type": "string", "x-cog-secret": True, "minLength": 999, "pattern": "^k"},
+    {"type": "string", "x-cog-secret": True, "pattern": "^k"},
+    {"type": "string", "x-cog-secret": True, "enum": ["a", "b"]},
+    {"type": "integer", "x-cog-secret": True},
+    {"type": "boolean", "x-cog-secret": True},
+    {"type": "object", "x-cog-secret": True},
+    {"type": "string", "format": "uri", "x-cog-secret": True},
+    {"anyOf": [{"type": "integer", "x-cog-secret": True}, {"type": "null"}]},
+    {"anyOf": [{"type": "integer"}, {"type": "boolean"}], "x-cog-secret": True},
+    {"type": "array", "items": {"type": "integer", "x-cog-secret": True}},
+    {"type": "array", "items": {"type": "integer"}, "x-cog-secret": True},
+]
+
+
+@pytest.mark.parametrize("form", SECRET_FORMS, ids=str)
+def test_a_secret_is_named_and_its_value_never_told(form: dict[str, Any]) -> None:
+    read = parameters(openapi({"token": form, "seed": {"type": "integer"}}))
+    assert read
+    assert secrets(read, {"token": "hush-hush", "seed": 1}) == ("token",)
+    assert secrets(read, {"seed": 1}) == ()
+    for value in ("hush-hush", ["hush-hush"], {"x": "hush-hush"}):
+        _, refused = _checked({"token": value}, read)
+        assert "hush" not in f"{refused} {refused and refused.fields}"
 
 
 @settings(deadline=None)

@@ -92,6 +92,8 @@ class GrpcGenerator:
             basis=ready.estimate_basis,
             reserve_micros=ready.reserve_micros,
             deadline_s=ready.deadline_s,
+            secrets=tuple(ready.secret_fields),
+            assets=tuple(ready.asset_ids),
         )
 
 

@@ -97,7 +97,7 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> Said | None:
             turn = str(event.round)
             said = _event("generation.fetch_requested", state.id, fetch, turn=turn, lane=lane, refs=refs)
         case ge.GenerationRequested():
-            asked = pb.GenerationRequested(**whose, round=event.round, asset_ids=_assets_in(state.run.input))
+            asked = pb.GenerationRequested(**whose, round=event.round, asset_ids=state.run.assets)
             turn = str(event.round)
             said = _event(
                 "generation.requested", state.id, asked, turn=turn, lane=lane, delay=event.delay, refs=refs
@@ -241,11 +241,3 @@ def _edit(job: Job, event: je.StitchRequested) -> pb.StitchRequested:
         music = pb.EditMusic(blob_key=job.edit.music.blob_key, gain_db=job.edit.music.gain_db)
         asked.music.CopyFrom(music)
     return asked
-
-
-def _assets_in(value: object) -> list[str]:
-    """The assets that an input names, `asset:<id>` at any depth, each once."""
-    if isinstance(value, str):
-        return [value.removeprefix("asset:")] if value.startswith("asset:") else []
-    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return list(dict.fromkeys(found for part in parts for found in _assets_in(part)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, FieldProblem, Invalid, Precondition
+from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
 
 from .attempts import Attempts
@@ -18,6 +18,7 @@ from .generation import Generation, Stage
 from .generation_commands import CancelGeneration, CreateGeneration, RequeueDownload
 from .generation_decide import decide
 from .money import campaign_account, day_account
+from .named_assets import problems_of
 from .ports import GenerationFilter, Generator, PageWish, Store, Unit
 from .records import LostOutput, Page
 from .values import MICROS_PER_CENT, Run
@@ -49,20 +50,24 @@ class Generating:
         """Record one run; nothing is recorded when its input does not fit, nor its cost under a cap."""
         if asked.campaign_id:
             async with self._store.read() as unit:
-                await unit.campaigns.get(asked.campaign_id)
+                await _campaign(unit, asked.campaign_id, "campaign_id")
         run = await self._generator.prepare(asked.model, asked.version, asked.input)
         async with self._store.write() as unit:
+            await _check_assets(unit, [run])
             await self._check_room(unit, [(run, asked.campaign_id)])
             return await self._record(unit, run, asked.campaign_id)
 
     async def create_all(self, wanted: Sequence[Asked]) -> Sequence[Generation]:
         """Record all of them, or none: each input must fit, and the sum must fit under each cap."""
         async with self._store.read() as unit:
-            for campaign_id in sorted({each.campaign_id for each in wanted if each.campaign_id}):
-                await unit.campaigns.get(campaign_id)
+            first = {each.campaign_id: number for number, each in reversed(list(enumerate(wanted)))}
+            for campaign_id, number in first.items():
+                if campaign_id:
+                    await _campaign(unit, campaign_id, f"requests[{number}].campaign_id")
         runs = await self._prepare_all(wanted)
         paid_by = [(run, each.campaign_id) for run, each in zip(runs, wanted, strict=True)]
         async with self._store.write() as unit:
+            await _check_assets(unit, runs, "requests[{}].")
             await self._check_room(unit, paid_by)
             return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
 
@@ -96,6 +101,7 @@ class Generating:
                     f"generation {generation_id} is {old.stage}: only a failed or canceled one is run again",
                     code="wrong_status",
                 )
+            await _check_assets(unit, [old.run])
             await self._check_room(unit, [(old.run, old.campaign_id)])
             return await self._record(unit, old.run, old.campaign_id)
 
@@ -158,15 +164,31 @@ class Generating:
         done = [prepared[content] for content in same]
         problems: list[FieldProblem] = []
         for number, outcome in enumerate(done):
-            if isinstance(outcome, Invalid):
+            if isinstance(outcome, Invalid | NotFound):
                 fields = outcome.fields or (FieldProblem("input", outcome.message),)
                 problems += [FieldProblem(f"requests[{number}].{f.field}", f.message) for f in fields]
             elif isinstance(outcome, AppError):
                 raise outcome
-        if problems:
-            told = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
-            raise Invalid(f"none of the {len(wanted)} runs was admitted: {told}", fields=problems)
+        _refuse(problems)
         return [run for run in done if isinstance(run, Run)]
+
+
+async def _campaign(unit: Unit, campaign_id: str, field: str) -> None:
+    try:
+        await unit.campaigns.get(campaign_id)
+    except NotFound as error:
+        message = f"{error.message}: name one of GET /api/v3/campaigns, or leave it out"
+        raise NotFound(message, fields=[FieldProblem(field, message)]) from error
+
+
+async def _check_assets(unit: Unit, runs: Sequence[Run], prefix: str = "") -> None:
+    _refuse(await problems_of(unit, runs, prefix))
+
+
+def _refuse(problems: Sequence[FieldProblem]) -> None:
+    if problems:
+        told = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
+        raise Invalid(f"nothing was admitted: {told}", fields=problems)
 
 
 def _content(asked: Asked) -> str:

@@ -17,6 +17,7 @@ from .generation_commands import CreateGeneration, RequestAgain
 from .generation_decide import decide
 from .job import Edit, Job, JobStatus, Wish
 from .job_decide import decide as decide_job
+from .named_assets import problem_with
 from .planning import Planning, photos_of
 from .ports import PageWish, Store, Unit
 from .records import Page, TimelineEntry
@@ -139,9 +140,10 @@ async def _check_pairs(unit: Unit, wish: Wish) -> None:
             ("first_asset_id", pair.first_asset_id),
             ("last_asset_id", pair.last_asset_id),
         ):
-            asset = await unit.assets.get(asset_id)
-            if asset.facts.kind is not Kind.IMAGE:
-                message = f"asset {asset_id} is {asset.facts.kind}, and a scene needs a picture"
+            message = await problem_with(unit, asset_id)
+            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not Kind.IMAGE:
+                message = f"asset {asset_id} is {kind}, and a scene needs a picture"
+            if message:
                 problems.append(FieldProblem(f"pairs[{number}].{name}", message))
     if problems:
         raise Invalid("; ".join(f"{each.field}: {each.message}" for each in problems), fields=problems)
@@ -151,6 +153,8 @@ async def _with_music(unit: Unit, edit: Edit) -> Edit:
     """The edit with the place of an uploaded piece of music filled in."""
     if edit.music is None or not edit.music.asset_id:
         return edit
+    if message := await problem_with(unit, edit.music.asset_id):
+        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
     asset = await unit.assets.get(edit.music.asset_id)
     if asset.facts.kind is not Kind.AUDIO:
         message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"

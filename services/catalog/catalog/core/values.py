@@ -11,6 +11,10 @@ MICROS_PER_CENT = 10_000
 """Money is counted in micro-dollars inside and in cents at the edge."""
 
 
+SECRET = "[secret]"  # noqa: S105  # it stands for one
+"""What is shown in place of a secret."""
+
+
 class Kind(StrEnum):
     """What a file is."""
 
@@ -59,6 +63,8 @@ class Run:
         estimate_micros: what it should cost, for people.
         reserve_micros: the most it can cost when it is ended after `deadline_s` seconds, for the caps.
         basis: where the figures come from.
+        secrets: keys of the input whose values must never be shown or logged.
+        assets: what the input refers to as `asset:<id>`, where the model takes a file.
     """
 
     provider: str
@@ -70,6 +76,13 @@ class Run:
     basis: str = ""
     reserve_micros: int = 0
     deadline_s: float = 0.0
+    secrets: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
+
+    @property
+    def shown_input(self) -> Mapping[str, Any]:
+        """The input as people may see it."""
+        return {name: SECRET if name in self.secrets else value for name, value in self.input.items()}
 
     @property
     def set_aside_micros(self) -> int:

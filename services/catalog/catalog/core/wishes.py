@@ -12,6 +12,7 @@ from .job import Edit, Music, Pair, Transition, Wish
 SCENE_COUNT, SCENE_SECONDS, CROSSFADE_SECONDS = 4, 4.0, 0.5
 SIZE, LONG_SIDE, SMALLEST, LARGEST = "1920x1080", 1920, 64, 4096
 SHORTEST_SCENE = 0.5
+PLANNERS = ("", "deterministic", "llm")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Asked:
 
 
 def wish_of(scene_count: int, scene_seconds: float, model: str, planner: str) -> Wish:
-    """The wish for planned scenes."""
+    """The wish for planned scenes; Invalid when nobody is called like the planner."""
+    if planner not in PLANNERS:
+        raise _invalid("planner", f"{planner!r} is none: write deterministic or llm, or leave it out")
     return Wish(scene_count or SCENE_COUNT, _seconds(scene_seconds, "scene_seconds"), model, planner)
 
 

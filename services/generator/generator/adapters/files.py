@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -72,13 +72,12 @@ class AssetFiles:
             with contextlib.suppress(AppError):
                 await self._address(asset_id, self._clock.now())
 
-    async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
-        """The input with every `asset:<id>`, at any depth, as an address."""
-
-        async def address(asset_id: str) -> str:
-            return await self._address(asset_id, since)
-
-        return {key: await _replace(each, address) for key, each in value.items()}
+    async def resolve(
+        self, value: Mapping[str, Any], asset_ids: Sequence[str], *, since: datetime
+    ) -> dict[str, Any]:
+        """The input with `asset:<id>` of each of these, at any depth, as an address."""
+        addresses = {f"{_PREFIX}{each}": await self._address(each, since) for each in asset_ids}
+        return {key: _replace(each, addresses) for key, each in value.items()}
 
     async def _address(self, asset_id: str, since: datetime) -> str:
         check_id(asset_id, "asset", field="input")
@@ -120,11 +119,11 @@ class AssetFiles:
         raise NotFound(f"asset {asset_id} has no file in the store: it was deleted; choose another one")
 
 
-async def _replace(value: Any, address: Callable[[str], Awaitable[str]]) -> Any:
-    if isinstance(value, str) and value.startswith(_PREFIX):
-        return await address(value.removeprefix(_PREFIX))
+def _replace(value: Any, addresses: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return addresses.get(value, value)
     if isinstance(value, Mapping):
-        return {key: await _replace(each, address) for key, each in value.items()}
+        return {key: _replace(each, addresses) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [await _replace(each, address) for each in value]
+        return [_replace(each, addresses) for each in value]
     return value

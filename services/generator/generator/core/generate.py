@@ -119,7 +119,7 @@ async def _submit(
     ports: Ports, request: Request, work: Work, attempt: Attempt, asked: float, turn: Start
 ) -> Prediction | None:
     """Buy the run, at once or never; None when the provider refused it unpaid."""
-    order = await _order(ports, work, attempt)
+    order = await _order(ports, request, work, attempt)
     if order is None:
         return None
     window = ports.rules.submit_window
@@ -144,7 +144,7 @@ async def _submit(
             )
 
 
-async def _order(ports: Ports, work: Work, attempt: Attempt) -> Order | None:
+async def _order(ports: Ports, request: Request, work: Work, attempt: Attempt) -> Order | None:
     """What to send; None when a file it needs cannot be handed over: nothing was sent, the intent is free.
 
     A file that does not exist ends the generation. Any other trouble with it is tried again in a while,
@@ -152,7 +152,7 @@ async def _order(ports: Ports, work: Work, attempt: Attempt) -> Order | None:
     """
     rules = ports.rules
     try:
-        resolved = await ports.files.resolve(_sent(work), since=attempt.intended_at)
+        resolved = await ports.files.resolve(_sent(work), request.assets, since=attempt.intended_at)
     except (NotFound, Invalid) as error:
         failure = Failure("asset", error.message)
         await ports.attempts.release(attempt.id, failure, fail_generation=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from servicekit.errors import FieldProblem, Invalid
 
+from .references import asset_id
 from .schema import Parameter, Type
 
 LONGEST_TEXT = 200_000
@@ -28,7 +29,7 @@ _EXACT = 2**53  # a float holds every whole number up to here
 
 _WHOLE = re.compile(r"\s*[+-]?\d{1,18}(\.0*)?\s*")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-_FILE = re.compile(r"https?://\S+|data:[^,\s]*,|asset:ast_[0-9A-Z]{26}$", re.IGNORECASE)
+_FILE = re.compile(r"https?://\S+|data:[^,\s]*,", re.IGNORECASE)
 
 
 class _Wrong(Exception):  # noqa: N818  # said, not thrown at anyone: it never leaves this module
@@ -61,7 +62,9 @@ def check(model: str, parameters: Sequence[Parameter] | None, given: Mapping[str
             except _Wrong as wrong:
                 problems.append(FieldProblem(f"input.{parameter.name}", str(wrong)))
         elif parameter.required:
-            problems.append(FieldProblem(f"input.{parameter.name}", f"is required by {model}"))
+            problems.append(
+                FieldProblem(f"input.{parameter.name}", f"is required by {model}: give it a value")
+            )
     if problems:
         told = "; ".join(f"{problem.field} {problem.message}" for problem in problems[:3])
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
@@ -118,20 +121,22 @@ def _choice(parameter: Parameter, value: Any) -> Any:
         for option in parameter.enum:
             if _written(option).lower() == written.strip().lower():
                 return option
-    raise _Wrong(f"must be one of {', '.join(map(_written, parameter.enum))}, and is {_show(value)}")
+    raise _Wrong(
+        f"must be one of {', '.join(map(_written, parameter.enum))}, and is {_show(parameter, value)}"
+    )
 
 
-def _integer(_: Parameter, value: Any) -> int:
+def _integer(parameter: Parameter, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value.strip().partition(".")[0])
-    raise _Wrong(f"must be a whole number, and is {_show(value)}")
+    raise _Wrong(f"must be a whole number, and is {_show(parameter, value)}")
 
 
-def _number(_: Parameter, value: Any) -> float:
+def _number(parameter: Parameter, value: Any) -> float:
     number: Any = value
     if isinstance(value, str) and len(value) < _SHOWN and "_" not in value:
         try:
@@ -139,29 +144,30 @@ def _number(_: Parameter, value: Any) -> float:
         except ValueError:
             number = None
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise _Wrong(f"must be a number, and is {_show(value)}")
+        raise _Wrong(f"must be a number, and is {_show(parameter, value)}")
     return whole_numbers(number) if isinstance(value, str) else number
 
 
-def _boolean(_: Parameter, value: Any) -> bool:
+def _boolean(parameter: Parameter, value: Any) -> bool:
     truth = (
         _TRUTH.get(_written(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
     )
     if truth is None:
-        raise _Wrong(f"must be true or false, and is {_show(value)}")
+        raise _Wrong(f"must be true or false, and is {_show(parameter, value)}")
     return truth
 
 
-def _string(_: Parameter, value: Any) -> str:
+def _string(parameter: Parameter, value: Any) -> str:
     if not isinstance(value, str):
-        raise _Wrong(f"must be text, and is {_show(value)}")
+        raise _Wrong(f"must be text, and is {_show(parameter, value)}")
     return value
 
 
-def _file(_: Parameter, value: Any) -> str:
-    if not isinstance(value, str) or not _FILE.match(value):
+def _file(parameter: Parameter, value: Any) -> str:
+    if not isinstance(value, str) or not (_FILE.match(value) or asset_id(value)):
         raise _Wrong(
-            f"must be a file: an https:// address, a data: address or asset:<id>, and is {_show(value)}"
+            "must be a file: an https:// address, a data: address or asset:<id>, "
+            f"and is {_show(parameter, value)}"
         )
     if value.startswith("data:") and len(value) > LONGEST_INLINE:
         raise _Wrong(
@@ -172,7 +178,7 @@ def _file(_: Parameter, value: Any) -> str:
 
 def _array(parameter: Parameter, value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
-        raise _Wrong(f"must be a list, and is {_show(value)}")
+        raise _Wrong(f"must be a list, and is {_show(parameter, value)}")
     if parameter.items is None:
         return [whole_numbers(each) for each in value]
     coerced: list[Any] = []
@@ -184,9 +190,9 @@ def _array(parameter: Parameter, value: Any) -> list[Any]:
     return coerced
 
 
-def _object(_: Parameter, value: Any) -> Any:
+def _object(parameter: Parameter, value: Any) -> Any:
     if not isinstance(value, Mapping):
-        raise _Wrong(f"must be an object, and is {_show(value)}")
+        raise _Wrong(f"must be an object, and is {_show(parameter, value)}")
     return whole_numbers(value)
 
 
@@ -209,9 +215,9 @@ _BY_TYPE: dict[Type, Callable[[Parameter, Any], Any]] = {
 def _limits(parameter: Parameter, value: Any) -> Iterator[str]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if parameter.minimum is not None and value < parameter.minimum:
-            yield f"must be at least {parameter.minimum:g}, and is {_show(value)}"
+            yield f"must be at least {parameter.minimum:g}, and is {_show(parameter, value)}"
         if parameter.maximum is not None and value > parameter.maximum:
-            yield f"must be at most {parameter.maximum:g}, and is {_show(value)}"
+            yield f"must be at most {parameter.maximum:g}, and is {_show(parameter, value)}"
     if isinstance(value, str) and parameter.type is not Type.FILE:
         yield from _text_limits(parameter, value)
 
@@ -223,7 +229,7 @@ def _text_limits(parameter: Parameter, value: str) -> Iterator[str]:
     elif parameter.min_length is not None and len(value) < parameter.min_length:
         yield f"must be at least {parameter.min_length} characters, and is {len(value)}"
     elif parameter.pattern and not _matches(parameter.pattern, value):
-        yield f"must match {parameter.pattern}, and is {_show(value)}"
+        yield f"must match {parameter.pattern}, and is {_show(parameter, value)}"
 
 
 def _matches(pattern: str, value: str) -> bool:
@@ -247,6 +253,8 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _show(value: Any) -> str:
+def _show(parameter: Parameter, value: Any) -> str:
+    if parameter.secret:
+        return "a secret that is not shown"
     text = json.dumps(whole_numbers(value), ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

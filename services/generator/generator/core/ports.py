@@ -198,8 +198,10 @@ class Files(Protocol):
         """Do what takes time for these assets now, so that `resolve` need not; what fails, fails there."""
         ...
 
-    async def resolve(self, value: Mapping[str, Any], *, since: datetime) -> dict[str, Any]:
-        """The input with every `asset:<id>` as an address; the same for the same `since`. NotFound."""
+    async def resolve(
+        self, value: Mapping[str, Any], asset_ids: Sequence[str], *, since: datetime
+    ) -> dict[str, Any]:
+        """The input with `asset:<id>` of each as an address; the same for the same `since`. NotFound."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound
 
-from . import fitting, inputs
+from . import fitting, inputs, references
 from .fitting import Scene
 from .kinds import Kind
 from .ports import Work
@@ -25,6 +25,7 @@ _NAME = re.compile(r"([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)")
 class Prepared:
     """An input ready to be sent. `version` is empty for an official model; money in micro-dollars.
 
+    `secrets` are the keys whose values must not be shown, `assets` the files that it refers to.
     `estimate_micros` is what the run should cost; `reserve_micros` the most it can, ended after `deadline_s`.
     """
 
@@ -36,6 +37,8 @@ class Prepared:
     estimate_basis: str
     reserve_micros: int
     deadline_s: float
+    secrets: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
 
 
 async def prepare(
@@ -56,7 +59,7 @@ async def prepare(
         NotFound: the provider has no such model.
     """
     owner, name = split(model)
-    listed = await shelf.model(owner, name)
+    listed = await _find(shelf, owner, name)
     chosen = _version(listed, version)
     parameters = await _parameters(shelf, listed, version)
     raw = fitting.fit(model, parameters, given) if isinstance(given, Scene) else given
@@ -65,7 +68,18 @@ async def prepare(
     guess = estimate(price, model=model, parameters=parameters, given=checked)
     ends = deadline(price, longest)
     most = reserve(price, parameters=parameters, given=checked, deadline=ends)
-    return Prepared(model, chosen, checked, listed.kind, guess.micros, guess.basis, most, ends)
+    return Prepared(
+        model,
+        chosen,
+        checked,
+        listed.kind,
+        guess.micros,
+        guess.basis,
+        most,
+        ends,
+        references.secrets(parameters, checked),
+        references.assets(parameters, checked),
+    )
 
 
 def split(model: str) -> tuple[str, str]:
@@ -75,6 +89,13 @@ def split(model: str) -> tuple[str, str]:
         message = f"{model[:80]!r} is no model: write owner/name, such as google/veo-3-fast"
         raise Invalid(message, fields=[FieldProblem("model", message)])
     return match[1], match[2]
+
+
+async def _find(shelf: Shelf, owner: str, name: str) -> Listed:
+    try:
+        return await shelf.model(owner, name)
+    except NotFound as error:
+        raise NotFound(error.message, fields=[FieldProblem("model", error.message)]) from error
 
 
 def _version(listed: Listed, asked: str) -> str:

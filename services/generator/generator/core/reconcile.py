@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .prediction import Prediction
+from .references import asset_id
 
 EARLY = timedelta(seconds=5)
 """How far the provider's clock and ours may be apart."""
@@ -62,8 +63,8 @@ def same_input(sent: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    if isinstance(ours, str) and ours.startswith("asset:"):
-        return isinstance(theirs, str) and _names_asset(theirs, ours.removeprefix("asset:"))
+    if reference := asset_id(ours):  # an address by now; or a text that merely looks like one
+        return isinstance(theirs, str) and (theirs == ours or _names_asset(theirs, reference))
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
@@ -73,9 +74,9 @@ def _same(ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-def _names_asset(address: str, asset_id: str) -> bool:
+def _names_asset(address: str, reference: str) -> bool:
     """A signed address names the asset; an uploaded or an inlined file could be any."""
-    return f"/assets/{asset_id}/" in address or "/api/v3/assets/" not in address
+    return f"/assets/{reference}/" in address or "/api/v3/assets/" not in address
 
 
 def _same_model(prediction: Prediction, model: str, version: str) -> bool:

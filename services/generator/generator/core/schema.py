@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -114,13 +114,16 @@ def _parameter(
             "type": None,
             "_type": inner.type,
             "_items": inner.items,
+            "_secret": inner.secret,
         }
         variants = ()
     kind = schema.get("_type") or (_union(variants) if variants else _type(schema))
     items = schema.get("_items")
     if kind is Type.ARRAY and items is None and depth < _DEEPEST:
         items = _parameter("", _mapping(schema.get("items")), components, required=False, depth=depth + 1)
-    return Parameter(
+    told_secret = schema.get("x-cog-secret") is True or schema.get("format") == "password"
+    inside = (*variants, *((items,) if items else ()))
+    read = Parameter(
         name=name,
         type=kind,
         title=_string(schema.get("title")) or name.replace("_", " ").capitalize(),
@@ -134,10 +137,21 @@ def _parameter(
         max_length=_whole(schema.get("maxLength")),
         pattern=_string(schema.get("pattern")),
         format=_string(schema.get("format")),
-        secret=schema.get("x-cog-secret") is True or schema.get("format") == "password",
+        secret=told_secret or schema.get("_secret") is True or any(each.secret for each in inside),
         deprecated=schema.get("deprecated") is True,
         items=items,
         variants=variants,
+    )
+    return _secret(read) if read.secret else read
+
+
+def _secret(parameter: Parameter) -> Parameter:
+    """Secret through and through: no part of it may be shown either."""
+    return replace(
+        parameter,
+        secret=True,
+        items=_secret(parameter.items) if parameter.items else None,
+        variants=tuple(map(_secret, parameter.variants)),
     )
 
 

@@ -125,6 +125,8 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             provider=self._provider,
             reserve_micros=ready.reserve_micros,
             deadline_s=ready.deadline_s,
+            secret_fields=ready.secrets,
+            asset_ids=ready.assets,
         )
 
     def _model(self, listed: Listed) -> models_pb2.Model:

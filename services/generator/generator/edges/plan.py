@@ -10,10 +10,13 @@ from generator.core.planning import Wish, plan
 from generator.core.ports import Photo, PhotoLooks
 from generator.core.standard import StandardModels
 from rushes.generator.v1 import plan_pb2, plan_pb2_grpc
+from servicekit.errors import FieldProblem, Invalid
 
 from .refusals import our_access
 
 DETERMINISTIC = "deterministic"
+PLANNERS = ("", DETERMINISTIC, "llm")
+"""Who may be asked to choose; whoever asks for a language model is told that this one chose instead."""
 
 
 class PlanService(plan_pb2_grpc.PlanServiceServicer):
@@ -30,6 +33,9 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> plan_pb2.PlanScenesResponse:
         """Group, choose, order, and write a prompt for each scene."""
+        if request.planner not in PLANNERS:
+            message = f"{request.planner[:40]!r} is no planner: write deterministic or llm, or leave it out"
+            raise Invalid(message, fields=[FieldProblem("planner", message)])
         photos = [_photo(each) for each in request.photos]
         looks = await self._looks.look(photos)
         wish = Wish(

@@ -160,7 +160,9 @@ class Generation(_message.Message):
 
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
-        """The input, as it goes to the provider: checked, coerced, with assets as `asset:<id>`."""
+        """The input, as it goes to the provider: checked, coerced, with assets as `asset:<id>`; in place of a secret
+        stands `[secret]`.
+        """
 
     @_builtins.property
     def error(self) -> _media_pb2.Failure:
@@ -252,7 +254,7 @@ class CreateGenerationRequest(_message.Message):
     """The campaign that pays."""
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
-        """The model's input. An asset is written `asset:<id>`."""
+        """The model's input. An asset is written `asset:<id>`, where the model takes a file."""
 
     def __init__(
         self,

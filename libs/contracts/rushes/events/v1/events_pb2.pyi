@@ -280,7 +280,9 @@ class GenerationRequested(_message.Message):
     """1 for the first asking; higher when work was silent too long, resumed or retried, or fetched once more."""
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Assets that the input names: they can be handed to the provider while the generation waits for its turn."""
+        """Assets that the input refers to: they are handed to the provider while the generation waits for its turn, and
+        no other text of the input is taken for a file.
+        """
 
     def __init__(
         self,

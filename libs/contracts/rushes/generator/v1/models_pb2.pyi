@@ -546,6 +546,8 @@ class PrepareInputResponse(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     RESERVE_MICROS_FIELD_NUMBER: _builtins.int
     DEADLINE_S_FIELD_NUMBER: _builtins.int
+    SECRET_FIELDS_FIELD_NUMBER: _builtins.int
+    ASSET_IDS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """`owner/name`."""
     version: _builtins.str
@@ -566,6 +568,14 @@ class PrepareInputResponse(_message.Message):
     def input(self) -> _struct_pb2.Struct:
         """The input, coerced; nulls left out."""
 
+    @_builtins.property
+    def secret_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The keys of the input whose values must never be shown or logged."""
+
+    @_builtins.property
+    def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The assets that the input refers to, where a parameter takes a file; the same text elsewhere is text."""
+
     def __init__(
         self,
         *,
@@ -578,10 +588,12 @@ class PrepareInputResponse(_message.Message):
         provider: _builtins.str = ...,
         reserve_micros: _builtins.int = ...,
         deadline_s: _builtins.float = ...,
+        secret_fields: _abc.Iterable[_builtins.str] | None = ...,
+        asset_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_s", b"deadline_s", "estimate_basis", b"estimate_basis", "estimate_micros", b"estimate_micros", "input", b"input", "kind", b"kind", "model", b"model", "provider", b"provider", "reserve_micros", b"reserve_micros", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_ids", b"asset_ids", "deadline_s", b"deadline_s", "estimate_basis", b"estimate_basis", "estimate_micros", b"estimate_micros", "input", b"input", "kind", b"kind", "model", b"model", "provider", b"provider", "reserve_micros", b"reserve_micros", "secret_fields", b"secret_fields", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -150,7 +150,7 @@ def generation_message(generation: Generation) -> pb.Generation:
         model=run.model,
         version=run.version,
         kind=KINDS[run.kind],
-        input=struct(run.input),
+        input=struct(run.shown_input),
         error=failure_message(generation.failure) if generation.failure else None,
         media=[output_message(generation.id, each) for each in generation.stored],
         attempts=generation.submissions,

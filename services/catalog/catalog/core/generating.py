@@ -140,9 +140,14 @@ class Generating:
                 its_own = name == campaign_account(campaign_id)
                 most = mine if its_own else total
                 if not account.fits(most):
+                    cap = (
+                        f"{campaign_id}: raise its budget_cents"
+                        if its_own
+                        else "the day: raise DAILY_BUDGET_CENTS"
+                    )
                     raise Precondition(
-                        f"the runs can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
-                        f"the cap of {campaign_id if its_own else 'the day'}: raise it, or ask for less",
+                        f"this can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
+                        f"the cap of {cap}, or ask for less",
                         code="budget",
                     )
 

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
@@ -17,13 +18,13 @@ from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.errors import NotFound
 from servicekit.events import Consumer, Event, EventLog
-from servicekit.testing import NatsFixture, TestClock
-from stitcher.adapters.ffmpeg import FFmpegBinary
+from servicekit.testing import NatsFixture, TestClock, eventually
+from stitcher.adapters.ffmpeg import FFmpegBinary, Progress
 from stitcher.adapters.poster import PosterMaker
 from stitcher.adapters.probe import AvProber
 from stitcher.adapters.workspace import WorkFolders
 from stitcher.core.make_cut import Made, MakeCut, Order
-from stitcher.core.plan import Encoder
+from stitcher.core.plan import CUT, Command, Encoder
 from stitcher.core.ports import CutFailed, Report
 from stitcher.edges.events import CutEvents, cuts_consumer
 
@@ -38,18 +39,41 @@ async def log(nats: NatsFixture) -> AsyncIterator[EventLog]:
     await events.stop()
 
 
-@pytest_asyncio.fixture
-async def cuts(log: EventLog, blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Consumer]:
-    work = WorkFolders(tmp_path / "work")
-    await work.start()
-    make = MakeCut(
+class OnceBroken(FFmpegBinary):
+    """Real FFmpeg, whose next join can be made to fail."""
+
+    broken = False
+
+    async def run(self, command: Command, folder: Path, progress: Progress | None = None) -> str:
+        if self.broken and command.arguments[-1] == CUT:
+            self.broken = False
+            raise CutFailed("ffmpeg", "FFmpeg failed (exit code 1): on purpose")
+        return await super().run(command, folder, progress)
+
+
+@pytest.fixture
+def ffmpeg() -> OnceBroken:
+    return OnceBroken()
+
+
+def make_cut(blobs: BlobStore, work: WorkFolders, ffmpeg: FFmpegBinary) -> MakeCut:
+    return MakeCut(
         blobs=blobs,
-        ffmpeg=FFmpegBinary(),
+        ffmpeg=ffmpeg,
         prober=AvProber(),
         posters=PosterMaker(),
         workspace=work,
         encoder=Encoder("ultrafast"),
     )
+
+
+@pytest_asyncio.fixture
+async def cuts(
+    log: EventLog, blobs: BlobStore, tmp_path: Path, ffmpeg: OnceBroken
+) -> AsyncIterator[Consumer]:
+    work = WorkFolders(tmp_path / "work")
+    await work.start()
+    make = make_cut(blobs, work, ffmpeg)
     consumer = Consumer(log, cuts_consumer(1), CutEvents(make, log, SystemClock()).handlers())
     yield consumer
     await consumer.stop()
@@ -189,20 +213,72 @@ async def test_the_same_cut_asked_for_twice_at_once_is_made_once(
     assert facts.count(f"{JOB}:v1:completed") == 1
 
 
-async def test_progress_is_said_once_a_second_at_most(
-    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
-) -> None:
+def told(facts: Sequence[Event]) -> list[media_pb2.Progress]:
+    return [
+        fact.message(events_pb2.StitchProgressed).progress
+        for fact in facts
+        if fact.type == "stitch.progressed"
+    ]
+
+
+async def test_progress_is_said_once_a_second_at_most(log: EventLog) -> None:
     class Chatty:
         async def run(self, order: Order, report: Report) -> Made:
+            await report(0.0, "fetching 2 clips")
             for percent in range(100):
-                await report(float(percent), f"joining clips: {percent} %")
+                await report(float(percent), "joining clips")
                 clock.advance(0.1)
             raise CutFailed("ffmpeg", "no more to say")
 
     clock = TestClock()
     events = CutEvents(cast("MakeCut", Chatty()), log, clock)
     await events.handlers()["stitch.requested"](requested([]))
-    facts = [fact for fact in await said(log, until="stitch.failed") if fact.type == "stitch.progressed"]
-    told = [fact.message(events_pb2.StitchProgressed).progress for fact in facts]
-    assert 10 <= len(told) <= 11
-    assert told[1].message == f"joining clips: {told[1].percent:.0f} %"
+    heard = told(await said(log, until="stitch.failed"))
+    assert [each.message for each in heard[:2]] == ["fetching 2 clips", "joining clips"]
+    assert 10 <= len(heard[1:]) <= 11
+    assert heard[2].percent == pytest.approx(10, abs=1)
+
+
+async def test_every_step_of_both_tries_reaches_the_log(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path], ffmpeg: OnceBroken
+) -> None:
+    clips = await store(blobs, [clip(color="red", tone=440), clip(color="lime")])
+    ffmpeg.broken = True
+    await log.publish(requested(clips))
+    assert await cuts.run_once(wait=5) == 1
+    steps = [each.message for each in told(await said(log, until="stitch.completed"))]
+    assert steps[:2] == ["fetching 2 clips", "listening to clips and music"]
+    again = steps.index("trying again: FFmpeg failed (exit code 1): on purpose")
+    second = steps[again + 1 :]
+    assert second[:2] == ["fetching 2 clips", "listening to clips and music"]
+    assert {"joining clips", "checking the cut"} <= set(second)
+
+
+async def test_a_log_that_is_away_for_a_while_does_not_end_the_cut(
+    nats: NatsFixture, blobs: BlobStore, tmp_path: Path, clip: Callable[..., Path]
+) -> None:
+    log = EventLog(nats, service="stitcher", clock=SystemClock(), patience=0.3)
+    await log.start()
+
+    class Away(OnceBroken):
+        """The log is away while FFmpeg works."""
+
+        async def run(self, command: Command, folder: Path, progress: Progress | None = None) -> str:
+            await nats.kill()
+            try:
+                return await super().run(command, folder, progress)
+            finally:
+                await nats.restart()
+                await eventually(lambda: log.is_connected)
+
+    work = WorkFolders(tmp_path / "work")
+    await work.start()
+    events = CutEvents(make_cut(blobs, work, Away()), log, SystemClock())
+    clips = await store(blobs, [clip(color="red")])
+    with capture_logs() as lines:
+        await events.handlers()["stitch.requested"](requested(clips))
+    assert "progress not told" in [line["event"] for line in lines]
+    facts = await said(log, until="stitch.completed")
+    assert [each.message for each in told(facts)] == ["fetching 1 clips", "checking the cut"]
+    await work.stop()
+    await log.stop()

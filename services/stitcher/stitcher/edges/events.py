@@ -10,7 +10,7 @@ import structlog
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.clock import Clock
-from servicekit.errors import Invalid, NotFound
+from servicekit.errors import Invalid, NotFound, Unavailable
 from servicekit.events import ConsumerSpec, Event, EventLog, Handler
 from stitcher.core.edit import Clip, Edit, Music
 from stitcher.core.facts import FileFacts
@@ -19,7 +19,7 @@ from stitcher.core.make_thumbnail import Kind, MakeThumbnail
 from stitcher.core.ports import CutFailed
 
 FACTS_EVERY = 1.0
-"""Seconds between two `stitch.progressed` of one cut."""
+"""Seconds between two `stitch.progressed` of one step of a cut."""
 
 PATIENCE = 3
 """Deliveries on which a missing clip may still turn up before the cut is given up."""
@@ -81,22 +81,35 @@ class _Voice:
         self._turn = f"{asked.round}.{event.deliveries}"
         self._events = log
         self._clock = clock
-        self._said_at: float | None = None
+        self._started = False
+        self._reports = 0
+        self._step = ""
+        self._said_at = 0.0
         self._log = structlog.get_logger(__name__).bind(job=asked.job_id, version=asked.version)
 
     async def progress(self, percent: float, message: str) -> None:
-        """Say how far it is, at most once a second; before the first time, that it has started."""
-        now = self._clock.monotonic()
-        if self._said_at is not None and now - self._said_at < FACTS_EVERY:
+        """Say each step at once and how far it is once a second; before the first, that it has started.
+
+        What cannot be said is left out: a log that is away is no reason to end the work.
+        """
+        ago = self._clock.monotonic() - self._said_at
+        if message == self._step and ago < FACTS_EVERY:
             return
-        if self._said_at is None:
-            started = events_pb2.StitchStarted(**self._whose())
-            await self._say("started", f"started:{self._turn}", started.SerializeToString())
-        self._said_at = now
-        fact = events_pb2.StitchProgressed(
-            **self._whose(), progress=media_pb2.Progress(percent=round(percent, 1), message=message)
-        )
-        await self._say("progressed", f"progressed:{self._turn}:{percent:.0f}", fact.SerializeToString())
+        self._step = message
+        self._reports += 1
+        told = media_pb2.Progress(percent=round(percent, 1), message=message)
+        fact = events_pb2.StitchProgressed(**self._whose(), progress=told)
+        try:
+            if not self._started:
+                started = events_pb2.StitchStarted(**self._whose())
+                await self._say("started", f"started:{self._turn}", started.SerializeToString())
+                self._started = True
+            await self._say(
+                "progressed", f"progressed:{self._turn}:{self._reports}", fact.SerializeToString()
+            )
+        except Unavailable as error:
+            self._log.warning("progress not told", percent=round(percent, 1), reason=error.message)
+        self._said_at = self._clock.monotonic()
 
     async def completed(self, made: Made) -> None:
         """Say that the cut is stored and checked."""

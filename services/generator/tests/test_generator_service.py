@@ -254,7 +254,7 @@ async def _serves_models(channel: grpc.aio.Channel) -> None:
         "aspect_ratio": "16:9",
     }
     assert (ready.provider, ready.estimate_micros) == ("replicate", 20_000)
-    assert (ready.reserve_micros, ready.deadline_s) == (20_000, 1800.0)
+    assert (ready.reserve_micros, ready.deadline_s) == (25_000, 1800.0), "a second more may come"
     assert (ready.asset_ids, ready.secret_fields) == ([ASSET], [])
     request = models_pb2.PrepareInputRequest(model="rushes/every-form")
     request.input.update({"prompt": f"asset:{ASSET}", "api_key": "hush", "mask": f"asset:{ASSET}"})

@@ -12,6 +12,7 @@ from generator_world import World
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from generator.core.amounts import ROUNDED_UP
 from generator.core.facts import Canceled
 from generator.core.fitting import number_of
 from generator.core.kinds import Kind
@@ -76,6 +77,7 @@ class Case:
     input: dict[str, Any]
     seconds: float
     outputs: int
+    counted: int
 
 
 @st.composite
@@ -108,7 +110,7 @@ def cases(draw: st.DrawFn) -> Case:
     length = draw(st.sampled_from(sources)) if sources else draw(st.floats(0, price.most_seconds))
     many = prod(int(made[knob.name]) for knob in counts)
     outputs = many if counts else draw(st.integers(0, price.most_outputs))
-    return Case(price, (*lengths, *counts, *frames, *rates), given_, length * many, outputs)
+    return Case(price, (*lengths, *counts, *frames, *rates), given_, length * many, outputs, many)
 
 
 def _allowed(knob: Parameter) -> st.SearchStrategy[Any]:
@@ -132,16 +134,18 @@ def _own_choice(knob: Parameter, bound: float) -> st.SearchStrategy[float]:
     ran=st.floats(0, 1),
     status=st.sampled_from(("succeeded", "failed", "canceled", "processing")),
     measured=st.booleans(),
+    longer=st.floats(0, ROUNDED_UP),
     timed=st.booleans(),
 )
 def test_no_run_costs_more_than_is_set_aside(
-    case: Case, ends: float, ran: float, status: str, measured: bool, timed: bool
+    case: Case, ends: float, ran: float, status: str, measured: bool, longer: float, timed: bool
 ) -> None:
-    """Every part of a price, any input, ended by its deadline at the latest."""
+    """Every part of a price, any input, ended by its deadline at the latest, each output rounded up."""
     computed = ran * (ends + GRACE.total_seconds())
     metrics: dict[str, float] = {"predict_time": computed} if timed else {}
     if measured:
-        metrics |= {"video_output_duration_seconds": case.seconds, "video_output_count": case.outputs}
+        made = case.seconds + longer * case.counted
+        metrics |= {"video_output_duration_seconds": made, "video_output_count": case.outputs}
     prediction = Prediction(
         "p",
         status,
@@ -160,7 +164,7 @@ def test_no_run_costs_more_than_is_set_aside(
 def test_nor_where_there_is_no_schema(price: Price, named: float, ends: float) -> None:
     most = reserve(price, parameters=None, given={"duration": named, "n": 3}, deadline=ends)
     delivers = {
-        "video_output_duration_seconds": max(named, price.most_seconds),
+        "video_output_duration_seconds": max(named, price.most_seconds) + ROUNDED_UP,
         "video_output_count": max(3, price.most_outputs),
         "predict_time": ends,
     }
@@ -184,14 +188,26 @@ def test_bounds_come_from_the_schema_else_from_the_table() -> None:
         return reserve(video, parameters=parameters, given=given_, deadline=60.0) / 100_000
 
     duration = Parameter("duration", Type.INTEGER, minimum=-1, maximum=12, default=5)
-    assert seconds(duration) == 5
-    assert seconds(duration, duration=8) == 8
-    assert seconds(duration, duration=-1) == 12, "left to the model"
-    assert seconds(Parameter("duration", Type.STRING, enum=("auto", "5s", "10s")), duration="auto") == 10
-    assert seconds() == 90
-    assert (
-        seconds(duration, Parameter("num_outputs", Type.INTEGER, maximum=4, default=1), num_outputs=3) == 15
-    )
+    assert seconds(duration) == 5 + 1, "rounded up by the model"
+    assert seconds(duration, duration=8) == 8 + 1
+    assert seconds(duration, duration=-1) == 12 + 1, "left to the model"
+    assert seconds(Parameter("duration", Type.STRING, enum=("auto", "5s", "10s")), duration="auto") == 10 + 1
+    assert seconds() == 90 + 1
+    counted = Parameter("num_outputs", Type.INTEGER, maximum=4, default=1)
+    assert seconds(duration, counted, num_outputs=3) == 3 * (5 + 1), "each output"
+
+
+def test_a_clip_measured_a_little_longer_than_asked_costs_no_more_than_is_set_aside() -> None:
+    video = TABLE.of("a/unlisted", Kind.VIDEO)
+    duration = Parameter("duration", Type.INTEGER, minimum=5, maximum=10, default=5)
+    most = reserve(video, parameters=(duration,), given={"duration": 5}, deadline=60.0)
+    for measured in (5.04, 81 / 16, 129 / 24):
+        made = Prediction(
+            "p", "succeeded", metrics={"video_output_duration_seconds": measured}, started_at=NOW
+        )
+        assert 500_000 < cost(video, made, parameters=(duration,), given={"duration": 5}) <= most
+    guess = estimate(video, model="a/unlisted", parameters=(duration,), given={"duration": 5})
+    assert guess.micros == 500_000, "what people are told stays what it should cost"
 
 
 @pytest.mark.parametrize(

@@ -116,28 +116,51 @@ class DataFolder:
             Problem: another stack runs on it.
         """
         with (self.path / "lock").open("a+") as lock:
-            if not _lock(lock, within=_LOOKING):
-                state = self.running()
-                where = f" (process {state.pid}, {state.gateway})" if state else ""
-                raise Problem(
-                    f"A Rushes stack already runs on {self.path}{where}.",
-                    "Stop it with `rushes down`, or start another one with --data.",
-                )
+            if not _lock(lock, fcntl.LOCK_EX, within=_LOOKING):
+                raise self.taken()
+            # One that was killed has left both behind, and they would be taken for ours.
+            self.state_file.unlink(missing_ok=True)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
             try:
                 yield
             finally:
                 self.state_file.unlink(missing_ok=True)
+                lock.truncate(0)
+
+    def holder(self) -> int | None:
+        """The process that holds the folder, also while its stack starts or stops; None when nobody does."""
+        try:
+            with (self.path / "lock").open("r") as lock:
+                if _lock(lock, fcntl.LOCK_SH):
+                    return None
+                return int(lock.read())
+        except (FileNotFoundError, PermissionError, ValueError):  # it holds it since, or until, this moment
+            return None
 
     def running(self) -> StackState | None:
-        """What the stack that runs on this folder tells about itself; None when none runs."""
+        """What the stack that runs on this folder tells about itself; None when none runs, or not yet."""
+        holder = self.holder()
+        if holder is None:  # what the file says is of a stack that died
+            return None
         try:
-            with (self.path / "lock").open("r+") as lock:
-                if _lock(lock):  # nobody holds it: what the file says is of a stack that died
-                    return None
             told = json.loads(self.state_file.read_text())
         except (FileNotFoundError, PermissionError, json.JSONDecodeError):
             return None
-        return StackState(**{**told, "processes": [ProcessState(**each) for each in told["processes"]]})
+        state = StackState(**{**told, "processes": [ProcessState(**each) for each in told["processes"]]})
+        return state if state.pid == holder else None
+
+    def taken(self) -> Problem:
+        """What to tell whoever wants to start a stack on a folder that has one."""
+        state, holder = self.running(), self.holder()
+        where = (
+            f" (process {state.pid}, {state.gateway})" if state else f" (process {holder})" if holder else ""
+        )
+        return Problem(
+            f"A Rushes stack already runs on {self.path}{where}.",
+            "Stop it with `rushes down`, or start another one with --data.",
+        )
 
     def tell(self, state: StackState) -> None:
         """Write what a running stack tells about itself, whole or not at all."""
@@ -146,12 +169,12 @@ class DataFolder:
         fresh.replace(self.state_file)
 
 
-def _lock(file: IO[str], *, within: float = 0.0) -> bool:
-    """Take the lock, trying again for `within` seconds."""
+def _lock(file: IO[str], kind: int, *, within: float = 0.0) -> bool:
+    """Take the lock, trying again for `within` seconds: alone to hold it, shared to see that nobody does."""
     deadline = time.monotonic() + within
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False

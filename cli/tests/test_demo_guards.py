@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ async def test_a_running_system_with_another_provider_is_not_taken(
     folder = DataFolder(tmp_path)
     folder.prepare()
     with folder.held():
-        folder.tell(StackState(pid=1, gateway="http://127.0.0.1:1", code=code_fingerprint(), provider=runs))
+        folder.tell(
+            StackState(pid=os.getpid(), gateway="http://127.0.0.1:1", code=code_fingerprint(), provider=runs)
+        )
         with pytest.raises(Problem, match=f"{runs}, and the settings here ask for {provider_of(here)}"):
             await demo(folder, Wish(None, None, 4, 4.0, 900.0), here)

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import stat
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rushes_cli.commands.up import connect, down
 from rushes_cli.folder import DataFolder, ProcessState, StackState, default_folder
 from rushes_cli.problems import Problem
 
-STATE = StackState(4711, "http://127.0.0.1:1", "c0de", "sandbox", [ProcessState("nats", 12, "nats://x", "")])
+STATE = StackState(
+    os.getpid(), "http://127.0.0.1:1", "c0de", "sandbox", [ProcessState("nats", 12, "nats://x", "")]
+)
 
 
 def test_secrets_are_made_once_and_belong_to_their_owner_alone(tmp_path: Path) -> None:
@@ -26,7 +35,7 @@ def test_a_folder_is_held_by_one_stack(tmp_path: Path) -> None:
     with folder.held():
         folder.tell(STATE)
         assert other.running() == STATE
-        with pytest.raises(Problem, match=r"already runs .*process 4711"), other.held():
+        with pytest.raises(Problem, match=rf"already runs .*process {os.getpid()}, http"), other.held():
             pass
     assert other.running() is None
 
@@ -37,6 +46,47 @@ def test_a_stack_that_died_is_not_running(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     folder.tell(STATE)
     assert folder.running() is None
+
+
+def test_a_stack_that_starts_is_not_taken_for_the_one_that_was_killed(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    folder.tell(replace(STATE, pid=4711))
+    with folder.held():
+        assert folder.running() is None
+        assert folder.holder() == os.getpid()
+        with (
+            pytest.raises(Problem, match=rf"already runs .*process {os.getpid()}\)"),
+            DataFolder(tmp_path).held(),
+        ):
+            pass
+        folder.tell(replace(STATE, pid=4711))  # whoever wrote it, it is not the one that holds the folder
+        assert folder.running() is None
+    assert folder.holder() is None
+
+
+STARTING = """
+import sys, time
+from pathlib import Path
+from rushes_cli.folder import DataFolder
+folder = DataFolder(Path(sys.argv[1]))
+folder.prepare()
+with folder.held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+async def test_down_stops_a_stack_that_is_still_starting(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTING, str(tmp_path)], stdout=subprocess.PIPE
+    ) as starting:
+        assert starting.stdout is not None
+        assert await asyncio.to_thread(starting.stdout.readline) == b"held\n"
+        with pytest.raises(Problem, match=rf"process {starting.pid}\) is starting or stopping"):
+            connect(DataFolder(tmp_path))
+        assert await down(DataFolder(tmp_path)) == 0
+        assert starting.wait(10) == -signal.SIGTERM
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:

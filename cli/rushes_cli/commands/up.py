@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -78,11 +79,8 @@ async def start_detached(folder: DataFolder, options: Options) -> StackState:
         Problem: it did not come up; carries what it said.
     """
     folder.prepare()
-    if running := folder.running():
-        raise Problem(
-            f"A Rushes stack already runs on {folder.path} (process {running.pid}, {running.gateway}).",
-            "Stop it with `rushes down`, or start another one with --data.",
-        )
+    if folder.holder() is not None:
+        raise folder.taken()
     log = folder.logs / "up.log"
     argv = [sys.executable, "-m", "rushes_cli", "up", "--data", str(folder.path), "--port", str(options.port)]
     argv += [part for name, n in options.replicas.items() for part in ("--replicas", f"{name}={n}")]
@@ -96,7 +94,7 @@ async def start_detached(folder: DataFolder, options: Options) -> StackState:
             env=dict(options.environ),
         )
     deadline = asyncio.get_running_loop().time() + _START_BUDGET
-    while (state := folder.running()) is None:
+    while (state := folder.running()) is None or state.pid != child.pid:
         if child.poll() is not None:
             raise Problem(
                 f"The stack did not start. It said:\n{log.read_text()[-2000:].strip()}", exit_code=FAILED
@@ -113,17 +111,18 @@ async def start_detached(folder: DataFolder, options: Options) -> StackState:
 
 
 async def down(folder: DataFolder) -> int:
-    """Stop the stack of a data folder and wait until it is gone."""
-    state = folder.running()
-    if state is None:
+    """Stop the stack of a data folder, also one that is still starting, and wait until it is gone."""
+    holder = folder.holder()
+    if holder is None:
         view.console.print(f"No Rushes stack runs on {folder.path}.", soft_wrap=True)
         return 0
     view.console.print("stopping …")
-    os.kill(state.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+        os.kill(holder, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + _STOP_BUDGET
-    while folder.running() is not None:
+    while folder.holder() == holder:
         if asyncio.get_running_loop().time() > deadline:
-            raise Problem(f"The stack (process {state.pid}) has not stopped within {_STOP_BUDGET:g} s.",
+            raise Problem(f"The stack (process {holder}) has not stopped within {_STOP_BUDGET:g} s.",
                           f"Read {folder.logs}.", exit_code=FAILED)  # fmt: skip
         await asyncio.sleep(_LOOK)
     view.console.print("stopped")
@@ -137,6 +136,12 @@ def connect(folder: DataFolder) -> RestClient:
         Problem: none runs.
     """
     state = folder.running()
+    if state is None and (holder := folder.holder()) is not None:
+        raise Problem(
+            f"The Rushes stack on {folder.path} (process {holder}) is starting or stopping.",
+            "Try again in a moment.",
+            exit_code=FAILED,
+        )
     if state is None:
         raise Problem(
             f"No Rushes stack runs on {folder.path}.",

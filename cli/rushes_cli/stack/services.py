@@ -132,6 +132,8 @@ class _Builder:
             "BLOB_SECRET_KEY": self._backing.blob_secret_key,
             "BLOB_BUCKET": self._environ.get("BLOB_BUCKET", "rushes"),
             "SIGNING_KEY": self._folder.secret("signing-key"),
+            "SPOOL_DIR": self._work_folder("SPOOL_DIR", "downloads"),
+            "STITCHER_WORK_DIR": self._work_folder("STITCHER_WORK_DIR", "cuts"),
             **{f"{name.upper()}_ADDRESS": self._target(name) for name in self._grpc},
         }
 
@@ -158,6 +160,10 @@ class _Builder:
                 }
             case _:
                 return {}
+
+    def _work_folder(self, setting: str, name: str) -> str:
+        """Where work in hand lies: in our folder (the system's belongs to everybody), unless people say."""
+        return self._environ.get(setting) or str(self._folder.path / "work" / name)
 
     def _provider(self) -> dict[str, str]:
         if "sandbox" in self._http:

@@ -7,10 +7,10 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.folder import DataFolder, ProcessState, StackState
 from rushes_cli.problems import FAILED, Problem
+from rushes_cli.stack.given import refuse_dead
 from rushes_cli.stack.services import Backing, Options, Service, provider_of, services
 from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.process import ServerProcess
@@ -26,8 +27,6 @@ from servicekit.errors import Unavailable
 
 _READY_BUDGET = 60.0
 """Seconds for a service to answer its health check; a cold disk and two cores take about ten."""
-_GIVEN_BUDGET = 5.0
-"""Seconds for a log or a store that people bring to take a connection."""
 _STOP_BUDGET = 20.0
 """Seconds for a service to finish or hand back its work: more than the sum of its own budgets."""
 _LOOK = 0.1
@@ -105,7 +104,7 @@ class Stack:
     def __init__(self, folder: DataFolder, options: Options, tell: Tell) -> None:
         self._folder = folder
         self._options = options
-        self._tell = tell
+        self._show = tell
         self._watched: list[_Watched] = []
         self._gateway = ""
         self._stopping = False
@@ -156,7 +155,7 @@ class Stack:
         environ = self._options.environ
         nats_url, endpoint = environ.get("NATS_URL", ""), environ.get("BLOB_ENDPOINT", "")
         access, secret = environ.get("BLOB_ACCESS_KEY", ""), environ.get("BLOB_SECRET_KEY", "")
-        await asyncio.gather(*(_refuse_dead(each) for each in (nats_url, endpoint) if each))
+        await asyncio.gather(*(refuse_dead(each) for each in (nats_url, endpoint) if each))
         starts = []
         if not nats_url:
             nats = NatsServer(self._folder.path / "nats")
@@ -189,8 +188,8 @@ class Stack:
 
     async def _bring_up(self, watched: _Watched) -> None:
         wait = _BACKOFF[min(watched.deaths, len(_BACKOFF)) - 1]
-        self._tell(f"{watched.name} ended; starting it again in {wait:g} s")
         try:
+            self._tell(f"{watched.name} ended; starting it again in {wait:g} s")
             await asyncio.sleep(wait)
             watched.restarts += 1
             watched.started_at = time.monotonic()
@@ -202,7 +201,13 @@ class Stack:
         finally:
             watched.coming_up = None
             if not self._stopping:
-                self._tell_state()
+                with suppress(OSError):  # a full disk: the process runs, and the next restart tells
+                    self._tell_state()
+
+    def _tell(self, line: str) -> None:
+        # Nothing can be written any more (a full disk, a closed terminal): what died is still restarted.
+        with suppress(OSError):
+            self._show(line)
 
     def _tell_state(self) -> StackState:
         state = StackState(
@@ -219,21 +224,6 @@ class Stack:
         )
         self._folder.tell(state)
         return state
-
-
-async def _refuse_dead(address: str) -> None:
-    """A part that people bring must answer before anything is started for nothing."""
-    parts = urlsplit(address)
-    try:
-        async with asyncio.timeout(_GIVEN_BUDGET):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        writer.close()
-    except (OSError, TimeoutError, ValueError) as error:
-        raise Problem(
-            f"Nobody answers at {address} ({type(error).__name__}).",
-            "Start what should be there, or leave the setting out for the embedded one.",
-            exit_code=FAILED,
-        ) from error
 
 
 def _refuse_port_in_use(port: int) -> None:

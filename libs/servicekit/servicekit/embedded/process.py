@@ -20,6 +20,9 @@ from servicekit.errors import Unavailable
 _POLL = 0.02
 """Seconds between two looks at a child that starts or ends."""
 
+_LOG_BYTES = 16 * 1024 * 1024
+"""Size above which a log is put aside when its process is started again."""
+
 _PORTS = range(20_000, 32_000)
 """Below Linux' ephemeral range (32768…): no outgoing connection takes a port between stop and restart."""
 
@@ -71,12 +74,17 @@ def find_binary(name: str, package: str) -> str:
 
 
 class ServerProcess:
-    """A child process that serves, with its output in one log file."""
+    """A child process that serves, with its output in one log file.
+
+    The log of the time before our own start is kept beside it, as `….log.1`; so is one that has grown too
+    large when the child is started again.
+    """
 
     def __init__(self, name: str, log_path: Path) -> None:
         self.name = name
         self.log_path = log_path
         self._child: subprocess.Popen[bytes] | None = None
+        self._log_begun = False
 
     @property
     def pid(self) -> int | None:
@@ -93,6 +101,7 @@ class ServerProcess:
     ) -> None:
         """Start the child in its own session: Ctrl-C in the terminal is for us, and we stop it in order."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._begin_log()
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
                 # Another user may not be able to run our interpreter, and so not the launcher.
@@ -145,6 +154,13 @@ class ServerProcess:
 
     def tail(self, characters: int = 1500) -> str:
         """The end of its log."""
-        with contextlib.suppress(FileNotFoundError):
-            return self.log_path.read_text(errors="replace")[-characters:].strip()
+        with contextlib.suppress(FileNotFoundError), self.log_path.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 4 * characters))  # UTF-8: four bytes at most
+            return log.read().decode(errors="replace")[-characters:].strip()
         return ""
+
+    def _begin_log(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if not self._log_begun or self.log_path.stat().st_size > _LOG_BYTES:
+                self.log_path.replace(self.log_path.with_name(self.log_path.name + ".1"))
+        self._log_begun = True

@@ -1,0 +1,46 @@
+"""A child's log: kept over its deaths, put aside at our own start and when it has grown too large."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from servicekit.embedded import process
+from servicekit.embedded.process import ServerProcess
+from servicekit.testing import eventually
+
+
+async def say(child: ServerProcess, text: str) -> None:
+    child.spawn([sys.executable, "-c", f"print({text!r})"])
+    await eventually(lambda: not child.is_alive)
+
+
+async def test_the_log_of_the_start_before_is_kept_and_no_older_one(tmp_path: Path) -> None:
+    log, old = tmp_path / "child.log", tmp_path / "child.log.1"
+    for start in ("first", "second", "third"):
+        child = ServerProcess("child", log)
+        await say(child, f"{start} start")
+        await say(child, "again after it died")
+    assert log.read_text() == "third start\nagain after it died\n"
+    assert old.read_text() == "second start\nagain after it died\n"
+    assert sorted(tmp_path.iterdir()) == [log, old]
+
+
+async def test_a_log_that_has_grown_large_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_LOG_BYTES", 100)
+    child = ServerProcess("child", tmp_path / "child.log")
+    await say(child, "x" * 200)
+    await say(child, "fresh")
+    assert (tmp_path / "child.log").read_text() == "fresh\n"
+
+
+def test_the_end_of_a_log_is_read_alone(tmp_path: Path) -> None:
+    child = ServerProcess("child", tmp_path / "child.log")
+    assert child.tail() == ""
+    child.log_path.write_text("ä" * 5000 + "end")
+    assert child.tail(10) == "ä" * 7 + "end"
+    assert child.tail(100_000) == "ä" * 5000 + "end"

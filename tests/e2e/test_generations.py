@@ -251,3 +251,8 @@ async def test_fifty_models_and_more_can_be_found(system: System) -> None:
     assert kinds["mask"] == "file"
     assert kinds["fast"] == "boolean"
     assert kinds["guidance"] == "number"
+    told = {each["name"]: each for each in schema["parameters"]}
+    assert told["layers"]["items"]["enum"] == ["sky", "lawn", "facade"]
+    assert [each["minimum"] for each in told["zoom"]["variants"]] == [1, None]
+    assert (told["size"]["items"], told["size"]["variants"]) == (None, [])
+    assert (told["mask"]["accept"], told["old_size"]["deprecated"]) == ("image/*", True)

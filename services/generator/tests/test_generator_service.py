@@ -240,7 +240,19 @@ async def _serves_models(channel: grpc.aio.Channel) -> None:
     schema = await models.GetModelSchema(models_pb2.GetModelSchemaRequest(owner="rushes", name="every-form"))
     steps = next(each for each in schema.parameters if each.name == "steps")
     assert [json_format.MessageToDict(value) for value in steps.enum] == [4, 8, 16]
-    assert next(each for each in schema.parameters if each.name == "api_key").secret
+    read = {each.name: each for each in schema.parameters}
+    assert read["api_key"].secret
+    assert read["size"].pattern == r"^\d+x\d+$"
+    assert read["old_size"].deprecated
+    assert read["mask"].accept == "image/*"
+    assert read["reference_images"].items.type == models_pb2.PARAMETER_TYPE_FILE
+    layers = read["layers"].items
+    assert [json_format.MessageToDict(value) for value in layers.enum] == ["sky", "lawn", "facade"]
+    assert (read["weights"].items.minimum, read["weights"].items.maximum) == (0, 1)
+    number, text = read["zoom"].variants
+    assert (number.type, number.minimum) == (models_pb2.PARAMETER_TYPE_NUMBER, 1)
+    assert [json_format.MessageToDict(value) for value in text.enum] == ["fit", "fill"]
+    assert not any(each.variants for name, each in read.items() if name not in ("scale", "zoom"))
     request = models_pb2.PrepareInputRequest(model="rushes/camera-move")
     request.scene.CopyFrom(
         models_pb2.SceneInput(prompt="in", first_image=f"asset:{ASSET}", seconds=4, width=1920, height=1080)

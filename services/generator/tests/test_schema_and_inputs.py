@@ -29,7 +29,13 @@ FORMS = openapi(
     {
         "seed": {"type": "integer", "nullable": True, "x-order": 9},
         "prompt": {"type": "string", "title": "Prompt", "x-order": 0, "maxLength": 40, "minLength": 2},
-        "image": {"type": "string", "format": "uri", "nullable": True, "default": None, "x-order": 1},
+        "image": {
+            "type": "string",
+            "format": "uri",
+            "x-cog-accept": "image/*",
+            "default": None,
+            "x-order": 1,
+        },
         "resolution": {
             "allOf": [{"$ref": "#/components/schemas/resolution"}],
             "default": "720p",
@@ -52,6 +58,12 @@ FORMS = openapi(
         "extra": {"type": "object", "x-order": 13},
         "size": {"type": "string", "pattern": r"^\d+x\d+$", "x-order": 14},
         "bare": {"title": "Bare"},
+        "photo": {
+            "anyOf": [
+                {"type": "string", "format": "uri", "x-cog-accept": "image/png"},
+                {"type": "null"},
+            ]
+        },
     },
     ["prompt"],
     resolution={
@@ -83,6 +95,7 @@ def test_parameters_come_in_the_order_of_the_form() -> None:
         "extra",
         "size",
         "bare",
+        "photo",
     ]
 
 
@@ -102,6 +115,7 @@ def test_parameters_come_in_the_order_of_the_form() -> None:
         ("fast", Type.BOOLEAN),
         ("extra", Type.OBJECT),
         ("bare", Type.ANY),
+        ("photo", Type.FILE),
     ],
 )
 def test_every_form_has_its_type(name: str, kind: Type) -> None:
@@ -121,6 +135,8 @@ def test_what_forms_say_is_kept() -> None:
     assert READ["images"].items is not None
     assert READ["images"].items.type is Type.FILE
     assert (READ["prompt"].min_length, READ["prompt"].max_length) == (2, 40)
+    assert READ["image"].accept == "image/*"
+    assert READ["photo"].accept == "image/png"
 
 
 @pytest.mark.parametrize("raw", [None, {}, {"components": None}, {"components": {"schemas": {}}}, [], "x"])

@@ -28,7 +28,11 @@ class Type(StrEnum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter. `items` says of what a list is; `variants` are the shapes that a union allows."""
+    """One parameter.
+
+    `items` says of what a list is; `variants` are the shapes that a union allows; `accept` the media types
+    that a file may have.
+    """
 
     name: str
     type: Type
@@ -45,6 +49,7 @@ class Parameter:
     format: str = ""
     secret: bool = False
     deprecated: bool = False
+    accept: str = ""
     items: Parameter | None = None
     variants: tuple[Parameter, ...] = ()
 
@@ -139,6 +144,7 @@ def _parameter(
         format=_string(schema.get("format")),
         secret=told_secret or schema.get("_secret") is True or any(each.secret for each in inside),
         deprecated=schema.get("deprecated") is True,
+        accept=_string(schema.get("x-cog-accept")),
         items=items,
         variants=variants,
     )
@@ -181,6 +187,7 @@ def _facts(inner: Parameter) -> dict[str, Any]:
         "maxLength": inner.max_length,
         "pattern": inner.pattern,
         "format": inner.format,
+        "x-cog-accept": inner.accept,
     }
     return {key: value for key, value in facts.items() if value not in (None, "", ())}
 

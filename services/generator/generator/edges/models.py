@@ -186,6 +186,11 @@ def _parameter(each: Parameter) -> models_pb2.Parameter:
         multiple=each.type is Type.ARRAY,
         item_type=TYPES[each.items.type] if each.items else models_pb2.PARAMETER_TYPE_UNSPECIFIED,
         secret=each.secret,
+        items=_parameter(each.items) if each.items else None,
+        variants=[_parameter(variant) for variant in each.variants],
+        pattern=each.pattern,
+        accept=each.accept,
+        deprecated=each.deprecated,
     )
 
 

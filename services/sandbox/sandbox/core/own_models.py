@@ -153,6 +153,12 @@ def _odd() -> list[Model]:
             choice("output_format", ("jpg", "png"), "jpg"),
             secret("api_key", "A key of the user's own"),
             files("reference_images", "Pictures to look at"),
+            raw(
+                "zoom",
+                {"anyOf": [{"type": "number", "minimum": 1}, {"type": "string", "enum": ["fit", "fill"]}]},
+            ),
+            raw("layers", {"type": "array", "items": {"type": "string", "enum": ["sky", "lawn", "facade"]}}),
+            raw("weights", {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}),
             raw("size", {"type": "string", "pattern": r"^\d+x\d+$", "minLength": 3, "default": "640x360"}),
             raw("old_size", {"type": "integer", "deprecated": True, "nullable": True}),
             raw("mask", {"type": "string", "format": "uri", "x-cog-accept": "image/*", "nullable": True}),

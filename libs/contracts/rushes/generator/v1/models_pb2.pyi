@@ -39,7 +39,7 @@ class _ParameterTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Paramet
     PARAMETER_TYPE_FILE: _ParameterType.ValueType  # 5
     """A file: an address, a `data:` address, or `asset:<id>`."""
     PARAMETER_TYPE_ARRAY: _ParameterType.ValueType  # 6
-    """A list of values; `item_type` says of what."""
+    """A list of values; `items` says of what."""
     PARAMETER_TYPE_OBJECT: _ParameterType.ValueType  # 7
     """An object of its own shape."""
 
@@ -58,7 +58,7 @@ PARAMETER_TYPE_BOOLEAN: ParameterType.ValueType  # 4
 PARAMETER_TYPE_FILE: ParameterType.ValueType  # 5
 """A file: an address, a `data:` address, or `asset:<id>`."""
 PARAMETER_TYPE_ARRAY: ParameterType.ValueType  # 6
-"""A list of values; `item_type` says of what."""
+"""A list of values; `items` says of what."""
 PARAMETER_TYPE_OBJECT: ParameterType.ValueType  # 7
 """An object of its own shape."""
 Global___ParameterType: _TypeAlias = ParameterType  # noqa: Y015
@@ -373,6 +373,11 @@ class Parameter(_message.Message):
     MULTIPLE_FIELD_NUMBER: _builtins.int
     ITEM_TYPE_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    ACCEPT_FIELD_NUMBER: _builtins.int
+    DEPRECATED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its key in the input."""
     type: Global___ParameterType.ValueType
@@ -396,9 +401,15 @@ class Parameter(_message.Message):
     multiple: _builtins.bool
     """Whether it is a list."""
     item_type: Global___ParameterType.ValueType
-    """Of what, when it is a list."""
+    """Of what, when it is a list; `items` says more."""
     secret: _builtins.bool
     """Whether it must never be shown or logged."""
+    pattern: _builtins.str
+    """A regular expression that is found in a text; empty for any."""
+    accept: _builtins.str
+    """The media types that a file may have, `image/*`; empty for any."""
+    deprecated: _builtins.bool
+    """Whether the model would rather not be given it."""
     @_builtins.property
     def default(self) -> _struct_pb2.Value:
         """What the model uses when it is left out; null when it says nothing."""
@@ -406,6 +417,14 @@ class Parameter(_message.Message):
     @_builtins.property
     def enum(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]:
         """The values it may have; empty when it is free."""
+
+    @_builtins.property
+    def items(self) -> Global___Parameter:
+        """What each value of a list must be: its choices, its bounds. Without a name of its own."""
+
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
+        """The shapes that it may have, any one of them; empty when it has but one, which is this."""
 
     def __init__(
         self,
@@ -425,11 +444,18 @@ class Parameter(_message.Message):
         multiple: _builtins.bool = ...,
         item_type: Global___ParameterType.ValueType = ...,
         secret: _builtins.bool = ...,
+        items: Global___Parameter | None = ...,
+        variants: _abc.Iterable[Global___Parameter] | None = ...,
+        pattern: _builtins.str = ...,
+        accept: _builtins.str = ...,
+        deprecated: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_length", b"_max_length", "_maximum", b"_maximum", "_min_length", b"_min_length", "_minimum", b"_minimum", "default", b"default", "max_length", b"max_length", "maximum", b"maximum", "min_length", b"min_length", "minimum", b"minimum"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_items", b"_items", "_max_length", b"_max_length", "_maximum", b"_maximum", "_min_length", b"_min_length", "_minimum", b"_minimum", "default", b"default", "items", b"items", "max_length", b"max_length", "maximum", b"maximum", "min_length", b"min_length", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_length", b"_max_length", "_maximum", b"_maximum", "_min_length", b"_min_length", "_minimum", b"_minimum", "default", b"default", "description", b"description", "enum", b"enum", "format", b"format", "item_type", b"item_type", "max_length", b"max_length", "maximum", b"maximum", "min_length", b"min_length", "minimum", b"minimum", "multiple", b"multiple", "name", b"name", "required", b"required", "secret", b"secret", "title", b"title", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_items", b"_items", "_max_length", b"_max_length", "_maximum", b"_maximum", "_min_length", b"_min_length", "_minimum", b"_minimum", "accept", b"accept", "default", b"default", "deprecated", b"deprecated", "description", b"description", "enum", b"enum", "format", b"format", "item_type", b"item_type", "items", b"items", "max_length", b"max_length", "maximum", b"maximum", "min_length", b"min_length", "minimum", b"minimum", "multiple", b"multiple", "name", b"name", "pattern", b"pattern", "required", b"required", "secret", b"secret", "title", b"title", "type", b"type", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__items: _TypeAlias = _typing.Literal["items"]  # noqa: Y015
+    _WhichOneofArgType__items: _TypeAlias = _typing.Literal["_items", b"_items"]  # noqa: Y015
     _WhichOneofReturnType__max_length: _TypeAlias = _typing.Literal["max_length"]  # noqa: Y015
     _WhichOneofArgType__max_length: _TypeAlias = _typing.Literal["_max_length", b"_max_length"]  # noqa: Y015
     _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
@@ -438,6 +464,8 @@ class Parameter(_message.Message):
     _WhichOneofArgType__min_length: _TypeAlias = _typing.Literal["_min_length", b"_min_length"]  # noqa: Y015
     _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
     _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__items) -> _WhichOneofReturnType__items | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_length) -> _WhichOneofReturnType__max_length | None: ...
     @_typing.overload

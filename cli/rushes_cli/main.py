@@ -207,13 +207,19 @@ def cleanup(
 
 
 @storage_app.command()
-def check(data: Data = None) -> None:
+def check(
+    data: Data = None,
+    content: Annotated[
+        bool,
+        typer.Option("--content", help="Read every file, and compare its SHA-256.", show_default=False),
+    ] = False,
+) -> None:
     """Compare the store with the records.
 
     Shows records whose bytes are missing (exit code 1), and bytes that no record names, which the next sweep
-    removes.
+    removes. With --content also files that are not what was stored (exit code 1).
     """
-    _run(storage_command.check(_folder(data)))
+    _run(storage_command.check(_folder(data), content=content))
 
 
 @app.command()

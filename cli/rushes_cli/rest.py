@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -109,17 +110,30 @@ class RestClient:
         """Store the bytes at `path` in the file `to`, whole or not at all. Waits and raises like `get`."""
         await _patiently(lambda: self._download(path, to))
 
+    async def digest(self, path: str) -> str:
+        """The SHA-256 of the bytes at `path`, in lower-case hexadecimal; one attempt. Raises like `get`."""
+        digest = hashlib.sha256()
+        async with self._opened(path) as answer:
+            async for chunk in answer.aiter_bytes(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
+
     async def _download(self, path: str, to: Path) -> None:
         fresh = to.with_name(to.name + ".part")
+        async with self._opened(path) as answer:
+            with fresh.open("wb") as file:
+                async for chunk in answer.aiter_bytes(1 << 20):
+                    file.write(chunk)
+        fresh.replace(to)
+
+    @asynccontextmanager
+    async def _opened(self, path: str) -> AsyncIterator[httpx.Response]:
         with self._answering():
             async with self._http.stream("GET", path) as answer:
                 if answer.is_error:
                     await answer.aread()
                     raise _refused(answer)
-                with fresh.open("wb") as file:
-                    async for chunk in answer.aiter_bytes(1 << 20):
-                        file.write(chunk)
-        fresh.replace(to)
+                yield answer
 
     async def facts(self, path: str, *, after: int | None = None, **query: str) -> AsyncGenerator[Fact]:
         """Live facts from `path`, after a sequence or from now on, for ever. Close it (`aclosing`) when done.

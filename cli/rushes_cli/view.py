@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from rushes_cli.contents import Damaged
 from rushes_cli.folder import StackState
 from rushes_cli.problems import Problem
 
@@ -117,14 +118,21 @@ def show_cleanup(done: Mapping[str, Any], days: int) -> None:
     console.print(_usage(done["by_kind"]))
 
 
-def show_check(missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]]) -> None:
-    """Records without their bytes, and bytes without a record."""
-    if not missing and not unneeded:
+def show_check(
+    missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]], changed: Sequence[Damaged] = ()
+) -> None:
+    """Records without their bytes, records with others, and bytes without a record."""
+    if not missing and not unneeded and not changed:
         console.print("Every record has its bytes, and every blob has its record.", highlight=False)
     if missing:
         table = _table("file", "missing blob")
         for each in missing:
             table.add_row(each["id"], _plain(each["blob_key"]))
+        console.print(table)
+    if changed:
+        table = _table("file", "address", "damage")
+        for one in changed:
+            table.add_row(one.id, _plain(one.url), _plain(one.why))
         console.print(table)
     if unneeded:
         table = _table("blob without a record", "size", "created")

@@ -203,6 +203,12 @@ async def test_the_store_is_compared_with_the_records(system: System, rushes: Co
     told = await rushes("storage", "check", "--data", str(system.data))
     assert (told.code, media["id"] in told.said) == (0, False), told.said
     async with _store(system) as store:
+        await store.put(f"media/{asked['id']}/0.mp4", b"not the film", content_type="video/mp4")
+    told = await rushes("storage", "check", "--data", str(system.data))
+    assert (told.code, media["id"] in told.said) == (0, False), told.said
+    told = await rushes("storage", "check", "--content", "--data", str(system.data))
+    assert (told.code, media["id"] in told.said) == (1, True), told.said
+    async with _store(system) as store:
         await store.delete(f"media/{asked['id']}/0.mp4")  # as a disk would
     told = await rushes("storage", "check", "--data", str(system.data))
     assert told.code == 1

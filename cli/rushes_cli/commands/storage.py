@@ -7,6 +7,7 @@ from typing import Any
 
 from rushes_cli import view
 from rushes_cli.commands.up import connect
+from rushes_cli.contents import Damaged, damaged
 from rushes_cli.folder import DataFolder
 from rushes_cli.rest import RestClient
 
@@ -30,13 +31,20 @@ async def cleanup(folder: DataFolder, *, days: int, dry_run: bool) -> int:
     return 0
 
 
-async def check(folder: DataFolder) -> int:
-    """Show records whose blob is missing, and blobs that no record names. 1 when something is missing."""
+async def check(folder: DataFolder, *, content: bool) -> int:
+    """Show records whose blob is missing, and blobs that no record names. 1 when something is missing.
+
+    With `content`: also those whose bytes are not what they were.
+    """
+    changed: list[Damaged] = []
     async with connect(folder) as client:
         missing = await _pages(client, f"{_ADMIN}/missing")
         unneeded = await _pages(client, f"{_ADMIN}/unneeded")
-    view.show_check(missing, unneeded)
-    return 1 if missing else 0
+        if content:
+            with view.busy("Reading every file …"):
+                changed = await damaged(client)
+    view.show_check(missing, unneeded, changed)
+    return 1 if missing or changed else 0
 
 
 async def _pages(client: RestClient, path: str) -> list[Mapping[str, Any]]:

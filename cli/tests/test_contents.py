@@ -1,0 +1,93 @@
+"""Every stored file compared with its record: damage is told, and a gateway that is away is not damage."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rushes_cli.contents import Damaged, damaged
+from rushes_cli.rest import NoAnswer, RestClient
+
+STATS, ASSETS = "/api/v3/admin/storage/stats", "/api/v3/assets"
+
+
+class Gateway:
+    """Answers by path; what has a length of its own breaks off before it."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.lengths: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.ends_after = ""
+        self.base = ""
+
+    def holds(self, path: str, body: bytes, *, stored: bytes | None = None) -> dict[str, object]:
+        """A file of the record that it was stored as; answers what the record tells."""
+        self.bodies[path] = body
+        sha256 = hashlib.sha256(body if stored is None else stored).hexdigest()
+        return {"id": path.rpartition("/")[2], "url": path, "sha256": sha256}
+
+    def tells(self, path: str, token: str, answer: dict[str, object]) -> None:
+        self.bodies[f"{path}?{token}"] = json.dumps(answer).encode()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
+        path, _, query = target.partition("?")
+        token = dict(pair.split("=") for pair in query.split("&") if pair).get("page_token", "")
+        key = f"{path}?{token}" if path in (STATS, ASSETS) else path
+        if self.ends_after and self.ends_after in self.asked:
+            writer.close()
+            return
+        self.asked.append(path)
+        body = self.bodies.get(key)
+        status = "200 OK" if body is not None else "404 Not Found"
+        length = self.lengths.get(path, len(body or b""))
+        writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode())
+        writer.write(body or b"")
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+    monkeypatch.setattr("rushes_cli.rest._PAUSE", 0.001)
+    gateway = Gateway()
+    server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0)
+    gateway.base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield gateway
+    server.close()
+    await server.wait_closed()
+
+
+async def test_files_of_every_page_are_read_and_compared(gateway: Gateway) -> None:
+    whole = gateway.holds("/media/whole", b"clip")
+    other = gateway.holds("/media/other", b"clip", stored=b"clop")
+    missing = {"id": "missing", "url": "/media/missing", "sha256": "0"}
+    short = gateway.holds("/cuts/short", b"half")
+    gateway.lengths["/cuts/short"] = 8
+    picture = gateway.holds("/assets/picture", b"photo", stored=b"phota")
+    gateway.tells(STATS, "", {"files": [whole, other], "next_page_token": "more"})
+    gateway.tells(STATS, "more", {"files": [missing, short], "next_page_token": ""})
+    asset = {**picture, "facts": {"sha256": picture["sha256"]}}
+    gateway.tells(ASSETS, "", {"assets": [asset], "next_page_token": ""})
+    async with RestClient(gateway.base, "key") as client:
+        found = await damaged(client)
+    assert found == [
+        Damaged("other", "/media/other", "other bytes than were stored"),
+        Damaged("short", "/cuts/short", "cannot be read to its end"),
+        Damaged("picture", "/assets/picture", "other bytes than were stored"),
+    ]
+    assert gateway.asked.count("/media/whole") == 1
+
+
+async def test_a_gateway_that_ends_meanwhile_says_nothing_of_the_files(gateway: Gateway) -> None:
+    files = [gateway.holds(f"/media/{number}", b"clip") for number in range(3)]
+    gateway.tells(STATS, "", {"files": files, "next_page_token": ""})
+    gateway.ends_after = "/media/0"
+    async with RestClient(gateway.base, "key") as client:
+        with pytest.raises(NoAnswer, match="does not answer"):
+            await damaged(client)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from alembic import command
 from catalog_shelf import VIDEO, Storage
+from sqlalchemy import Connection, column, insert, select, table
 
+from catalog.adapters import tables
 from catalog.adapters.alarms_log import LoggedAlarms
+from catalog.adapters.schema import alembic_config
 from catalog.core import generation_commands as gc
 from catalog.core.deadlines import Deadlines
 from catalog.core.generation import OutputState, Stage
 from catalog.core.records import LostOutput
 from catalog.core.values import EXPIRED, Failure
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
+from servicekit.clock import SystemClock
+from servicekit.databases import open_engine
+from servicekit.outbox.tables import micros
 
 
 class Told(LoggedAlarms):
@@ -113,3 +120,26 @@ async def test_what_came_after_all_or_was_deleted_is_not_told_of(storage: Storag
     storage.clock.advance(2 * 3600)
     await deadlines.run_once()
     assert told.said == []
+
+
+async def test_what_had_expired_before_there_were_alarms_is_no_news(database_url: str) -> None:
+    engine = open_engine(database_url)
+    now = SystemClock().now()
+
+    def before(connection: Connection) -> None:
+        command.upgrade(alembic_config(connection), "0003")
+        row = {"state": "lost", "at": 0, "media_id": "", "generation_id": "gen_1"}
+        of_then = table(
+            "outputs", *map(column, ("generation_id", "index", "state", "at", "media_id", "expires_at"))
+        )
+        ends = [micros(now - timedelta(days=1)), micros(now + timedelta(minutes=5))]
+        connection.execute(
+            insert(of_then), [{**row, "index": n, "expires_at": at} for n, at in enumerate(ends)]
+        )
+        command.upgrade(alembic_config(connection), "head")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(before)
+        counted = select(tables.outputs.c.counted_at.is_(None)).order_by(tables.outputs.c.index)
+        assert (await connection.execute(counted)).scalars().all() == [False, True]
+    await engine.dispose()

@@ -251,7 +251,7 @@ async def test_a_data_address_that_is_not_base64(bench) -> None:
 # Our own parts --------------------------------------------------------------------------------------
 async def test_a_full_disk_is_said_and_leaves_nothing(bench, origin, media, monkeypatch) -> None:
     url = origin.serve(media["mp4"])
-    monkeypatch.setattr(bench.spool, "_own", Path("/dev/full-is-no-folder"))
+    monkeypatch.setattr(bench.spool._own, "_own", Path("/dev/full-is-no-folder"))
     with pytest.raises(Unavailable, match="SPOOL_DIR"):
         await bench.fetcher.fetch(bench.wanted(url))
     monkeypatch.undo()

@@ -20,7 +20,7 @@ class Settings:
     blob_bucket: str = setting("BLOB_BUCKET", doc="Its bucket.", default="rushes")
     work_dir: Path = setting(
         "STITCHER_WORK_DIR",
-        doc="Folder for work in hand; may be shared by replicas. Unset: in the system's temporary folder.",
+        doc="Folder for work in hand; may be shared by replicas. Unset: the user's in the temporary one.",
         default=Path(),
     )
     cuts_at_once: int = setting(

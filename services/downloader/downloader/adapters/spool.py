@@ -8,14 +8,12 @@ import fcntl
 import mmap
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-import structlog
-
 from servicekit.errors import Unavailable
+from servicekit.own_folder import OwnFolder
 
 DIRECT_FROM = 64 * 1024 * 1024
 """Bytes that are written through the page cache: of a file that is not larger, every packet is read again.
@@ -27,52 +25,25 @@ seconds costs more processor than all hashing (fresh pages), and takes the place
 WINDOW = 1024 * 1024
 
 _DIRECT = getattr(os, "O_DIRECT", 0)  # not everywhere
-_LOCK = "lock"
 
 
 class FolderSpool:
-    """A Part: owns a sub-folder of `folder` under a lock, and removes those whose owners have died."""
+    """A Part: gives files in a sub-folder of `folder` that only this replica uses."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._own: Path | None = None
-        self._lock: int | None = None
+        self._own = OwnFolder(folder, setting="SPOOL_DIR")
 
     async def start(self) -> None:
-        """Make the sub-folder and clear what others left. Unavailable when the folder cannot be written."""
-        with _disk(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            name = f"{os.getpid()}-{secrets.token_hex(4)}"
-            new = self._folder / f"new-{name}"  # no sweep looks at it before it is locked
-            new.mkdir()
-            self._lock = os.open(new / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            self._own = new.rename(self._folder / f"replica-{name}")
+        """Clear what the dead left and take a sub-folder; Unavailable when the folder cannot be written."""
+        await self._own.start()
 
     async def stop(self) -> None:
         """Remove the sub-folder."""
-        own, self._own = self._own, None
-        lock, self._lock = self._lock, None
-        if own is not None:
-            shutil.rmtree(own, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        await self._own.stop()
 
     def open(self) -> SpooledFile:
-        """A fresh, empty file."""
-        if self._own is None:
-            raise Unavailable("the spool is not started")
-        return SpooledFile(self._own / secrets.token_hex(8))
-
-    def _sweep(self) -> None:
-        for stale in self._folder.glob("replica-*"):
-            with contextlib.suppress(FileNotFoundError), _alone(stale / _LOCK) as alone:
-                if alone:
-                    structlog.get_logger(__name__).info(
-                        "removing what a dead replica left", folder=stale.name
-                    )
-                    shutil.rmtree(stale, ignore_errors=True)
+        """A fresh, empty file; Unavailable when not started."""
+        return SpooledFile(self._own.path / secrets.token_hex(8))
 
 
 class SpooledFile:
@@ -180,21 +151,3 @@ def _disk(folder: Path) -> Iterator[None]:
             f"cannot write in the spool folder {folder}: {error.strerror or error}; "
             "free some space, or name another folder in SPOOL_DIR"
         ) from error
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
-    """Whether nobody holds the lock; a folder without one is being removed."""
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield True
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(handle)

@@ -1,0 +1,101 @@
+"""A folder that only this process uses, below a root that it shares; what the dead left goes at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from servicekit.errors import Unavailable
+
+_PREFIX, _LOCK = "replica-", "lock"
+
+
+class OwnFolder:
+    """A `Part` that owns `<root>/replica-<pid>-<random>` under a lock that dies with the process.
+
+    Who starts holds the root's lock meanwhile, so that nobody takes a folder that is being made for one that
+    was left. Only folders with that prefix are ever removed: the root may hold other people's things.
+
+    Args:
+        root: the shared folder; made when it is not there, for this user alone.
+        setting: the setting that names another root: told when this one cannot be used.
+    """
+
+    def __init__(self, root: Path, *, setting: str) -> None:
+        self._root = root
+        self._setting = setting
+        self._own: Path | None = None
+        self._lock: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is; Unavailable before `start` and after `stop`."""
+        if self._own is None:
+            raise Unavailable(
+                f"there is no folder in {self._root}: the service is not started or is stopping"
+            )
+        return self._own
+
+    async def start(self) -> None:
+        """Remove what the dead have left and take a folder.
+
+        Raises:
+            Unavailable: the root cannot be written.
+        """
+        if self._own is not None:
+            return
+        try:
+            await asyncio.to_thread(self._take)
+        except OSError as error:
+            raise Unavailable(
+                f"the folder {self._root} cannot be used: {error.strerror or error}; "
+                f"name one that can be written in {self._setting}"
+            ) from error
+
+    async def stop(self) -> None:
+        """Remove the folder and all that is in it."""
+        own, self._own = self._own, None
+        lock, self._lock = self._lock, None
+        if own is not None:
+            await asyncio.to_thread(shutil.rmtree, own, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+    def _take(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _held(self._root / _LOCK):
+            self._sweep()
+            own = self._root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+            own.mkdir(mode=0o700)
+            self._lock = _open(own / _LOCK)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._own = own
+
+    def _sweep(self) -> None:
+        for left in self._root.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), _held(left / _LOCK, wait=False):
+                structlog.get_logger(__name__).info("removing what a dead replica left", folder=str(left))
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(lock: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock; BlockingIOError when somebody else does and we do not wait."""
+    handle = _open(lock)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
+
+
+def _open(lock: Path) -> int:
+    return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -168,14 +168,6 @@ class Tasks:
 
         return self._add(name, rounds)
 
-    def forever(self, fn: Callable[[], Awaitable[object]], name: str) -> Tasks:
-        """Keep `fn` running: started again when it returns or dies."""
-
-        async def body() -> None:
-            await fn()
-
-        return self._add(name, body)
-
     async def start(self) -> None:
         """Start every task."""
         if not self._started:

@@ -131,7 +131,7 @@ async def test_a_task_that_dies_is_told_and_started_again() -> None:
             await asyncio.Event().wait()
         raise RuntimeError("oh")
 
-    tasks = Tasks(clock=clock).forever(mortal, "mortal")
+    tasks = Tasks(clock=clock).every(10, mortal, "mortal")
     with capture_logs() as logged:
         await tasks.start()
         await asleep(clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -106,7 +107,7 @@ async def bench(blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Bench]:
         encoder=Encoder("ultrafast"),
     )
     yield Bench(blobs, ffmpeg, make, tmp_path, [])
-    assert [left for own in (tmp_path / "work").iterdir() for left in own.iterdir() if left.is_dir()] == []
+    assert [left for left in (tmp_path / "work").glob("*/*") if left.is_dir()] == []
     await work.stop()
 
 
@@ -349,6 +350,23 @@ async def test_a_failure_is_tried_once_more_without_copying(bench: Bench, clip: 
     assert "copy" in first.arguments
     assert "libx264" in second.arguments
     assert any("trying again: FFmpeg failed" in message for _, message in bench.said)
+
+
+async def test_asked_again_while_another_waits_it_is_still_made_once(
+    bench: Bench, clip: Callable[..., Path]
+) -> None:
+    order = await bench.order([clip(pattern=True)])
+    bench.ffmpeg.broken = 2
+
+    async def insist() -> Made:
+        try:
+            return await bench.make.run(order, bench.report)
+        except CutFailed:  # the one that waits is woken, and has not run yet
+            return await bench.make.run(order, bench.report)
+
+    made = await asyncio.gather(insist(), bench.make.run(order, bench.report))
+    assert sorted(each.again for each in made) == [False, True]
+    assert len(bench.ffmpeg.joins) == 2 + 1
 
 
 async def test_two_failures_are_the_end_with_the_true_reason(bench: Bench, clip: Callable[..., Path]) -> None:

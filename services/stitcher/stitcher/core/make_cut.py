@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,6 +40,14 @@ class Made:
     again: bool
 
 
+@dataclass
+class _Turns:
+    """Who asks for one and the same cut takes turns."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    asking: int = 0
+
+
 class MakeCut:
     """Makes cuts; the same cut asked for twice at once is made once."""
 
@@ -59,7 +67,7 @@ class MakeCut:
         self._posters = posters
         self._workspace = workspace
         self._encoder = encoder
-        self._under_way: dict[str, asyncio.Lock] = {}
+        self._under_way: dict[str, _Turns] = {}
 
     async def run(self, order: Order, report: Report) -> Made:
         """Make the cut, or find it made.
@@ -84,13 +92,15 @@ class MakeCut:
     @contextlib.asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
         """Asked twice at once (a silent round), the second waits and finds what the first has made."""
-        lock = self._under_way.setdefault(key, asyncio.Lock())
+        turns = self._under_way.setdefault(key, _Turns())
+        turns.asking += 1
         try:
-            async with lock:
+            async with turns.lock:
                 yield
         finally:
-            if not lock.locked():
-                self._under_way.pop(key, None)
+            turns.asking -= 1  # not `lock.locked()`: false between one's leaving and the next one's waking
+            if not turns.asking:
+                del self._under_way[key]
 
     async def _find(self, order: Order, line: Timeline) -> FileFacts | None:
         """The cut that is stored already, if it is of this very edit and right; its poster is made good."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -190,3 +191,30 @@ async def test_a_wrong_input_is_refused_before_anything_is_paid(provider: System
     assert "duration" in problems["input.duratoin"]
     assert "24" in problems["input.fps"]
     assert await _charged(provider, before) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "model"), [("401", "bytedance/seedance-1-lite"), ("429_header", "bytedance/seedance-1-pro")]
+)
+async def test_a_plan_waits_for_a_provider_that_refuses_us(
+    fault: str, model: str, provider: System, photos: list[Path]
+) -> None:
+    campaign = await provider.campaign(photos[:2])
+    await _fault(provider, fault, count=1, match={"route": "models", "model": model})
+    wish = {"scene_count": 1, "model": model}
+    asked = await provider.post(f"/api/v3/campaigns/{campaign['id']}/create-job", wish)
+
+    async def planned() -> bool:
+        told = await provider.job(asked["id"])
+        assert told["status"] in ("draft", "awaiting_approval"), told["error"]
+        return bool(told["status"] == "awaiting_approval")
+
+    await eventually(planned, within=30.0)
+    await provider.post(f"/api/v3/jobs/{asked['id']}/cancel")
+
+
+async def test_our_token_is_refused_and_no_callers_key_is(provider: System) -> None:
+    await _fault(provider, "401", match={"route": "models", "model": "minimax/video-01"})
+    got = await provider.http.get("/api/v3/models/minimax/video-01")
+    assert got.status_code == 503, got.text
+    assert "REPLICATE_API_TOKEN" in got.json()["detail"]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from generator_world import World
 
 from generator.core.memory import BACK_OFF, LONGEST, PATIENCE, Memory
 from generator.core.ports import Collection, Look, Model, Photo
@@ -15,7 +16,8 @@ from generator.core.shelf import Shelf
 from generator.core.standard import StandardModels
 from generator.edges.models import ModelService
 from generator.edges.plan import PlanService
-from rushes.generator.v1 import models_pb2, plan_pb2
+from generator.edges.webhooks import WebhookService
+from rushes.generator.v1 import models_pb2, plan_pb2, webhooks_pb2
 from servicekit.errors import AppError, Forbidden, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
 from servicekit.testing import TestClock, eventually
 
@@ -241,6 +243,16 @@ async def test_what_the_provider_says_of_our_token_is_not_said_of_the_callers_ke
         with pytest.raises(Unavailable, match=r"not yours.*REPLICATE_API_TOKEN") as told:
             await each
         assert refusal.message in told.value.message
+
+
+async def test_a_secret_that_we_may_not_read_makes_no_webhook_a_forgery() -> None:
+    class Refused:
+        async def webhook_secret(self, *, fresh: bool = False) -> str:
+            raise Unauthenticated("401 invalid token")
+
+    webhooks = WebhookService(World().ports(), Refused())
+    with pytest.raises(Unavailable, match="REPLICATE_API_TOKEN"):
+        await webhooks.ReceiveWebhook(webhooks_pb2.ReceiveWebhookRequest(), CONTEXT)
 
 
 class _NoLooks:

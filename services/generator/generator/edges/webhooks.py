@@ -12,6 +12,8 @@ from generator.core.webhooks import verify
 from rushes.generator.v1 import webhooks_pb2, webhooks_pb2_grpc
 from servicekit.errors import Unauthenticated
 
+from .refusals import our_access
+
 
 class Secrets(Protocol):
     """The key of the provider's signatures."""
@@ -46,7 +48,7 @@ class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
         )
 
     async def _verify(self, headers: dict[str, str], body: bytes) -> None:
-        secret = await self._secrets.webhook_secret()
+        secret = await self._secret()
         now = self._ports.clock.now()
         try:
             verify(secret, headers, body, now=now)
@@ -55,7 +57,11 @@ class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
             if moment - self._asked < REFRESH:
                 raise
             self._asked = moment
-            renewed = await self._secrets.webhook_secret(fresh=True)
+            renewed = await self._secret(fresh=True)
             if renewed == secret:
                 raise
             verify(renewed, headers, body, now=now)  # the key was rotated
+
+    @our_access()
+    async def _secret(self, *, fresh: bool = False) -> str:
+        return await self._secrets.webhook_secret(fresh=fresh)

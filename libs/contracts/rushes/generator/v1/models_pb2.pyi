@@ -169,7 +169,7 @@ class ListModelsResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next page; empty on the last one."""
     stale: _builtins.bool
-    """Whether the provider was away and this is what was known before."""
+    """Whether the provider was away or slow: this is what was known before, perhaps without some collections."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
         """The models, most run first."""
@@ -215,7 +215,7 @@ class ListCollectionsResponse(_message.Message):
     COLLECTIONS_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     stale: _builtins.bool
-    """Whether the provider was away and this is what was known before."""
+    """Whether the provider was away or slow, and this is what was known before."""
     @_builtins.property
     def collections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Collection]:
         """The collections."""

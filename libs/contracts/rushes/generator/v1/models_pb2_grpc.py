@@ -67,7 +67,7 @@ class ModelServiceServicer:
     """
 
     def ListModels(self, request, context):
-        """Models, from the provider's collections; stale answers while the provider is away.
+        """Models, from the provider's collections; stale answers while the provider is away or slow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]
-    """Models, from the provider's collections; stale answers while the provider is away."""
+    """Models, from the provider's collections; stale answers while the provider is away or slow."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListCollectionsRequest, _models_pb2.ListCollectionsResponse]
     """The provider's collections."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelRequest, _models_pb2.Model]
@@ -52,7 +52,7 @@ class ModelServiceAsyncStub(ModelServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Models, from the provider's collections; stale answers while the provider is away."""
+    """Models, from the provider's collections; stale answers while the provider is away or slow."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_models_pb2.ListCollectionsRequest, _models_pb2.ListCollectionsResponse]  # type: ignore[assignment]
     """The provider's collections."""
     GetModel: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelRequest, _models_pb2.Model]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.ListModelsResponse, _abc.Awaitable[_models_pb2.ListModelsResponse]]:
-        """Models, from the provider's collections; stale answers while the provider is away."""
+        """Models, from the provider's collections; stale answers while the provider is away or slow."""
 
     @_abc_1.abstractmethod
     def ListCollections(

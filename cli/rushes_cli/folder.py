@@ -34,6 +34,8 @@ class ProcessState:
     health: str
     """gRPC address of its health service; empty for the log and the store."""
     restarts: int = 0
+    metrics: str = ""
+    """Address of what it counts, for Prometheus; empty for the log and the store."""
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ def show_problem(problem: Problem) -> None:
 
 def show_stack(state: StackState, data: str) -> None:
     """The table of processes and addresses of a running stack."""
-    table = _table("service", "address", "process")
+    table = _table("service", "address", "process", "metrics")
     for each in state.processes:
-        table.add_row(each.name, each.address, str(each.pid))
+        table.add_row(each.name, each.address, str(each.pid), each.metrics.removeprefix("http://"))
     console.print(table)
     lines = {
         "API": f"{state.gateway}/docs",

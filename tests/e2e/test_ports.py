@@ -34,6 +34,19 @@ async def test_health_and_reflection_answer(name: str, system: System) -> None:
             break
 
 
+@pytest.mark.parametrize("name", SERVICES)
+async def test_what_is_counted_can_be_scraped(name: str, system: System) -> None:
+    address = next(each["metrics"] for each in system.state["processes"] if each["name"] == name)
+    got = await system.outside.get(address)
+    assert got.status_code == 200
+    assert "python_info" in got.text
+    if name == "downloader":
+        assert "\nrushes_outputs_lost_total " in got.text
+    if name == "generator":
+        assert "\n# TYPE rushes_provider_lane_closed gauge" in got.text
+    assert (await system.outside.get(address.replace("/metrics", "/readyz"))).status_code == 200
+
+
 async def test_the_gateway_says_it_is_ready(system: System) -> None:
     got = await system.outside.get(f"{system.address('gateway')}/readyz")
     assert got.status_code == 200, got.text

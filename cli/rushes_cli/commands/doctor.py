@@ -138,6 +138,7 @@ async def _stack(folder: DataFolder) -> list[Finding]:
     healthy = await asyncio.gather(*(is_serving(each.health) for each in served))
     for each, fine in zip(served, healthy, strict=True):
         restarts = f", restarted {each.restarts} times" if each.restarts else ""
-        told = f"{'serving' if fine else 'not serving'} at {each.address}{restarts}"
+        metrics = f", metrics at {each.metrics}" if each.metrics else ""
+        told = f"{'serving' if fine else 'not serving'} at {each.address}{metrics}{restarts}"
         found.append(Finding(each.name, fine, told, f"Read {folder.logs / (each.name + '.log')}"))
     return found

@@ -40,6 +40,8 @@ class Service:
     """gRPC address of its health service."""
     address: str
     """Where it serves, for people."""
+    metrics: str
+    """Address of what it counts, for Prometheus."""
 
 
 @dataclass(frozen=True)
@@ -98,31 +100,49 @@ class _Builder:
         self._backing = backing
         self._grpc: dict[str, list[str]] = {}
         self._http: dict[str, list[str]] = {}
+        self._ports: set[int] = set()
 
     def build(self) -> list[Service]:
         sandbox = uses_sandbox(self._environ)
         names = [name for name in SERVICES if name != "sandbox" or sandbox]
+        first = self._options.port or remembered_port(self._folder.path / "port")
+        self._ports.add(first)
         for name in names:
             count = self._options.replicas.get(name, 1)
-            self._grpc[name] = [f"127.0.0.1:{free_port()}" for _ in range(count)]
+            self._grpc[name] = [self._listen() for _ in range(count)]
         gateways = len(self._grpc["gateway"])
-        first = self._options.port or remembered_port(self._folder.path / "port")
-        self._http["gateway"] = [f"127.0.0.1:{first if i == 0 else free_port()}" for i in range(gateways)]
+        self._http["gateway"] = [f"127.0.0.1:{first}"] + [self._listen() for _ in range(gateways - 1)]
         if sandbox:
-            self._http["sandbox"] = [f"127.0.0.1:{free_port()}"]
+            self._http["sandbox"] = [self._listen()]
         return [self._service(name, i) for name in names for i in range(len(self._grpc[name]))]
 
     def _service(self, name: str, index: int) -> Service:
         health = self._grpc[name][index]
         http = self._http.get(name)
         label = name if len(self._grpc[name]) == 1 else f"{name}-{index + 1}"
+        metrics = (
+            "" if name == "gateway" else self._listen()
+        )  # the gateway has them beside its REST interface
         return Service(
             name=label,
             argv=(sys.executable, "-m", name),
-            env={**self._shared(), **self._own(name, index), "GRPC_LISTEN": health},
+            env={
+                **self._shared(),
+                **self._own(name, index),
+                "GRPC_LISTEN": health,
+                "METRICS_LISTEN": metrics,
+            },
             health=health,
             address=f"http://{http[index]}" if http else health,
+            metrics=f"http://{metrics or self._http[name][index]}/metrics",
         )
+
+    def _listen(self) -> str:
+        """An address of this machine that nobody listens on, and none of ours will."""
+        while (port := free_port()) in self._ports:
+            pass
+        self._ports.add(port)
+        return f"127.0.0.1:{port}"
 
     def _shared(self) -> dict[str, str]:
         return {

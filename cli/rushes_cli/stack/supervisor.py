@@ -28,7 +28,7 @@ from servicekit.errors import Unavailable
 _READY_BUDGET = 60.0
 """Seconds for a service to answer its health check; a cold disk and two cores take about ten."""
 _STOP_BUDGET = 20.0
-"""Seconds for a service to finish or hand back its work: more than the sum of its own budgets."""
+"""Seconds for a service to finish or hand back its work: more than `servicekit.lifecycle` lets it take."""
 _LOOK = 0.1
 """Seconds between two looks at the processes."""
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -79,6 +79,7 @@ class _Watched:
     server: _Server
     address: Callable[[], str]
     health: str = ""
+    metrics: str = ""
     restarts: int = 0
     deaths: int = 0
     """In a row: sets the wait before the next start."""
@@ -175,7 +176,13 @@ class Stack:
         self._gateway = next(each.address for each in wanted if each.name.startswith("gateway"))
         self._tell(f"starting {', '.join(each.name for each in wanted)}")
         starts = [
-            _Watched(each.name, _ServiceProcess(each, self._folder), partial(str, each.address), each.health)
+            _Watched(
+                each.name,
+                _ServiceProcess(each, self._folder),
+                partial(str, each.address),
+                each.health,
+                each.metrics,
+            )
             for each in wanted
         ]
         self._watched += starts
@@ -217,7 +224,12 @@ class Stack:
             provider=provider_of(self._options.environ),
             processes=[
                 ProcessState(
-                    each.name, each.server.process.pid or 0, each.address(), each.health, each.restarts
+                    each.name,
+                    each.server.process.pid or 0,
+                    each.address(),
+                    each.health,
+                    each.restarts,
+                    each.metrics,
                 )
                 for each in self._watched
             ],

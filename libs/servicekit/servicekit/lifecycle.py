@@ -14,7 +14,14 @@ import structlog
 from servicekit.clock import Clock, SystemClock
 
 STOP_BUDGET = 8.0
-"""Seconds a part may take to stop. The sum stays below the cluster's terminationGracePeriodSeconds."""
+"""Seconds a part may take to stop."""
+
+STOP_WITHIN = 16.0
+"""Seconds that all parts of a process may take together; whoever ends processes waits a little longer
+(`rushes up` 20 s, Kubernetes 30 s)."""
+
+_STOP_LEAST = 0.2
+"""Seconds that a part still gets when those before it have used up the time."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -42,11 +49,18 @@ class StopForced(Exception):
     """A second signal came while stopping: the rest was not stopped in order."""
 
 
-async def run(service: str, parts: Sequence[Part], *, budgets: float | Sequence[float] = STOP_BUDGET) -> None:
+async def run(
+    service: str,
+    parts: Sequence[Part],
+    *,
+    budgets: float | Sequence[float] = STOP_BUDGET,
+    within: float = STOP_WITHIN,
+) -> None:
     """Start the parts in order, wait for SIGTERM or SIGINT, stop them in reverse order.
 
     A signal during the start ends it and stops what was started. A part that takes longer to stop than
-    its budget (seconds: one number for all, or one per part) is logged and left behind.
+    its budget (seconds: one number for all, or one per part), or than what is left of the `within` seconds
+    for all of them, is logged and left behind.
 
     Raises:
         StartFailed: a part's `start` raised.
@@ -70,7 +84,7 @@ async def run(service: str, parts: Sequence[Part], *, budgets: float | Sequence[
                 await first.wait()
         finally:
             log.info("stopping")
-            await _until(second, _stop(touched, log))
+            await _until(second, _stop(touched, within, log))
             log.info("stopped")
 
 
@@ -112,13 +126,18 @@ async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
         await _end(starting, signalled)
 
 
-async def _stop(touched: Sequence[tuple[Part, float]], log: structlog.typing.FilteringBoundLogger) -> None:
+async def _stop(
+    touched: Sequence[tuple[Part, float]], within: float, log: structlog.typing.FilteringBoundLogger
+) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
     for part, budget in reversed(touched):
+        seconds = min(budget, max(_STOP_LEAST, end - loop.time()))
         try:
-            async with asyncio.timeout(budget):
+            async with asyncio.timeout(seconds):
                 await part.stop()
         except TimeoutError:
-            log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=budget)
+            log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=seconds)
         except Exception:  # one part's trouble must not keep the others from stopping
             log.exception("part did not stop cleanly", part=_name(part))
 

@@ -1,4 +1,4 @@
-"""The outermost frame of a service's process: what its `__main__.py` calls, and the exit codes it answers."""
+"""The outermost frame of a service's process: what its `__main__.py` calls, its exit codes, its metrics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import uvloop
 from servicekit import logs, telemetry
 from servicekit.config import ConfigError
 from servicekit.errors import AppError
+from servicekit.http.ops import ops_app
+from servicekit.http.server import HttpServer
 from servicekit.lifecycle import STOP_BUDGET, Part, StartFailed, StopForced, run
 
 Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]]
@@ -27,9 +29,12 @@ def main(
     build: Build,
     *,
     environ: Mapping[str, str] | None = None,
-    budgets: float | Sequence[float] = STOP_BUDGET,
+    budgets: float = STOP_BUDGET,
 ) -> int:
     """Set up logs and traces, build the parts inside a running loop, run them until a signal.
+
+    Where `METRICS_LISTEN` ("host:port") is set, `/metrics`, `/healthz` and `/readyz` are served there once
+    everything has started, until it stops.
 
     Answers the exit code: 0 stopped in order, 1 did not start or was forced, 2 the settings are wrong.
     `__main__.py` is `sys.exit(main("catalog", build))`.
@@ -62,7 +67,11 @@ def _collect_seldom() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def _live(service: str, build: Build, env: Mapping[str, str], budgets: float | Sequence[float]) -> None:
+async def _live(service: str, build: Build, env: Mapping[str, str], budgets: float) -> None:
     built = build(env)
-    parts = await built if inspect.isawaitable(built) else built
+    parts = [*(await built if inspect.isawaitable(built) else built)]
+    if listen := env.get("METRICS_LISTEN"):
+        parts.append(
+            HttpServer(ops_app(), listen)
+        )  # the last to start, the first to stop: it tells readiness
     await run(service, parts, budgets=budgets)

@@ -102,6 +102,17 @@ async def test_one_part_cannot_keep_the_others_from_stopping() -> None:
     }
 
 
+async def test_all_parts_together_have_a_time_too() -> None:
+    diary: list[str] = []
+    slow = [SlowStop(name, diary) for name in "abc"]
+    running = asyncio.create_task(run("svc", slow, budgets=60.0, within=0.1))
+    await slow[-1].started.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await running
+    assert diary[-3:] == ["c stops", "b stops", "a stops"]
+
+
 async def test_a_second_signal_forces_the_end() -> None:
     diary: list[str] = []
     slow = SlowStop("slow", diary)

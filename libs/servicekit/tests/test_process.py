@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import httpx
 import pytest
 import structlog
 
 from servicekit import config, process, telemetry
+from servicekit.embedded.process import free_port
 from servicekit.errors import Unavailable
 from servicekit.lifecycle import Part
 
@@ -98,3 +100,18 @@ def test_a_process_ends_in_order_at_sigterm() -> None:
         "stopping",
         "stopped",
     ]
+
+
+def test_what_is_counted_is_served_while_everything_runs() -> None:
+    port = free_port()
+    environ = {**os.environ, "METRICS_LISTEN": f"127.0.0.1:{port}"}
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM], stdout=subprocess.PIPE, text=True, env=environ
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if json.loads(line)["event"] == "started":
+                assert "python_info" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+                assert httpx.get(f"http://127.0.0.1:{port}/readyz").text == "ready"
+                child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0

@@ -1,7 +1,9 @@
-"""`python -m gateway`."""
+"""Runs the gateway: `python -m gateway`."""
 
 import sys
 
-from gateway.main import main
+from gateway.main import build
+from servicekit.process import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main("gateway", build))

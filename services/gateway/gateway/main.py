@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,15 +16,14 @@ from gateway.edges.http.assets import Uploads
 from gateway.edges.http.gate import Gate
 from gateway.edges.http.signed import SignedAddresses
 from gateway.edges.http.stored_bytes import Bytes
-from servicekit import logs, telemetry
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
-from servicekit.config import ConfigError, load
-from servicekit.errors import AppError, NotFound, Unavailable
+from servicekit.config import load
+from servicekit.errors import NotFound, Unavailable
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
-from servicekit.lifecycle import Part, StartFailed, run
+from servicekit.lifecycle import Part
 
 SERVICE = "gateway"
 
@@ -39,6 +35,11 @@ class Gateway:
     parts: list[Part]
     http: HttpServer
     feed: LiveFeed
+
+
+def build(environ: Mapping[str, str]) -> Sequence[Part]:
+    """The gateway's parts, in the order of their start."""
+    return compose(load(Settings, environ), SystemClock()).parts
 
 
 def compose(settings: Settings, clock: Clock) -> Gateway:
@@ -80,23 +81,6 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     http = HttpServer(app.make(operations, gate), settings.http_listen)
     grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)
     return Gateway([log, blobs, channels, feed, grpc, http, readiness], http, feed)
-
-
-def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Run until told to stop; 0 after a clean stop, 1 when it could not start, 2 for bad settings."""
-    logs.configure(SERVICE, environ)
-    telemetry.configure(SERVICE, environ)
-    try:
-        asyncio.run(run(SERVICE, compose(load(Settings, environ), SystemClock()).parts))
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except (StartFailed, AppError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    finally:
-        telemetry.shutdown()
-    return 0
 
 
 async def _events(log: EventLog) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from servicekit.errors import Invalid
@@ -21,13 +22,13 @@ _DRIVERS = {
 }
 
 _PRAGMAS = (
+    # Milliseconds that a writer waits for another one before "database is locked"; the next line may, too.
+    "busy_timeout=10000",
     # Readers do not wait for the writer, nor it for them; a kill -9 leaves a log that the next open replays.
     "journal_mode=WAL",
     # fsync at each commit. NORMAL would be faster and may lose the last commits with the machine's power:
     # a lost "intent" is a paid submission nobody knows of.
     "synchronous=FULL",
-    # Milliseconds that a writer waits for another one before "database is locked".
-    "busy_timeout=10000",
     # SQLite checks them only when asked to.
     "foreign_keys=ON",
 )
@@ -84,4 +85,8 @@ def _begin(connection: Connection) -> None:
     options = connection.get_execution_options()
     read_only, short = options.get("read_only", False), options.get("short", False)
     driven: Any = connection.connection.dbapi_connection
-    driven.begin(read_only=read_only, here=short)
+    try:
+        driven.begin(read_only=read_only, here=short)
+    except sqlite3.Error as error:
+        # SQLAlchemy does so itself but for events: "database is locked" would pass by who catches its errors.
+        raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error, hide_parameters=True) from error

@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge
@@ -23,6 +22,7 @@ from servicekit.events.outcome import Action, Decision, Later, decide
 from servicekit.events.pull import Pull
 from servicekit.events.settle import Settler
 from servicekit.events.topology import ConsumerSpec
+from servicekit.events.troubles import TROUBLE
 
 Handler = Callable[[Event], Awaitable[None]]
 """Returns: acknowledged. Raises: see `servicekit.events.outcome`."""
@@ -124,11 +124,12 @@ class Consumer:
                 if not self._declared:
                     await self._declare()
                 await self._ask()
-            except (AppError, nats.errors.Error, OSError) as error:
+            except (*TROUBLE, AppError) as error:
                 self._log.warning("cannot take events", error=str(error))
                 self._declared = False
-                await self._pause(1.0)
-                continue
+            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start this again
+                self._log.exception("cannot take events")
+                self._declared = False
             await self._pause(1.0)  # also without a wake-up: a request may have got lost
 
     async def _pause(self, seconds: float) -> None:

@@ -15,7 +15,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 from nats.js.errors import (
-    APIError,
     BadRequestError,
     InvalidKeyError,
     KeyValueError,
@@ -30,6 +29,7 @@ from servicekit.events import topology
 from servicekit.events.bucket import Bucket
 from servicekit.events.event import Event, check, to_headers
 from servicekit.events.tail import open_tail
+from servicekit.events.troubles import TROUBLE
 
 T = TypeVar("T")
 
@@ -38,8 +38,6 @@ _ATTEMPT = 3.0
 
 _GONE = (NotFoundError, NoStreamResponseError, nats.errors.NoRespondersError)
 """What the server says when it has lost a stream: a fresh disk, or JetStream that is still coming up."""
-
-_TROUBLE = (nats.errors.Error, APIError, OSError, TimeoutError)
 
 
 class EventLog:
@@ -94,8 +92,9 @@ class EventLog:
             return
         try:
             await client.drain()
-        except (nats.errors.Error, OSError, TimeoutError):  # away: there is nothing to hand over to
-            await client.close()
+        except TROUBLE:  # away: there is nothing to hand over to
+            with contextlib.suppress(*TROUBLE):  # it writes what it still has, also to a closed connection
+                await client.close()
 
     async def _connect(self) -> Client:
         client = Client()
@@ -114,7 +113,7 @@ class EventLog:
         )
         try:
             await asyncio.wait_for(connecting, self._patience)
-        except (TimeoutError, nats.errors.Error, OSError) as error:
+        except TROUBLE as error:
             await client.close()
             raise Unavailable(
                 f"no NATS server answers at {self._url} within {self._patience:g} s: "
@@ -151,7 +150,7 @@ class EventLog:
                 await self._apply_streams()
                 for bucket in self._buckets.values():
                     await bucket.ensure()
-            except (*_TROUBLE, Precondition) as error:
+            except (*TROUBLE, Precondition) as error:
                 self._log.warning("event log not restored yet", error=str(error))
                 await asyncio.sleep(0.5)
             else:
@@ -204,13 +203,13 @@ class EventLog:
                     async with asyncio.timeout_at(deadline):
                         await self._connected.wait()
                 return await self.unless_lost(work())
-            except _TROUBLE as error:
+            except TROUBLE as error:
                 if _is_final(error):
                     raise
                 if loop.time() + pause >= deadline or self._client is None:
                     raise Unavailable(f"cannot {what}: {_text(error)} (NATS at {self._url})") from error
                 if isinstance(error, _GONE):
-                    with contextlib.suppress(*_TROUBLE):  # the next round tells whether it helped
+                    with contextlib.suppress(*TROUBLE):  # the next round tells whether it helped
                         await self._apply_streams()
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
@@ -290,7 +289,7 @@ class EventLog:
         """Tell whoever listens now; nobody may. Never raises for a server that is away: it is only a hint."""
         try:
             await self.client.publish(subject, data)
-        except (nats.errors.Error, OSError) as error:
+        except TROUBLE as error:
             self._log.debug("signal lost", subject=subject, error=str(error))
 
     async def listen(
@@ -306,7 +305,7 @@ class EventLog:
         subscription = await self.client.subscribe(subject, cb=receive)
 
         async def end() -> None:
-            with contextlib.suppress(nats.errors.Error):  # the connection has gone first
+            with contextlib.suppress(*TROUBLE):  # the connection has gone first
                 await subscription.unsubscribe()
 
         return end

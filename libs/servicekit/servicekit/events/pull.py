@@ -13,10 +13,11 @@ import json
 import time
 from collections.abc import Callable
 
-import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+from servicekit.events.troubles import TROUBLE
 
 EXPIRES = 10.0
 """Seconds a request waits at the server. After that (and a little) it is taken as lost, and asked again."""
@@ -83,7 +84,7 @@ class Pull:
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
-        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        with contextlib.suppress(*TROUBLE):
             if self._client.is_connected:
                 # A task that is never cancelled: nats-py's read loop, and with it the whole connection,
                 # breaks on the answer to a flush whose waiter has gone.

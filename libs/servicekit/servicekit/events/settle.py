@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter
@@ -14,6 +13,7 @@ from servicekit.errors import AppError, ErrorKind
 from servicekit.events.event import MESSAGE_ID, Event
 from servicekit.events.log import EventLog
 from servicekit.events.topology import DEAD_LETTER_PREFIX, ConsumerSpec
+from servicekit.events.troubles import TROUBLE
 
 DEAD_LETTERS = Counter("rushes_dead_letters", "Events given up, by kind of failure", ["consumer", "kind"])
 
@@ -97,6 +97,6 @@ class Settler:
         try:
             asking = self._events.client.request(self._message.reply, payload, timeout=timeout)
             await self._events.unless_lost(asking)
-        except (nats.errors.Error, AppError, OSError):
+        except (*TROUBLE, AppError):
             return False
         return True

@@ -7,15 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from nats.js import api
-from nats.js.errors import APIError
 
 from servicekit.events.event import Event, from_message
 from servicekit.events.pull import Pull
 from servicekit.events.topology import STREAM
+from servicekit.events.troubles import TROUBLE
 
 if TYPE_CHECKING:
     from servicekit.events.log import EventLog
@@ -57,7 +56,7 @@ class _Tail:
                     async for event in self._read(pull):
                         yield event
                 finally:
-                    with contextlib.suppress(nats.errors.Error):
+                    with contextlib.suppress(*TROUBLE):
                         await pull.close()
                     await self._remove()
         finally:
@@ -67,8 +66,12 @@ class _Tail:
         """Yield until in doubt about the consumer."""
         expected = 1
         while not self._doubt:
-            if not pull.asked and self._arrived.empty():
-                await pull.ask(_BATCH)
+            try:
+                if not pull.asked and self._arrived.empty():
+                    await pull.ask(_BATCH)
+            except TROUBLE as error:
+                self._doubt = str(error) or type(error).__name__
+                continue
             try:
                 # A request that gets no answer at all is asked again.
                 message = await asyncio.wait_for(self._arrived.get(), 1.0)
@@ -121,6 +124,6 @@ class _Tail:
 
     async def _remove(self) -> None:
         """Politeness: the server would forget it by itself."""
-        with contextlib.suppress(nats.errors.Error, APIError):
+        with contextlib.suppress(*TROUBLE):
             if self._log.is_connected:
                 await self._log.js.delete_consumer(STREAM, self._name)

@@ -41,6 +41,10 @@ KIND: dict[grpc.StatusCode, ErrorKind] = {
 }
 """What a foreign status means to us; total but for OK."""
 
+_BROKEN_OFF = ("Stream removed", "Received RST_STREAM")
+"""How gRPC begins what it says of a call whose connection broke off, under half a dozen statuses: INTERNAL
+for a reset, UNKNOWN where something else answers on the port. No server has judged the request."""
+
 # gRPC refuses metadata beyond 8 KiB in all, and percent-encodes the details: one character may take 12 bytes.
 _DETAILS_CHARACTERS = 400
 _METADATA_BYTES = 3000
@@ -89,7 +93,8 @@ def restore(
     for key, value in trailing or ():
         if key == ERROR_KEY:
             return _restored(text, json.loads(value))
-    return ERRORS[KIND[code]](f"{target}: {text or code.name.lower()}")
+    kind = ErrorKind.UNAVAILABLE if text.startswith(_BROKEN_OFF) else KIND[code]
+    return ERRORS[kind](f"{target}: {text or code.name.lower()}")
 
 
 def _restored(message: str, told: dict[str, Any]) -> AppError:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.clock import Clock
+from servicekit.database_troubles import is_trouble
 from servicekit.databases import is_sqlite
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.outbox import first_time
@@ -112,36 +112,15 @@ def _told() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise Conflict("somebody else recorded the same at the same moment: read it again") from error
-    except (PoolTimeout, OSError) as error:
-        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
-    except DBAPIError as error:
-        if str(getattr(error.orig, "sqlstate", "")).startswith(_NO_VALUE):
+    except (SQLAlchemyError, OSError) as error:
+        if str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith(_NO_VALUE):
             raise Invalid(
                 "the database cannot keep one of these values: leave out characters such as NUL (\\u0000)"
             ) from error
-        if not _is_trouble(error):
+        if not is_trouble(error):
             raise
-        raise Unavailable(f"the database gave the transaction up ({type(error).__name__})") from error
-
-
-def _is_trouble(error: DBAPIError) -> bool:
-    """Whether the database is away, busy or full, rather than asked for nonsense."""
-    if error.connection_invalidated or isinstance(error, InterfaceError):
-        return True
-    said = str(error.orig).lower()
-    return any(word in said for word in _TROUBLES)
+        raise Unavailable(f"the database is away, busy or full ({type(error).__name__})") from error
 
 
 _NO_VALUE = "22"
 """PostgreSQL's class of data exceptions: a text with a NUL or too long, a number out of range."""
-
-_TROUBLES = (
-    "locked",
-    "busy",
-    "disk",
-    "unable to open",
-    "deadlock",
-    "connection",
-    "shutting down",
-    "starting up",
-)

@@ -1,0 +1,142 @@
+"""What uvloop says of a connection that has just closed, where asyncio's own loop says nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from servicekit.clock import SystemClock
+from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
+from servicekit.events.pull import Pull
+from servicekit.testing import eventually, nats_server
+
+
+def fact(number: int) -> Event:
+    return Event(id=f"e{number}", type="prediction.succeeded", key=f"gen_{number}")
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[EventLog]:
+    async with nats_server() as url:
+        log = EventLog(url, service="tester", clock=SystemClock(), patience=10.0)
+        await log.start()
+        yield log
+        await log.stop()
+
+
+async def closed(log: EventLog) -> None:
+    """The moment between a connection's end and nats-py's notice of it; whoever writes, writes to it."""
+    client: Any = log.client
+    client._flusher_task.cancel()
+    await asyncio.wait([client._flusher_task])
+    client._transport._io_writer.transport.abort()
+    await asyncio.sleep(0)  # the transport is told so in this round of the loop, its reader in the next
+    with pytest.raises(RuntimeError, match="the handler is closed"):
+        await client.publish("x", b"")
+    assert log.is_connected
+
+
+def on_uvloop(scene: Callable[[], Awaitable[None]]) -> None:
+    async def play() -> None:
+        await scene()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(play())
+
+
+def test_publishing_outlives_a_connection_that_has_just_closed() -> None:
+    async def scene() -> None:
+        async with connected() as log:
+            await log.publish(fact(1))
+            await closed(log)
+            assert await log.publish(fact(2)) == 2
+
+    on_uvloop(scene)
+
+
+def test_a_signal_is_only_a_hint() -> None:
+    async def scene() -> None:
+        async with connected() as log:
+            await closed(log)
+            await log.signal("wake.x")
+
+    on_uvloop(scene)
+
+
+class Asking:
+    """Pull requests; with `log` set, the next one comes just after the connection has closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: EventLog | None = None
+        self.last: Pull | None = None
+        ask = Pull.ask
+
+        async def asked(pull: Pull, count: int, **options: Any) -> None:
+            log, self.log, self.last = self.log, None, pull
+            if log is not None:
+                await closed(log)
+            await ask(pull, count, **options)
+
+        monkeypatch.setattr(Pull, "ask", asked)
+
+    def too_late(self, log: EventLog) -> None:
+        assert self.last is not None
+        self.last.forget()
+        self.log = log
+
+
+def test_a_consumer_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        seen: list[str] = []
+        asking = Asking(monkeypatch)
+
+        async def handle(event: Event) -> None:
+            seen.append(event.id)
+
+        async with connected() as log:
+            spec = ConsumerSpec("tester-predictions", ("prediction.>",), slots=1)
+            consumer = Consumer(log, spec, {"prediction.succeeded": handle})
+            await consumer.start()
+            await log.publish(fact(1))
+            await eventually(lambda: seen == ["e1"])
+            asking.too_late(log)
+            await eventually(lambda: asking.log is None)
+            for number in range(2, 6):  # the requests of before are still good for two of them
+                await log.publish(fact(number))
+            await eventually(lambda: seen == [f"e{number}" for number in range(1, 6)])
+            await consumer.stop()
+
+    on_uvloop(scene)
+
+
+def test_a_reader_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        asking = Asking(monkeypatch)
+        async with connected() as log:
+            await log.publish(fact(1))
+            reader = await log.tail(after=0)
+            assert (await anext(reader)).id == "e1"
+            asking.too_late(log)
+            following = asyncio.ensure_future(anext(reader))
+            await eventually(lambda: asking.log is None)
+            await log.publish(fact(2))
+            assert (await following).id == "e2"
+            await reader.aclose()  # type: ignore[attr-defined]
+
+    on_uvloop(scene)
+
+
+def test_stopping_asks_nothing_of_it() -> None:
+    async def scene() -> None:
+        async with nats_server() as url:
+            log = EventLog(url, service="tester", clock=SystemClock())
+            await log.start()
+            await closed(log)
+            await log.stop()
+
+    on_uvloop(scene)

@@ -112,7 +112,10 @@ def down(data: Data = None) -> None:
 @app.command()
 def demo(
     photos_dir: Annotated[
-        Path | None, typer.Argument(help="Your photos; drawn ones when left out.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="FOLDER", help="A folder of your photos; drawn ones when left out.", show_default=False
+        ),
     ] = None,
     data: Data = None,
     out: Annotated[
@@ -138,7 +141,10 @@ def demo(
 
 @app.command()
 def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="One job, in full.", show_default=False)] = None,
+    job_id: Annotated[
+        str | None,
+        typer.Argument(metavar="JOB", help="The id of one job, for all of it.", show_default=False),
+    ] = None,
     data: Data = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="With the ids of generations.")] = False,
 ) -> None:
@@ -169,7 +175,8 @@ def events(
 ) -> None:
     """Read the event log, one line a fact.
 
-    From now on, until Ctrl-C; with --after 0 from its beginning.
+    From now on, until Ctrl-C; with --after 0 from its beginning. With --no-follow what is there now, from the
+    beginning or from --after on.
     """
     _run(events_command.events(_folder(data), job=job, types=types, after=after, follow=follow))
 
@@ -177,7 +184,8 @@ def events(
 storage_app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="What the stored files take, and clearing out what is old.",
+    help="What the stored files take, and clearing out what is old.\n\n"
+    "Without a command: how much is stored of each kind, and the newest files.",
 )
 app.add_typer(storage_app, name="storage")
 

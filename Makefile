@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down doctor test lint types protos check check-protos check-bench format bench clean
+.PHONY: help demo up down doctor test lint types protos check check-protos check-bench format bench clean delete-data
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,7 @@ check-protos: $(VENV)/.ready-dev ## Generated code is fresh, and no contract bre
 		echo "No contract breaks those of $(BASE)."; \
 	else echo "No contracts at $(BASE) to compare with."; fi
 
-check: lint types check-protos test ## All that CI checks but the demo
+check: lint types check-protos test ## What CI checks, but for check-bench and the demo
 
 check-bench: $(VENV)/.ready-dev ## Every benchmark runs (what it measures is not judged)
 	@$(BIN)/pytest -q -m bench
@@ -85,5 +85,9 @@ check-bench: $(VENV)/.ready-dev ## Every benchmark runs (what it measures is not
 bench: $(VENV)/.ready-dev ## Measure against what a user would use instead
 	@$(BIN)/python -m bench
 
-clean: ## Remove the environment and the local data
-	rm -rf $(VENV) .rushes
+clean: ## Remove the environment and every cache; the data stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(PACKAGES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+delete-data: $(VENV)/.ready ## Delete .rushes, with every clip that was paid for; not while a system runs on it
+	@$(BIN)/rushes delete-data

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from rushes_cli import view
+from rushes_cli.commands import delete_data as delete_command
 from rushes_cli.commands import demo as demo_command
 from rushes_cli.commands import doctor as doctor_command
 from rushes_cli.commands import events as events_command
@@ -107,6 +108,19 @@ def up(
 def down(data: Data = None) -> None:
     """Stop a system that was left running, in order."""
     _run(up_command.down(_folder(data)))
+
+
+@app.command("delete-data")
+def delete_data(
+    data: Data = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.", show_default=False)] = False,
+) -> None:
+    """Delete the data folder: records, keys, and every clip and cut in it. Not while a system runs on it."""
+
+    def sure(question: str) -> bool:
+        return yes or typer.confirm(question)
+
+    _run(delete_command.delete_data(_folder(data), sure))
 
 
 @app.command()

@@ -96,12 +96,18 @@ class System:
 
     async def finished(self, job_id: str, *, within: float = 90.0) -> dict[str, Any]:
         """The job once it is final."""
+        return await self._final(f"/api/v3/jobs/{job_id}", within)
 
+    async def finished_generation(self, generation_id: str, *, within: float = 60.0) -> dict[str, Any]:
+        """The generation once it is final."""
+        return await self._final(f"/api/v3/generations/{generation_id}", within)
+
+    async def _final(self, path: str, within: float) -> dict[str, Any]:
         async def final() -> dict[str, Any] | Literal[False]:
-            job = await self.job(job_id)
-            return job if job["status"] in FINAL else False
+            told = await self.get(path)
+            return told if told["status"] in FINAL else False
 
-        return await eventually(final, within=within)
+        return dict(await eventually(final, within=within))
 
     async def generations(self, job_id: str) -> list[dict[str, Any]]:
         return (await self.get("/api/v3/generations", job_id=job_id, page_size=200))["generations"]

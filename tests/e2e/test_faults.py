@@ -37,14 +37,6 @@ async def _generation(system: System, **input_: Any) -> dict[str, Any]:
     )
 
 
-async def _finished(system: System, generation_id: str, *, within: float = 60.0) -> dict[str, Any]:
-    async def final() -> dict[str, Any] | Literal[False]:
-        told = await system.get(f"/api/v3/generations/{generation_id}")
-        return told if told["status"] in FINAL else False
-
-    return dict(await eventually(final, within=within))
-
-
 async def _charged(system: System, before: int) -> int:
     return len(await system.charges()) - before
 
@@ -64,7 +56,7 @@ async def test_the_result_is_the_same_whatever_becomes_of_webhooks(
 ) -> None:
     before = len(await provider.charges())
     await _fault(provider, webhooks, params=params)
-    done = [await _finished(provider, (await _generation(provider))["id"]) for _ in range(2)]
+    done = [await provider.finished_generation((await _generation(provider))["id"]) for _ in range(2)]
     assert [each["status"] for each in done] == ["completed", "completed"]
     assert [len(each["media"]) for each in done] == [1, 1]
     assert [each["attempts"] for each in done] == [1, 1]
@@ -81,7 +73,7 @@ async def test_a_submission_whose_fate_is_unknown_is_found_not_paid_again(
 ) -> None:
     before = len(await provider.charges())
     await _fault(provider, fault, count=1, params=params)
-    done = await _finished(provider, (await _generation(provider))["id"])
+    done = await provider.finished_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 1
     assert await _charged(provider, before) == 1, "adopted, not submitted again"
@@ -90,7 +82,7 @@ async def test_a_submission_whose_fate_is_unknown_is_found_not_paid_again(
 async def test_a_submission_that_never_arrived_is_made_again(provider: System) -> None:
     before = len(await provider.charges())
     await _fault(provider, "reset", count=1, params={"accept": False})
-    done = await _finished(provider, (await _generation(provider))["id"])
+    done = await provider.finished_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
@@ -98,7 +90,7 @@ async def test_a_submission_that_never_arrived_is_made_again(provider: System) -
 @pytest.mark.parametrize("fault", ["E6716", "E9828", "PA"])
 async def test_a_passing_fault_is_tried_again_and_counted(fault: str, provider: System) -> None:
     await _fault(provider, fault, count=1)
-    done = await _finished(provider, (await _generation(provider))["id"])
+    done = await provider.finished_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 2
 
@@ -106,7 +98,7 @@ async def test_a_passing_fault_is_tried_again_and_counted(fault: str, provider: 
 async def test_a_refusal_is_final_and_told_in_the_providers_words(provider: System) -> None:
     before = len(await provider.charges())
     await _fault(provider, "E005")
-    done = await _finished(provider, (await _generation(provider))["id"])
+    done = await provider.finished_generation((await _generation(provider))["id"])
     assert done["status"] == "failed"
     assert done["error"]["code"] == "E005"
     assert "flagged as sensitive" in done["error"]["message"]
@@ -119,7 +111,7 @@ async def test_a_refusal_is_final_and_told_in_the_providers_words(provider: Syst
 async def test_a_full_provider_is_waited_for(fault: str, provider: System) -> None:
     before = len(await provider.charges())
     await _fault(provider, fault, count=1)
-    done = await _finished(provider, (await _generation(provider))["id"])
+    done = await provider.finished_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
@@ -141,7 +133,7 @@ async def test_submissions_stop_while_the_account_is_closed_and_go_on_when_it_is
     assert told["status"] not in FINAL
     assert await _charged(provider, before) == 0
     await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
-    done = await _finished(provider, asked["id"], within=90.0)
+    done = await provider.finished_generation(asked["id"], within=90.0)
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
@@ -151,7 +143,7 @@ async def test_submissions_stop_while_the_account_is_closed_and_go_on_when_it_is
 )
 async def test_an_output_that_comes_badly_once_is_fetched_again(fault: str, provider: System) -> None:
     await _fault(provider, fault, count=1)
-    done = await _finished(provider, (await _generation(provider))["id"])
+    done = await provider.finished_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 1, "fetching again costs nothing"
     whole = await provider.bytes_of(done["media"][0]["url"])
@@ -163,7 +155,7 @@ async def test_an_output_that_is_gone_fails_with_its_reason_and_stands_in_the_re
 ) -> None:
     await _fault(provider, "redirect_private")
     asked = await _generation(provider)
-    done = await _finished(provider, asked["id"])
+    done = await provider.finished_generation(asked["id"])
     assert done["status"] == "failed"
     assert "169.254.169.254" in done["error"]["message"]
     queue = await provider.get("/api/v3/admin/downloads/failed")

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from servicekit.ids import new_id
-from servicekit.testing import eventually
-from tests.e2e.system import FINAL, System
+from tests.e2e.system import System
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
-
-
-async def _finished(system: System, generation_id: str) -> dict[str, Any]:
-    async def final() -> dict[str, Any] | Literal[False]:
-        told = await system.get(f"/api/v3/generations/{generation_id}")
-        return told if told["status"] in FINAL else False
-
-    return dict(await eventually(final, within=60.0))
 
 
 RUNS = {
@@ -34,7 +25,7 @@ RUNS = {
 async def test_every_kind_goes_the_same_way(what: str, system: System) -> None:
     model, input_, kind, count = RUNS[what]
     asked = await system.post("/api/v3/generations", {"model": model, "input": input_})
-    done = await _finished(system, asked["id"])
+    done = await system.finished_generation(asked["id"])
     assert done["status"] == "completed", done["error"]
     assert [each["facts"]["kind"] for each in done["media"]] == [kind] * count
     for media in done["media"]:
@@ -56,7 +47,7 @@ async def test_a_community_model_runs_by_its_version(system: System, photos: lis
         {"model": "studio-nord/slow-pan", "input": {"image": f"asset:{assets[0]['id']}", "duration": 2}},
     )
     assert asked["version"]
-    done = await _finished(system, asked["id"])
+    done = await system.finished_generation(asked["id"])
     assert done["status"] == "completed", done["error"]
 
 
@@ -70,7 +61,7 @@ async def test_a_batch_is_admitted_whole_or_not_at_all(system: System) -> None:
     assert len((await system.get("/api/v3/generations", page_size=200))["generations"]) == before
     admitted = await system.post("/api/v3/generations:batch", {"requests": [good, good, good]})
     for each in admitted["generations"]:
-        assert (await _finished(system, each["id"]))["status"] == "completed"
+        assert (await system.finished_generation(each["id"]))["status"] == "completed"
 
 
 async def test_a_cap_really_stops_and_a_higher_one_lets_go_on(system: System, photos: list[Any]) -> None:
@@ -82,7 +73,7 @@ async def test_a_cap_really_stops_and_a_higher_one_lets_go_on(system: System, ph
     assert "budget_cents" in asked.json()["detail"]
     assert len(await system.charges()) == before
     await system.http.put(f"/api/v3/campaigns/{campaign['id']}", json={"budget_cents": 100})
-    done = await _finished(system, (await system.post("/api/v3/generations", wanted))["id"])
+    done = await system.finished_generation((await system.post("/api/v3/generations", wanted))["id"])
     assert done["status"] == "completed", done["error"]
     told = await system.get(f"/api/v3/campaigns/{campaign['id']}")
     assert told["spent_cents"] == done["cost_cents"] > 0
@@ -210,7 +201,7 @@ async def test_a_secret_is_sent_and_never_shown(system: System) -> None:
     generation = asked.json()["id"]
     read = await system.http.get(f"/api/v3/generations/{generation}")
     listed = await system.http.get("/api/v3/generations")
-    assert (await _finished(system, generation))["status"] == "completed"
+    assert (await system.finished_generation(generation))["status"] == "completed"
     assert read.json()["input"] == {"prompt": "asset: a villa", "api_key": "[secret]"}
     assert "hush" not in asked.text + read.text + listed.text
     wrong = await system.http.post(
@@ -225,7 +216,7 @@ async def test_a_secret_is_sent_and_never_shown(system: System) -> None:
 
 async def test_a_model_without_a_schema_takes_any_object(system: System) -> None:
     asked = await system.post("/api/v3/generations", {"model": "rushes/no-schema", "input": {"anything": 1}})
-    assert (await _finished(system, asked["id"]))["status"] == "completed"
+    assert (await system.finished_generation(asked["id"]))["status"] == "completed"
 
 
 async def test_a_negative_budget_is_no_budget(system: System) -> None:

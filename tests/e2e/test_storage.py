@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -17,19 +17,11 @@ from servicekit.events import Event, EventLog
 from servicekit.ids import new_id
 from servicekit.testing import eventually
 from tests.e2e.conftest import Command
-from tests.e2e.system import FINAL, System, running_system
+from tests.e2e.system import System, running_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 STATS, CLEANUP = "/api/v3/admin/storage/stats", "/api/v3/admin/storage/cleanup"
-
-
-async def _finished(system: System, generation_id: str) -> dict[str, Any]:
-    async def final() -> dict[str, Any] | Literal[False]:
-        told = await system.get(f"/api/v3/generations/{generation_id}")
-        return told if told["status"] in FINAL else False
-
-    return dict(await eventually(final, within=60.0))
 
 
 async def _status(system: System, *paths: str) -> set[int]:
@@ -78,7 +70,7 @@ async def test_a_deleted_video_is_gone_everywhere_but_from_the_books(system: Sys
     before = await system.get(STATS)
     wanted = {"model": "rushes/instant", "input": {"prompt": "x"}, "campaign_id": campaign["id"]}
     asked = await system.post("/api/v3/generations", wanted)
-    done = await _finished(system, asked["id"])
+    done = await system.finished_generation(asked["id"])
     assert done["status"] == "completed", done["error"]
     (media,) = done["media"]
     size = media["facts"]["size_bytes"]
@@ -122,7 +114,7 @@ async def test_a_deleted_video_is_gone_everywhere_but_from_the_books(system: Sys
 
     await _say_again(system, done)
     await eventually(removed, within=30.0)
-    later = await _finished(system, (await system.post("/api/v3/generations", wanted))["id"])
+    later = await system.finished_generation((await system.post("/api/v3/generations", wanted))["id"])
     assert later["status"] == "completed", later["error"]  # what was said before it has been heard by now
     assert await _status(system, *records, *addresses) == {404}
     assert done["id"] not in [each["id"] for each in (await system.get("/api/v3/generations"))["generations"]]
@@ -177,7 +169,7 @@ async def test_what_runs_is_refused_and_the_way_out_is_told(system: System) -> N
     got = await system.http.delete(f"/api/v3/generations/{asked['id']}")
     assert got.status_code == 409, got.text
     assert f"/api/v3/generations/{asked['id']}/cancel" in got.json()["detail"]
-    assert (await _finished(system, asked["id"]))["status"] == "completed"
+    assert (await system.finished_generation(asked["id"]))["status"] == "completed"
     wrong = await system.http.delete("/api/v3/admin/storage/videos/ast_x")
     assert wrong.status_code == 422
     assert "med_" in wrong.json()["detail"]
@@ -199,7 +191,7 @@ async def test_the_command_shows_what_is_stored(system: System, rushes: Command)
 
 async def test_the_store_is_compared_with_the_records(system: System, rushes: Command) -> None:
     asked = await system.post("/api/v3/generations", {"model": "rushes/instant", "input": {"prompt": "x"}})
-    (media,) = (await _finished(system, asked["id"]))["media"]
+    (media,) = (await system.finished_generation(asked["id"]))["media"]
     told = await rushes("storage", "check", "--data", str(system.data))
     assert (told.code, media["id"] in told.said) == (0, False), told.said
     async with _store(system) as store:
@@ -225,8 +217,7 @@ async def test_what_no_record_names_is_swept_from_a_running_system(tmp_path: Pat
         async with _store(system) as store:
             for key in (stray, strange):
                 await store.put(key, b"x", content_type="image/png")
-        done = await _finished(
-            system,
+        done = await system.finished_generation(
             (await system.post("/api/v3/generations", {"model": "rushes/instant", "input": {"prompt": "x"}}))[
                 "id"
             ],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import uvloop
 
 from gateway.config import Settings
 from gateway.core.access import key_digest
@@ -129,3 +131,8 @@ def running(shared: Running) -> Running:
     """The module's gateway, with stand-ins that have forgotten everything."""
     shared.others.forget()
     return shared
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the service runs in: ranges and streams depend on how it sends."""
+    return {"uvloop": uvloop.new_event_loop}

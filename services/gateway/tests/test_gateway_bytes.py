@@ -100,6 +100,17 @@ async def test_redirects_lead_to_the_bytes(running: Any) -> None:
     assert (answer.status_code, answer.headers["cache-control"]) == (302, "no-store")
     there = await running.http.get(answer.headers["location"], headers={"X-API-Key": ""})
     assert there.content == b"elsewhere"
+    assert "attachment" not in there.headers.get("content-disposition", "")
+
+
+async def test_a_download_by_redirect_keeps_its_name(running: Any) -> None:
+    media, _ = await running.store(b"elsewhere")
+    here = await running.http.get(f"/api/v3/media/{media}?download=1")
+    answer = await running.http.get(f"/api/v3/media/{media}?download=1&redirect=1")
+    there = await running.http.get(answer.headers["location"], headers={"X-API-Key": ""})
+    assert there.content == b"elsewhere"
+    assert there.headers["content-disposition"] == here.headers["content-disposition"]
+    assert "Sommer" in there.headers["content-disposition"]
 
 
 async def test_a_token_opens_one_asset_and_a_wrong_one_nothing(running: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
 import threading
@@ -231,11 +232,14 @@ class BlobStore:
                     modified_at=(entry.last_modified or datetime.now(UTC)).astimezone(UTC),
                 )
 
-    async def presign(self, key: str, *, ttl: timedelta) -> str:
-        """An address that anybody may GET the blob at until `ttl` has passed (at most 7 days)."""
-        address: str = await self._client.call(
-            self._client.minio.presigned_get_object, self._client.bucket, key, expires=ttl, key=key
-        )
+    async def presign(self, key: str, *, ttl: timedelta, disposition: str = "") -> str:
+        """An address that anybody may GET the blob at until `ttl` has passed (at most 7 days).
+
+        `disposition` is the `Content-Disposition` that the store answers there.
+        """
+        asked: dict[str, Any] | None = {"response-content-disposition": disposition} if disposition else None
+        sign = functools.partial(self._client.minio.presigned_get_object, expires=ttl, response_headers=asked)
+        address: str = await self._client.call(sign, self._client.bucket, key, key=key)
         return address
 
     # Removing -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from gateway.core.measured import Inspector
 from gateway.core.problems import refuse
 from gateway.core.rpc import Calls, Rpc
 from gateway.edges.http.multipart import Spooled
+from gateway.edges.http.records import GET_ASSET
 from gateway.edges.transcoding.from_json import from_json
 from rushes.catalog.v1.assets_pb2 import Asset, CreateAssetRequest, GetAssetRequest
 from rushes.common.v1.media_pb2 import (
@@ -28,7 +29,6 @@ from servicekit.grpc.rules import check
 from servicekit.ids import new_id
 
 CREATE = Rpc("/rushes.catalog.v1.AssetService/CreateAsset", CreateAssetRequest, Asset)
-GET = Rpc("/rushes.catalog.v1.AssetService/GetAsset", GetAssetRequest, Asset)
 FETCH = Rpc("/rushes.downloader.v1.DownloaderService/FetchFile", FetchFileRequest, FetchFileResponse)
 
 _KINDS: dict[str, MediaKind.ValueType] = {"image": MEDIA_KIND_IMAGE, "audio": MEDIA_KIND_AUDIO}
@@ -103,9 +103,8 @@ class AssetStore:
                 await self._undo(request.blob_key, error)
                 raise
             try:
-                return await self.calls(
-                    GET, GetAssetRequest(id=request.id)
-                )  # recorded before the answer was lost
+                # Recorded before the answer was lost.
+                return await self.calls(GET_ASSET, GetAssetRequest(id=request.id))
             except NotFound:
                 raise error from None
 

@@ -11,19 +11,17 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.core.nearest import shown, unknown
 from gateway.core.problems import refuse
-from gateway.core.rpc import Calls, Rpc
+from gateway.core.rpc import Calls
 from gateway.edges.http import signed_documents as documents
 from gateway.edges.http.bodies import read_json
 from gateway.edges.http.operation import Operation
-from rushes.catalog.v1.assets_pb2 import Asset, GetAssetRequest
-from rushes.catalog.v1.media_pb2 import CutName, LocateObjectRequest, StoredObject
+from gateway.edges.http.records import GET_ASSET, LOCATE
+from rushes.catalog.v1.assets_pb2 import GetAssetRequest
+from rushes.catalog.v1.media_pb2 import CutName, LocateObjectRequest
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem
 from servicekit.ids import check_id
 from servicekit.signing import sign
-
-GET_ASSET = Rpc("/rushes.catalog.v1.AssetService/GetAsset", GetAssetRequest, Asset)
-LOCATE = Rpc("/rushes.catalog.v1.MediaService/LocateObject", LocateObjectRequest, StoredObject)
 
 LONGEST_TTL = 86_400
 """Seconds: a day."""

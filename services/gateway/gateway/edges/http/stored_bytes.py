@@ -18,6 +18,7 @@ from gateway.core.rpc import Calls, Rpc
 from gateway.core.serving import Reply, Stored, reply
 from gateway.edges.http.bytes_documents import document
 from gateway.edges.http.operation import Access, Operation, refuse_unknown_query
+from gateway.edges.http.records import LOCATE
 from gateway.edges.http.signed import asset_subject, cut_subject
 from gateway.edges.http.streaming import Streamed
 from rushes.catalog.v1.media_pb2 import ClipName, CutName, LocateObjectRequest, StoredObject
@@ -28,7 +29,6 @@ from servicekit.errors import FieldProblem, Invalid, NotFound
 from servicekit.ids import check_id
 from servicekit.signing import verify
 
-LOCATE = Rpc("/rushes.catalog.v1.MediaService/LocateObject", LocateObjectRequest, StoredObject)
 MAKE_THUMBNAIL = Rpc(
     "/rushes.stitcher.v1.StitcherService/MakeThumbnail", MakeThumbnailRequest, MakeThumbnailResponse
 )
@@ -102,15 +102,18 @@ class Bytes:
             wanted = source.locate(request)
             found = await self.calls(LOCATE, wanted)
             stored = await self._thumbnail(wanted, found) if wanted.thumbnail else _as_stored(found)
+            disposition = attachment(_filename(found)) if _flag(request, "download") else ""
             if request.method == "GET" and _flag(request, "redirect", default=self.redirect):
-                address = await self.blobs.presign(found.blob_key, ttl=_PRESIGNED_FOR)
+                address = await self.blobs.presign(
+                    found.blob_key, ttl=_PRESIGNED_FOR, disposition=disposition
+                )
                 return RedirectResponse(address, 302, headers={"Cache-Control": "no-store"})
             made = reply(
                 request.method,
                 _joined_headers(request),
                 stored,
                 cache_control=cache_control,
-                disposition=attachment(_filename(found)) if _flag(request, "download") else "",
+                disposition=disposition,
                 boundary=secrets.token_hex(16),
             )
             return await self._respond(made, found.blob_key)

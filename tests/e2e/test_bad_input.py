@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.main import get_command
 
+from rushes_cli.main import app
 from tests.e2e.conftest import Command
 
 pytestmark = pytest.mark.e2e
@@ -91,8 +93,10 @@ async def test_a_dead_store(rushes: Command, tmp_path: Path) -> None:
 async def test_help_names_every_command(rushes: Command) -> None:
     ended = await rushes("--help")
     assert ended.code == 0
-    for command in ("up", "down", "demo", "jobs", "events", "doctor"):
-        assert f"  {command} " in ended.said
+    commands = get_command(app).list_commands(None)  # type: ignore[attr-defined, arg-type]
+    assert {"up", "down", "demo", "jobs", "events", "storage", "doctor"} <= set(commands)
+    for command in commands:
+        assert f" {command} " in ended.said, command
 
 
 async def test_doctor_finds_nothing_wrong(rushes: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
@@ -116,26 +117,46 @@ async def test_a_full_provider_is_waited_for(fault: str, provider: System) -> No
     assert await _charged(provider, before) == 1
 
 
+class _Said:
+    """What the generator's log says from now on."""
+
+    def __init__(self, system: System) -> None:
+        self._path = system.data / "logs" / "generator.log"
+        self._from = self._path.stat().st_size
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        with self._path.open("rb") as file:
+            file.seek(self._from)
+            found = [json.loads(line) for line in file if line.startswith(b"{") and line.endswith(b"}\n")]
+        return [line for line in found if line["event"] == event]
+
+
 @pytest.mark.parametrize("fault", ["402", "401"])
 async def test_submissions_stop_while_the_account_is_closed_and_go_on_when_it_is_mended(
     fault: str, provider: System
 ) -> None:
     before = len(await provider.charges())
+    said = _Said(provider)
     await _fault(provider, fault)
-    asked = await _generation(provider)
+    asked = [await _generation(provider) for _ in range(2)]
 
-    async def said() -> bool:
-        log = (provider.data / "logs" / "generator.log").read_text()
-        return fault in log
-
-    await eventually(said, within=15.0)
-    told = await provider.get(f"/api/v3/generations/{asked['id']}")
-    assert told["status"] not in FINAL
+    # The one that found the door closed, and probes after it: none of them is a new alarm.
+    await eventually(lambda: len(said.lines("refused")) >= 3, within=30.0)
+    assert {line["status"] for line in said.lines("refused")} == {int(fault)}
+    (alarm,) = said.lines("lane_closed")
+    assert alarm["level"] == "error"
+    assert alarm["reason"].startswith(f"{fault} ")
+    assert "REPLICATE_API_TOKEN or the credit" in alarm["way_out"]
+    told = [await provider.get(f"/api/v3/generations/{each['id']}") for each in asked]
+    assert all(each["status"] not in FINAL for each in told), told
+    assert said.lines("lane_reopened") == []
     assert await _charged(provider, before) == 0
+
     await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
-    done = await provider.finished_generation(asked["id"], within=90.0)
-    assert done["status"] == "completed", done["error"]
-    assert await _charged(provider, before) == 1
+    done = [await provider.finished_generation(each["id"], within=90.0) for each in asked]
+    assert [each["status"] for each in done] == ["completed"] * 2, [each["error"] for each in done]
+    assert await _charged(provider, before) == 2
+    assert [len(said.lines(event)) for event in ("lane_closed", "lane_reopened")] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from enum import StrEnum
 from downloader.core.refusals import Code, FetchFailed
 
 SMALLEST = 1024
-"""Bytes below which nothing is a real output (product.md, F15): an empty frame, an error text."""
+"""Bytes below which nothing is a real output: an empty frame, an error text."""
 
 HEAD = 4096
 """Bytes that `sniff` looks at."""

@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 from downloader.core.refusals import Code, FetchFailed
 
 MOST = 5
-"""Redirects followed for one request (product.md, F22)."""
+"""Redirects followed for one request."""
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from downloader.core.refusals import Patience
 
 QUICK = (2.0, 4.0, 8.0)
-"""Seconds before the retries inside one fetch, which keep what was received (product.md, F14)."""
+"""Seconds before the retries inside one fetch, which keep what was received."""
 
 TRIES_OF_FEW = 3
 """Tries for an answer that is clear but may be the origin's hiccup."""
@@ -18,7 +18,7 @@ SLOW = (15.0, 30.0, 60.0)
 """Seconds before the redeliveries after that; the last one stays until expiry."""
 
 LIFETIME = timedelta(hours=1)
-"""How long a provider keeps an output when it does not say (replicate-api.md, 4.1)."""
+"""How long a provider keeps an output when it does not say (docs/provider.md, Files)."""
 
 AT_RISK = timedelta(minutes=10)
 """Time before expiry at which an output that is not stored yet raises the alarm."""

@@ -21,10 +21,10 @@ from servicekit.ids import check_id
 from .provider_http import Uploaded
 
 INLINE = 256 * 1000
-"""Bytes up to which a file is inlined (replicate-api.md §4.2)."""
+"""Bytes up to which a file is inlined (docs/provider.md, Files)."""
 
 LARGEST = 100 * 1024 * 1024
-"""Bytes that the provider takes in an upload (replicate-api.md §4.3)."""
+"""Bytes that the provider takes in an upload (docs/provider.md, Files)."""
 
 _PREFIX = "asset:"
 _SPARE = timedelta(minutes=10)

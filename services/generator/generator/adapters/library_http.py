@@ -15,7 +15,7 @@ _PAGES = 20
 
 
 class HttpLibrary:
-    """A `Library` that speaks Replicate's API (replicate-api.md §3)."""
+    """A `Library` that speaks Replicate's API (docs/provider.md)."""
 
     def __init__(self, api: Api) -> None:
         self._api = api

@@ -43,7 +43,7 @@ class Uploaded:
 
 
 class HttpProvider:
-    """A `Provider` that speaks Replicate's API (replicate-api.md §1)."""
+    """A `Provider` that speaks Replicate's API (docs/provider.md)."""
 
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api

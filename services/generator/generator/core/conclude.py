@@ -11,7 +11,7 @@ from .outcomes import Failure, classify
 from .prediction import Prediction, addresses
 
 OUTPUT_LIFE = timedelta(hours=1)
-"""How long the provider keeps outputs (replicate-api.md §4.1)."""
+"""How long the provider keeps outputs (docs/provider.md, Files)."""
 
 GONE = Failure(
     facts.GONE, "the provider has deleted this run and its outputs: it can only be paid for and run again"
@@ -21,7 +21,7 @@ GONE = Failure(
 def conclude(
     prediction: Prediction, whose: Whose, *, kind: Kind, cost: int, cancel_requested: bool, now: datetime
 ) -> Succeeded | Failed | Canceled:
-    """The fact. Judged by the status alone: an `error` may stand on a success (replicate-api.md §1.5)."""
+    """The fact. Judged by the status alone: an `error` may stand on a success (docs/provider.md)."""
     if prediction.status == "succeeded":
         return _success(prediction, whose, kind=kind, cost=cost, now=now)
     if prediction.status == "failed":

@@ -23,7 +23,7 @@ STOP_FOR = 10.0
 
 INLINE_WAITS = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each new look at a run whose output stood in the answer itself: a later one has addresses
-(replicate-api.md §1.4)."""
+(docs/provider.md, Predictions)."""
 
 _PROGRESS_EVERY = 1.0
 

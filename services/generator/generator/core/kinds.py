@@ -24,7 +24,7 @@ _ENDINGS = {
     Kind.AUDIO: ("mp3", "wav", "flac", "ogg", "m4a", "aac", "opus"),
 }
 
-# Slugs of collections whose models make one kind of thing (replicate-api.md §3.1).
+# Slugs of collections whose models make one kind of thing (docs/provider.md, Models and their schemas).
 _COLLECTIONS = (
     (Kind.VIDEO, re.compile(r"(to|generate|ai)-video|video-(editing|enhanc|generation)|lipsync|wan-video")),
     (Kind.AUDIO, re.compile(r"music|to-speech|audio-generation|sing|voice|sound")),

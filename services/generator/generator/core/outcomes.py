@@ -69,7 +69,7 @@ Outcome = Accepted | Refused | Unknown
 
 _CODE = re.compile(r"\((?:code: )?(E\d{3,4}|PA)\)")
 
-# replicate-api.md §5.3: code → (try again with the same input, after that many seconds).
+# docs/provider.md, Limits and errors: code → (try again with the same input, after that many seconds).
 _CODES: dict[str, tuple[bool, float]] = {
     "E1000": (True, 5.0),
     "E1001": (False, 0.0),
@@ -100,7 +100,7 @@ _TEXTS: tuple[tuple[str, str, bool, float], ...] = (
 )
 
 LIMIT_MARGIN = 1.0
-"""Seconds added to the wait of a 429: a retry inside the window counts again (replicate-api.md §5.2)."""
+"""Seconds added to the wait of a 429: a retry inside the window counts again (docs/provider.md)."""
 
 LIMIT_DEFAULT = 10.0
 """Seconds to wait after a 429 that does not say how long."""

@@ -10,7 +10,7 @@ from typing import Any
 
 WAITING = frozenset({"starting", "queued"})
 FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
-"""Everything else is "still running": an unknown status must not end a paid run (replicate-api.md §9.1)."""
+"""Everything else is "still running": an unknown status must not end a paid run (docs/provider.md)."""
 
 GRACE = timedelta(seconds=60)
 """What the provider gets beyond a run's deadline to end it; then we stop it ourselves."""

@@ -23,7 +23,7 @@ _BOUNDS = ("most_seconds", "most_outputs", "deadline_s")
 _COMPUTE_GUESSED = 60.0
 
 DEADLINES = (5.0, 86_400.0)
-"""Seconds: the shortest and the longest deadline that the provider takes (replicate-api.md §1.3)."""
+"""Seconds: the shortest and the longest deadline that the provider takes (docs/provider.md)."""
 
 MOST_SECONDS, MOST_OUTPUTS = 60.0, 4
 """What a run delivers at most where schema, input and table set no bound."""

@@ -1,7 +1,8 @@
 """Reading a model's `openapi_schema`: its parameters, in order, whichever of its many forms they take.
 
-The forms are those of replicate-api.md §3.3: `allOf` with a `$ref`, a bare `$ref`, inline `enum`, `anyOf`,
-arrays, `uri` and `password` strings, `nullable`, integer enums, a missing `required`, no schema at all.
+The forms are those of docs/provider.md, Models and their schemas: `allOf` with a `$ref`, a bare `$ref`,
+inline `enum`, `anyOf`, arrays, `uri` and `password` strings, `nullable`, integer enums, a missing `required`,
+no schema at all.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from datetime import datetime
 from servicekit.errors import Unauthenticated
 
 TOLERANCE = 300.0
-"""Seconds that the call's timestamp may be off: the provider's documentation (replicate-api.md §2.3)."""
+"""Seconds that the call's timestamp may be off: the provider's own example (docs/provider.md, Webhooks)."""
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now: datetime) -> str:

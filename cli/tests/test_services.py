@@ -76,6 +76,18 @@ def test_the_address_stays_the_same_from_start_to_start(tmp_path: Path) -> None:
         assert _services(tmp_path)["gateway"].address != first
 
 
+def test_outputs_of_the_sandbox_are_where_they_were_after_a_restart(tmp_path: Path) -> None:
+    first = _services(tmp_path)["sandbox"].address
+    table = _services(tmp_path)
+    assert table["sandbox"].address == first
+    assert table["downloader"].env["FETCH_ALLOW"] == first.removeprefix("http://")
+    folder = DataFolder(tmp_path)
+    asked = Options(port=int(first.rpartition(":")[2]))
+    moved = {each.name: each for each in services(folder, asked, BACKING)}
+    assert moved["gateway"].address == first
+    assert moved["sandbox"].address != first
+
+
 @pytest.mark.parametrize("text", ["catalog=2", "generator=0", "generator=x", "generator", "=2", "gateway=99"])
 def test_replicas_that_cannot_be(text: str) -> None:
     with pytest.raises(Problem, match="--replicas"):

@@ -107,13 +107,13 @@ class _Builder:
         names = [name for name in SERVICES if name != "sandbox" or sandbox]
         first = self._options.port or remembered_port(self._folder.path / "port")
         self._ports.add(first)
+        if sandbox:
+            self._http["sandbox"] = [self._sandbox()]
         for name in names:
             count = self._options.replicas.get(name, 1)
             self._grpc[name] = [self._listen() for _ in range(count)]
         gateways = len(self._grpc["gateway"])
         self._http["gateway"] = [f"127.0.0.1:{first}"] + [self._listen() for _ in range(gateways - 1)]
-        if sandbox:
-            self._http["sandbox"] = [self._listen()]
         return [self._service(name, i) for name in names for i in range(len(self._grpc[name]))]
 
     def _service(self, name: str, index: int) -> Service:
@@ -136,6 +136,14 @@ class _Builder:
             address=f"http://{http[index]}" if http else health,
             metrics=f"http://{metrics or self._http[name][index]}/metrics",
         )
+
+    def _sandbox(self) -> str:
+        """The same from start to start: the addresses of paid outputs stand in facts yet to be done."""
+        port = remembered_port(self._folder.path / "sandbox-port")
+        if port in self._ports:
+            return self._listen()
+        self._ports.add(port)
+        return f"127.0.0.1:{port}"
 
     def _listen(self) -> str:
         """An address of this machine that nobody listens on, and none of ours will."""

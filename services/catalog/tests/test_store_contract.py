@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from catalog_shelf import PRICE, Shelf
-from sqlalchemy import event, inspect, select
+from catalog_shelf import PRICE, RUN, Shelf
+from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters import tables
+from catalog.adapters.documents import dump
+from catalog.adapters.runs import make_run
 from catalog.adapters.schema import Database
 from catalog.adapters.store import KEEP_APPLIED
 from catalog.core import generation_commands as gc
@@ -53,6 +55,19 @@ async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
         queue = await unit.generations.lost(PageWish())
     assert (media.facts, media.generation_id) == (facts, made.id)
     assert [(each.generation_id, each.index) for each in queue.items] == [(made.id, 1)]
+
+
+async def test_a_run_from_before_an_upgrade_keeps_its_files(shelf: Shelf) -> None:
+    photo, other = new_id("asset"), new_id("asset")
+    given = {"image": f"asset:{photo}", "more": [f"asset:{other}"], "prompt": "asset: a villa"}
+    made = await shelf.generation(run=replace(RUN, input=given, assets=(photo, other)))
+    document = {name: value for name, value in dump(made.run).items() if name not in ("assets", "secrets")}
+    async with shelf.store.write() as unit:
+        old = update(tables.generations).where(tables.generations.c.id == made.id)
+        await unit._connection.execute(old.values(run=document))
+    assert (await shelf.get(made.id)).run == made.run
+    told = replace(RUN, input=given, assets=())
+    assert make_run(dump(told)) == told, "what says that it has none has none"
 
 
 async def test_sixty_four_race_for_the_last_money(shelf: Shelf) -> None:

@@ -10,9 +10,10 @@ from sqlalchemy import Row
 
 from catalog.core.generation import STATUS, Attempt, AttemptState, Generation, Output, OutputState, Stage
 from catalog.core.records import LostOutput
-from catalog.core.values import Failure, FileFacts, Run
+from catalog.core.values import Failure, FileFacts
 
-from .documents import dump, load, load_optional
+from .documents import dump, load_optional
+from .runs import make_run
 
 LONGEST_SILENCE = 6
 """How often the silence that is borne may double: 60 s become an hour."""
@@ -138,7 +139,7 @@ def make_generation(row: Row[Any], attempts: Sequence[Attempt], outputs: Sequenc
     """A generation of its row and its parts."""
     return Generation(
         id=row.id,
-        run=load(Run, row.run),
+        run=make_run(row.run),
         campaign_id=row.campaign_id,
         job_id=row.job_id,
         scene_id=row.scene_id,

@@ -15,7 +15,7 @@ from catalog.core.job import Cut, Edit, Job, JobStatus, Scene, Wish
 from catalog.core.job_evolve import fold
 from catalog.core.ports import PageWish
 from catalog.core.records import Page, TimelineEntry
-from catalog.core.values import Failure, FileFacts, Run
+from catalog.core.values import Failure, FileFacts
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
@@ -24,6 +24,7 @@ from .documents import dump, load, load_optional
 from .generation_rows import silent_at
 from .outgoing import Outgoing
 from .paging import page_of
+from .runs import make_run
 from .timeline import SqlTimeline
 
 _HEARD = frozenset({JobStatus.DRAFT, JobStatus.STITCHING})
@@ -219,7 +220,7 @@ def _scene(row: Row[Any]) -> Scene:
         first_asset_id=row.first_asset_id,
         last_asset_id=row.last_asset_id,
         reason=row.reason,
-        run=load(Run, row.run),
+        run=make_run(row.run),
         generation_id=row.generation_id,
         media_id=row.media_id,
         blob_key=row.blob_key,

@@ -386,6 +386,15 @@ async def test_what_is_no_video_is_named(bench: Bench, tmp_path: Path, clip: Cal
     assert failed.value.code == "clip"
 
 
+async def test_music_that_holds_nothing_is_named(
+    bench: Bench, tmp_path: Path, clip: Callable[..., Path]
+) -> None:
+    empty = tmp_path / "empty.wav"
+    ffmpeg("-f", "lavfi", "-i", "anullsrc", "-t", "0", str(empty))
+    with pytest.raises(CutFailed, match=r"music \(assets/music\) has no sound; choose another file"):
+        await bench.cut(await bench.order([clip(color="red")], music=empty))
+
+
 async def test_a_damaged_clip_fails_the_cut(bench: Bench, tmp_path: Path, clip: Callable[..., Path]) -> None:
     whole = bytearray(clip(pattern=True, seconds=2).read_bytes())
     data = whole.index(b"mdat")

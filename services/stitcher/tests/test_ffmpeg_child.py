@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -78,9 +79,27 @@ async def test_a_hung_child_is_ended(tmp_path: Path) -> None:
     silent = tmp_path / "silent"
     silent.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
     silent.chmod(0o755)
-    with pytest.raises(CutFailed, match=r"said nothing for 0\.3 s"):
+    with pytest.raises(CutFailed, match=r"got no further for 0\.3 s"):
         await FFmpegBinary(str(silent), stalled_after=0.3).run(ENDLESS, tmp_path)
     assert running(tmp_path) == []
+
+
+async def test_one_that_talks_and_gets_nowhere_is_ended(tmp_path: Path) -> None:
+    talker = tmp_path / "talker"
+    said = "import time\nwhile True:\n    print('out_time_us=40000', flush=True)\n    time.sleep(0.02)\n"
+    talker.write_text(f"#!{sys.executable}\n{said}")
+    talker.chmod(0o755)
+    async with asyncio.timeout(10):
+        with pytest.raises(CutFailed, match=r"got no further for 0\.3 s"):
+            await FFmpegBinary(str(talker), stalled_after=0.3).run(ENDLESS, tmp_path)
+    assert running(tmp_path) == []
+
+
+async def test_a_full_disk_is_not_the_cuts_fault(tmp_path: Path) -> None:
+    command = Command(("-f", "lavfi", "-i", "testsrc2=d=2:r=10", "-f", "rawvideo", "/dev/full"), seconds=2)
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        await FFmpegBinary().run(command, tmp_path)
+    assert refused.value.errno == errno.ENOSPC
 
 
 async def test_no_orphan_is_left_when_the_parent_is_killed(tmp_path: Path) -> None:

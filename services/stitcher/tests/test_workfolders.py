@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,16 @@ async def test_before_the_start_there_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="not started"):
         async with WorkFolders(tmp_path).folder():
             pass
+
+
+async def test_a_full_disk_is_said_with_the_way_out_and_leaves_nothing(tmp_path: Path) -> None:
+    work = WorkFolders(tmp_path)
+    await work.start()
+    with pytest.raises(Unavailable, match=r"No space left on device; free some space, .* STITCHER_WORK_DIR"):
+        async with work.folder() as folder:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not folder.exists()
+    with pytest.raises(ConnectionResetError):
+        async with work.folder():
+            raise ConnectionResetError(errno.ECONNRESET, "not the disk's")
+    await work.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -18,8 +20,11 @@ from stitcher.core.ports import CutFailed
 Progress = Callable[[float], Awaitable[None]]
 
 STALLED_AFTER = 120.0
-"""Seconds without a word of progress after which FFmpeg is taken for hung. It speaks twice a second."""
+"""Seconds without progress after which FFmpeg is taken for hung. It tells where it is twice a second; that it
+says something is not enough.
+"""
 _LOG_LINES, _REASON_LINES = 400, 6
+_FULL = os.strerror(errno.ENOSPC)
 
 
 class FFmpegBinary:
@@ -34,6 +39,7 @@ class FFmpegBinary:
 
         Raises:
             CutFailed: code "ffmpeg": it failed or hung, with what it said last.
+            OSError: the disk is full, which is no fault of the cut.
         """
         for name, text in command.files.items():
             (folder / name).write_text(text)
@@ -45,10 +51,12 @@ class FFmpegBinary:
                 tasks.create_task(self._follow(process, command.seconds, progress))
             code = await process.wait()
         except* TimeoutError as stalled:
-            said = f"FFmpeg said nothing for {self._stalled_after:g} s and was ended; {_reason(log)}"
+            said = f"FFmpeg got no further for {self._stalled_after:g} s and was ended: {_reason(log)}"
             raise CutFailed("ffmpeg", said) from stalled
         finally:
             await _end(process)
+        if code != 0 and any(_FULL in line for line in log):
+            raise OSError(errno.ENOSPC, _FULL, str(folder))
         if code != 0:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise CutFailed("ffmpeg", f"FFmpeg failed ({how}): {_reason(log)}")
@@ -72,17 +80,26 @@ class FFmpegBinary:
     async def _follow(
         self, process: asyncio.subprocess.Process, seconds: float, progress: Progress | None
     ) -> None:
-        """Read `key=value` lines until the end; `out_time_us` is the position in the output."""
+        """Read `key=value` lines until the end; `out_time_us` is the position in the output.
+
+        Raises:
+            TimeoutError: the position has not moved for too long.
+        """
         assert process.stdout is not None  # noqa: S101  # asked for above
+        loop, reached = asyncio.get_running_loop(), -1
+        patience = loop.time() + self._stalled_after
         while True:
-            async with asyncio.timeout(self._stalled_after):
+            async with asyncio.timeout_at(patience):
                 line = await process.stdout.readline()
             if not line:
                 return
             key, _, value = line.decode(errors="replace").strip().partition("=")
-            if key == "out_time_us" and progress is not None and value.lstrip("-").isdigit():
-                percent = 100 * int(value) / 1_000_000 / seconds
-                await progress(max(0.0, min(100.0, percent)))
+            if key != "out_time_us" or not value.isdigit() or int(value) <= reached:
+                continue
+            reached = int(value)
+            if progress is not None:
+                await progress(min(100.0, 100 * reached / 1_000_000 / seconds))
+            patience = loop.time() + self._stalled_after  # it was not stalled while we were
 
 
 async def _listen(process: asyncio.subprocess.Process, log: deque[str]) -> None:

@@ -53,7 +53,7 @@ def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bo
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]
     sounds = container.streams.audio
     audio = None
-    if sounds:
+    if sounds and _holds_sound(path):
         stream = sounds[0]
         lasts = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         context = stream.codec_context
@@ -80,6 +80,12 @@ def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bo
 def _is_cover(stream: VideoStream) -> bool:
     """An album's cover in a music file counts as a video stream for FFmpeg, not for us."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _holds_sound(path: Path) -> bool:
+    """A track without one packet is no sound: as music it would be played again and again for nothing."""
+    with av.open(path, metadata_errors="ignore") as container:
+        return any(packet.size for packet in container.demux(audio=0))
 
 
 def _video(path: Path, container: InputContainer, stream: VideoStream) -> VideoFacts:

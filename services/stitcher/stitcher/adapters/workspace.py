@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -10,7 +11,10 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from servicekit.errors import Unavailable
 from servicekit.own_folder import OwnFolder
+
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class WorkFolders:
@@ -31,10 +35,22 @@ class WorkFolders:
 
     @contextlib.asynccontextmanager
     async def folder(self) -> AsyncIterator[Path]:
-        """An empty folder, removed on leaving; Unavailable when not started or stopping."""
+        """An empty folder, removed on leaving.
+
+        Raises:
+            Unavailable: not started or stopping; or the disk refuses what is done in it: then another
+                replica, or we later, may succeed.
+        """
         path = self._own.path / secrets.token_hex(6)
-        path.mkdir()
         try:
+            path.mkdir()
             yield path
+        except OSError as error:
+            if error.errno not in _REFUSALS:
+                raise
+            raise Unavailable(
+                f"cannot write in the work folder {path.parent}: {error.strerror}; "
+                "free some space, or name another folder in STITCHER_WORK_DIR"
+            ) from error
         finally:
             shutil.rmtree(path, ignore_errors=True)  # not awaited: it must also happen when we are cancelled

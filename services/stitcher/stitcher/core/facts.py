@@ -74,6 +74,7 @@ class FileFacts:
     """An MP4 whose index (`moov`) stands before its data (`mdat`)."""
     video: VideoFacts | None
     audio: AudioFacts | None
+    """None also for a track that holds nothing."""
     sha256: str = ""
     """Of the bytes, in lower-case hexadecimal; empty when not asked for."""
     audio_tracks: int = 0

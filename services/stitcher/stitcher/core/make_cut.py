@@ -76,7 +76,7 @@ class MakeCut:
             Invalid: the edit cannot be made.
             NotFound: a clip or the music is not in the store.
             CutFailed: FFmpeg failed or the result is not right, twice; or a clip is broken.
-            Unavailable: the store is away; nothing was done.
+            Unavailable: the store is away, or the disk full; nothing was done.
         """
         line = validate(order.edit)
         async with self._alone(order.cut_key):

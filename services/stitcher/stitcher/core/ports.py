@@ -84,6 +84,7 @@ class FFmpeg(Protocol):
 
         Raises:
             CutFailed: code "ffmpeg", with what FFmpeg said last.
+            OSError: the disk is full.
         """
         ...
 
@@ -116,5 +117,5 @@ class Workspace(Protocol):
     """Gives folders to work in."""
 
     def folder(self) -> AbstractAsyncContextManager[Path]:
-        """An empty folder, removed on leaving."""
+        """An empty folder, removed on leaving. `Unavailable` when the disk refuses work in it."""
         ...

@@ -18,14 +18,17 @@ from servicekit.embedded.process import ServerProcess, free_port
 @pytest.mark.parametrize(
     ("address", "servers"),
     [
-        ("https://s3.eu-central-1.amazonaws.com", [("s3.eu-central-1.amazonaws.com", 443)]),
-        ("http://store", [("store", 80)]),
-        ("http://127.0.0.1:8333", [("127.0.0.1", 8333)]),
-        ("nats://host", [("host", 4222)]),
-        ("nats://a:1, nats://user:secret@b,tls://[::1]:3", [("a", 1), ("b", 4222), ("::1", 3)]),
+        ("https://s3.eu-central-1.amazonaws.com", [("https", "s3.eu-central-1.amazonaws.com", 443)]),
+        ("http://store", [("http", "store", 80)]),
+        ("http://127.0.0.1:8333", [("http", "127.0.0.1", 8333)]),
+        ("nats://host", [("nats", "host", 4222)]),
+        (
+            "nats://a:1, nats://user:secret@b,tls://[::1]:3",
+            [("nats", "a", 1), ("nats", "b", 4222), ("tls", "::1", 3)],
+        ),
     ],
 )
-def test_where_given_parts_are(address: str, servers: list[tuple[str, int]]) -> None:
+def test_where_given_parts_are(address: str, servers: list[tuple[str, str, int]]) -> None:
     assert given.servers(address) == servers
 
 
@@ -37,7 +40,7 @@ def test_what_is_no_address(address: str) -> None:
 
 async def test_one_server_of_a_cluster_is_enough_and_passwords_are_not_told() -> None:
     dead = f"nats://user:secret@127.0.0.1:{free_port()}"
-    with pytest.raises(Problem, match=r"Nobody answers at 127\.0\.0\.1:") as raised:
+    with pytest.raises(Problem, match=r"Nobody answers at nats://127\.0\.0\.1:") as raised:
         await given.refuse_dead(dead)
     assert "secret" not in str(raised.value)
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from rushes_cli.problems import FAILED, Problem
@@ -14,8 +15,16 @@ _PORTS = {"http": 80, "https": 443, "nats": 4222, "tls": 4222, "ws": 80, "wss": 
 """What an address without a port means."""
 
 
-def servers(address: str) -> list[tuple[str, int]]:
-    """Host and port of each server that an address names; a cluster is several addresses with commas.
+class Server(NamedTuple):
+    """Where one server is."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def servers(address: str) -> list[Server]:
+    """Each server that an address names; a cluster is several addresses with commas.
 
     Raises:
         Problem: one of them is none.
@@ -30,10 +39,11 @@ async def refuse_dead(address: str) -> None:
         Problem: none does.
     """
     wanted = servers(address)
-    failures = await asyncio.gather(*(_failure(host, port) for host, port in wanted))
+    failures = await asyncio.gather(*(_failure(each) for each in wanted))
     if all(failures):
         told = ", ".join(
-            f"{host}:{port} ({failure})" for (host, port), failure in zip(wanted, failures, strict=True)
+            f"{each.scheme}://{each.host}:{each.port} ({failure})"
+            for each, failure in zip(wanted, failures, strict=True)
         )
         raise Problem(
             f"Nobody answers at {told}.",
@@ -42,7 +52,7 @@ async def refuse_dead(address: str) -> None:
         )
 
 
-def _server(address: str) -> tuple[str, int]:
+def _server(address: str) -> Server:
     parts = urlsplit(address)
     try:
         port = parts.port or _PORTS[parts.scheme]
@@ -54,14 +64,14 @@ def _server(address: str) -> tuple[str, int]:
             f"{address.rpartition('@')[2]} is no address of a server.",
             "Write it like nats://host:4222 or https://host.",
         )
-    return parts.hostname, port
+    return Server(parts.scheme, parts.hostname, port)
 
 
-async def _failure(host: str, port: int) -> str:
+async def _failure(server: Server) -> str:
     """Why nobody answers there; empty when somebody does."""
     try:
         async with asyncio.timeout(_BUDGET):
-            _, writer = await asyncio.open_connection(host, port)
+            _, writer = await asyncio.open_connection(server.host, server.port)
     except (OSError, TimeoutError) as error:
         return type(error).__name__
     writer.close()

@@ -19,7 +19,7 @@ import pytest_asyncio
 from servicekit.blobs import BlobStore
 from servicekit.errors import Invalid, NotFound
 from stitcher.adapters.boxes import top_boxes
-from stitcher.adapters.ffmpeg import FFmpegBinary
+from stitcher.adapters.ffmpeg import FFmpegBinary, Progress
 from stitcher.adapters.poster import PosterMaker
 from stitcher.adapters.probe import AvProber
 from stitcher.adapters.workspace import WorkFolders
@@ -367,6 +367,35 @@ async def test_asked_again_while_another_waits_it_is_still_made_once(
     made = await asyncio.gather(insist(), bench.make.run(order, bench.report))
     assert sorted(each.again for each in made) == [False, True]
     assert len(bench.ffmpeg.joins) == 2 + 1
+
+
+async def test_a_cut_that_another_replica_stored_meanwhile_stays(
+    bench: Bench, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    work = WorkFolders(tmp_path / "work")
+    await work.start()
+    theirs: list[Made] = []
+
+    def maker(ffmpeg: FFmpegBinary, crf: int) -> MakeCut:
+        encoder = Encoder("ultrafast", crf)
+        prober, posters = AvProber(), PosterMaker()
+        return MakeCut(
+            blobs=bench.blobs, ffmpeg=ffmpeg, prober=prober, posters=posters, workspace=work, encoder=encoder
+        )
+
+    class Slow(FFmpegBinary):
+        """Another replica makes the whole cut while it works."""
+
+        async def run(self, command: Command, folder: Path, progress: Progress | None = None) -> str:
+            theirs.append(await maker(FFmpegBinary(), crf=40).run(order, bench.report))
+            return await super().run(command, folder, progress)
+
+    order = await bench.order([clip(pattern=True, size="322x180")])  # coded anew, so that theirs differs
+    ours = await maker(Slow(), crf=10).run(order, bench.report)
+    stored = await bench.blobs.stat(order.cut_key)
+    assert ours.facts == theirs[0].facts
+    assert (stored.size, stored.metadata["sha256"]) == (ours.facts.size, ours.facts.sha256)
+    await work.stop()
 
 
 async def test_two_failures_are_the_end_with_the_true_reason(bench: Bench, clip: Callable[..., Path]) -> None:

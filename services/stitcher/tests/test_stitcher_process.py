@@ -142,6 +142,27 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
     await log.stop()
 
 
+async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_back(
+    nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path, clip: Callable[..., Path]
+) -> None:
+    work = tmp_path / "work"
+    log = EventLog(nats, service="test", clock=SystemClock())
+    await log.start()
+    source = clip(pattern=True, size="1280x720", rate="60", seconds=10)
+    async with stitcher({**environment(nats, s3, blobs, work), "STITCHER_PRESET": "slower"}) as (process, _):
+        await order(blobs, log, source, 10)
+        await eventually(lambda: list(work.glob("*/*/cut.mp4")))
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            assert await process.wait() == 0
+        assert working(work) == []
+        assert not list(work.glob("replica-*"))
+    await asyncio.gather(finish(environment(nats, s3, blobs, work)), completed(log))
+    facts = [event.type async for event in stored(log)]
+    assert (facts.count("stitch.completed"), facts.count("stitch.failed")) == (1, 0)
+    await log.stop()
+
+
 async def finish(env: dict[str, str]) -> None:
     """Another replica, in this process, which is given the event after one second instead of twenty."""
     parts = build({**env, "STITCHER_PRESET": "ultrafast"})

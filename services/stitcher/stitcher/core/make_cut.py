@@ -125,6 +125,9 @@ class MakeCut:
             sounds = await self._join(order.edit, line, clips, music, folder, report, copying=copying)
             await report(99.0, "checking the cut")
             facts = await self._checked(order.edit, line, clips, folder, sounds=sounds)
+            found = await self._find(order, line)
+            if found is not None:  # another replica was given it too: what it has said must stay true
+                return found
             await self._store(order, facts, folder, sounds=sounds)
             return facts
 

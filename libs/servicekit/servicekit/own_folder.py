@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
 from servicekit.errors import Unavailable
+
+PATIENCE = 20.0
+"""Seconds that one who starts waits for others who do."""
 
 _PREFIX, _LOCK = "replica-", "lock"
 
@@ -71,7 +76,7 @@ class OwnFolder:
 
     def _take(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _held(self._root / _LOCK):
+        with _held(self._root / _LOCK, wait=PATIENCE):
             self._sweep()
             own = self._root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
             own.mkdir(mode=0o700)
@@ -81,20 +86,31 @@ class OwnFolder:
 
     def _sweep(self) -> None:
         for left in self._root.glob(f"{_PREFIX}*"):
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), _held(left / _LOCK, wait=False):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), _held(left / _LOCK):
                 structlog.get_logger(__name__).info("removing what a dead replica left", folder=str(left))
                 shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _held(lock: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock; BlockingIOError when somebody else does and we do not wait."""
-    handle = _open(lock)
+def _held(lock: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold a lock; BlockingIOError when somebody else does, for so many seconds."""
+    handle, until = _open(lock), time.monotonic() + wait
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        while not _locked(handle):
+            if time.monotonic() >= until:
+                raise BlockingIOError(errno.EWOULDBLOCK, f"another process holds {lock} for {wait:g} s now")
+            time.sleep(0.02)
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open(lock: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from servicekit import own_folder
 from servicekit.errors import Unavailable
 from servicekit.own_folder import OwnFolder
 
@@ -111,3 +113,14 @@ async def test_a_root_that_cannot_be_used_is_said_with_the_way_out(tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match=r"file/below cannot be used: Not a directory; .* in X_DIR"):
         await OwnFolder(tmp_path / "file" / "below", setting="X_DIR").start()
+
+
+async def test_one_that_holds_the_root_for_ever_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_folder, "PATIENCE", 0.1)
+    with (tmp_path / "lock").open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable, match=r"another process holds .*/lock for 0\.1 s now"):
+            await OwnFolder(tmp_path, setting="X_DIR").start()
+    assert folders(tmp_path) == []

@@ -16,6 +16,8 @@ from generation_life import (
 
 from catalog.core import generation_commands as gc
 from catalog.core import generation_events as ge
+from catalog.core import job_commands as jc
+from catalog.core.carry import consequence
 from catalog.core.generation import OutputState, Stage
 from catalog.core.generation_decide import Step, next_step
 from catalog.core.values import Failure
@@ -98,6 +100,37 @@ def test_a_second_lost_output_is_lost_too() -> None:
         before.failure,
         before.requeue_at,
     )
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_an_output_that_may_come_is_asked_for_again_beside_one_that_never_does(
+    dead: int, dead_first: bool
+) -> None:
+    life = Life()
+    one = life.fetching(outputs=2)
+    for number in range(3):  # each time that they are asked for
+        for index in (dead, 1 - dead) if dead_first else (1 - dead, dead):
+            life.do(lost(one, index, retryable=index != dead))
+        assert life.now.stage is Stage.FAILED
+        assert life.now.requeue_at == NOW + timedelta(seconds=60 * 2**number)
+        life.do(gc.RequeueDownload(NOW, automatic=True))
+    life.do(stored(one, 1 - dead))
+    life.do(lost(one, dead, retryable=False))
+    assert (life.now.stage, life.now.requeue_at) == (Stage.FAILED, None)
+    assert [each.state for each in life.now.outputs].count(OutputState.STORED) == 1
+    assert len(life.now.attempts) == 1
+
+
+def test_a_job_hears_of_an_output_that_never_comes_while_others_are_asked_for() -> None:
+    life = Life()
+    one = life.fetching(outputs=2)
+    assert consequence(life.now, life.do(lost(one, 0))) is None, "it may come"
+    life.do(gc.RequeueDownload(NOW, automatic=True))
+    events = life.do(lost(one, 1, retryable=False))
+    assert isinstance(consequence(life.now, events), jc.RecordRunEnded)
+    life.do(lost(one, 0))
+    assert life.now.requeue_at is not None
 
 
 def test_a_refused_output_is_lost_for_good_but_an_operator_may_try() -> None:

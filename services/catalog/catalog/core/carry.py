@@ -63,7 +63,7 @@ def consequence(after: Generation, events: Sequence[ge.GenerationEvent]) -> jc.J
                 return jc.RecordRunStored(event.at, after.id, first.media_id, first.blob_key)
             case ge.OutputDeleted():
                 return jc.RecordRunDeleted(event.at, after.id, event.blob_key)
-            case ge.GenerationFailed() if event.requeue_at is None:
+            case ge.GenerationFailed() if event.requeue_at is None or not event.failure.retryable:
                 return jc.RecordRunEnded(event.at, after.id, event.failure)
             case ge.GenerationCanceled():
                 return jc.RecordRunEnded(event.at, after.id, Failure("canceled", "was stopped by request"))

@@ -24,6 +24,8 @@ TOO_LATE = 15.0
 
 Events = tuple[ev.GenerationEvent, ...]
 
+_LOST = Failure("download", "an output could not be fetched")
+
 
 def settled(state: Generation, events: Events, at: datetime) -> Events:
     """The events, and the end of the generation when they bring the last output, or lose one."""
@@ -33,13 +35,24 @@ def settled(state: Generation, events: Events, at: datetime) -> Events:
     if after.output_count == 0:
         return events
     if after.lost:
-        lost = after.lost[0]
-        failure = lost.failure or Failure("download", "an output could not be fetched")
-        due = requeue_at(failure, lost.expires_at, at, after.requeues)
-        return (*events, ev.GenerationFailed(at, failure, due))
+        return (*events, ended(after, at))
     if len(after.fetched) >= after.output_count:
         return (*events, ev.GenerationCompleted(at))
     return events
+
+
+def ended(state: Generation, at: datetime) -> ev.GenerationFailed:
+    """The end of a generation that has lost outputs: with one that never comes, it has failed for good.
+
+    What else it has lost is paid for all the same, and asked for again while it may come.
+    """
+    failures = [each.failure or _LOST for each in state.lost]
+    failure = next((each for each in failures if not each.retryable), failures[0])
+    due = (
+        requeue_at(failure, lost.expires_at, at, state.requeues)
+        for lost, failure in zip(state.lost, failures, strict=True)
+    )
+    return ev.GenerationFailed(at, failure, min((each for each in due if each is not None), default=None))
 
 
 def requeue_at(failure: Failure, expires_at: datetime | None, at: datetime, requeues: int) -> datetime | None:
@@ -64,7 +77,9 @@ def lose(state: Generation, command: cmd.RecordLost) -> Events:
         return ()
     lost = ev.OutputLost(command.at, command.index, command.failure, command.expires_at or state.expires_at)
     if state.stage is Stage.FAILED and state.lost and command.index < state.output_count:
-        return (lost,)  # one more of them: it stands in the retry queue too, and the end stays as it is
+        again = ended(evolve(state, lost), command.at)
+        # One more of them: the end stays as it is, unless this is the first that may be asked for again.
+        return (lost, again) if state.requeue_at is None and again.requeue_at is not None else (lost,)
     return () if state.final else settled(state, (lost,), command.at)
 
 

@@ -40,7 +40,9 @@ async def test_a_secret_goes_to_the_provider_and_is_shown_to_nobody(world: World
     ]
     assert dict(made.input) == {"prompt": "x", "api_key": "[secret]"}
     assert "hush" not in str(told)
-    assert dict((await world.begin(again.id)).input) == {"prompt": "x", "api_key": "hush-hush"}
+    work = await world.begin(again.id)
+    assert dict(work.input) == {"prompt": "x", "api_key": "hush-hush"}
+    assert work.secret_fields == ["api_key"], "the provider shows it to nobody either"
     assert all(b"hush" not in fact.data for fact in await world.facts("generation.>"))
 
 

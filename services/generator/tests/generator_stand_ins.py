@@ -172,6 +172,7 @@ class FakeAttempts:
         self.generations: dict[str, _Generation] = {}
         self.away = 0
         self.deadline = 0.0
+        self.secrets: tuple[str, ...] = ()
 
     def add(self, **values: Any) -> str:
         generation_id = new_id("generation")
@@ -287,5 +288,14 @@ class FakeAttempts:
     def _work(self, step: Step, attempt: Attempt) -> Work:
         given = self.generations[attempt.generation_id].input
         return Work(
-            step, attempt, self.model, "", given, Kind.VIDEO, "job_1", "cmp_1", deadline=self.deadline
+            step,
+            attempt,
+            self.model,
+            "",
+            given,
+            Kind.VIDEO,
+            "job_1",
+            "cmp_1",
+            deadline=self.deadline,
+            secrets=self.secrets,
         )

@@ -121,6 +121,21 @@ async def test_equal_inputs_side_by_side_are_told_apart_after_lost_answers() -> 
     assert len(set(owned)) == 3
 
 
+async def test_a_run_whose_secret_the_provider_does_not_show_is_found() -> None:
+    world = World(echo=False, webhooks=False)
+    world.attempts.secrets = ("api_key",)
+    generation = world.attempts.add(input={"prompt": "a house", "api_key": "hush"})
+    world.provider.script = ["reset"]
+    assert not await world.deliver(generation)
+    (bought,) = world.provider.runs.values()
+    shown = {"prompt": "a house", "api_key": "This value was redacted"}
+    world.provider.runs[bought.id] = replace(bought, input=shown)
+    await world.settle(generation, kills=())
+    assert world.provider.charges == 1
+    assert world.provider.orders[0].input["api_key"] == "hush"
+    assert len(world.said(Succeeded)) == 1
+
+
 async def test_a_stale_lease_sends_nothing() -> None:
     world = World()
     generation = world.attempts.add()

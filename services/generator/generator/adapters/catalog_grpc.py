@@ -73,6 +73,7 @@ class CatalogAttempts:
             campaign_id=answer.campaign_id,
             reason=answer.reason,
             deadline=answer.deadline_s,
+            secrets=tuple(answer.secret_fields),
         )
 
     async def record(self, attempt_id: str, prediction_id: str) -> None:

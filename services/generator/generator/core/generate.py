@@ -279,7 +279,7 @@ async def _find(ports: Ports, work: Work, attempt: Attempt) -> Prediction | None
         attempt_id=attempt.id,
         model=work.model,
         version=work.version,
-        sent=_sent(work),
+        sent={name: value for name, value in _sent(work).items() if name not in work.secrets},
         intended_at=attempt.intended_at,
         window=ports.rules.submit_window,
     )

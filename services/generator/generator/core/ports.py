@@ -53,7 +53,8 @@ class Attempt:
 class Work:
     """What to do for a generation, and everything needed to do it. `attempt` is None with NOTHING.
 
-    `deadline`: seconds that the money set aside lasts for; 0: those of every run.
+    `deadline`: seconds that the money set aside lasts for; 0: those of every run. `secrets`: keys of the
+    input that the provider shows to nobody.
     """
 
     step: Step
@@ -66,6 +67,7 @@ class Work:
     campaign_id: str = ""
     reason: str = ""
     deadline: float = 0.0
+    secrets: tuple[str, ...] = ()
 
 
 class Attempts(Protocol):

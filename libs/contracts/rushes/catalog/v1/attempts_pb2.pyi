@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rushes.common.v1 import media_pb2 as _media_pb2
 import builtins as _builtins
@@ -241,6 +243,7 @@ class BeginAttemptResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DEADLINE_S_FIELD_NUMBER: _builtins.int
     INTENT_AGE_S_FIELD_NUMBER: _builtins.int
+    SECRET_FIELDS_FIELD_NUMBER: _builtins.int
     next_step: Global___NextStep.ValueType
     """What to do."""
     model: _builtins.str
@@ -269,6 +272,10 @@ class BeginAttemptResponse(_message.Message):
     def input(self) -> _struct_pb2.Struct:
         """The checked input."""
 
+    @_builtins.property
+    def secret_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The keys of the input that are secret: the provider shows something else in their place."""
+
     def __init__(
         self,
         *,
@@ -283,10 +290,11 @@ class BeginAttemptResponse(_message.Message):
         reason: _builtins.str = ...,
         deadline_s: _builtins.float = ...,
         intent_age_s: _builtins.float | None = ...,
+        secret_fields: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s", "attempt", b"attempt", "input", b"input", "intent_age_s", b"intent_age_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s", "attempt", b"attempt", "campaign_id", b"campaign_id", "deadline_s", b"deadline_s", "input", b"input", "intent_age_s", b"intent_age_s", "job_id", b"job_id", "kind", b"kind", "model", b"model", "next_step", b"next_step", "reason", b"reason", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s", "attempt", b"attempt", "campaign_id", b"campaign_id", "deadline_s", b"deadline_s", "input", b"input", "intent_age_s", b"intent_age_s", "job_id", b"job_id", "kind", b"kind", "model", b"model", "next_step", b"next_step", "reason", b"reason", "secret_fields", b"secret_fields", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__intent_age_s: _TypeAlias = _typing.Literal["intent_age_s"]  # noqa: Y015
     _WhichOneofArgType__intent_age_s: _TypeAlias = _typing.Literal["_intent_age_s", b"_intent_age_s"]  # noqa: Y015

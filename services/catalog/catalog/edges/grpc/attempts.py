@@ -59,6 +59,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
             reason=work.reason,
             deadline_s=generation.run.deadline_s,
             intent_age_s=work.age if work.attempt else None,
+            secret_fields=generation.run.secrets,
         )
 
     async def RecordSubmitted(self, request: pb.RecordSubmittedRequest, context: Context) -> pb.Attempt:

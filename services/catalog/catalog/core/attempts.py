@@ -48,9 +48,8 @@ class Attempts:
     async def ahead(self, generation_id: str) -> Next:
         """What `begin` would answer now; nothing is recorded, and SUBMIT is no permission."""
         async with self._store.read() as unit:
-            job_id = await unit.generations.job_of(generation_id)
-            held = (await unit.jobs.get(job_id)).held if job_id else ""
             generation = await unit.generations.get(generation_id, deleted=True)
+            held = (await unit.jobs.get(generation.job_id)).held if generation.job_id else ""
         return next_step(generation, self._clock.now(), held)
 
     async def begin(self, generation_id: str) -> Work:

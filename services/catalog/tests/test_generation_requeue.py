@@ -12,6 +12,7 @@ from generation_life import (
     failed,
     lost,
     stored,
+    succeeded,
 )
 
 from catalog.core import generation_commands as gc
@@ -100,6 +101,33 @@ def test_a_second_lost_output_is_lost_too() -> None:
         before.failure,
         before.requeue_at,
     )
+
+
+@pytest.mark.parametrize("stored_first", [True, False])
+def test_outputs_that_were_stored_are_kept_though_their_run_was_told_gone_first(stored_first: bool) -> None:
+    life = Life()
+    one = life.submit()
+    life.do(failed(one, Failure("gone", "deleted")))
+    assert life.now.stage is Stage.FAILED
+    late = [succeeded(one), stored(one)]
+    for fact in reversed(late) if stored_first else late:
+        life.do(fact)
+    assert (life.now.stage, life.now.failure) == (Stage.COMPLETED, None)
+    assert [each.media_id for each in life.now.stored] == ["med_1"]
+    assert life.now.cost_micros == 80, "it is booked once"
+    assert next_step(life.now, NOW).step is Step.NOTHING
+
+
+def test_of_a_run_that_was_told_gone_first_what_is_not_here_is_asked_for() -> None:
+    life = Life()
+    one = life.submit()
+    life.do(failed(one, Failure("gone", "deleted")))
+    life.do(succeeded(one))
+    assert (life.now.stage, life.now.finished_at) == (Stage.FETCHING, None)
+    assert next_step(life.now, NOW).step is Step.FOLLOW
+    life.do(failed(one, Failure("gone", "deleted")))
+    assert life.now.stage is Stage.FAILED
+    assert [each.failure for each in life.now.lost] == [Failure("gone", "deleted")]
 
 
 @pytest.mark.parametrize("dead", [0, 1])

@@ -189,6 +189,8 @@ def _succeeded(state: Generation, command: cmd.RecordSucceeded) -> Events:
     if attempt.state not in OPEN and attempt.state is not AttemptState.RELEASED:
         known = (state.output_count, state.expires_at) == (command.count, command.expires_at)
         waits = state.stage is Stage.FETCHING and state.winner == attempt.id
+        if _told_gone(state, attempt) and command.count:  # before this, which is older, was heard
+            return settled(state, (announced,), command.at)
         return (announced,) if waits and command.count and not known else ()
     events: Events = (
         *_taken(state, attempt.id, command.prediction_id, command.at),
@@ -269,9 +271,19 @@ def _stored(state: Generation, command: cmd.RecordStored) -> Events:
     if state.winner and state.winner != attempt.id:
         return ()
     stored = ev.OutputStored(command.at, command.index, command.media_id, command.blob_key, command.facts)
-    if state.stage is Stage.FAILED and state.lost:
+    if state.stage is Stage.FAILED and (state.lost or _told_gone(state, attempt)):
         return (stored,)  # kept, so that a requeue finds it; what has failed stays failed until then
     return () if state.final else settled(state, (stored,), command.at)
+
+
+def _told_gone(state: Generation, attempt: Attempt) -> bool:
+    """Whether all that is known is that the provider has the run no longer.
+
+    That it had succeeded, and that its outputs are stored, may have been said long before: facts that could
+    not be applied for a while are delivered after younger ones.
+    """
+    gone = attempt.failure is not None and attempt.failure.code == GONE
+    return gone and state.stage is Stage.FAILED and not state.winner and state.deleted_at is None
 
 
 def _cancel(state: Generation, at: datetime) -> Events:

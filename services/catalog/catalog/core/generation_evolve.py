@@ -93,7 +93,12 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
     match event:
         case ev.OutputsAnnounced():
             told = replace(
-                state, winner=event.attempt_id, output_count=event.count, expires_at=event.expires_at
+                state,
+                winner=event.attempt_id,
+                output_count=event.count,
+                expires_at=event.expires_at,
+                failure=None,
+                finished_at=None,
             )
             return _at(told, Stage.FETCHING, "fetching from the provider")
         case ev.OutputStored():

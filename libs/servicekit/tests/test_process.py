@@ -75,6 +75,18 @@ def test_a_failed_start_is_told_in_one_sentence(capsys: pytest.CaptureFixture[st
     assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: no database")
 
 
+class Stuck(Nothing):
+    async def stop(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+
+def test_a_forced_stop_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert process.main("svc", lambda _: [Stuck()], environ={}) == process.FAILED
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("ended", "a second signal arrived: stopped at once")
+
+
 PROGRAM = """
 import sys
 from starlette.applications import Starlette

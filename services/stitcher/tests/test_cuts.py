@@ -26,7 +26,7 @@ from stitcher.adapters.workspace import WorkFolders
 from stitcher.core.edit import Clip, Edit, Music
 from stitcher.core.make_cut import Made, MakeCut, Order
 from stitcher.core.plan import Command, Encoder
-from stitcher.core.ports import CutFailed
+from stitcher.core.ports import CutFailed, Unreadable
 
 RED, GREEN, BLUE, WHITE = (254, 0, 0), (0, 255, 1), (0, 0, 254), (255, 255, 255)
 
@@ -415,13 +415,45 @@ async def test_what_is_no_video_is_named(bench: Bench, tmp_path: Path, clip: Cal
     assert failed.value.code == "clip"
 
 
-async def test_music_that_holds_nothing_is_named(
+@pytest.mark.parametrize("what", ["no samples", "an unknown coding"])
+async def test_music_that_cannot_be_heard_is_named(
+    bench: Bench, tmp_path: Path, clip: Callable[..., Path], music: Path, what: str
+) -> None:
+    mute = tmp_path / "mute.wav"
+    if what == "no samples":
+        ffmpeg("-f", "lavfi", "-i", "anullsrc", "-t", "0", str(mute))
+    else:
+        data = bytearray(music.read_bytes())
+        data[20:22] = b"\x34\x12"  # the format's tag
+        mute.write_bytes(data)
+    with pytest.raises(CutFailed, match=r"music \(assets/music\) has no sound; choose another file"):
+        await bench.cut(await bench.order([clip(color="red")], music=mute))
+
+
+async def test_a_clip_in_an_unknown_coding_is_named(
     bench: Bench, tmp_path: Path, clip: Callable[..., Path]
 ) -> None:
-    empty = tmp_path / "empty.wav"
-    ffmpeg("-f", "lavfi", "-i", "anullsrc", "-t", "0", str(empty))
-    with pytest.raises(CutFailed, match=r"music \(assets/music\) has no sound; choose another file"):
-        await bench.cut(await bench.order([clip(color="red")], music=empty))
+    strange = tmp_path / "strange.mp4"
+    strange.write_bytes(clip(color="red").read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(
+        CutFailed, match=r"clip 1 .* cannot be used: its picture is in a format that we do not"
+    ):
+        await bench.cut(await bench.order([strange]))
+
+
+async def test_a_cut_of_which_no_poster_can_be_made_fails_and_is_not_stored(
+    bench: Bench, clip: Callable[..., Path]
+) -> None:
+    class Blind(PosterMaker):
+        async def of_video(self, path: Path, *, width: int, content_type: str) -> bytes:
+            raise Unreadable("not one of its frames can be decoded")
+
+    bench.make._posters = Blind()
+    order = await bench.order([clip(color="red")])
+    with pytest.raises(CutFailed, match="no poster can be made of the cut: not one"):
+        await bench.cut(order)
+    with pytest.raises(NotFound):
+        await bench.blobs.stat(order.cut_key)
 
 
 async def test_a_damaged_clip_fails_the_cut(bench: Bench, tmp_path: Path, clip: Callable[..., Path]) -> None:

@@ -81,6 +81,22 @@ async def test_a_video_shows_a_frame_worth_seeing(
     assert small.getextrema()[1] > 150
 
 
+async def test_a_video_in_an_unknown_coding_is_said(
+    blobs: BlobStore, make: MakeThumbnail, clip: Callable[..., Path]
+) -> None:
+    await blobs.put("v", clip(color="red").read_bytes().replace(b"avc1", b"zzzz"), content_type="video/mp4")
+    with pytest.raises(Invalid, match="v cannot be shown: its picture is in a format that we do not know"):
+        await make.run("v", "v.webp", kind=Kind.VIDEO)
+
+
+async def test_a_strip_is_made_as_small_as_a_format_holds(blobs: BlobStore, make: MakeThumbnail) -> None:
+    strip = io.BytesIO()
+    Image.new("RGB", (100, 20_000), "red").save(strip, "PNG")
+    await blobs.put("s", strip.getvalue(), content_type="image/png")
+    await make.run("s", "s.webp", kind=Kind.IMAGE)
+    assert (await picture(blobs, "s.webp")).size == (20, 4096)
+
+
 async def test_sound_has_no_picture(blobs: BlobStore, make: MakeThumbnail, music: Path) -> None:
     await blobs.put_file("m", music, content_type="audio/wav")
     assert await make.run("m", "m.webp") is None

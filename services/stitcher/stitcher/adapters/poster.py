@@ -16,10 +16,13 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from stitcher.adapters.probe import is_known
 from stitcher.core.ports import Unreadable
 
 MOST_PIXELS = 120_000_000
 """Larger images are refused before they are decoded: at 3 bytes each they would take the service's memory."""
+MOST_HEIGHT = 4096
+"""Pixels of a small picture: of a strip too, which no format holds at any height."""
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 _KEY_FRAMES, _ENOUGH, _FRAMES = 40, 4, 300
 _PLENTY = 40.0
@@ -95,6 +98,8 @@ class _Best:
 def _frames(path: Path, *, keys_only: bool, most: int) -> Iterator[VideoFrame]:
     with av.open(path, metadata_errors="ignore") as container:
         stream = container.streams.video[0]
+        if not is_known(stream):
+            raise Unreadable("its picture is in a format that we do not know")
         stream.thread_count = 1  # starting more takes longer than the few frames that are decoded
         if keys_only:
             stream.codec_context.skip_frame = "NONKEY"
@@ -156,9 +161,10 @@ def _coded(picture: Image.Image, width: int, content_type: str) -> bytes:
     transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if picture.mode != (mode := "RGBA" if transparent else "RGB"):
         picture = picture.convert(mode)
-    if picture.width > width:
-        height = max(1, round(picture.height * width / picture.width))
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    scale = min(1.0, width / picture.width, MOST_HEIGHT / picture.height)
+    if scale < 1.0:
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     into = BytesIO()
     if content_type == "image/webp":
         # Method 4, the usual one, takes twice the time for 7 % fewer bytes.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
@@ -53,7 +54,7 @@ def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bo
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]
     sounds = container.streams.audio
     audio = None
-    if sounds and _holds_sound(path):
+    if sounds and is_known(sounds[0]) and _holds_sound(path):
         stream = sounds[0]
         lasts = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         context = stream.codec_context
@@ -82,6 +83,11 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
+def is_known(stream: AudioStream | VideoStream) -> bool:
+    """Whether there is a decoder; the types say that there always is."""
+    return getattr(stream, "codec_context", None) is not None
+
+
 def _holds_sound(path: Path) -> bool:
     """A track without one packet is no sound: as music it would be played again and again for nothing."""
     with av.open(path, metadata_errors="ignore") as container:
@@ -89,6 +95,8 @@ def _holds_sound(path: Path) -> bool:
 
 
 def _video(path: Path, container: InputContainer, stream: VideoStream) -> VideoFacts:
+    if not is_known(stream):
+        raise Unreadable("its picture is in a format that we do not know")
     times: list[int] = []
     keyed: list[bool] = []
     for packet in container.demux(stream):

@@ -110,7 +110,7 @@ class MakeCut:
                 return None
             async with self._workspace.folder() as folder:
                 await self._blobs.get_file(order.cut_key, folder / CUT)
-                with contextlib.suppress(Unreadable):
+                with contextlib.suppress(Unreadable, CutFailed):  # then it is made anew
                     facts = await self._prober.probe(folder / CUT, thoroughly=True)
                     sounds = stored.metadata.get("sounds") == "yes"
                     if not problems(order.edit, line, facts, sounds=sounds):
@@ -223,7 +223,10 @@ class MakeCut:
             await self._store_poster(order, folder)
 
     async def _store_poster(self, order: Order, folder: Path) -> None:
-        poster = await self._posters.of_video(folder / CUT, width=POSTER_WIDTH, content_type="image/jpeg")
+        try:
+            poster = await self._posters.of_video(folder / CUT, width=POSTER_WIDTH, content_type="image/jpeg")
+        except Unreadable as error:
+            raise CutFailed("check", f"no poster can be made of the cut: {error}") from error
         await self._blobs.put(order.poster_key, poster, content_type="image/jpeg")
 
 

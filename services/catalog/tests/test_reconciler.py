@@ -96,3 +96,17 @@ async def test_what_is_sick_keeps_no_other_waiting(
     assert (second.sick, second.drafts + second.downloads) == ((), 1)
     storage.clock.advance(61)
     assert sick in [each.id for each in (await watch.reconciler.run_once()).sick], "nor is it forgotten"
+
+
+async def test_what_expires_soon_is_put_off_for_less(watch: Watch) -> None:
+    storage = watch.storage
+    lost = (await storage.made(lose=True)).id
+    storage.clock.advance(3560)
+    await watch.break_(tables.generations, lost)
+    assert [each.id for each in (await watch.reconciler.run_once()).sick] == [lost]
+    mended = update(tables.generations).where(tables.generations.c.id == lost)
+    async with storage.store.writing() as connection:
+        await connection.execute(mended.values(stage=Stage.FAILED.value))
+    assert (await watch.reconciler.run_once()).downloads == 0
+    storage.clock.advance(11)
+    assert (await watch.reconciler.run_once()).downloads == 1, "while the provider still has it"

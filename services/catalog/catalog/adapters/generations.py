@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from catalog.core import generation_events as ev
 from catalog.core.generation import Attempt, Generation, Output, OutputState
 from catalog.core.generation_evolve import evolve
+from catalog.core.generation_lost import SHARE
 from catalog.core.money import Posting, postings
 from catalog.core.ports import GenerationFilter, PageWish
 from catalog.core.records import PAGE, LostOutput, Media, Page
@@ -27,6 +28,8 @@ from .ledger import SqlLedger
 from .outgoing import Outgoing
 from .paging import decode, encode, page_of
 from .timeline import SqlTimeline
+
+_SOON = timedelta(seconds=1)
 
 # What each step of a run asks and writes: made once, for making them costs more than running them.
 _ONE = select(t.generations).where(t.generations.c.id == bindparam("of"))
@@ -267,10 +270,14 @@ class SqlGenerations:
         await self._put_off(generation_id, "silent_at")
 
     async def requeue_later(self, generation_id: str) -> None:
-        """Ask for its lost outputs later: now they could not be."""
-        await self._put_off(generation_id, "requeue_at")
+        """Ask for its lost outputs later: now they could not be. The nearer they expire, the sooner."""
+        columns, now = t.generations.c, self._clock.now()
+        expires = select(columns.expires_at).where(columns.id == generation_id)
+        expires_at = (await self._connection.execute(expires)).scalar_one_or_none()
+        left = max((expires_at - now) * SHARE, _SOON) if expires_at is not None else self._silent_after
+        await self._put_off(generation_id, "requeue_at", min(left, self._silent_after))
 
-    async def _put_off(self, generation_id: str, what: str) -> None:
-        columns, later = t.generations.c, self._clock.now() + self._silent_after
+    async def _put_off(self, generation_id: str, what: str, wait: timedelta | None = None) -> None:
+        columns, later = t.generations.c, self._clock.now() + (wait or self._silent_after)
         mine = and_(columns.id == generation_id, columns[what].is_not(None))
         await self._connection.execute(update(t.generations).where(mine).values({what: later}))

@@ -59,6 +59,16 @@ async def test_a_failed_look_past_the_deadline_throws_nothing_away(trouble: AppE
     assert not world.said(Failed) + world.said(Canceled)
 
 
+async def test_a_run_that_is_not_found_for_some_seconds_is_not_gone() -> None:
+    world = World(looks=0)
+    generation = await running(world)
+    looks = Troubled(world, *[NotFound("the provider's replica lags")] * 7)
+    assert await world.deliver(generation)
+    assert 8 < looks.at[6] - looks.at[0] < 15
+    assert world.said(Succeeded)
+    assert not world.said(Failed)
+
+
 async def test_who_cannot_look_past_the_deadline_comes_back() -> None:
     world = World(looks=0)
     generation = await running(world)
@@ -76,7 +86,7 @@ async def test_past_the_deadline_what_the_provider_knows_no_longer_is_gone() -> 
     world = World(looks=0)
     generation = await running(world)
     world.clock.elapsed += LATE
-    Troubled(world, *(NotFound("p0") for _ in range(3)))
+    Troubled(world, *(NotFound("p0") for _ in range(20)))
     assert await world.deliver(generation)
     assert [fact.failure.code for fact in world.said(Failed)] == ["gone"]
 

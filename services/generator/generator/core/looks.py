@@ -11,8 +11,9 @@ from .prediction import Prediction
 TROUBLE_FOR = 60.0
 """Seconds of nothing but trouble after which the delivery is handed back."""
 
-MISSES = 3
-"""Looks that find nothing before a prediction counts as deleted: a fresh one may not be everywhere yet."""
+MISSES, MISSING_FOR = 3, 15.0
+"""Looks in a row that find nothing, and seconds between the first and the last of them, before a prediction
+counts as deleted: a fresh one may not be everywhere yet, and what is given up wrongly was paid for."""
 
 _AGAIN = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.LIMITED, ErrorKind.INTERNAL)
 
@@ -26,13 +27,14 @@ class Looks:
         self._clock = clock
         self._id = prediction_id
         self._misses = 0
+        self._missing_since = 0.0
         self._good = clock.monotonic()
         self._rest_until = 0.0
 
     @property
     def gone(self) -> bool:
         """Whether the provider knows it no longer."""
-        return self._misses >= MISSES
+        return self._misses >= MISSES and self._clock.monotonic() - self._missing_since >= MISSING_FOR
 
     @property
     def rest(self) -> float:
@@ -50,6 +52,8 @@ class Looks:
         try:
             prediction = await self._provider.get(self._id)
         except NotFound:
+            if self._misses == 0:
+                self._missing_since = self._clock.monotonic()
             self._misses += 1
             return None
         except Unauthenticated as error:

@@ -47,6 +47,19 @@ async def test_statuses(running: Any, method: str, path: str, body: Any, status:
     assert bool(answer.content) == (status != 204)
 
 
+async def test_a_promise_that_is_not_kept_is_refused(running: Any) -> None:
+    """Ignoring the header would let a client repeat what is paid for."""
+    before = list(running.others.asked)
+    answer = await running.http.post(
+        "/api/v3/generations", json={"model": "a/b"}, headers={"Idempotency-Key": "once"}
+    )
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert problem["field"] == "Idempotency-Key"
+    assert "Nothing was done" in problem["message"]
+    assert running.others.asked == before
+
+
 async def test_path_query_and_body_reach_the_message(running: Any) -> None:
     client, campaign = new_id("client"), new_id("campaign")
     await running.http.get(f"/api/v3/clients/{client}/campaigns?page_size=7&q=a%20b%26c&page_token=")

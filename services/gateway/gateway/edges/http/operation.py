@@ -86,9 +86,22 @@ def _route(group: Sequence[Operation], admission: Admission) -> Route:
         request.scope["route"] = operation
         request.scope["path_params"] = dict(zip(operation.template.variables, places, strict=True))
         await admission.admit(request, operation)
+        if operation.access is Access.KEY:
+            _refuse_idempotency_key(request)
         return await operation.handle(request)
 
     return Route(group[0].template.route, answer, methods=list(by_method), name=group[0].template.shape)
+
+
+def _refuse_idempotency_key(request: Request) -> None:
+    """Raise Invalid: who sends it relies on repeating the request, and would create, and pay, twice."""
+    if request.method == "POST" and "idempotency-key" in request.headers:
+        problem = FieldProblem(
+            "Idempotency-Key",
+            "is not supported: a repeated request would create again. Nothing was done; leave the header "
+            "out, and after a lost answer look for what was created (GET of the same path) before repeating it",
+        )
+        refuse([problem])
 
 
 def parameter(name: str, where: str, description: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _refuse_idempotency_key(request: Request) -> None:
         problem = FieldProblem(
             "Idempotency-Key",
             "is not supported: a repeated request would create again. Nothing was done; leave the header "
-            "out, and after a lost answer look for what was created (GET of the same path) before repeating it",
+            "out, and after a lost answer look for what was created (GET of the same path) before repeating",
         )
         refuse([problem])
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 
 import pytest
 
@@ -35,21 +36,19 @@ class Gateway:
         self.bodies[f"{path}?{token}"] = json.dumps(answer).encode()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
-        path, _, query = target.partition("?")
-        token = dict(pair.split("=") for pair in query.split("&") if pair).get("page_token", "")
-        key = f"{path}?{token}" if path in (STATS, ASSETS) else path
-        if self.ends_after and self.ends_after in self.asked:
-            writer.close()
-            return
-        self.asked.append(path)
-        body = self.bodies.get(key)
-        status = "200 OK" if body is not None else "404 Not Found"
-        length = self.lengths.get(path, len(body or b""))
-        writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode())
-        writer.write(body or b"")
-        await writer.drain()
-        writer.close()
+        with suppress(asyncio.IncompleteReadError), closing(writer):  # or it stays open when a client leaves
+            target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
+            path, _, query = target.partition("?")
+            if self.ends_after and self.ends_after in self.asked:
+                return
+            self.asked.append(path)
+            token = dict(pair.split("=") for pair in query.split("&") if pair).get("page_token", "")
+            body = self.bodies.get(f"{path}?{token}" if path in (STATS, ASSETS) else path)
+            status = "200 OK" if body is not None else "404 Not Found"
+            length = self.lengths.get(path, len(body or b""))
+            head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            writer.write(head.encode() + (body or b""))
+            await writer.drain()
 
 
 @pytest.fixture

@@ -43,10 +43,17 @@ async def test_one_server_of_a_cluster_is_enough_and_passwords_are_not_told() ->
     with pytest.raises(Problem, match=r"Nobody answers at nats://127\.0\.0\.1:") as raised:
         await given.refuse_dead(dead)
     assert "secret" not in str(raised.value)
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1")
-    async with server:
+    asked = asyncio.Event()
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await writer.wait_closed()
+        asked.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
         port = server.sockets[0].getsockname()[1]
         await given.refuse_dead(f"{dead},nats://127.0.0.1:{port}")
+        await asked.wait()
 
 
 class Dead:

@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import closing, suppress
 
 import pytest
 
 from rushes_cli.contents import Damaged, damaged
 from rushes_cli.rest import NoAnswer, RestClient
+from servicekit.testing import tcp_server
 
 STATS, ASSETS = "/api/v3/admin/storage/stats", "/api/v3/assets"
 
@@ -36,30 +36,27 @@ class Gateway:
         self.bodies[f"{path}?{token}"] = json.dumps(answer).encode()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError), closing(writer):  # or it stays open when a client leaves
-            target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
-            path, _, query = target.partition("?")
-            if self.ends_after and self.ends_after in self.asked:
-                return
-            self.asked.append(path)
-            token = dict(pair.split("=") for pair in query.split("&") if pair).get("page_token", "")
-            body = self.bodies.get(f"{path}?{token}" if path in (STATS, ASSETS) else path)
-            status = "200 OK" if body is not None else "404 Not Found"
-            length = self.lengths.get(path, len(body or b""))
-            head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-            writer.write(head.encode() + (body or b""))
-            await writer.drain()
+        target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
+        path, _, query = target.partition("?")
+        if self.ends_after and self.ends_after in self.asked:
+            return
+        self.asked.append(path)
+        token = dict(pair.split("=") for pair in query.split("&") if pair).get("page_token", "")
+        body = self.bodies.get(f"{path}?{token}" if path in (STATS, ASSETS) else path)
+        status = "200 OK" if body is not None else "404 Not Found"
+        length = self.lengths.get(path, len(body or b""))
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        writer.write(head.encode() + (body or b""))
+        await writer.drain()
 
 
 @pytest.fixture
 async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
     monkeypatch.setattr("rushes_cli.rest._PAUSE", 0.001)
     gateway = Gateway()
-    server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0)
-    gateway.base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield gateway
-    server.close()
-    await server.wait_closed()
+    async with tcp_server(gateway.serve) as port:
+        gateway.base = f"http://127.0.0.1:{port}"
+        yield gateway
 
 
 async def test_files_of_every_page_are_read_and_compared(gateway: Gateway) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, closing, suppress
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from rushes_cli.folder import DataFolder
 from rushes_cli.main_job import follow
 from rushes_cli.rest import NoAnswer, Refused, RestClient
 from servicekit.embedded.process import free_port
+from servicekit.testing import tcp_server
 
 GONE = b""
 """The connection breaks before anything is answered."""
@@ -43,22 +44,19 @@ class Gateway:
         self.base = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError), closing(writer):  # or it stays open when a client leaves
-            head = await reader.readuntil(b"\r\n\r\n")
-            self.asked.append(head.decode())
-            writer.write(self.answers.pop(0))
-            await writer.drain()
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.decode())
+        writer.write(self.answers.pop(0))
+        await writer.drain()
 
 
 @pytest.fixture
 async def gateway(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
     monkeypatch.setattr("rushes_cli.rest._PAUSE", 0.01)
     gateway = Gateway()
-    server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0)
-    gateway.base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield gateway
-    server.close()
-    await server.wait_closed()
+    async with tcp_server(gateway.serve) as port:
+        gateway.base = f"http://127.0.0.1:{port}"
+        yield gateway
 
 
 @pytest.fixture

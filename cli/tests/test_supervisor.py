@@ -13,6 +13,7 @@ from rushes_cli.stack import given
 from rushes_cli.stack.services import Options
 from rushes_cli.stack.supervisor import Stack, _Watched
 from servicekit.embedded.process import ServerProcess, free_port
+from servicekit.testing import tcp_server
 
 
 @pytest.mark.parametrize(
@@ -43,17 +44,12 @@ async def test_one_server_of_a_cluster_is_enough_and_passwords_are_not_told() ->
     with pytest.raises(Problem, match=r"Nobody answers at nats://127\.0\.0\.1:") as raised:
         await given.refuse_dead(dead)
     assert "secret" not in str(raised.value)
-    asked = asyncio.Event()
 
-    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-        await writer.wait_closed()
-        asked.set()
+    async def answer(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        """Nothing: it is there."""
 
-    async with await asyncio.start_server(answer, "127.0.0.1") as server:
-        port = server.sockets[0].getsockname()[1]
+    async with tcp_server(answer) as port:
         await given.refuse_dead(f"{dead},nats://127.0.0.1:{port}")
-        await asked.wait()
 
 
 class Dead:

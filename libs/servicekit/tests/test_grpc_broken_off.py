@@ -11,6 +11,7 @@ import pytest
 
 from servicekit.errors import Unavailable
 from servicekit.grpc.client import open_channel
+from servicekit.testing import tcp_server
 
 _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY = 1, 3, 4, 6, 7
 _ACK = 1
@@ -29,31 +30,22 @@ def reset(code: int) -> End:
 @asynccontextmanager
 async def breaking_off(end: End) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readexactly(24)  # the client's preface
-            writer.write(frame(_SETTINGS, 0, 0))
-            while True:
-                head = await reader.readexactly(9)
-                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
-                payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
-                if kind in (_SETTINGS, _PING) and not flags & _ACK:
-                    writer.write(frame(kind, _ACK, 0, payload if kind == _PING else b""))
-                if kind == _HEADERS:
-                    said = end(stream)
-                    writer.write(said)
-                    if not said:
-                        break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        await reader.readexactly(24)  # the client's preface
+        writer.write(frame(_SETTINGS, 0, 0))
+        while True:
+            head = await reader.readexactly(9)
+            kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+            payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+            if kind in (_SETTINGS, _PING) and not flags & _ACK:
+                writer.write(frame(kind, _ACK, 0, payload if kind == _PING else b""))
+            if kind == _HEADERS:
+                said = end(stream)
+                writer.write(said)
+                if not said:
+                    break
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await server.wait_closed()
+    async with tcp_server(serve) as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from downloader.core.media import Kind
 from downloader.core.refusals import FetchFailed
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
+from servicekit.testing import tcp_server
 
 sys.path.insert(0, str(Path(__file__).parent))  # the parts of the virtual hour become importable
 
@@ -273,11 +274,9 @@ class FaultyOrigin:
 @pytest_asyncio.fixture
 async def origin() -> AsyncIterator[FaultyOrigin]:
     faulty = FaultyOrigin()
-    server = await asyncio.start_server(faulty.handle, "127.0.0.1", 0)
-    faulty.port = server.sockets[0].getsockname()[1]
-    yield faulty
-    server.close()
-    await faulty.close()
+    async with tcp_server(faulty.handle) as faulty.port:
+        yield faulty
+        await faulty.close()
 
 
 # The fetcher ----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from downloader.adapters.spool import SpooledFile, _disk
 from downloader.core.media import Kind
 from downloader.core.refusals import Code
 from servicekit.errors import Unavailable
+from servicekit.testing import tcp_server
 
 STEM = "media/gen_1/0"
 
@@ -205,10 +206,8 @@ async def test_a_redirect_to_a_private_address_is_refused(bench, origin, locatio
         asked.append(b"!")
         writer.close()
 
-    server = await asyncio.start_server(private, "127.0.0.1", 0)
-    other = server.sockets[0].getsockname()[1]
-    failure = await bench.refused(bench.wanted(origin.does(origin.to(location.format(other=other)))))
-    server.close()
+    async with tcp_server(private) as other:
+        failure = await bench.refused(bench.wanted(origin.does(origin.to(location.format(other=other)))))
     assert failure.code is Code.PRIVATE_ADDRESS
     assert asked == []
     assert len(origin.asked) == 1

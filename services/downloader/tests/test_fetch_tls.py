@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from downloader.adapters.store_blobs import Blobs
 from downloader.core.fetch import Fetcher
 from downloader.core.guard import parse_allowed
 from downloader.core.refusals import Code
+from servicekit.testing import tcp_server
 
 
 @dataclass
@@ -35,8 +35,6 @@ async def secure(bench, blobs, prober, origin) -> AsyncIterator[Secure]:
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     served = type(origin)(where="https://localhost")
-    server = await asyncio.start_server(served.handle, "127.0.0.1", 0, ssl=proof)
-    served.port = server.sockets[0].getsockname()[1]
     allowed = parse_allowed(["localhost", "127.0.0.1"])
     origins = [HttpOrigin(allowed, idle_s=0.5, tls=tls) for tls in (trust, None)]
     benches = [
@@ -55,11 +53,11 @@ async def secure(bench, blobs, prober, origin) -> AsyncIterator[Secure]:
         )
         for http in origins
     ]
-    yield Secure(served, *benches)
-    for http in origins:
-        await http.stop()
-    server.close()
-    await served.close()
+    async with tcp_server(served.handle, tls=proof) as served.port:
+        yield Secure(served, *benches)
+        for http in origins:
+            await http.stop()
+        await served.close()
 
 
 async def test_a_file_over_tls_is_stored_and_resumed(secure, media) -> None:

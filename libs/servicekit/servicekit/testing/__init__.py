@@ -5,6 +5,7 @@ from servicekit.testing.databases import PostgresServer, postgres_url, sqlite_ur
 from servicekit.testing.eventually import eventually
 from servicekit.testing.nats import NatsFixture, nats_server
 from servicekit.testing.s3 import S3Fixture, s3_store
+from servicekit.testing.tcp import tcp_server
 
 __all__ = [
     "NatsFixture",
@@ -16,4 +17,5 @@ __all__ = [
     "postgres_url",
     "s3_store",
     "sqlite_url",
+    "tcp_server",
 ]

@@ -319,8 +319,7 @@ async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_can_say
         assert await anext(chunks) == opening(feed.position)
         comments = 0
         async for chunk in chunks:
-            assert chunk == COMMENT
-            comments += 1
+            comments += chunk == COMMENT  # facts of the tests before may come in between
             if comments == 5:
                 break
     assert (comments == 5) is goes_on

@@ -64,13 +64,15 @@ format: $(VENV)/.ready-dev ## Put the code into its form
 	@$(BIN)/ruff format $(PACKAGES)
 
 types: $(VENV)/.ready-dev ## Strict types
-	@$(BIN)/mypy libs/servicekit/servicekit $(foreach name,$(SERVICES),services/$(name)/$(name)) cli/rushes_cli tools bench
+	@$(BIN)/mypy libs/servicekit/servicekit libs/events/events $(foreach name,$(SERVICES),services/$(name)/$(name)) cli/rushes_cli tools bench
 
 protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
 	@$(BIN)/python tools/protos.py
+	@$(BIN)/python tools/event_docs.py
 
 check-protos: $(VENV)/.ready-dev ## Generated code is fresh, and no contract breaks those of BASE
 	@$(BIN)/python tools/protos.py --check
+	@$(BIN)/python tools/event_docs.py --check
 	@if git cat-file -e $(BASE):libs/contracts/rushes/contracts.binpb 2>/dev/null; then \
 		git show $(BASE):libs/contracts/rushes/contracts.binpb > $(VENV)/base.binpb && \
 		$(BIN)/buf breaking libs/contracts/rushes/contracts.binpb --against $(VENV)/base.binpb && \

@@ -64,7 +64,7 @@ format: $(VENV)/.ready-dev ## Put the code into its form
 	@$(BIN)/ruff format $(PACKAGES)
 
 types: $(VENV)/.ready-dev ## Strict types
-	@$(BIN)/mypy libs/servicekit/servicekit libs/events/events $(foreach name,$(SERVICES),services/$(name)/$(name)) cli/rushes_cli tools bench
+	@$(BIN)/mypy libs/servicekit/servicekit libs/events/events libs/mediakit/mediakit $(foreach name,$(SERVICES),services/$(name)/$(name)) cli/rushes_cli tools bench
 
 protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
 	@$(BIN)/python tools/protos.py

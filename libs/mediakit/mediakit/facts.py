@@ -1,0 +1,20 @@
+"""What is measured on a file of media."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mediakit.formats import Kind
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Seconds, pixels as they are seen (turned upright), frames per second, codecs; 0 where there are
+    none."""
+
+    kind: Kind
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    codecs: tuple[str, ...] = ()

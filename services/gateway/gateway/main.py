@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gateway.adapters.channels import Channels
-from gateway.adapters.inspection import FileInspector
-from gateway.adapters.live_feed import LiveFeed
+from gateway.adapters.event_feed import LiveFeed
+from gateway.adapters.grpc_client import Channels
+from gateway.adapters.media_decoder import FileInspector
 from gateway.config import Settings
-from gateway.edges.http import app, live, service, transcoded, webhooks
-from gateway.edges.http.asset_store import AssetStore
-from gateway.edges.http.assets import Uploads
-from gateway.edges.http.gate import Gate
-from gateway.edges.http.signed import SignedAddresses
-from gateway.edges.http.stored_bytes import Bytes
+from gateway.edges import probes, webhooks
+from gateway.edges.auth.api_key_auth import Gate
+from gateway.edges.auth.signed_urls import SignedAddresses
+from gateway.edges.bytes.media_bytes import Bytes
+from gateway.edges.http import app
+from gateway.edges.live import sse_routes
+from gateway.edges.rest import rpc_routes
+from gateway.edges.uploads.asset_store import AssetStore
+from gateway.edges.uploads.asset_uploads import Uploads
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
@@ -57,7 +60,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
     feed = LiveFeed(log)
-    readiness = service.Readiness(
+    readiness = probes.Readiness(
         {
             "catalog": partial(channels.check, "rushes.catalog"),
             "events": partial(_events, log),
@@ -70,13 +73,13 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     signed = SignedAddresses(channels, clock, settings.signing_key, settings.public_url)
     gate = Gate(channels, clock)
     operations = [
-        *transcoded.operations(channels),
+        *rpc_routes.operations(channels),
         *Uploads(store, channels, signed).operations(),
         *signed.operations(),
         *Bytes(channels, blobs, clock, settings.signing_key, settings.serve_by_redirect).operations(),
         *webhooks.operations(channels),
-        *live.operations(feed, channels, gate),
-        *service.operations(readiness),
+        *sse_routes.operations(feed, channels, gate),
+        *probes.operations(readiness),
     ]
     http = HttpServer(app.make(operations, gate), settings.http_listen)
     grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)

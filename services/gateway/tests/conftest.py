@@ -17,7 +17,7 @@ import pytest_asyncio
 import uvloop
 
 from gateway.config import Settings
-from gateway.core.access import key_digest
+from gateway.core.auth.domain import key_digest
 from gateway.main import Gateway, compose
 from rushes.catalog.v1 import (
     keys_pb2,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from gateway.core.access import Scope, key_digest, key_from, needed
-from gateway.edges.http.gate import AUTHENTICATE, Gate
-from gateway.edges.http.operation import Operation
+from gateway.core.auth.domain import Scope, key_digest, key_from, needed
+from gateway.edges.auth.api_key_auth import AUTHENTICATE, Gate
+from gateway.edges.http.routing import Operation
 from rushes.catalog.v1.keys_pb2 import ApiKey
 from servicekit.errors import Unauthenticated
 from servicekit.ids import new_id

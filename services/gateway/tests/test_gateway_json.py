@@ -13,10 +13,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.edges.transcoding.contracts import fields_of, is_map, map_fields, message_of, services, words
-from gateway.edges.transcoding.facts import fact_json, message_name
-from gateway.edges.transcoding.from_json import from_json
-from gateway.edges.transcoding.to_json import to_json
+from gateway.edges.live.events_json import fact_json, message_name
+from gateway.edges.rest.transcoding.descriptors import (
+    fields_of,
+    is_map,
+    map_fields,
+    message_of,
+    services,
+    words,
+)
+from gateway.edges.rest.transcoding.from_json import from_json
+from gateway.edges.rest.transcoding.to_json import to_json
 from rushes.catalog.v1 import generations_pb2, jobs_pb2
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import models_pb2, webhooks_pb2

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from gateway.adapters.live_feed import LiveFeed
-from gateway.core.event_stream import COMMENT, Wanted, opening
-from gateway.edges.http import live
-from gateway.edges.http.live import _blocks
-from gateway.edges.http.operation import Admission, Operation
-from gateway.edges.http.streaming import Streamed
+from gateway.adapters.event_feed import LiveFeed
+from gateway.core.live.domain import COMMENT, Wanted, opening
+from gateway.edges.http.routing import Admission, Operation
+from gateway.edges.http.streaming_response import Streamed
+from gateway.edges.live import sse_routes as live
+from gateway.edges.live.sse_routes import _blocks
 from rushes.catalog.v1.jobs_pb2 import Job
 from rushes.events.v1 import events_pb2
 from servicekit.errors import AppError, Forbidden, Unauthenticated, Unavailable

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.byte_ranges import WHOLE, Span, Unsatisfiable, select
-from gateway.core.dispositions import attachment
-from gateway.core.preconditions import http_date, parse_date
-from gateway.core.serving import Stored, reply
+from gateway.core.bytes.domain.byte_ranges import WHOLE, Span, Unsatisfiable, select
+from gateway.core.bytes.domain.byte_responses import Stored, reply
+from gateway.core.bytes.domain.content_disposition import attachment
+from gateway.core.bytes.domain.preconditions import http_date, parse_date
 
 DATA = bytes(range(100))
 TAG = '"abc"'

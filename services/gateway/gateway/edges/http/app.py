@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
-from gateway.edges.http.lingering import LingeringMiddleware
-from gateway.edges.http.operation import Access, Admission, Operation, routes
-from gateway.edges.openapi.document import build
-from gateway.edges.openapi.page import POLICY, render
+from gateway.edges.http.lingering_close import LingeringMiddleware
+from gateway.edges.http.routing import Access, Admission, Operation, routes
+from gateway.edges.rest.openapi.docs_page import POLICY, render
+from gateway.edges.rest.openapi.document import build
 from servicekit.http.edge import EdgeMiddleware
 from servicekit.http.problem import install
 

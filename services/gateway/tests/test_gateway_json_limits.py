@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.rest.domain.json_limits import MOST_VALUES, Crowd, crowd
-from gateway.edges.rest.transcoding.parse_json import parse
+from gateway.core.rest.domain.json_limits import MOST_VALUES, LargestCollection, find_excess
+from gateway.edges.http.parse_json import parse
 from servicekit.errors import Invalid
 
 texts = st.text('aé😀"\\\n{[,]}:', max_size=30)
@@ -75,9 +75,9 @@ async def test_very_many_values_are_refused_by_the_field_that_holds_them(running
     raw = b'{"model": "a/b", "input": {"points": [1' + b",1" * 300_000 + b"]}}"
     answer = await running.http.post("/api/v3/generations", content=raw)
     assert answer.status_code == 413
-    (wrong,) = answer.json()["errors"]
-    assert wrong["field"] == "input.points"
-    assert wrong["message"].startswith("has 300,001 values")
+    (problem,) = answer.json()["errors"]
+    assert problem["field"] == "input.points"
+    assert problem["message"].startswith("has 300,001 values")
 
 
 @given(bodies, st.integers(0, 20))
@@ -86,16 +86,15 @@ def test_values_are_counted_wherever_they_are(body: Any, most: int) -> None:
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         return len(inner) + sum(map(count, inner))
 
-    assert (crowd(body, most=most) is not None) == (count(body) > most)
+    assert (find_excess(body, most=most) is not None) == (count(body) > most)
 
 
 def test_the_largest_is_named() -> None:
-    assert crowd({"requests": [{"model": "a/b"}, {"input": {"p": [0] * 7}}]}, most=9) == Crowd(
-        "requests[1].input.p", 7
-    )
+    body = {"requests": [{"model": "a/b"}, {"input": {"p": [0] * 7}}]}
+    assert find_excess(body, most=9) == LargestCollection("requests[1].input.p", 7)
 
 
-def test_a_name_said_twice_among_very_many_is_found_at_once() -> None:
+def test_a_name_given_twice_among_very_many_is_found_at_once() -> None:
     names = [f'"{number:05x}":0' for number in range(80_000)]
     raw = ("{" + ",".join([*names, names[-1]]) + "}").encode()
     begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Facts as they happen: one reader of the log for the whole process, fanned out to all who watch."""
+"""Feeds events to clients as they happen: one reader of the log for the whole process, fanned out to all."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from contextlib import aclosing, suppress
 
 import structlog
 
-from gateway.core.live.domain import Wanted
+from gateway.core.live.domain import EventFilter
 from servicekit.errors import AppError
 from servicekit.events import Event, EventLog
 from servicekit.events.topology import STREAM
 
-_ROOM = 256
+_QUEUE_SIZE = 256
 """Events that wait for one slow client; with more it reads on from the log itself."""
 
-_MISSED_ROOM = 64
+_CATCH_UP_QUEUE_SIZE = 64
 """Events read ahead of a client that catches up."""
 
 READERS = 16
 """Clients that catch up at the same time, each with a reader of the log; the others wait in line."""
 
-TURN = 2.0
+TURN_SECONDS = 2.0
 """Seconds until a reader goes to the next in line: who is not done by then, or reads slowly, waits again."""
 
-_FIRST = 10.0
+_FIRST_EVENT_WITHIN = 10.0
 """Seconds for a reader's first event: the log may be slow, or hold nothing there any more."""
 
 _catching_up: set[asyncio.Task[None]] = set()
@@ -33,15 +33,15 @@ _catching_up: set[asyncio.Task[None]] = set()
 class Follower:
     """One client's place in the log: what it missed, read from the log, and then what happens.
 
-    It holds no coroutine open between two calls of `next`, so that it can be closed at any moment, also
+    It keeps no coroutine open between two calls of `next`, so that it can be closed at any moment, also
     by a cancellation that lets nothing be awaited any more.
     """
 
-    def __init__(self, feed: LiveFeed, wanted: Wanted, after: int) -> None:
+    def __init__(self, feed: EventFeed, wanted: EventFilter, after: int) -> None:
         self._feed = feed
         self._wanted = wanted
         self._after = after
-        self._live: asyncio.Queue[Event | None] = asyncio.Queue(_ROOM)
+        self._live: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_SIZE)
         self._missed: asyncio.Queue[Event | AppError | int | None] | None = None
         self._caught_up = False
         self._reading: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class Follower:
         return self._live.qsize()
 
     async def next(self) -> Event | int | None:
-        """The next wanted fact; None when there will be no more: the service stops, or the log began anew.
+        """The next wanted event; None when there will be no more: the service stops, or the log began anew.
 
         A number, once: what was missed has been given up to there.
         """
@@ -82,7 +82,7 @@ class Follower:
                 return event
 
     def offer(self, event: Event) -> None:
-        """Told by the feed of each new fact."""
+        """Take a new event from the feed, if it is wanted and there is room."""
         if self.behind or not self._wanted.matches(event.type, event.refs):
             return
         try:
@@ -91,7 +91,7 @@ class Follower:
             self.behind = True
 
     def end(self) -> None:
-        """Told by the feed that nothing more comes.
+        """End the stream: nothing more comes from the feed.
 
         What still waits is dropped as a whole: sent in part, it would move the client's place in the log past
         what was not sent. The client comes back for it from where it is.
@@ -104,34 +104,34 @@ class Follower:
 
     def close(self) -> None:
         """Let go of everything; twice is fine."""
-        self._feed.forget(self)
+        self._feed.unregister(self)
         if self._reading is not None:
             self._reading.cancel()
 
     def _begin(self) -> None:
-        # First watched, then caught up: what happens in between waits in the queue.
-        self._feed.remember(self)
+        # First registered, then caught up: what happens in between waits in the queue.
+        self._feed.register(self)
         self.behind = False
         until = self._feed.position
         if self._after < until:
-            self._missed = asyncio.Queue(_MISSED_ROOM)
+            self._missed = asyncio.Queue(_CATCH_UP_QUEUE_SIZE)
             self._reading = asyncio.create_task(self._catch_up(self._missed, until), name="catch-up")
             _catching_up.add(self._reading)  # the loop itself holds tasks by weak references only
             self._reading.add_done_callback(_catching_up.discard)
 
     async def _catch_up(self, missed: asyncio.Queue[Event | AppError | int | None], until: int) -> None:
-        """Read the wanted facts up to, and with, `until`: in a task of its own, which tidies up in peace.
+        """Read the wanted events up to, and with, `until`: in a task of its own, which tidies up in peace.
 
-        At the end it says so. Nobody holds a reader while the client takes its time: what did not find room
-        waits for it here.
+        At the end it puts the sequence itself. No reader is occupied while the client takes its time: what
+        did not find room waits here.
         """
-        after, held = self._after, None
+        after, pending = self._after, None
         try:
             while after < until:
                 async with self._feed.readers:
-                    after, held = await self._read(missed, after, until)
-                if held is not None:
-                    await missed.put(held)
+                    after, pending = await self._read(missed, after, until)
+                if pending is not None:
+                    await missed.put(pending)
             await missed.put(until)
         except AppError as error:
             await missed.put(error)
@@ -143,26 +143,26 @@ class Follower:
         self, missed: asyncio.Queue[Event | AppError | int | None], after: int, until: int
     ) -> tuple[int, Event | None]:
         """One turn: how far it came, and the event that found no room."""
-        held: Event | None = None
+        pending: Event | None = None
         begun = False
         async with aclosing(await self._feed.log.tail((">",), after=after)) as events:  # type: ignore[type-var]  # a generator
             with suppress(TimeoutError):
-                async with asyncio.timeout(_FIRST) as limit:
+                async with asyncio.timeout(_FIRST_EVENT_WITHIN) as limit:
                     async for event in events:
                         if not begun:
                             limit.reschedule(asyncio.get_running_loop().time() + self._feed.turn)
                             begun = True
                         after = event.sequence
                         if after <= until and self._wanted.matches(event.type, event.refs):
-                            held = event
+                            pending = event
                             await missed.put(event)
-                            held = None
+                            pending = None
                         if after >= until:
                             break
-        return after, held
+        return after, pending
 
 
-class LiveFeed:
+class EventFeed:
     """A `Part`: reads the log from its end, and lets clients follow it from anywhere.
 
     Args:
@@ -170,16 +170,16 @@ class LiveFeed:
         turn: seconds until one that is not done makes room for the next.
     """
 
-    def __init__(self, log: EventLog, *, readers: int = READERS, turn: float = TURN) -> None:
+    def __init__(self, log: EventLog, *, readers: int = READERS, turn: float = TURN_SECONDS) -> None:
         self.log = log
         self.readers = asyncio.Semaphore(readers)
         self.turn = turn
         self._followers: set[Follower] = set()
         self._reading: asyncio.Task[None] | None = None
         self._open = False
-        self._said = structlog.get_logger(__name__)
+        self._log = structlog.get_logger(__name__)
         self.position = 0
-        """Sequence of the newest fact seen."""
+        """Sequence of the newest event seen."""
 
     @property
     def watching(self) -> int:
@@ -188,7 +188,7 @@ class LiveFeed:
 
     async def start(self) -> None:
         """Find the log's end and read on from there."""
-        self.position = await self._end()
+        self.position = await self._last_sequence()
         self._open = True
         self._reading = asyncio.create_task(self._read(), name="live-feed")
 
@@ -207,45 +207,44 @@ class LiveFeed:
         for follower in tuple(self._followers):
             follower.end()
 
-    async def settle(self, after: int) -> int:
-        """Where a client that says it has seen `after` goes on.
+    async def resume_position(self, after: int) -> int:
+        """Where a client that has seen `after` goes on: there, or at the start of a log that began anew.
 
-        That is there; but the start of the log when it holds no such place, because it began anew.
-        (Another replica may well have told the client more than this one has seen.)
+        (Another replica may well have sent the client more than this one has seen.)
         """
-        return after if after <= self.position or after <= await self._end() else 0
+        return after if after <= self.position or after <= await self._last_sequence() else 0
 
-    def follow(self, wanted: Wanted, *, after: int) -> Follower:
-        """Every wanted fact after that sequence, then new ones, in order. Close it when done."""
+    def follow(self, wanted: EventFilter, *, after: int) -> Follower:
+        """Every wanted event after that sequence, then new ones, in order. Close it when done."""
         follower = Follower(self, wanted, after)
         if not self._open:
             follower.end()
         return follower
 
-    def remember(self, follower: Follower) -> None:
-        """Tell it of new facts from now on."""
+    def register(self, follower: Follower) -> None:
+        """Offer it new events from now on."""
         self._followers.add(follower)
 
-    def forget(self, follower: Follower) -> None:
-        """Tell it no more."""
+    def unregister(self, follower: Follower) -> None:
+        """Offer it nothing more."""
         self._followers.discard(follower)
 
-    async def _end(self) -> int:
+    async def _last_sequence(self) -> int:
         info = await self.log.guard("read the log's end", lambda: self.log.js.stream_info(STREAM))
         return info.state.last_seq
 
     async def _read(self) -> None:
-        """Read the log for all; when reading fails the log is asked again from the same place."""
+        """Read the log for all clients; when reading fails, go on from the same place."""
         while True:
             try:
                 async with aclosing(await self.log.tail((">",), after=self.position)) as events:  # type: ignore[type-var]  # a generator
                     async for event in events:
-                        self._tell(event)
-            except Exception:  # noqa: BLE001  # whatever it was, the clients still wait for the next fact
-                self._said.exception("live feed interrupted")
+                        self._dispatch(event)
+            except Exception:  # noqa: BLE001  # whatever it was, the clients still wait for the next event
+                self._log.exception("live feed interrupted")
                 await asyncio.sleep(1.0)
 
-    def _tell(self, event: Event) -> None:
+    def _dispatch(self, event: Event) -> None:
         anew = event.sequence <= self.position
         self.position = event.sequence
         for follower in tuple(self._followers):

@@ -1,29 +1,32 @@
-"""Calls the other services over gRPC, each by the package of its contracts."""
+"""Calls the other services over gRPC: each request goes to the service whose RPC takes it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
-from gateway.core.rpc_call import Answered, Asked, Rpc
+from gateway.core.rpc_call import Response, RpcMethod
 from servicekit.errors import Internal, Unavailable
 from servicekit.grpc.client import open_channel
 
-_HEALTH = Rpc("/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse)
+_HEALTH = RpcMethod("/grpc.health.v1.Health/Check", deadline=2.0)
 
 
-class Channels:
+class GrpcClient:
     """A `Part` and the `Calls` port: one channel to each service.
 
     Args:
         addresses: `host:port` by proto package ("rushes.catalog").
+        method_of: the RPC that takes a request message.
     """
 
-    def __init__(self, addresses: Mapping[str, str]) -> None:
+    def __init__(self, addresses: Mapping[str, str], method_of: Callable[[Any], RpcMethod]) -> None:
         self._addresses = dict(addresses)
+        self._method_of = method_of
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def start(self) -> None:
@@ -35,28 +38,28 @@ class Channels:
         channels, self._channels = self._channels, {}
         await asyncio.gather(*(channel.close() for channel in channels.values()))
 
-    async def __call__(
-        self, rpc: Rpc[Asked, Answered], request: Asked, *, deadline: float | None = None
-    ) -> Answered:
-        """Ask and wait; raises the AppError that the other service raised."""
-        return await self._ask(rpc.package, rpc, request, deadline)
+    async def __call__(self, request: Any, response: type[Response]) -> Response:
+        method = self._method_of(request)
+        return await self._call(method.package, method, request, response)
 
     async def check(self, package: str) -> None:
-        """Unavailable unless the service of that package says that it serves."""
-        answer = await self._ask(package, _HEALTH, health_pb2.HealthCheckRequest(), 2.0)
-        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        """Raise Unavailable unless the service of that package serves."""
+        request = health_pb2.HealthCheckRequest()
+        health = await self._call(package, _HEALTH, request, health_pb2.HealthCheckResponse)
+        if health.status != health_pb2.HealthCheckResponse.SERVING:
             raise Unavailable(f"{package} is not serving")
 
-    async def _ask(
-        self, package: str, rpc: Rpc[Asked, Answered], request: Asked, deadline: float | None
-    ) -> Answered:
+    async def _call(
+        self, package: str, method: RpcMethod, request: Any, response: type[Response]
+    ) -> Response:
         if package not in self._channels:
             raise Internal(
                 f"no channel to {package}: it is not among {', '.join(self._addresses)}, or stopped"
             )
-        serialize, parse = rpc.request.SerializeToString, rpc.response.FromString  # type: ignore[attr-defined]  # any message
-        method = self._channels[package].unary_unary(
-            rpc.name, request_serializer=serialize, response_deserializer=parse
+        call = self._channels[package].unary_unary(
+            method.path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,  # type: ignore[attr-defined]  # any message
         )
-        answer: Answered = await method(request, timeout=deadline)
+        answer: Response = await call(request, timeout=method.deadline)
         return answer

@@ -11,13 +11,13 @@ import av
 import av.error
 from PIL import Image, ImageFile, ImageSequence, UnidentifiedImageError
 
-from gateway.core.uploads.domain.upload_types import MOST_PIXELS, FileType, megapixels
-from gateway.core.uploads.ports import Measured
+from gateway.core.uploads.domain import MOST_PIXELS, FileType, pixel_problem
+from gateway.core.uploads.ports import FileFacts
 from servicekit.errors import FieldProblem, Invalid
 
 # Pillow's own limit warns at one size and raises at another; ours is checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
-# A truncated file must be told, not filled up with grey.
+# A truncated file must be refused, not filled up with grey.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _MOST_FRAME_PIXELS = 10 * MOST_PIXELS
@@ -26,45 +26,43 @@ _MOST_FRAME_PIXELS = 10 * MOST_PIXELS
 _TURNED = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 
-_AT_ONCE = 2
-"""Pictures decoded at once: one of the largest takes 200 MB."""
+_CONCURRENCY = 2
+"""Files decoded at once: one of the largest pictures takes 200 MB."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, UnidentifiedImageError)
 """What Pillow raises for broken files, by format."""
 
 
-class FileInspector:
-    """An `Inspector` that works in threads."""
+class MediaDecoder:
+    """A `MediaInspector` that works in threads."""
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
 
-    async def inspect(self, path: Path, found: FileType) -> Measured:
-        """Decode the whole file and measure it; Invalid when it does not decode."""
-        measure = _picture if found.kind == "image" else _sound
-        async with self._turns:
-            return await asyncio.to_thread(measure, path, found)
+    async def inspect(self, path: Path, file_type: FileType) -> FileFacts:
+        measure = _measure_picture if file_type.kind == "image" else _measure_sound
+        async with self._slots:
+            return await asyncio.to_thread(measure, path, file_type)
 
 
-def _picture(path: Path, found: FileType) -> Measured:
+def _measure_picture(path: Path, file_type: FileType) -> FileFacts:
     try:
-        with Image.open(path, formats=[found.name.upper()]) as image:
-            if told := megapixels(*image.size):
-                _refuse(told)
+        with Image.open(path, formats=[file_type.name.upper()]) as image:
+            if problem := pixel_problem(*image.size):
+                _refuse(problem)
             orientation = image.getexif().get(0x0112)
-            _decode(image)
+            _decode_frames(image)
             width, height = image.size
     except Invalid:
         raise
     except _BROKEN as error:
-        _refuse(f"this {found.name} image does not decode: {_reason(error)}")
+        _refuse(f"this {file_type.name} image does not decode: {_reason(error)}")
     if orientation in _TURNED:
         width, height = height, width
-    return Measured(width=width, height=height, codecs=(found.name.lower(),))
+    return FileFacts(width=width, height=height, codecs=(file_type.name.lower(),))
 
 
-def _decode(image: Any) -> None:
-    """Decode every frame."""
+def _decode_frames(image: Any) -> None:
     pixels = 0
     for frame in ImageSequence.Iterator(image):
         pixels += frame.size[0] * frame.size[1]
@@ -73,13 +71,13 @@ def _decode(image: Any) -> None:
         frame.load()
 
 
-def _sound(path: Path, found: FileType) -> Measured:
+def _measure_sound(path: Path, file_type: FileType) -> FileFacts:
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             if any(not _is_cover(stream) for stream in container.streams.video):
-                _refuse(f"this {found.name} file is a film, not music: extract its sound first")
+                _refuse(f"this {file_type.name} file is a film, not music: extract its sound first")
             if not container.streams.audio:
-                _refuse(f"this {found.name} file holds no sound")
+                _refuse(f"this {file_type.name} file holds no sound")
             stream = container.streams.audio[0]
             rate = stream.codec_context.sample_rate
             samples = sum(frame.samples for frame in container.decode(stream))
@@ -87,10 +85,10 @@ def _sound(path: Path, found: FileType) -> Measured:
     except Invalid:
         raise
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        _refuse(f"this {found.name} file does not decode: {_reason(error)}")
+        _refuse(f"this {file_type.name} file does not decode: {_reason(error)}")
     if not samples or not rate:
-        _refuse(f"this {found.name} file holds no sound")
-    return Measured(duration_s=round(samples / rate, 3), codecs=(codec,))
+        _refuse(f"this {file_type.name} file holds no sound")
+    return FileFacts(duration_s=round(samples / rate, 3), codecs=(codec,))
 
 
 def _is_cover(stream: av.VideoStream) -> bool:
@@ -103,5 +101,5 @@ def _reason(error: BaseException) -> str:
     return text if "/" not in text else "the data is damaged"
 
 
-def _refuse(told: str) -> NoReturn:
-    raise Invalid(f"file: {told}", fields=[FieldProblem("file", told)])
+def _refuse(message: str) -> NoReturn:
+    raise Invalid(f"file: {message}", fields=[FieldProblem("file", message)])

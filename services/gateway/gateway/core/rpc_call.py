@@ -1,35 +1,38 @@
-"""A remote procedure by its name and the two message types it speaks, whatever they are made of."""
+"""Calls the other services: a request says by its type which RPC it is for, so no RPC is named here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+Response = TypeVar("Response")
 
 
 @dataclass(frozen=True)
-class Rpc(Generic[Asked, Answered]):
-    """One procedure: `/rushes.catalog.v1.JobService/GetJob`, the class asked with and the class answered."""
+class RpcMethod:
+    """Where a request goes, and how long its response is waited for.
 
-    name: str
-    request: type[Asked]
-    response: type[Answered]
+    Args:
+        path: as gRPC writes it, `/rushes.catalog.v1.<Service>/<Method>`.
+        deadline: seconds, or None for the channel's own.
+    """
+
+    path: str
+    deadline: float | None
 
     @property
     def package(self) -> str:
-        """The first two parts of the proto package: `rushes.catalog`. Tells which service answers."""
-        return ".".join(self.name.removeprefix("/").split(".")[:2])
+        """The first two parts of the proto package, `rushes.catalog`: the service that answers."""
+        return ".".join(self.path.removeprefix("/").split(".")[:2])
 
 
 class Calls(Protocol):
-    """Calling the other services."""
+    async def __call__(self, request: Any, response: type[Response]) -> Response:
+        """Send a request message to the service whose RPC takes it.
 
-    async def __call__(
-        self, rpc: Rpc[Asked, Answered], request: Asked, *, deadline: float | None = None
-    ) -> Answered:
-        """Ask and wait, at most `deadline` seconds (or a default).
+        Args:
+            request: a message of the contracts.
+            response: the message class of that RPC's response.
 
         Raises:
             AppError: what the other service raised; Unavailable when it cannot be reached.

@@ -1,18 +1,21 @@
-"""What operators ask: is it alive, is it ready, what has it counted."""
+"""Answers operators: is it alive, is it ready, what has it counted."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
+from google.protobuf.empty_pb2 import Empty
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from gateway.edges.http.routing import Access, Operation
+from gateway.edges.rest.rpc_routes import Reply
+from rushes.gateway.v1 import operations_pb2 as pb
 from servicekit import metrics
 from servicekit.errors import AppError
 
-_PATIENCE = 3.0
+_ALL_CHECKS_WITHIN = 3.0
 """Seconds for all checks together."""
 
 Check = Callable[[], Awaitable[None]]
@@ -24,7 +27,7 @@ class Readiness:
 
     Args:
         needed: what nothing works without, by name.
-        wanted: what only some operations need: told, but not decisive.
+        wanted: what only some operations need: shown, but not decisive.
         closing: called first at stop, to end what would never end by itself (live streams).
     """
 
@@ -46,7 +49,7 @@ class Readiness:
             self.open = False
             self._closing()
 
-    async def look(self) -> tuple[bool, dict[str, str]]:
+    async def check(self) -> tuple[bool, dict[str, str]]:
         """Whether it is ready, and each dependency's state in words."""
         checks = {**self._needed, **self._wanted}
         states = dict(zip(checks, await asyncio.gather(*map(_state, checks.values())), strict=True))
@@ -55,41 +58,30 @@ class Readiness:
         return self.open and all(states[name] == "ok" for name in self._needed), states
 
 
-def operations(readiness: Readiness) -> list[Operation]:
-    """The operations for operators."""
-
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(_: Request) -> Response:
-        ready, states = await readiness.look()
-        body = {"status": "ready" if ready else "not ready", "checks": states}
-        return JSONResponse(body, 200 if ready else 503, headers={"Cache-Control": "no-store"})
-
-    async def measured(_: Request) -> Response:
-        return Response(metrics.text(), media_type=metrics.CONTENT_TYPE)
-
-    return [
-        Operation("GET", "/healthz", healthz, Access.OPEN, _described("Whether the process is alive")),
-        Operation("GET", "/readyz", readyz, Access.OPEN, _described("Whether requests can be served", 503)),
-        Operation(
-            "GET", "/metrics", measured, Access.OPEN, _described("Counters and timings, for Prometheus")
-        ),
-    ]
-
-
-def _described(summary: str, *more: int) -> dict[str, object]:
-    answers: dict[str, object] = {"200": {"description": "Yes."}}
-    answers.update({str(status): {"description": "No; the body says why."} for status in more})
-    return {"tags": ["Service"], "summary": summary, "responses": answers}
-
-
 async def _state(check: Check) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_ALL_CHECKS_WITHIN):
             await check()
     except AppError as error:
         return f"{error.kind.value}"
     except TimeoutError:
         return "no answer"
     return "ok"
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The servicer of `ProbeService`."""
+
+    readiness: Readiness
+
+    async def GetHealth(self, message: Empty, request: Request) -> pb.Health:
+        return pb.Health(status="ok")
+
+    async def GetReadiness(self, message: Empty, request: Request) -> Reply:
+        ready, states = await self.readiness.check()
+        body = pb.Readiness(status="ready" if ready else "not ready", checks=states)
+        return Reply(body, {"Cache-Control": "no-store"})
+
+    async def GetMetrics(self, message: Empty, request: Request) -> Response:
+        return Response(metrics.text(), media_type=metrics.CONTENT_TYPE)

@@ -35,7 +35,13 @@ from servicekit.signing import sign
 
 FILE = Path(__file__).with_name("routes.json")
 SCOPES = {None: 0, "read": 1, "write": 2, "admin": 3}
-IDS = {"/assets/": "asset", "/media/": "media", "/jobs/": "job", "/videos/": "job", "/webhooks/": "attempt"}
+IDS = {
+    "/assets/": "asset",
+    "/media/": "media",
+    "/generations/": "generation",
+    "/videos/": "job",
+    "/webhooks/": "attempt",
+}
 
 
 class Services:
@@ -98,7 +104,7 @@ async def _measured() -> dict[str, dict[str, Any]]:
         )
         gateway = compose(Settings(blob_endpoint="http://x:1", **unused, **there), SystemClock())  # type: ignore[arg-type]
         for part in gateway.parts:
-            if type(part).__name__ in ("Channels", "GrpcClient", "Readiness", "ScratchFolder"):
+            if type(part).__name__ in ("GrpcClient", "Readiness", "OwnFolder"):
                 await part.start()
         app = gateway.http._app
         transport = httpx.ASGITransport(app)
@@ -108,7 +114,7 @@ async def _measured() -> dict[str, dict[str, Any]]:
             for method, path in sorted(_routes(app, document), key=lambda pair: pair[::-1]):
                 table[f"{method} {path}"] = await _row(client, services, method, path)
         for part in reversed(gateway.parts):
-            if type(part).__name__ == "ScratchFolder":
+            if type(part).__name__ == "OwnFolder":
                 await part.stop()
         return table
 

@@ -1,4 +1,4 @@
-"""Who may do what: three scopes, each including the ones before it, by method and path."""
+"""What a key may do: three scopes, each including the ones before it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from enum import IntEnum
 
 from servicekit.errors import Forbidden
 
-_ADMIN_PATHS = ("/api/v3/admin", "/api/admin", "/api/v3/api-keys")
-
 
 class Scope(IntEnum):
-    """What a key may do."""
-
     READ = 1
     WRITE = 2
     ADMIN = 3
@@ -21,25 +17,18 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking, as told by a key: the key's id, and what it may do."""
+    """Who a key belongs to.
+
+    Args:
+        key_id: the key's own id.
+    """
 
     key_id: str
     scope: Scope
 
 
-def needed(method: str, path: str) -> Scope:
-    """The scope that a request needs: admin for keys and `/admin`, read for GET and HEAD, else write."""
-    if any(path == root or path.startswith(root + "/") for root in _ADMIN_PATHS):
-        return Scope.ADMIN
-    return Scope.READ if method in ("GET", "HEAD") else Scope.WRITE
-
-
-def require(caller: Caller, scope: Scope) -> None:
-    """Let the caller pass when its scope is enough.
-
-    Raises:
-        Forbidden: it is not; says which scope the key has and which is needed.
-    """
+def require_scope(caller: Caller, scope: Scope) -> None:
+    """Raise Forbidden, which names both scopes, when the caller's is not enough."""
     if caller.scope < scope:
         raise Forbidden(
             f"this needs a key with the scope {scope.name.lower()}, and yours has {caller.scope.name.lower()}"

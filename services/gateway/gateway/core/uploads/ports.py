@@ -1,4 +1,4 @@
-"""What is measured on an uploaded file, and the port of whoever measures."""
+"""What uploads need: somebody who decodes a file and measures it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gateway.core.uploads.domain.upload_types import FileType
+from gateway.core.uploads.domain import FileType
 
 
 @dataclass(frozen=True)
-class Measured:
+class FileFacts:
     """Pixels as shown (turned as the camera says), seconds, codecs; zero and empty where there are none."""
 
     width: int = 0
@@ -19,10 +19,8 @@ class Measured:
     codecs: tuple[str, ...] = ()
 
 
-class Inspector(Protocol):
-    """Really decodes a file."""
-
-    async def inspect(self, path: Path, found: FileType) -> Measured:
+class MediaInspector(Protocol):
+    async def inspect(self, path: Path, file_type: FileType) -> FileFacts:
         """Decode the whole file and measure it.
 
         Raises:

@@ -1,71 +1,79 @@
-"""Lets a request pass when its key is known to the catalog and may do what is asked."""
+"""Authorizes requests: by a key that the catalog knows, or by a token in the address."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
+from cachetools import TLRUCache
 from starlette.requests import Request
 
-from gateway.core.auth.domain import Caller, Scope, key_digest, key_from, needed, require
-from gateway.core.rpc_call import Calls, Rpc
-from gateway.edges.http.routing import Access, Admission, Operation
+from gateway.core.auth.domain import Caller, Scope, key_digest, key_from, require_scope
+from gateway.core.rpc_call import Calls
+from gateway.edges.http.routing import Operation
 from rushes.catalog.v1.keys_pb2 import ApiKey, AuthenticateRequest
 from servicekit.clock import Clock
 from servicekit.errors import NotFound, Unauthenticated
-
-AUTHENTICATE = Rpc("/rushes.catalog.v1.KeyService/Authenticate", AuthenticateRequest, ApiKey)
+from servicekit.signing import verify
 
 REMEMBERED = 5.0
-"""Seconds a key is believed without asking again: how long a revoked one may still work."""
+"""Seconds for which the catalog's answer is remembered: how long a revoked key may still work."""
 
 _MOST_KEYS = 10_000
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Remembered:
     caller: Caller
-    until: float
+    seconds: float
 
 
-class Gate(Admission):
-    """Asks the catalog who a key belongs to, and remembers the answer for a few seconds."""
+class ApiKeyAuth:
+    """Asks the catalog whose a key is, and remembers the answer for a few seconds."""
 
-    def __init__(self, calls: Calls, clock: Clock) -> None:
+    def __init__(self, calls: Calls, clock: Clock, signing_key: str) -> None:
         self._calls = calls
         self._clock = clock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._signing_key = signing_key
+        self._callers: TLRUCache[str, _Remembered] = TLRUCache(
+            _MOST_KEYS, ttu=lambda _, value, now: now + value.seconds, timer=clock.monotonic
+        )
 
-    async def admit(self, request: Request, operation: Operation) -> None:
-        """Let the request pass, or raise Unauthenticated or Forbidden."""
-        if operation.access is Access.OPEN:
+    async def authorize(self, request: Request, operation: Operation) -> None:
+        """Let the request pass, or raise Unauthenticated or Forbidden.
+
+        A request with a token is judged by it alone: a key beside it does not help a wrong one.
+        """
+        if operation.scope is None:
             return
-        if operation.access is Access.TOKEN_OR_KEY and "token" in request.query_params:
-            return  # the handler judges the token, and a key beside it does not help a wrong one
+        token = request.query_params.get("token") if operation.token else None
+        if token is not None:
+            subject = operation.token.format_map(request.path_params)
+            now = self._clock.now()
+            request.state.token_expires = verify(self._signing_key, subject, token, now=now)
+            return
         key = key_from(dict(request.headers))
         if key is None:
             raise Unauthenticated("this needs a key: send it as X-API-Key, or as Authorization: Bearer")
-        caller = await self._caller(key_digest(key))
-        require(caller, needed(request.method, request.url.path))
+        require_scope(await self._caller(key_digest(key)), operation.scope)
 
     async def _caller(self, digest: str) -> Caller:
-        now = self._clock.monotonic()
-        known = self._known.get(digest)
-        if known is not None and now < known.until:
-            return known.caller
-        self._known.pop(digest, None)
-        try:
-            key = await self._calls(AUTHENTICATE, AuthenticateRequest(key_sha256=digest))
-        except (NotFound, Unauthenticated) as error:
-            raise Unauthenticated("this key is not known, has expired or was revoked") from error
-        caller = Caller(key.id, Scope(key.scope))
-        self._known[digest] = _Known(caller, now + min(REMEMBERED, self._seconds_left(key)))
-        while len(self._known) > _MOST_KEYS:
-            self._known.popitem(last=False)
-        return caller
+        remembered = self._callers.get(digest)
+        if remembered is None:
+            try:
+                key = await self._calls(AuthenticateRequest(key_sha256=digest), ApiKey)
+            except (NotFound, Unauthenticated) as error:
+                raise Unauthenticated("this key is not known, has expired or was revoked") from error
+            seconds = min(REMEMBERED, self._seconds_left(key))
+            remembered = self._callers[digest] = _Remembered(Caller(key.id, Scope(key.scope)), seconds)
+        return remembered.caller
 
     def _seconds_left(self, key: ApiKey) -> float:
         if not key.HasField("expires_at"):
             return REMEMBERED
         return (key.expires_at.ToDatetime(UTC) - self._clock.now()).total_seconds()
+
+
+def token_expires(request: Request) -> datetime | None:
+    """When the token expires that has opened the request; None when a key has."""
+    return getattr(request.state, "token_expires", None)

@@ -1,4 +1,4 @@
-"""Lets a refusal arrive: a connection that is closed on bytes still coming would be reset, answer and all."""
+"""Lets a 413 arrive: a connection that is closed while bytes still come would be reset, response and all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SECONDS = 2.0
 _MOST_BYTES = 64 * 1024 * 1024
-"""How long, and how much, is read and thrown away while the client comes to see the answer."""
+"""How long, and how much, is read and discarded until the client has read the response."""
 
 
 class LingeringMiddleware:
@@ -18,7 +18,6 @@ class LingeringMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         status, whole = 0, False
 
         async def received() -> Message:
@@ -42,13 +41,13 @@ class LingeringMiddleware:
 
 
 async def _drain(receive: Receive) -> None:
-    thrown = 0
+    discarded = 0
     try:
         async with asyncio.timeout(_SECONDS):
-            while thrown < _MOST_BYTES:
+            while discarded < _MOST_BYTES:
                 message = await receive()
                 if message["type"] != "http.request" or not message.get("more_body", False):
                     return
-                thrown += len(message.get("body", b""))
+                discarded += len(message.get("body", b""))
     except TimeoutError:
         return

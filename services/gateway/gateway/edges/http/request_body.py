@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from gateway.core.rest.domain.json_limits import MOST_VALUES, crowd
-from gateway.edges.rest.transcoding.parse_json import parse
+from gateway.core.rest.domain.json_limits import MOST_VALUES, find_excess
+from gateway.edges.http.parse_json import parse
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.http.problem import TOO_LARGE
 
@@ -20,12 +20,12 @@ async def read(request: Request, limit: int) -> bytes:
     """The body, when it has at most `limit` bytes; else 413, without reading the rest."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
-        too_large(f"the body has {int(announced):,} bytes: {_way_out(limit)}")
+        refuse_size(f"the body has {int(announced):,} bytes: {_way_out(limit)}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            too_large(f"the body has more than {limit >> 20} MiB: {_way_out(limit)}")
+            refuse_size(f"the body has more than {limit >> 20} MiB: {_way_out(limit)}")
     return bytes(body)
 
 
@@ -50,13 +50,13 @@ async def read_json(request: Request) -> Any | None:
     if not _is_json(kind):
         raise HTTPException(415, f"the body is {kind[:80]}: send application/json")
     value = parse(body)
-    if len(body) > MOST_VALUES and (most := crowd(value)) is not None:
-        wrong = FieldProblem(
-            most.field,
-            f"has {most.count:,} values, and the whole body may have at most {MOST_VALUES:,}: "
-            "send them in several requests, or as a file that is uploaded and named as asset:<id>",
+    if len(body) > MOST_VALUES and (largest := find_excess(value)) is not None:
+        problem = FieldProblem(
+            largest.field,
+            f"has {largest.count:,} values, and the whole body may have at most {MOST_VALUES:,}: "
+            "send them in several requests, or upload them as an asset, and refer to it as asset:<id>",
         )
-        raise Invalid(f"{wrong.field} {wrong.message}", fields=[wrong], code=TOO_LARGE)
+        raise Invalid(f"{problem.field} {problem.message}", fields=[problem], code=TOO_LARGE)
     return value
 
 
@@ -69,6 +69,6 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def too_large(told: str) -> NoReturn:
+def refuse_size(detail: str) -> NoReturn:
     """Answer 413 and end the connection: what is still coming is not read."""
-    raise HTTPException(413, told, headers={"Connection": "close"})
+    raise HTTPException(413, detail, headers={"Connection": "close"})

@@ -1,4 +1,4 @@
-"""A response whose bytes come while they are sent: with backpressure, and ended with the client."""
+"""Sends a response whose bytes are made while they are sent: with backpressure, and ended with the client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from starlette.types import Send
 from servicekit.errors import AppError
 
 
-class Streamed(StreamingResponse):
+class GeneratorResponse(StreamingResponse):
     """Sends what an async generator yields, one chunk in hand at a time.
 
-    The generator is closed, and with it everything it holds, when it ends and when the client goes away.
+    The generator is closed, and with it everything it has opened, when it ends and when the client goes away.
     When it fails half-way the connection is cut, so that the client sees that something is missing.
     """
 
@@ -30,7 +30,6 @@ class Streamed(StreamingResponse):
         self._chunks = chunks
 
     async def stream_response(self, send: Send) -> None:
-        """Send the head and every chunk."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
             async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]  # generators, all of them

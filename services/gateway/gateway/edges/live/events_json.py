@@ -1,4 +1,4 @@
-"""Facts of the event log as outsiders may see them: JSON without any address of the provider."""
+"""Shows events of the event log to outsiders: as JSON, without any address of the provider."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gateway.edges.rest.transcoding.to_json import to_json
 from rushes.events.v1 import events_pb2
 from servicekit.logs import clean_text
 
-_FACT = re.compile(r"`([a-z_]+\.[a-z_]+)`, by ")
-"""How the comment over a fact's message begins: its type, and who says it."""
+_EVENT = re.compile(r"`([a-z_]+\.[a-z_]+)`, by ")
+"""How the comment over an event's message begins: its type, and who publishes it."""
 
 _HIDDEN = frozenset({"source_url"})
-"""Fields that hold an address at the provider: whoever has it needs no key."""
+"""Fields that contain an address at the provider: whoever has it needs no key."""
 
 
-def fact_json(type_: str, data: bytes) -> Any | None:
-    """The JSON of a fact, or None when it is of no type we know, or does not parse.
+def event_json(type_: str, data: bytes) -> Any | None:
+    """The JSON of an event, or None when it is of no type we know, or does not parse.
 
     Args:
-        type_: the fact's type, "prediction.succeeded": its message is `PredictionSucceeded`.
+        type_: the event's type, "prediction.succeeded": its message is `PredictionSucceeded`.
         data: the message's bytes.
     """
     descriptor = events_pb2.DESCRIPTOR.message_types_by_name.get(message_name(type_))
@@ -36,31 +36,31 @@ def fact_json(type_: str, data: bytes) -> Any | None:
     try:
         message.ParseFromString(data)
     except DecodeError:
-        structlog.get_logger(__name__).warning("fact does not parse", type=type_)
+        structlog.get_logger(__name__).warning("event does not parse", type=type_)
         return None
     return _public(to_json(message))
 
 
 @cache
 def known_types() -> frozenset[str]:
-    """The type of every fact, and every entity that facts are about."""
-    told = (
-        _FACT.match(comments().get(m.full_name, ""))
-        for m in events_pb2.DESCRIPTOR.message_types_by_name.values()
+    """The type of every event, and every entity that events are about."""
+    matches = (
+        _EVENT.match(comments().get(message.full_name, ""))
+        for message in events_pb2.DESCRIPTOR.message_types_by_name.values()
     )
-    types = {found[1] for found in told if found}
+    types = {match[1] for match in matches if match}
     return frozenset(types | {type_.partition(".")[0] for type_ in types})
 
 
 def message_name(type_: str) -> str:
-    """The message of a fact's type: `generation.cancel_requested` → GenerationCancelRequested."""
+    """The message of an event's type: `generation.cancel_requested` → GenerationCancelRequested."""
     return "".join(word.capitalize() for word in type_.replace(".", "_").split("_"))
 
 
 def _public(value: Any) -> Any:
     """The value without hidden fields, and with addresses inside texts (of errors, say) cut short."""
     if isinstance(value, dict):
-        return {name: _public(held) for name, held in value.items() if name not in _HIDDEN}
+        return {name: _public(item) for name, item in value.items() if name not in _HIDDEN}
     if isinstance(value, list):
-        return [_public(held) for held in value]
+        return [_public(item) for item in value]
     return clean_text(value) if isinstance(value, str) and "://" in value else value

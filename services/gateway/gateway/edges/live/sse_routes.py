@@ -1,4 +1,4 @@
-"""Server-sent events: facts as they happen, for everyone or for one job or generation."""
+"""Streams events as they happen, as server-sent events: to everyone, or of one job or generation."""
 
 from __future__ import annotations
 
@@ -13,126 +13,111 @@ from starlette.responses import Response
 from gateway.core.live.domain import (
     COMMENT,
     COMMENT_EVERY,
-    Wanted,
-    block,
-    opening,
-    place,
-    sequence_from,
-    types_from,
+    EventFilter,
+    event_block,
+    opening_block,
+    parse_types,
+    position_block,
 )
-from gateway.core.problems.domain.field_problems import refuse
-from gateway.core.problems.domain.suggestions import shown, unknown
-from gateway.core.rpc_call import Calls, Rpc
-from gateway.edges.http.routing import Admission, Operation, parameter, refuse_unknown_query
-from gateway.edges.http.streaming_response import Streamed
-from gateway.edges.live.events_json import fact_json, known_types
+from gateway.core.problems.domain import refuse_if_any, shorten, unknown_name
+from gateway.core.rpc_call import Calls
+from gateway.edges.http.routing import Authorizer
+from gateway.edges.http.streaming_response import GeneratorResponse
+from gateway.edges.live.events_json import event_json, known_types
 from rushes.catalog.v1.generations_pb2 import Generation, GetGenerationRequest
 from rushes.catalog.v1.jobs_pb2 import GetJobRequest, Job
+from rushes.gateway.v1.events_pb2 import FollowEventsRequest, FollowGenerationRequest, FollowJobRequest
 from servicekit.errors import AppError, FieldProblem, Forbidden, Unauthenticated
 from servicekit.events import Event
-from servicekit.ids import check_id
-
-GET_JOB = Rpc("/rushes.catalog.v1.JobService/GetJob", GetJobRequest, Job)
-GET_GENERATION = Rpc("/rushes.catalog.v1.GenerationService/GetGeneration", GetGenerationRequest, Generation)
 
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",  # nginx would hold events back until its buffer is full
 }
-_REFS = {"job_id": "job", "campaign_id": "campaign", "generation_id": "generation"}
+_REFS = ("job", "campaign", "generation")
+
+FollowRequest = FollowEventsRequest | FollowJobRequest | FollowGenerationRequest
 
 
 class Follower(Protocol):
-    """One client's place in the log; see `adapters.live_feed`."""
+    """One client's place in the log; see `adapters.event_feed`."""
 
     async def next(self) -> Event | int | None:
-        """The next fact, or None at the end. May be cancelled and called again without losing one.
+        """The next event, or None at the end. May be cancelled and called again without losing one.
 
-        A number: what was missed has been given up to there; said once, when there was anything to catch up.
+        A number: what was missed has been given up to there; given once, when there was anything to catch up.
         """
         ...
 
-    def close(self) -> None:
-        """Let go of everything."""
-        ...
+    def close(self) -> None: ...
 
 
 class Feed(Protocol):
-    """Where facts come from."""
+    """Where events come from."""
 
     @property
     def position(self) -> int:
-        """Sequence of the newest fact."""
+        """Sequence of the newest event."""
         ...
 
-    async def settle(self, after: int) -> int:
+    async def resume_position(self, after: int) -> int:
         """Where a client that has seen `after` goes on."""
         ...
 
-    def follow(self, wanted: Wanted, *, after: int) -> Follower:
-        """Every wanted fact after that sequence, then new ones."""
+    def follow(self, wanted: EventFilter, *, after: int) -> Follower:
+        """Every wanted event after that sequence, then new ones."""
         ...
 
 
-Allowed = Callable[[], Awaitable[bool]]
+IsAllowed = Callable[[], Awaitable[bool]]
 """Whether who opened a stream may still have it."""
 
 
-def operations(
-    feed: Feed, calls: Calls, admission: Admission, *, comment_every: float = COMMENT_EVERY
-) -> list[Operation]:
-    """The streams; `admission` is asked again every `comment_every` seconds of each."""
+class LiveEvents:
+    """The servicer of `EventService`.
 
-    async def stream(request: Request, refs: dict[str, str]) -> Response:
-        started = sequence_from(
-            request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-        )
-        after = feed.position if started is None else await feed.settle(started)
-        wanted = Wanted(_types(request), refs)
+    Args:
+        authorizer: asked again every `comment_every` seconds of each stream.
+    """
 
-        async def allowed() -> bool:
-            return await _allowed(admission, request)
+    def __init__(
+        self, feed: Feed, calls: Calls, authorizer: Authorizer, *, comment_every: float = COMMENT_EVERY
+    ) -> None:
+        self._feed = feed
+        self._calls = calls
+        self._authorizer = authorizer
+        self._comment_every = comment_every
 
-        head = request.method == "HEAD"
-        chunks = _nothing() if head else _blocks(feed, wanted, after, comment_every, allowed)
-        return Streamed(chunks, headers=_HEADERS, media_type="text/event-stream")
+    async def FollowEvents(self, message: FollowEventsRequest, request: Request) -> Response:
+        refs = {ref: id_ for ref in _REFS if (id_ := getattr(message, f"{ref}_id"))}
+        return await self._stream(message, request, refs)
 
-    async def everything(request: Request) -> Response:
-        refuse_unknown_query(request, ("types", "last_event_id", *_REFS))
-        given = {name: value for name in _REFS if (value := request.query_params.get(name))}
-        return await stream(
-            request,
-            {ref: check_id(given[name], ref, field=name) for name, ref in _REFS.items() if name in given},
-        )
+    async def FollowJob(self, message: FollowJobRequest, request: Request) -> Response:
+        job = await self._calls(GetJobRequest(id=message.id), Job)
+        return await self._stream(message, request, {"job": job.id})
 
-    async def of_job(request: Request) -> Response:
-        refuse_unknown_query(request, ("types", "last_event_id"))
-        job = await calls(GET_JOB, GetJobRequest(id=request.path_params["id"]))
-        return await stream(request, {"job": job.id})
+    async def FollowGeneration(self, message: FollowGenerationRequest, request: Request) -> Response:
+        generation = await self._calls(GetGenerationRequest(id=message.id), Generation)
+        return await self._stream(message, request, {"generation": generation.id})
 
-    async def of_generation(request: Request) -> Response:
-        refuse_unknown_query(request, ("types", "last_event_id"))
-        generation = await calls(GET_GENERATION, GetGenerationRequest(id=request.path_params["id"]))
-        return await stream(request, {"generation": generation.id})
+    async def _stream(self, message: FollowRequest, request: Request, refs: dict[str, str]) -> Response:
+        resumes = message.HasField("last_event_id")
+        after = await self._feed.resume_position(message.last_event_id) if resumes else self._feed.position
+        wanted = EventFilter(_types(message), refs)
 
-    text = {"type": "string"}
-    filters = [parameter(name, "query", f"Only of this {_REFS[name]}.", text) for name in _REFS]
-    return [
-        Operation("GET", "/api/v3/events", everything, document=_document("Follow all facts", filters)),
-        Operation("GET", "/api/v3/jobs/{id}/events", of_job, document=_document("Follow one job", [_ID])),
-        Operation(
-            "GET",
-            "/api/v3/generations/{id}/events",
-            of_generation,
-            document=_document("Follow one generation", [_ID]),
-        ),
-    ]
+        async def is_allowed() -> bool:
+            return await _is_allowed(self._authorizer, request)
+
+        if request.method == "HEAD":
+            return Response(headers=_HEADERS, media_type="text/event-stream")
+        chunks = _blocks(self._feed, wanted, after, self._comment_every, is_allowed)
+        return GeneratorResponse(chunks, headers=_HEADERS, media_type="text/event-stream")
 
 
-async def _allowed(admission: Admission, request: Request) -> bool:
+async def _is_allowed(authorizer: Authorizer, request: Request) -> bool:
     """Whether the stream's key still opens it; yes while nobody can say."""
     try:
-        await admission.admit(request, request.scope["route"])
+        await authorizer.authorize(request, request.scope["route"])
     except (Unauthenticated, Forbidden):
         return False
     except AppError:
@@ -140,14 +125,8 @@ async def _allowed(admission: Admission, request: Request) -> bool:
     return True
 
 
-async def _nothing() -> AsyncIterator[bytes]:
-    """The body of an answer to HEAD."""
-    return
-    yield b""  # makes it a generator
-
-
 async def _blocks(
-    feed: Feed, wanted: Wanted, after: int, comment_every: float, allowed: Allowed
+    feed: Feed, wanted: EventFilter, after: int, comment_every: float, is_allowed: IsAllowed
 ) -> AsyncIterator[bytes]:
     """The stream's bytes: an opening, each event, and a comment when there was none for a while.
 
@@ -155,14 +134,14 @@ async def _blocks(
     """
     loop = asyncio.get_running_loop()
     follower = feed.follow(wanted, after=after)  # here, so that it is closed if and only if it was opened
-    ask_at = loop.time() + comment_every
+    authorize_at = loop.time() + comment_every
     try:
-        yield opening(after)
+        yield opening_block(after)
         while True:
-            if loop.time() >= ask_at:
-                if not await allowed():
+            if loop.time() >= authorize_at:
+                if not await is_allowed():
                     return
-                ask_at = loop.time() + comment_every
+                authorize_at = loop.time() + comment_every
             try:
                 async with asyncio.timeout(comment_every):
                     event = await follower.next()
@@ -172,43 +151,23 @@ async def _blocks(
             if event is None:
                 return
             if isinstance(event, int):
-                yield place(event)
+                yield position_block(event)
                 continue
-            data = fact_json(event.type, event.data)
+            data = event_json(event.type, event.data)
             if data is not None:
-                yield block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
+                yield event_block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
     finally:
         follower.close()
 
 
-def _types(request: Request) -> frozenset[str]:
-    """The types asked for; one that no fact has would be waited for in vain."""
-    types, known = types_from(request.query_params.getlist("types")), known_types()
-    refuse(
-        [FieldProblem("types", f"{shown(t)} {unknown('type', t, known)}") for t in types if t not in known]
+def _types(message: FollowRequest) -> frozenset[str]:
+    """The requested types; one that no event has would be waited for in vain."""
+    types, known = parse_types(message.types), known_types()
+    refuse_if_any(
+        [
+            FieldProblem("types", f"{shorten(type_)} {unknown_name('type', type_, known)}")
+            for type_ in types
+            if type_ not in known
+        ]
     )
     return types
-
-
-_ID = parameter("id", "path", "Its id.", {"type": "string"})
-
-
-def _document(summary: str, parameters: list[dict[str, object]]) -> dict[str, object]:
-    text = {"type": "string"}
-    shared = [
-        parameter("types", "query", "Only these types, with commas: `job.completed,generation`.", text),
-        parameter("last_event_id", "query", "As the header `Last-Event-ID`, for a first connection.", text),
-        parameter("Last-Event-ID", "header", "Go on after this event, without a gap.", text),
-    ]
-    return {
-        "tags": ["Events"],
-        "summary": summary,
-        "description": "Server-sent events: `id` is the place in the log, `event` the fact's type, "
-        "`data` its JSON. "
-        "An `id` alone says that whatever was wanted up to there has been sent. "
-        "A comment comes every 15 seconds when nothing else does.",
-        "parameters": [*parameters, *shared],
-        "responses": {
-            "200": {"description": "The stream.", "content": {"text/event-stream": {"schema": text}}}
-        },
-    }

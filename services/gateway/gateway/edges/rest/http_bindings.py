@@ -1,76 +1,116 @@
-"""Every RPC of the contracts that has an address in REST, found in the descriptors."""
+"""Finds every RPC of the contracts that has a route in REST, and reads how it is to be served."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf import message_factory
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 
-from gateway.core.rest.domain.path_templates import Template, parse
-from gateway.core.rpc_call import Rpc
+from gateway.core.auth.domain import Scope
+from gateway.core.rest.domain.path_templates import Template, parse_template
 from gateway.edges.rest.transcoding.binding import Rule
-from gateway.edges.rest.transcoding.descriptors import services
-
-_VERBS = ("get", "post", "put", "patch", "delete")
-_CREATED, _ACCEPTED, _NO_CONTENT = 201, 202, 204
-_ACCEPTING = ("CreateGeneration", "BatchCreateGenerations")
-"""RPCs whose answer is a promise: the work itself comes later."""
+from gateway.edges.rest.transcoding.descriptors import HTTP_BODY, fields_of, message_of, rest_option, services
+from rushes.common.v1.rest_pb2 import Rest
 
 EMPTY = "google.protobuf.Empty"
+
+_VERBS = ("get", "post", "put", "patch", "delete")
+_JSON = "application/json"
+_SCOPES = {
+    Rest.SCOPE_UNSPECIFIED: Scope.ADMIN,  # what nobody has thought about is for operators alone
+    Rest.SCOPE_NONE: None,
+    Rest.SCOPE_READ: Scope.READ,
+    Rest.SCOPE_WRITE: Scope.WRITE,
+    Rest.SCOPE_ADMIN: Scope.ADMIN,
+}
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One address of one RPC."""
+    """One route of one RPC.
 
-    rpc: Rpc[Any, Any]
-    descriptor: MethodDescriptor
+    Args:
+        method: the RPC.
+        verb: in capitals.
+        rest: the RPC's option.
+        additional: whether it is another route of an RPC that has a first one.
+    """
+
+    method: MethodDescriptor
     verb: str
     template: Template
     rule: Rule
+    rest: Rest
     additional: bool
-    """Whether it is another address of an RPC that has a first one."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """What a key must allow; None where no key is needed."""
+        return _SCOPES[self.rest.scope]
 
     @property
     def status(self) -> int:
-        """What a success answers: 201 for a create, 202 for promised work, 204 where nothing is left."""
-        name = self.descriptor.name
-        if name in _ACCEPTING:
-            return _ACCEPTED
-        if self.descriptor.output_type.full_name == EMPTY:
-            return _NO_CONTENT
-        return _CREATED if self.verb == "POST" and name.startswith("Create") else 200
+        """The status of a success."""
+        return self.rest.success or (204 if self.method.output_type.full_name == EMPTY else 200)
+
+    @property
+    def consumes(self) -> tuple[str, ...]:
+        """The media types that its request body may have; none without a body."""
+        return tuple(self.rest.consumes) or ((_JSON,) if self.rule.body else ())
+
+    @property
+    def has_raw_body(self) -> bool:
+        """Whether the body is taken as it is."""
+        if self.rule.body in ("", "*"):
+            return False
+        field = fields_of(self.method.input_type)[self.rule.body]
+        return field.message_type is not None and message_of(field).full_name == HTTP_BODY
+
+    def reads_json(self, content_type: str) -> bool:
+        """Whether a body of that type (in lower case; empty when unknown) is to be read as JSON.
+
+        False where it is left to the handler. What is no JSON by its type is refused by whoever reads it.
+        """
+        if _JSON not in self.consumes or self.has_raw_body:
+            return False
+        return content_type == _JSON or content_type not in self.consumes
+
+    def new_request(self) -> Any:
+        """An empty request message."""
+        return message_factory.GetMessageClass(self.method.input_type)()
+
+    @property
+    def response(self) -> type[Any]:
+        """The class of the response message."""
+        return message_factory.GetMessageClass(self.method.output_type)
 
 
-def bindings() -> list[Binding]:
-    """Every address of every RPC, literal paths before those with a variable in the same place."""
-    found = [binding for service in services() for binding in of_service(service)]
-    return sorted(found, key=lambda binding: (binding.template.specificity, binding.verb))
+@cache
+def bindings() -> tuple[Binding, ...]:
+    """Every route of every RPC, literal paths before those with a variable in the same place."""
+    found = (each for service in services() for method in service.methods for each in _routes(method))
+    return tuple(sorted(found, key=lambda binding: (binding.template.specificity, binding.verb)))
 
 
-def of_service(service: ServiceDescriptor) -> Iterator[Binding]:
-    """The addresses of a service's RPCs."""
-    for method in service.methods:
-        option = method.GetOptions()
-        if option.HasExtension(annotations_pb2.http):
-            rule = option.Extensions[annotations_pb2.http]
-            rpc = Rpc(
-                f"/{service.full_name}/{method.name}",
-                message_factory.GetMessageClass(method.input_type),
-                message_factory.GetMessageClass(method.output_type),
-            )
-            yield from _addresses(rpc, method, [rule, *rule.additional_bindings])
+def binding_of(method: str) -> Binding:
+    """The first route of an RPC by its full name, `rushes.gateway.v1.BytesService.GetAssetBytes`."""
+    return next(each for each in bindings() if each.method.full_name == method and not each.additional)
 
 
-def _addresses(rpc: Rpc[Any, Any], method: MethodDescriptor, rules: Iterable[Any]) -> Iterator[Binding]:
-    for number, rule in enumerate(rules):
+def _routes(method: MethodDescriptor) -> Iterator[Binding]:
+    option = method.GetOptions()
+    if not option.HasExtension(annotations_pb2.http):
+        return
+    first = option.Extensions[annotations_pb2.http]
+    for number, rule in enumerate([first, *first.additional_bindings]):
         verb = rule.WhichOneof("pattern")
         if verb not in _VERBS:
             raise ValueError(f"{method.full_name}: the HTTP verb {verb} is not supported")
-        template = parse(getattr(rule, verb))
+        template = parse_template(getattr(rule, verb))
         bound = Rule(template.variables, rule.body)
-        yield Binding(rpc, method, verb.upper(), template, bound, additional=number > 0)
+        yield Binding(method, verb.upper(), template, bound, rest_option(method), additional=number > 0)

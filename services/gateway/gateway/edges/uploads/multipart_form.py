@@ -1,4 +1,4 @@
-"""Reads `multipart/form-data` as it arrives: fields into memory, the file onto disk, within limits."""
+"""Reads a form as it arrives: its fields into a request message, its file onto the disk, within limits."""
 
 from __future__ import annotations
 
@@ -6,189 +6,160 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, NoReturn
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from google.protobuf.message import Message
+from multipart import (  # type: ignore[import-untyped]  # it has types, and no py.typed
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
 from starlette.requests import Request
 
-from gateway.core.uploads.domain.upload_types import (
-    ACCEPTED,
-    MOST_BYTES,
-    SNIFF_BYTES,
-    FileType,
-    recognise,
-    too_large,
-)
-from gateway.edges.http.request_body import too_large as refuse_size
+from gateway.core.uploads.domain import ACCEPTED, MOST_BYTES, SNIFF_BYTES, FileType, recognise, size_problem
+from gateway.edges.http.request_body import refuse_size
+from gateway.edges.rest.transcoding.binding import bind_form
+from gateway.edges.rest.transcoding.descriptors import FORM
 from servicekit.errors import FieldProblem, Invalid
+from servicekit.grpc.rules import check
+from servicekit.own_folder import OwnFolder
 
-_MOST_FIELDS = 64
+_MOST_PARTS = 65
 _FIELD_BYTES = 64 * 1024
 _OVERHEAD = 1024 * 1024
 """Bytes of fields, part headers and boundaries beside the file."""
 
 
 @dataclass
-class Spooled:
-    """A file on our disk: where, what it is, how long, its SHA-256, and the name that its sender gave it."""
+class SpooledFile:
+    """A file on our disk, and the name that its sender gave it."""
 
     path: Path
-    found: FileType
+    file_type: FileType
     size: int
     sha256: str
     filename: str
 
 
-@dataclass
-class Form:
-    """A form that was read to its end."""
+class UploadForms:
+    """Receives forms; files lie in a folder of this process: the next start removes what a dead one left."""
 
-    fields: list[tuple[str, str]]
-    file: Spooled
+    def __init__(self, folder: OwnFolder) -> None:
+        self._folder = folder
+
+    @asynccontextmanager
+    async def receive(self, request: Request, message: Message) -> AsyncIterator[SpooledFile]:
+        """Read the request's form into the message and a file, which is removed at the end of the block.
+
+        Raises:
+            Invalid: not a form that can be read (400); no file of a type we accept, or a wrong field (422).
+            HTTPException: 413 as soon as the file has more bytes than its type may have.
+        """
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > MOST_BYTES + _OVERHEAD:
+            refuse_size(size_problem(None))
+        kind, options = parse_options_header(request.headers.get("content-type", ""))
+        boundary = options.get("boundary", "")
+        if kind != FORM or not boundary:
+            raise Invalid("send the file as multipart/form-data with a boundary, or JSON with a source_url")
+        with tempfile.TemporaryDirectory(prefix="upload-", dir=self._folder.path) as folder:
+            path = Path(folder) / "file"
+            with path.open("wb") as file:
+                form = _Form(file)
+                await _parse(request, boundary, form)
+            bind_form(message, form.fields)
+            spooled = form.spooled(path)
+            check(message)
+            yield spooled
 
 
-@asynccontextmanager
-async def receive(request: Request) -> AsyncIterator[Form]:
-    """Read the request's form; the file is removed again at the end of the block.
-
-    Raises:
-        Invalid: not a form that can be read (400), or no file of a kind we take (422, field `file`).
-        HTTPException: 413 as soon as the file has more bytes than its kind may have.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MOST_BYTES + _OVERHEAD:
-        refuse_size(too_large(None))
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
-        raise Invalid("send the file as multipart/form-data with a boundary, or JSON with a source_url")
-    with tempfile.TemporaryDirectory(prefix="rushes-upload-") as folder:
-        reader = _Reader(boundary, Path(folder) / "file")
-        try:
-            received = 0
+async def _parse(request: Request, boundary: str, form: _Form) -> None:
+    received = 0
+    try:
+        # Latin-1 keeps every byte of a name: people's tools send UTF-8, and some something else.
+        with PushMultipartParser(boundary, max_segment_count=_MOST_PARTS, header_charset="latin-1") as parser:
             async for chunk in request.stream():
                 received += len(chunk)
                 if received > MOST_BYTES + _OVERHEAD:
-                    refuse_size(too_large(reader.found))
-                reader.feed(chunk)
-            form = reader.finish()
-        finally:
-            reader.close()
-        yield form
+                    refuse_size(size_problem(form.file_type))
+                for event in parser.parse(chunk) if chunk else ():
+                    form.take(event)
+    except MultipartError as error:
+        raise Invalid(f"the form cannot be read: {error}", code="malformed") from error
 
 
-@dataclass
-class _Part:
-    name: str = ""
-    filename: str | None = None
-    value: bytearray = field(default_factory=bytearray)
+class _Form:
+    """What has been read of a form so far."""
 
-
-class _Reader:
-    """What the parser calls back."""
-
-    def __init__(self, boundary: bytes, path: Path) -> None:
-        self._path = path
-        self._file = path.open("wb")
+    def __init__(self, file: BinaryIO) -> None:
+        self.fields: list[tuple[str, str]] = []
+        self.file_type: FileType | None = None
+        self._file = file
         self._hash = hashlib.sha256()
         self._size = 0
-        self._start = bytearray()
-        self._part = _Part()
-        self._header = (bytearray(), bytearray())
-        self._headers: dict[str, bytes] = {}
-        self._fields: list[tuple[str, str]] = []
+        self._start = b""
         self._filename: str | None = None
-        self._ended = False
-        self.found: FileType | None = None
-        callbacks: Any = {
-            "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-            "on_header_end": self._header_end,
-            "on_headers_finished": self._headers_finished,
-            "on_part_data": self._data,
-            "on_part_end": self._part_end,
-            "on_end": self._end,
-        }
-        self._parser = MultipartParser(boundary, callbacks)
+        self._name = ""
+        self._text: bytearray | None = None
+        """The value of a text field; None while the file is read."""
 
-    def feed(self, chunk: bytes) -> None:
-        try:
-            self._parser.write(chunk)
-        except FormParserError as error:
-            raise Invalid(f"the form cannot be read: {error}", code="malformed") from error
+    def take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
+        """Take an event of the parser: the head of a part, some of its bytes, or None at its end."""
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            if self._text is not None:
+                self.fields.append((self._name, self._text.decode("utf-8", "replace")))
+        elif self._text is None:
+            self._write(event)
+        else:
+            self._text += event
+            if len(self._text) > _FIELD_BYTES:
+                refuse_size(f"the field {self._name[:64]} has more than {_FIELD_BYTES} bytes")
 
-    def finish(self) -> Form:
-        if not self._ended:
-            raise Invalid("the form ends before its last boundary: it was cut off", code="malformed")
-        if self._filename is None or self._size == 0:
+    def spooled(self, path: Path) -> SpooledFile:
+        """The file, when the form has one that we accept."""
+        if self._filename is None or not self._size:
             _refuse("is required: send one file" if self._filename is None else "is empty")
-        if self.found is None:
-            self._recognise()
-        assert self.found is not None and self._filename is not None  # noqa: S101, PT018  # for the types: see above
-        self._file.flush()
-        file = Spooled(self._path, self.found, self._size, self._hash.hexdigest(), _label(self._filename))
-        return Form(self._fields, file)
+        file_type = self.file_type or self._recognise()
+        return SpooledFile(path, file_type, self._size, self._hash.hexdigest(), _label(self._filename))
 
-    def close(self) -> None:
-        self._file.close()
-
-    def _begin(self) -> None:
-        self._part, self._headers = _Part(), {}
-
-    def _header_end(self) -> None:
-        name, value = self._header
-        self._headers[name.decode("latin-1").lower()] = bytes(value)
-        self._header = (bytearray(), bytearray())
-
-    def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get("content-disposition", b""))
-        self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
-        if b"filename" not in options:
+    def _begin(self, part: MultipartSegment) -> None:
+        self._name = _text(part.name or "")
+        self._text = bytearray() if part.filename is None else None
+        if part.filename is None:
             return
-        self._part.filename = options[b"filename"].decode("utf-8", "replace")
-        if self._part.name != "file":
-            raise Invalid(
-                f"{self._part.name[:64]}: only the field file may hold a file",
-                fields=[FieldProblem(self._part.name[:64], "may not hold a file: only the field file may")],
-            )
+        if self._name != "file":
+            name = self._name[:64]
+            problem = FieldProblem(name, "may not hold a file: only the field file may")
+            raise Invalid(f"{name} {problem.message}", fields=[problem])
         if self._filename is not None:
             _refuse("stands twice: one file in a request")
-        self._filename = self._part.filename
+        self._filename = _text(part.filename)
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.filename is None:
-            self._part.value += data[start:end]
-            if len(self._part.value) > _FIELD_BYTES:
-                refuse_size(f"the field {self._part.name[:64]} has more than {_FIELD_BYTES} bytes")
-            return
-        piece = data[start:end]
-        self._size += len(piece)
-        if self.found is None:
-            self._start += piece
+    def _write(self, data: bytes | bytearray) -> None:
+        self._size += len(data)
+        if self.file_type is None:
+            self._start += data
             if len(self._start) >= SNIFF_BYTES:
-                self._recognise()
-        if self._size > (self.found.most_bytes if self.found else MOST_BYTES):
-            refuse_size(too_large(self.found))
-        self._hash.update(piece)
-        self._file.write(piece)
+                self.file_type = self._recognise()
+        if self._size > (self.file_type.most_bytes if self.file_type else MOST_BYTES):
+            refuse_size(size_problem(self.file_type))
+        self._hash.update(data)
+        self._file.write(data)
 
-    def _part_end(self) -> None:
-        if self._part.filename is None:
-            if len(self._fields) >= _MOST_FIELDS:
-                raise Invalid(f"the form has more than {_MOST_FIELDS} fields", code="malformed")
-            self._fields.append((self._part.name, self._part.value.decode("utf-8", "replace")))
-
-    def _end(self) -> None:
-        self._ended = True
-
-    def _recognise(self) -> None:
-        self.found = recognise(bytes(self._start))
-        if self.found is None:
+    def _recognise(self) -> FileType:
+        file_type = recognise(self._start)
+        if file_type is None:
             _refuse(f"is none of the kinds that are taken ({ACCEPTED}), by its content")
+        return file_type
+
+
+def _text(name: str) -> str:
+    return name.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _label(filename: str) -> str:
@@ -197,5 +168,5 @@ def _label(filename: str) -> str:
     return "".join(letter for letter in name if letter.isprintable()).strip()[:255] or "upload"
 
 
-def _refuse(told: str) -> None:
-    raise Invalid(f"file {told}", fields=[FieldProblem("file", told)])
+def _refuse(message: str) -> NoReturn:
+    raise Invalid(f"file {message}", fields=[FieldProblem("file", message)])

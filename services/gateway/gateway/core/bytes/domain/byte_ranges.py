@@ -1,4 +1,4 @@
-"""Which bytes a `Range` header asks for (RFC 9110 §14)."""
+"""Decides which bytes a `Range` header requests (RFC 9110 §14)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEYOND = 10**18
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteRange:
     """Bytes from `start` up to, and without, `stop`."""
 
     start: int
@@ -29,67 +29,67 @@ class Span:
         return f"bytes {self.start}-{self.stop - 1}/{size}"
 
 
-WHOLE: tuple[Span, ...] = ()
+WHOLE: tuple[ByteRange, ...] = ()
 """No range: send everything."""
 
 
 class Unsatisfiable(Exception):  # noqa: N818  # the word of the RFC
-    """Every range asked for lies beyond the end: 416."""
+    """Every requested range lies beyond the end: 416."""
 
 
-def select(header: str | None, size: int) -> tuple[Span, ...]:
-    """The spans to send, or `WHOLE` when there is no range, or the header is malformed or wasteful.
+def select_ranges(header: str | None, size: int) -> tuple[ByteRange, ...]:
+    """The ranges to send, or `WHOLE` when there is none, or the header is malformed or wasteful.
 
-    Ranges that overlap or touch are joined (and then sorted); others keep the order asked for. Asking
-    for more bytes than there are, or for more than `MOST_RANGES`, is wasteful. A range of an empty
+    Ranges that overlap or touch are joined (and then sorted); others keep the order of the request. To
+    request more bytes than there are, or more than `MOST_RANGES`, is wasteful. A range of an empty
     representation is ignored, because no `Content-Range` could say what is sent.
 
     Raises:
         Unsatisfiable: well-formed, but nothing of it exists.
     """
-    asked = _parse(header, size) if header is not None and size > 0 else None
-    if asked is None:
+    requested = _parse(header, size) if header is not None and size > 0 else None
+    if requested is None:
         return WHOLE
-    if not asked:
+    if not requested:
         raise Unsatisfiable
-    if sum(map(len, asked)) > size:
+    if sum(map(len, requested)) > size:
         return WHOLE
-    return _joined(asked)
+    return _joined(requested)
 
 
-def _parse(header: str, size: int) -> list[Span] | None:
-    """The satisfiable spans in the order asked for; None when the header must be ignored."""
+def _parse(header: str, size: int) -> list[ByteRange] | None:
+    """The satisfiable ranges in the order of the request; None when the header must be ignored."""
     unit, equals, rest = header.strip(" \t").partition("=")
     if not equals or unit.lower() != "bytes":
         return None
     specs = [spec for part in rest.split(",") if (spec := part.strip(" \t"))]
     if not specs or len(specs) > MOST_RANGES:
         return None
-    spans = []
+    ranges = []
     for spec in specs:
-        if found := _INT_RANGE.fullmatch(spec):
-            first, last = _number(found[1]), _number(found[2]) if found[2] else _BEYOND
+        if match := _INT_RANGE.fullmatch(spec):
+            first, last = _number(match[1]), _number(match[2]) if match[2] else _BEYOND
             if last < first:
                 return None
-            span = Span(first, min(last + 1, size))
-        elif found := _SUFFIX_RANGE.fullmatch(spec):
-            span = Span(max(0, size - _number(found[1])), size)
+            requested = ByteRange(first, min(last + 1, size))
+        elif match := _SUFFIX_RANGE.fullmatch(spec):
+            requested = ByteRange(max(0, size - _number(match[1])), size)
         else:
             return None
-        if span.start < span.stop:
-            spans.append(span)
-    return spans
+        if requested.start < requested.stop:
+            ranges.append(requested)
+    return ranges
 
 
 def _number(digits: str) -> int:
     return int(digits) if len(digits) <= 18 else _BEYOND
 
 
-def _joined(spans: list[Span]) -> tuple[Span, ...]:
-    joined: list[Span] = []
-    for span in sorted(spans, key=lambda span: span.start):
-        if joined and span.start <= joined[-1].stop:
-            joined[-1] = Span(joined[-1].start, max(joined[-1].stop, span.stop))
+def _joined(ranges: list[ByteRange]) -> tuple[ByteRange, ...]:
+    joined: list[ByteRange] = []
+    for each in sorted(ranges, key=lambda each: each.start):
+        if joined and each.start <= joined[-1].stop:
+            joined[-1] = ByteRange(joined[-1].start, max(joined[-1].stop, each.stop))
         else:
-            joined.append(span)
-    return tuple(joined if len(joined) < len(spans) else spans)
+            joined.append(each)
+    return tuple(joined if len(joined) < len(ranges) else ranges)

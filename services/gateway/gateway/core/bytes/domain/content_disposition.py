@@ -1,4 +1,4 @@
-"""The name under which a browser saves what it is sent (RFC 6266)."""
+"""Writes the header that names the file in which a browser saves what it is sent (RFC 6266)."""
 
 from __future__ import annotations
 

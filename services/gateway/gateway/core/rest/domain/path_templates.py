@@ -1,4 +1,4 @@
-"""Path templates of `google.api.http`: `/api/v3/jobs/{id}/scenes:reorder`, read into their parts."""
+"""Parses the path templates of `google.api.http`, such as `/api/v3/jobs/{id}/scenes:reorder`."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Template:
         return tuple("{" in segment for segment in self.shape.split("/")), self.shape
 
 
-def parse(text: str) -> Template:
-    """Read a template.
+def parse_template(text: str) -> Template:
+    """Parse a template.
 
     Raises:
         ValueError: it is not one, or uses what is not supported (patterns of several segments).
     """
     if not text.startswith("/"):
         raise ValueError(f"{text!r}: a path template starts with /")
-    variables = [found[1] for found in _VARIABLE.finditer(text)]
+    variables = [match[1] for match in _VARIABLE.finditer(text)]
     places = iter(range(len(variables)))
 
-    def placed(found: re.Match[str]) -> str:
-        return f"{{p{next(places)}:path}}" if found[2] == "**" else f"{{p{next(places)}}}"
+    def placed(match: re.Match[str]) -> str:
+        return f"{{p{next(places)}:path}}" if match[2] == "**" else f"{{p{next(places)}}}"
 
     literal = _VARIABLE.sub("", text)
     if "{" in literal or "}" in literal or "*" in literal:

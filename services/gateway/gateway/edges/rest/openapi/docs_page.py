@@ -1,4 +1,4 @@
-"""The document as one HTML page that needs nothing from anywhere else."""
+"""Renders the document as one HTML page that needs nothing from anywhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ b.verb { display: inline-block; min-width: 4.2rem; font: 700 .8em ui-monospace, 
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
   border-top: 1px solid var(--line); }
-.old { opacity: .6; } .said { opacity: .75; margin-left: .5rem; }
+.old { opacity: .6; } .summary { opacity: .75; margin-left: .5rem; }
 @media (max-width: 50rem) { body { display: block; } nav { position: static; height: auto; border: 0; } }
 """
 _VERBS = ("get", "head", "post", "put", "patch", "delete")
@@ -47,7 +47,7 @@ def render(document: dict[str, Any]) -> str:
         + "".join(by_tag[tag["name"]])
         for tag in document["tags"]
     )
-    schemas = "".join(_schema(name, held) for name, held in document["components"]["schemas"].items())
+    schemas = "".join(_schema(name, schema) for name, schema in document["components"]["schemas"].items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -79,7 +79,7 @@ def _operation(verb: str, path: str, entry: dict[str, Any]) -> str:
     ]
     return (
         f'<details{old}><summary><b class="verb">{verb.upper()}</b><code>{escape(path)}</code>'
-        f'<span class="said">{_prose(entry.get("summary", ""))}</span></summary>'
+        f'<span class="summary">{_prose(entry.get("summary", ""))}</span></summary>'
         f"<p>{_prose(entry.get('description', ''))}</p>{_table(rows)}"
         f"<strong>Answers</strong>{_table(answers)}</details>"
     )
@@ -95,10 +95,10 @@ def _schema(name: str, schema: dict[str, Any]) -> str:
 
 
 def _properties(schema: dict[str, Any]) -> list[str]:
-    needed = schema.get("required", [])
+    required = schema.get("required", [])
     return [
-        _row(name, "required" if name in needed else "", _kind(held), held.get("description", ""))
-        for name, held in schema.get("properties", {}).items()
+        _row(name, "required" if name in required else "", _kind(inner), inner.get("description", ""))
+        for name, inner in schema.get("properties", {}).items()
     ]
 
 
@@ -108,7 +108,7 @@ def _kind(schema: dict[str, Any]) -> str:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f'<a href="#{escape(name)}">{escape(name)}</a>'
     if "anyOf" in schema:
-        return " or ".join(_kind(one) for one in schema["anyOf"])
+        return " or ".join(_kind(each) for each in schema["anyOf"])
     if schema.get("type") == "array":
         return f"list of {_kind(schema['items'])}"
     kind = schema.get("type", "anything")
@@ -121,8 +121,8 @@ def _kind(schema: dict[str, Any]) -> str:
     return escape(words + (f" ({', '.join(limits)})" if limits else ""))
 
 
-def _row(name: str, where: str, kind: str, told: str) -> str:
-    cells = (f"<code>{escape(name)}</code>", escape(where), kind, _prose(told))
+def _row(name: str, where: str, kind: str, text: str) -> str:
+    cells = (f"<code>{escape(name)}</code>", escape(where), kind, _prose(text))
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 

@@ -1,14 +1,14 @@
-"""The whole OpenAPI 3.1 document: every operation of the app, and the schemas they refer to."""
+"""Builds the whole OpenAPI 3.1 document: every route of the contracts, and the schemas they refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from gateway.edges.http.routing import Access, Operation
-from gateway.edges.rest.openapi.operations import SHARED
+from gateway.edges.rest.http_bindings import bindings
+from gateway.edges.rest.openapi.operations import describe, tag_of
+from gateway.edges.rest.openapi.schemas import Schemas
 from gateway.edges.rest.transcoding.comments import comments
-from gateway.edges.rest.transcoding.descriptors import services
 
 VERSION = "3.1.0"
 
@@ -21,7 +21,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string", "description": "The status in words."},
         "status": {"type": "integer", "description": "The status."},
         "detail": {"type": "string", "description": "The thing, the value and the way out."},
-        "instance": {"type": "string", "description": "The path that was asked for."},
+        "instance": {"type": "string", "description": "The path that was requested."},
         "errors": {
             "type": "array",
             "description": "The fields that are wrong.",
@@ -32,10 +32,9 @@ _PROBLEM: dict[str, Any] = {
             },
         },
         "code": {"type": "string", "description": "A short word for programs, where there is one."},
-        "reference": {"type": "string", "description": "Under which our logs tell more."},
+        "reference": {"type": "string", "description": "Under which our logs have more."},
     },
 }
-_SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}, {"Bearer": []}]
 _INFO = {
     "title": "Rushes",
     "version": "3",
@@ -43,54 +42,26 @@ _INFO = {
     "description": "Field names are snake_case; enums are words in lower case; times are RFC 3339 in UTC; "
     "money is in cents unless its name says otherwise. Errors are `application/problem+json`.",
 }
-_OWN_TAGS = {
-    "Upload": "Photos and music in.",
-    "Bytes": "Stored bytes out.",
-    "Events": "Facts as they happen.",
-    "Webhooks": "Calls from the provider.",
-    "Service": "For operators.",
-}
 
 
-def build(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The document of these operations."""
-    operations = list(operations)
+@cache
+def build_document() -> dict[str, Any]:
+    schemas = Schemas()
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _entry(operation)
-    used = {tag for operation in operations for tag in operation.document.get("tags", [])}
+    tags: dict[str, str] = {}
+    for binding in bindings():
+        paths.setdefault(binding.template.text, {}).update(describe(binding, schemas))
+        tags[tag_of(binding)] = comments().get(binding.method.containing_service.full_name, "")
     return {
         "openapi": VERSION,
         "info": _INFO,
-        "tags": [{"name": n, "description": d} for n, d in _tags().items() if n in used],
+        "tags": [{"name": name, "description": text} for name, text in sorted(tags.items())],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {"Problem": _PROBLEM, **dict(sorted(SHARED.components.items()))},
+            "schemas": {"Problem": _PROBLEM, **dict(sorted(schemas.components.items()))},
             "securitySchemes": {
                 "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "Bearer": {"type": "http", "scheme": "bearer"},
             },
         },
     }
-
-
-def _entry(operation: Operation) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    security = {
-        Access.OPEN: [],
-        Access.KEY: _SECURITY,
-        Access.TOKEN_OR_KEY: [{}, *_SECURITY],
-    }[operation.access]
-    entry = {**operation.document, "security": security}
-    entry["responses"] = {
-        **operation.document.get("responses", {}),
-        "default": {"description": "It did not work.", "content": problem},
-    }
-    return entry
-
-
-def _tags() -> dict[str, str]:
-    told = comments()
-    return {
-        service.name.removesuffix("Service"): told.get(service.full_name, "") for service in services()
-    } | _OWN_TAGS

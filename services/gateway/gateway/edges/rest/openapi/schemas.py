@@ -1,13 +1,24 @@
-"""JSON schemas of the contracts' messages: their fields, rules and comments, as `to_json` writes them."""
+"""Describes messages as JSON schemas: their fields, rules and comments, as `to_json` writes them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from gateway.edges.rest.transcoding.comments import comments
-from gateway.edges.rest.transcoding.descriptors import fields_of, is_map, map_fields, message_of, words
+from gateway.edges.rest.transcoding.descriptors import (
+    FORM,
+    HTTP_BODY,
+    fields_in,
+    fields_of,
+    is_map,
+    is_source,
+    map_fields,
+    message_of,
+    words,
+)
 from rushes.common.v1 import rules_pb2
 from servicekit.ids import PREFIXES
 
@@ -20,6 +31,7 @@ _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.ListValue": {"type": "array", "items": {}},
     "google.protobuf.Value": {"description": "Any JSON value."},
     "google.protobuf.Empty": {"type": "object", "additionalProperties": False},
+    HTTP_BODY: {"type": "string", "format": "binary"},
 }
 _SCALARS: dict[int, Schema] = {
     FieldDescriptor.CPPTYPE_INT32: {"type": "integer", "format": "int32"},
@@ -40,39 +52,49 @@ class Schemas:
         self.components: dict[str, Schema] = {}
 
     def reference(self, message: Descriptor) -> Schema:
-        """A reference to a message's schema, which is added with all it holds."""
+        """A reference to a message's schema, which is added with all it refers to."""
         if message.full_name in _WELL_KNOWN:
             return dict(_WELL_KNOWN[message.full_name])
         name = message.name
         if name not in self.components:
-            self.components[name] = {}  # holds the place while its fields may refer to it
-            self.components[name] = self._message(message)
+            self.components[name] = {}  # so that its own fields may refer to it
+            self.components[name] = self._message(message, fields_of(message))
         return {"$ref": f"#/components/schemas/{name}"}
 
-    def body(self, message: Descriptor, without: tuple[str, ...]) -> Schema:
-        """The schema of a request body: the whole message, or what of it does not stand in the address."""
-        if not without:
+    def body(self, message: Descriptor, without: tuple[str, ...], media_type: str) -> Schema:
+        """The schema of a request body of that type: what of the message does not stand in the address."""
+        fields = fields_in(message, media_type)
+        if not without and len(fields) == len(fields_of(message)):
             return self.reference(message)
-        return self._message(message, without)
+        schema = self._message(message, {name: f for name, f in fields.items() if name not in without})
+        if media_type == FORM:
+            files = [name for name, field in fields.items() if field.type == FieldDescriptor.TYPE_BYTES]
+            for name in files:
+                description = schema["properties"][name]["description"]
+                schema["properties"][name] = {**_WELL_KNOWN[HTTP_BODY], "description": description}
+        return schema
 
     def field(self, field: FieldDescriptor) -> Schema:
         """The schema of a field, with its comment and its rules."""
         schema = self._shape(field)
-        if told := comments().get(field.full_name):
-            schema = {**schema, "description": told}
+        if text := comments().get(field.full_name):
+            schema = {**schema, "description": text}
         return schema
 
-    def _message(self, message: Descriptor, without: tuple[str, ...] = ()) -> Schema:
-        fields = [field for field in fields_of(message).values() if field.name not in without]
-        asked = message.name.endswith("Request") or any(_rules(field) for field in fields)
-        # An answer always has all its fields; a request needs those that its rules say.
-        needed = [f.name for f in fields if not asked or ((rules := _rules(f)) and rules.required)]
-        schema: Schema = {"type": "object", "properties": {f.name: self.field(f) for f in fields}}
-        if told := comments().get(message.full_name):
-            schema["description"] = told
-        if needed:
-            schema["required"] = needed
-        if asked:
+    def _message(self, message: Descriptor, fields: Mapping[str, FieldDescriptor]) -> Schema:
+        is_request = message.name.endswith("Request") or any(_rules(field) for field in fields.values())
+        # A response always has all its fields; a request needs those that its rules say.
+        required = [
+            name
+            for name, field in fields.items()
+            if not is_request or is_source(field) or ((rules := _rules(field)) and rules.required)
+        ]
+        schema: Schema = {"type": "object", "properties": {n: self.field(f) for n, f in fields.items()}}
+        if text := comments().get(message.full_name):
+            schema["description"] = text
+        if required:
+            schema["required"] = required
+        if is_request:
             schema["additionalProperties"] = False
         return schema
 
@@ -103,13 +125,13 @@ class Schemas:
     def _enum(self, enum: EnumDescriptor) -> Schema:
         name = enum.name
         if name not in self.components:
-            told = comments()
+            texts = comments()
             values = {
-                word: told.get(f"{enum.full_name}.{enum.values_by_number[n].name}", "")
+                word: texts.get(f"{enum.full_name}.{enum.values_by_number[n].name}", "")
                 for n, word in words(enum).items()
             }
             lines = [f"- `{word}`: {text}" for word, text in values.items() if text]
-            description = "\n".join([told.get(enum.full_name, ""), "", *lines]).strip()
+            description = "\n".join([texts.get(enum.full_name, ""), "", *lines]).strip()
             self.components[name] = {"type": "string", "enum": list(values), "description": description}
         return {"$ref": f"#/components/schemas/{name}"}
 
@@ -139,7 +161,7 @@ def _whole(number: float) -> float | int:
 
 
 def _may_be_null(field: FieldDescriptor) -> bool:
-    return field.has_presence or field.enum_type is not None
+    return (field.has_presence or field.enum_type is not None) and not is_source(field)
 
 
 def _nullable(schema: Schema) -> Schema:

@@ -1,4 +1,4 @@
-"""The comments of the contracts, by the full name of what they stand over."""
+"""Finds the comments of the contracts, by the full name of what they stand over."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def comments() -> dict[str, str]:
     """Leading comments as one paragraph each: `rushes.catalog.v1.Job.paused` → "Whether new …"."""
     found: dict[str, str] = {}
     for file in image().file:
-        told = {
+        texts = {
             tuple(place.path): " ".join(place.leading_comments.split())
             for place in file.source_code_info.location
             if place.leading_comments
         }
         for path, name in _names(file):
-            if path in told:
-                found[name] = told[path]
+            if path in texts:
+                found[name] = texts[path]
     return found
 
 

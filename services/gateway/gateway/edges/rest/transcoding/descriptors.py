@@ -1,4 +1,4 @@
-"""The generated contracts as descriptors: their services, their fields, and the image with the comments."""
+"""Finds what the gateway reads in the contracts: services, options, fields, the image with the comments."""
 
 from __future__ import annotations
 
@@ -8,8 +8,20 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumDescriptor,
+    FieldDescriptor,
+    MethodDescriptor,
+    ServiceDescriptor,
+)
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from gateway.core.rpc_call import RpcMethod
+from rushes.common.v1 import rest_pb2
+
+FORM = "multipart/form-data"
+HTTP_BODY = "google.api.HttpBody"
 
 
 @cache
@@ -27,19 +39,50 @@ def services() -> Iterator[ServiceDescriptor]:
             yield from module.DESCRIPTOR.services_by_name.values()
 
 
+def is_own(service: ServiceDescriptor) -> bool:
+    """Whether the gateway serves it itself, over HTTP alone: nobody can be called there."""
+    return service.full_name.startswith("rushes.gateway.")
+
+
+def rest_option(method: MethodDescriptor) -> rest_pb2.Rest:
+    """How the gateway serves an RPC."""
+    return method.GetOptions().Extensions[rest_pb2.rest]
+
+
+def rpc_method(request: Any) -> RpcMethod:
+    """The one RPC that takes such a request message.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _methods_by_request()[request.DESCRIPTOR.full_name]
+
+
+@cache
+def _methods_by_request() -> dict[str, RpcMethod]:
+    methods: dict[str, RpcMethod] = {}
+    for service in services():
+        for method in () if is_own(service) else service.methods:
+            name = method.input_type.full_name
+            if name in methods:
+                raise ValueError(f"{name} is the request of {methods[name].path} and of {method.full_name}")
+            deadline = rest_option(method).deadline_s or None
+            methods[name] = RpcMethod(f"/{service.full_name}/{method.name}", deadline)
+    return methods
+
+
 def fields_of(descriptor: Any) -> Mapping[str, FieldDescriptor]:
     """A message type's fields by name, in order of declaration."""
     return {field.name: field for field in _ordered(descriptor)}
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
-    """The message type that a field holds."""
-    held: Any = field.message_type
-    return held  # type: ignore[no-any-return]  # protobuf's stubs know two kinds of descriptors
+    """The message type that a field contains."""
+    descriptor: Any = field.message_type
+    return descriptor  # type: ignore[no-any-return]  # protobuf's stubs know two kinds of descriptors
 
 
 def is_map(field: FieldDescriptor) -> bool:
-    """Whether the field is a map."""
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
@@ -47,6 +90,25 @@ def map_fields(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor
     """The key and the value of a map field."""
     entry = fields_of(message_of(field))
     return entry["key"], entry["value"]
+
+
+def is_source(field: FieldDescriptor) -> bool:
+    """Whether the field is one of several ways to send the same: bytes in a form, something else in JSON."""
+    oneof = field.containing_oneof
+    if oneof is None or len(oneof.fields) == 1:
+        return False
+    return any(each.type == FieldDescriptor.TYPE_BYTES for each in oneof.fields)
+
+
+@cache
+def fields_in(descriptor: Any, media_type: str) -> Mapping[str, FieldDescriptor]:
+    """The fields that a body of that type may carry."""
+    in_form = media_type == FORM
+    return {
+        name: field
+        for name, field in fields_of(descriptor).items()
+        if not is_source(field) or (field.type == FieldDescriptor.TYPE_BYTES) == in_form
+    }
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Plain JSON values into a message, with every problem named by its field.
+"""Fills a message from plain JSON values, and names every problem by its field.
 
 The other direction of `to_json`, and as strict as can be: an unknown field, a wrong type or a number out
 of range is a problem, never a guess. Null leaves a field unset.
@@ -17,9 +17,8 @@ from typing import Any
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.core.problems.domain.field_problems import MOST, refuse
-from gateway.core.problems.domain.suggestions import nearest, shown, unknown
-from gateway.edges.rest.transcoding.descriptors import fields_of, is_map, map_fields, words
+from gateway.core.problems.domain import MOST_PROBLEMS, nearest_name, refuse_if_any, shorten, unknown_name
+from gateway.edges.rest.transcoding.descriptors import fields_in, is_map, map_fields, words
 from servicekit.errors import FieldProblem
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -30,7 +29,7 @@ _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
 
-Wrong = Iterator[FieldProblem]
+Problems = Iterator[FieldProblem]
 
 
 def from_json(value: Any, message: Message, *, at: str = "") -> None:
@@ -44,37 +43,37 @@ def from_json(value: Any, message: Message, *, at: str = "") -> None:
     Raises:
         Invalid: with a `FieldProblem` for each of the first twenty problems.
     """
-    refuse(list(itertools.islice(fill(message, value, at), MOST)))
+    refuse_if_any(list(itertools.islice(fill(message, value, at), MOST_PROBLEMS)))
 
 
-def fill(message: Message, value: Any, at: str) -> Wrong:
-    """Fill the message and tell the problems one by one."""
-    known = _WELL_KNOWN.get(message.DESCRIPTOR.full_name)
-    if known is not None:
-        yield from known(message, value, at)
+def fill(message: Message, value: Any, at: str) -> Problems:
+    """Fill the message and yield the problems one by one."""
+    fill_well_known = _WELL_KNOWN.get(message.DESCRIPTOR.full_name)
+    if fill_well_known is not None:
+        yield from fill_well_known(message, value, at)
         return
     if not isinstance(value, dict):
         yield FieldProblem(at or "body", f"must be an object, and is {_kind(value)}")
         return
-    fields = fields_of(message.DESCRIPTOR)
-    for name, held in value.items():
-        where = f"{at}.{shown(name)}" if at else shown(name)
+    fields = fields_in(message.DESCRIPTOR, "application/json")
+    for name, item in value.items():
+        where = f"{at}.{shorten(name)}" if at else shorten(name)
         if name not in fields:
-            yield FieldProblem(where, unknown("field", name, fields))
-        elif held is not None:
-            yield from set_field(message, fields[name], held, where)
+            yield FieldProblem(where, unknown_name("field", name, fields))
+        elif item is not None:
+            yield from set_field(message, fields[name], item, where)
 
 
-def set_field(message: Message, field: FieldDescriptor, value: Any, where: str) -> Wrong:
+def set_field(message: Message, field: FieldDescriptor, value: Any, where: str) -> Problems:
     """Set one field from its JSON value."""
     if is_map(field):
         yield from _set_map(message, field, value, where)
     elif field.is_repeated:
         yield from _set_list(message, field, value, where)
     elif field.message_type is not None:
-        held = getattr(message, field.name)
-        held.SetInParent()
-        yield from fill(held, value, where)
+        nested = getattr(message, field.name)
+        nested.SetInParent()
+        yield from fill(nested, value, where)
     else:
         try:
             setattr(message, field.name, scalar(field, value))
@@ -97,7 +96,7 @@ class _MismatchError(ValueError):
     """A value that does not fit its field."""
 
 
-def _set_list(message: Message, field: FieldDescriptor, value: Any, where: str) -> Wrong:
+def _set_list(message: Message, field: FieldDescriptor, value: Any, where: str) -> Problems:
     if not isinstance(value, list):
         yield FieldProblem(where, f"must be a list, and is {_kind(value)}")
         return
@@ -113,22 +112,22 @@ def _set_list(message: Message, field: FieldDescriptor, value: Any, where: str) 
                 yield FieldProblem(place, str(error))
 
 
-def _set_map(message: Message, field: FieldDescriptor, value: Any, where: str) -> Wrong:
+def _set_map(message: Message, field: FieldDescriptor, value: Any, where: str) -> Problems:
     if not isinstance(value, dict):
         yield FieldProblem(where, f"must be an object, and is {_kind(value)}")
         return
     key_field, value_field = map_fields(field)
     if key_field.cpp_type != FieldDescriptor.CPPTYPE_STRING:
         raise TypeError(f"{field.full_name}: maps with other keys than strings have no JSON here")
-    held = getattr(message, field.name)
+    entries = getattr(message, field.name)
     for key, item in value.items():
-        place = f'{where}["{shown(key)}"]'
+        place = f'{where}["{shorten(key)}"]'
         try:
             name = scalar(key_field, key)
             if value_field.message_type is not None:
-                yield from fill(held[name], item, place)
+                yield from fill(entries[name], item, place)
             else:
-                held[name] = scalar(value_field, item)
+                entries[name] = scalar(value_field, item)
         except _MismatchError as error:
             yield FieldProblem(place, str(error))
 
@@ -137,9 +136,9 @@ def _word(enum: EnumDescriptor, value: Any) -> int:
     numbers = {word: number for number, word in words(enum).items()}
     if isinstance(value, str) and value in numbers:
         return numbers[value]
-    close = nearest(value, numbers) if isinstance(value, str) else None
+    close = nearest_name(value, numbers) if isinstance(value, str) else None
     hint = f": did you mean {close}?" if close else ""
-    raise _MismatchError(f"must be one of {', '.join(numbers)}, and is {_told(value)}{hint}")
+    raise _MismatchError(f"must be one of {', '.join(numbers)}, and is {_describe(value)}{hint}")
 
 
 def _integer(field: FieldDescriptor, value: Any) -> int:
@@ -147,7 +146,7 @@ def _integer(field: FieldDescriptor, value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _MismatchError(f"must be a whole number, and is {_told(value)}")
+        raise _MismatchError(f"must be a whole number, and is {_describe(value)}")
     least, most = _INTEGERS[field.cpp_type]
     if not least <= value <= most:
         raise _MismatchError(f"must be a whole number from {least} to {most}")
@@ -156,7 +155,7 @@ def _integer(field: FieldDescriptor, value: Any) -> int:
 
 def _double(_: FieldDescriptor, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _MismatchError(f"must be a number, and is {_told(value)}")
+        raise _MismatchError(f"must be a number, and is {_describe(value)}")
     return _finite(value)
 
 
@@ -172,13 +171,13 @@ def _finite(value: float) -> float:
 
 def _bool(_: FieldDescriptor, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _MismatchError(f"must be true or false, and is {_told(value)}")
+        raise _MismatchError(f"must be true or false, and is {_describe(value)}")
     return value
 
 
 def _string(field: FieldDescriptor, value: Any) -> str | bytes:
     if not isinstance(value, str):
-        raise _MismatchError(f"must be a text, and is {_told(value)}")
+        raise _MismatchError(f"must be a text, and is {_describe(value)}")
     if field.type == FieldDescriptor.TYPE_BYTES:
         try:
             return base64.b64decode(value, validate=True)
@@ -204,32 +203,32 @@ _SCALARS: dict[int, Callable[[FieldDescriptor, Any], Any]] = {
 }
 
 
-def _timestamp(message: Any, value: Any, at: str) -> Wrong:
+def _timestamp(message: Any, value: Any, at: str) -> Problems:
     try:
         if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
             raise ValueError
         message.FromJsonString(value)
     except ValueError:
         yield FieldProblem(
-            at, f"must be a time such as 2026-01-31T12:00:00Z (RFC 3339), and is {_told(value)}"
+            at, f"must be a time such as 2026-01-31T12:00:00Z (RFC 3339), and is {_describe(value)}"
         )
 
 
-def _struct(message: Any, value: Any, at: str) -> Wrong:
+def _struct(message: Any, value: Any, at: str) -> Problems:
     if not isinstance(value, dict):
         yield FieldProblem(at, f"must be an object, and is {_kind(value)}")
         return
     for key, item in value.items():
-        where = f"{at}.{shown(key)}"
+        where = f"{at}.{shorten(key)}"
         try:
-            held = message.fields[_text(key)]
+            nested = message.fields[_text(key)]
         except _MismatchError as error:
             yield FieldProblem(where, str(error))
         else:
-            yield from _value(held, item, where)
+            yield from _value(nested, item, where)
 
 
-def _list_value(message: Any, value: Any, at: str) -> Wrong:
+def _list_value(message: Any, value: Any, at: str) -> Problems:
     if not isinstance(value, list):
         yield FieldProblem(at, f"must be a list, and is {_kind(value)}")
         return
@@ -237,7 +236,7 @@ def _list_value(message: Any, value: Any, at: str) -> Wrong:
         yield from _value(message.values.add(), item, f"{at}[{index}]")
 
 
-def _value(message: Any, value: Any, at: str) -> Wrong:
+def _value(message: Any, value: Any, at: str) -> Problems:
     try:
         if value is None:
             message.null_value = 0
@@ -257,12 +256,12 @@ def _value(message: Any, value: Any, at: str) -> Wrong:
         yield FieldProblem(at, str(error))
 
 
-def _empty(_: Any, value: Any, at: str) -> Wrong:
+def _empty(_: Any, value: Any, at: str) -> Problems:
     if value != {}:
         yield FieldProblem(at or "body", "must be an empty object")
 
 
-_WELL_KNOWN: dict[str, Callable[[Any, Any, str], Wrong]] = {
+_WELL_KNOWN: dict[str, Callable[[Any, Any, str], Problems]] = {
     "google.protobuf.Timestamp": _timestamp,
     "google.protobuf.Struct": _struct,
     "google.protobuf.ListValue": _list_value,
@@ -278,7 +277,7 @@ def _kind(value: Any) -> str:
     return {**names, str: "a text", list: "a list", dict: "an object"}[type(value)]
 
 
-def _told(value: Any) -> str:
+def _describe(value: Any) -> str:
     """The value as an error shows it: short texts and numbers themselves, all else by its kind."""
     if isinstance(value, str) and len(value) <= 40:
         return repr(value)

@@ -1,4 +1,4 @@
-"""A message as plain JSON values, the way the API shows it.
+"""Turns a message into plain JSON values, the way the API shows it.
 
 | in the message | in the JSON |
 | --- | --- |
@@ -32,9 +32,9 @@ _EXACT = 2.0**53
 
 def to_json(message: Message) -> Any:
     """The message's JSON value: a dict, but for the well-known types of the table above."""
-    known = WELL_KNOWN.get(message.DESCRIPTOR.full_name)
-    if known is not None:
-        return known(message)
+    write_well_known = _WELL_KNOWN.get(message.DESCRIPTOR.full_name)
+    if write_well_known is not None:
+        return write_well_known(message)
     return {field.name: _field(message, field) for field in fields_of(message.DESCRIPTOR).values()}
 
 
@@ -67,23 +67,22 @@ def _struct_value(value: Any) -> Any:
     kind = value.WhichOneof("kind")
     if kind in (None, "null_value"):
         return None
-    held = getattr(value, kind)
+    inner = getattr(value, kind)
     if kind == "number_value":
-        return _number(held)
-    return to_json(held) if kind in ("struct_value", "list_value") else held
+        return _number(inner)
+    return to_json(inner) if kind in ("struct_value", "list_value") else inner
 
 
-def _number(held: float) -> float | int | None:
-    if not math.isfinite(held):
+def _number(number: float) -> float | int | None:
+    if not math.isfinite(number):
         return None
-    return int(held) if held.is_integer() and abs(held) <= _EXACT else held
+    return int(number) if number.is_integer() and abs(number) <= _EXACT else number
 
 
-WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
+_WELL_KNOWN: dict[str, Callable[[Any], Any]] = {
     "google.protobuf.Timestamp": lambda message: message.ToJsonString(),
     "google.protobuf.Struct": lambda message: {k: _struct_value(v) for k, v in message.fields.items()},
     "google.protobuf.ListValue": lambda message: [_struct_value(item) for item in message.values],
     "google.protobuf.Value": _struct_value,
     "google.protobuf.Empty": lambda _: {},
 }
-"""Messages with a JSON of their own."""

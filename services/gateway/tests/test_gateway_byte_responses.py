@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.bytes.domain.byte_ranges import WHOLE, Span, Unsatisfiable, select
-from gateway.core.bytes.domain.byte_responses import Stored, reply
+from gateway.core.bytes.domain.byte_ranges import WHOLE, ByteRange, Unsatisfiable, select_ranges
+from gateway.core.bytes.domain.byte_responses import Representation, respond
 from gateway.core.bytes.domain.content_disposition import attachment
 from gateway.core.bytes.domain.preconditions import http_date, parse_date
 
@@ -22,7 +22,7 @@ DATE, EARLIER, LATER = (
     "Wed, 04 Mar 2026 05:06:06 GMT",
     "Wed, 04 Mar 2026 05:06:08 GMT",
 )
-STORED = Stored(100, "video/mp4", TAG, MODIFIED)
+STORED = Representation(100, "video/mp4", TAG, MODIFIED)
 ALL = (0, 99)
 
 CASES = [
@@ -125,45 +125,45 @@ CASES = [
 @pytest.mark.parametrize(("headers", "status", "sent"), CASES)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_table(method: str, headers: dict[str, str], status: int, sent: object) -> None:
-    made = reply(method, headers, STORED, cache_control="private", boundary="BOUNDARY")
-    body = b"".join(DATA[p.start : p.stop] if isinstance(p, Span) else p for p in made.body)
-    told = made.headers
+    made = respond(method, headers, STORED, cache_control="private", boundary="BOUNDARY")
+    body = b"".join(DATA[p.start : p.stop] if isinstance(p, ByteRange) else p for p in made.body)
+    sent_headers = made.headers
     assert made.status == status
-    assert told["ETag"] == TAG
+    assert sent_headers["ETag"] == TAG
     if status != 304:
-        assert told["Accept-Ranges"] == "bytes"
+        assert sent_headers["Accept-Ranges"] == "bytes"
     if status in (304, 412, 416):
         assert body == b""
-        assert told.get("Content-Range") == ("bytes */100" if status == 416 else None)
-        assert ("Content-Length" in told) == (status != 304)
+        assert sent_headers.get("Content-Range") == ("bytes */100" if status == 416 else None)
+        assert ("Content-Length" in sent_headers) == (status != 304)
         return
-    assert told["Last-Modified"] == DATE
+    assert sent_headers["Last-Modified"] == DATE
     if method == "HEAD":
         assert body == b""
     else:
-        assert told["Content-Length"] == str(len(body))
+        assert sent_headers["Content-Length"] == str(len(body))
     if isinstance(sent, list):
-        assert told["Content-Type"] == "multipart/byteranges; boundary=BOUNDARY"
-        assert "Content-Range" not in told
+        assert sent_headers["Content-Type"] == "multipart/byteranges; boundary=BOUNDARY"
+        assert "Content-Range" not in sent_headers
         if method == "GET":
             assert _parts(body) == [
                 (f"bytes {first}-{last}/100", DATA[first : last + 1]) for first, last in sent
             ]
         return
     first, last = sent  # type: ignore[misc]
-    assert told["Content-Type"] == "video/mp4"
-    assert told["Content-Length"] == str(last - first + 1)
-    assert told.get("Content-Range") == (f"bytes {first}-{last}/100" if status == 206 else None)
+    assert sent_headers["Content-Type"] == "video/mp4"
+    assert sent_headers["Content-Length"] == str(last - first + 1)
+    assert sent_headers.get("Content-Range") == (f"bytes {first}-{last}/100" if status == 206 else None)
     if method == "GET":
         assert body == DATA[first : last + 1]
 
 
 @pytest.mark.parametrize("header", [None, "bytes=0-", "bytes=-5", "bytes=0-0,5-"])
 def test_a_range_of_nothing_is_ignored(header: str | None) -> None:
-    made = reply(
+    made = respond(
         "GET",
         {} if header is None else {"range": header},
-        Stored(0, "a/b", TAG, MODIFIED),
+        Representation(0, "a/b", TAG, MODIFIED),
         cache_control="",
         boundary="x",
     )
@@ -174,27 +174,27 @@ def test_a_range_of_nothing_is_ignored(header: str | None) -> None:
     st.integers(1, 2000),
     st.lists(st.tuples(st.integers(0, 2500), st.integers(0, 2500)), min_size=1, max_size=8),
 )
-def test_every_byte_asked_for_is_sent_once_and_no_other(size: int, asked: list[tuple[int, int]]) -> None:
-    asked = [(min(pair), max(pair)) for pair in asked]
-    header = "bytes=" + ",".join(f"{first}-{last}" for first, last in asked)
-    wanted = {byte for first, last in asked for byte in range(first, min(last + 1, size))}
+def test_every_requested_byte_is_sent_once_and_no_other(size: int, requested: list[tuple[int, int]]) -> None:
+    requested = [(min(pair), max(pair)) for pair in requested]
+    header = "bytes=" + ",".join(f"{first}-{last}" for first, last in requested)
+    wanted = {byte for first, last in requested for byte in range(first, min(last + 1, size))}
     try:
-        spans = select(header, size)
+        ranges = select_ranges(header, size)
     except Unsatisfiable:
         assert not wanted
         return
-    if spans == WHOLE:
-        assert sum(max(0, min(last + 1, size) - first) for first, last in asked) > size
+    if ranges == WHOLE:
+        assert sum(max(0, min(last + 1, size) - first) for first, last in requested) > size
         return
-    sent = [byte for span in spans for byte in range(span.start, span.stop)]
+    sent = [byte for each in ranges for byte in range(each.start, each.stop)]
     assert sorted(sent) == sorted(wanted)
 
 
 @given(st.text(), st.integers(0, 1000))
 def test_no_header_breaks_it(text: str, size: int) -> None:
     try:
-        for span in select("bytes=" + text, size):
-            assert 0 <= span.start < span.stop <= size
+        for each in select_ranges("bytes=" + text, size):
+            assert 0 <= each.start < each.stop <= size
     except Unsatisfiable:
         assert size > 0
     for name in (
@@ -205,7 +205,7 @@ def test_no_header_breaks_it(text: str, size: int) -> None:
         "if-unmodified-since",
         "range",
     ):
-        assert reply("GET", {name: text}, STORED, cache_control="", boundary="x").status in (
+        assert respond("GET", {name: text}, STORED, cache_control="", boundary="x").status in (
             200,
             206,
             304,

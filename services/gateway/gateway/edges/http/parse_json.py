@@ -1,4 +1,4 @@
-"""Bytes of a request body into JSON values: UTF-8, no name twice, not too deep, or a clear refusal."""
+"""Parses the JSON of a request body: UTF-8, no name twice, not too deep, or a clear refusal."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def parse(body: bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         count = Counter(name for name, _ in pairs)
-        twice = next(name for name in held if count[name] > 1)
+        twice = next(name for name in value if count[name] > 1)
         raise Invalid(f"the body says {twice[:64]!r} twice in one object", code="malformed")
-    return held
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -55,8 +55,8 @@ def _check_depth(value: Any) -> None:
     for _ in range(DEEPEST + 1):
         level = [
             item
-            for held in level
-            for item in (held.values() if isinstance(held, dict) else held if isinstance(held, list) else ())
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each if isinstance(each, list) else ())
             if isinstance(item, dict | list)
         ]
         if not level:

@@ -44,7 +44,7 @@ async def test_a_catalog_that_is_away_makes_503_and_not_ready(fresh: Any) -> Non
     await eventually(away)
 
 
-async def test_metrics_tell_routes_by_template(fresh: Any) -> None:
+async def test_metrics_name_routes_by_template(fresh: Any) -> None:
     await fresh.http.get("/api/v3/jobs/whatever")
     text = (await fresh.http.get("/metrics")).text
     assert 'route="/api/v3/jobs/{id}"' in text
@@ -60,7 +60,7 @@ def test_every_setting_stands_in_the_readme() -> None:
     assert rows == wanted
 
 
-def test_missing_settings_are_told_at_once() -> None:
+def test_missing_settings_are_reported_at_once() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gateway"], env={}, capture_output=True, text=True, check=False
     )

@@ -29,15 +29,15 @@ async def test_it_is_valid(running: Any) -> None:
 async def test_every_route_of_the_app_stands_in_it_and_no_other(running: Any) -> None:
     document = (await running.http.get("/api/openapi.json")).json()
     blank = re.compile(r"\{[^}]*\}")
-    told = {
+    described = {
         (verb.upper(), blank.sub("{}", path)) for path, item in document["paths"].items() for verb in item
     }
     routes = _app(running).routes
     assert all(isinstance(route, Route) for route in routes)
     there = {(method, blank.sub("{}", route.path)) for route in routes for method in route.methods}
-    assert told <= there
-    # HEAD comes with every GET; it is told where it is of use.
-    assert {pair for pair in there - told if pair[0] != "HEAD"} == set()
+    assert described <= there
+    # HEAD comes with every GET; it is described where it is of use.
+    assert {pair for pair in there - described if pair[0] != "HEAD"} == set()
 
 
 async def test_rules_and_comments_of_the_contracts_are_shown(running: Any) -> None:

@@ -40,7 +40,7 @@ def test_every_own_rpc_has_a_route_and_needs_a_handler() -> None:
 
 
 @pytest.mark.parametrize("method", OTHERS, ids=lambda m: m.full_name)
-def test_a_request_says_which_rpc_it_is_for(method: MethodDescriptor) -> None:
+def test_a_request_determines_its_rpc(method: MethodDescriptor) -> None:
     request = message_factory.GetMessageClass(method.input_type)()  # type: ignore[arg-type]  # stubs know two kinds
     assert rpc_method(request).path == f"/{method.containing_service.full_name}/{method.name}"
 

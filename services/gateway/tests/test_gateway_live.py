@@ -147,7 +147,7 @@ async def test_resuming_leaves_no_gap_while_events_keep_coming(running: Any) -> 
     assert got == sent
 
 
-async def test_the_opening_says_from_where_to_come_back(running: Any) -> None:
+async def test_the_opening_names_the_place_to_come_back_to(running: Any) -> None:
     async with running.http.stream("GET", "/api/v3/events") as response:
         block = await Stream(response).block()
     missed = await created(running, new_id("job"))
@@ -263,7 +263,7 @@ class RefusingLog:
         raise ValueError("bad request")
 
 
-async def test_a_client_whose_past_cannot_be_read_is_sent_away(running: Any) -> None:
+async def test_a_client_is_sent_away_when_its_past_cannot_be_read(running: Any) -> None:
     feed = EventFeed(RefusingLog())  # type: ignore[arg-type]
     feed.position, feed._open = 10, True
     follower = feed.follow(EventFilter(), after=5)
@@ -297,7 +297,7 @@ async def test_a_revoked_key_loses_its_stream(running: Any) -> None:
 @pytest.mark.parametrize(
     ("error", "goes_on"), [(Unauthenticated, False), (Forbidden, False), (Unavailable, True)]
 )
-async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_can_say(
+async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_knows(
     running: Any, error: type[AppError], goes_on: bool
 ) -> None:
     class Refusing:

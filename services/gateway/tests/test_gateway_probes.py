@@ -14,7 +14,7 @@ from servicekit.config import describe
 from servicekit.testing import eventually
 
 
-async def test_ready_says_what_is_missing_and_stops_first(fresh: Any) -> None:
+async def test_readiness_names_what_is_missing_and_stops_first(fresh: Any) -> None:
     ready = await fresh.http.get("/readyz")
     assert (ready.status_code, set(ready.json()["checks"].values())) == (200, {"ok"})
     async with fresh.http.stream("GET", "/api/v3/events") as stream:

@@ -1,4 +1,4 @@
-"""Every route answers with the statuses, for the keys and within the time that the golden table says."""
+"""Every route answers with the statuses, for the keys and within the time of the golden table."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import json
 from golden.measure_routes import FILE, measure
 
 
-def test_every_route_is_as_the_golden_table_says() -> None:
+def test_every_route_matches_the_golden_table() -> None:
     assert measure() == json.loads(FILE.read_text())

@@ -29,7 +29,7 @@ class _Remembered:
 
 
 class ApiKeyAuth:
-    """Asks the catalog whose a key is, and remembers the answer for a few seconds."""
+    """Has the catalog recognise a key, and remembers the answer for a few seconds."""
 
     def __init__(self, calls: Calls, clock: Clock, signing_key: str) -> None:
         self._calls = calls

@@ -65,7 +65,7 @@ def _is_json(kind: str) -> bool:
 
 
 def content_type(request: Request) -> str:
-    """The body's type without parameters, in lower case; empty when it says none."""
+    """The body's media type without parameters, in lower case; empty when there is no header."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

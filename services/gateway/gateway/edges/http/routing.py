@@ -1,4 +1,4 @@
-"""Routes requests to operations: one route for each path, the key judged before the handler runs."""
+"""Routes requests to operations: one route for each path, and the key is checked before the handler runs."""
 
 from __future__ import annotations
 

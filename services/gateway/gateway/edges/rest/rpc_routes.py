@@ -33,7 +33,7 @@ class Reply:
 
 
 Answer = Message | Reply | Response
-"""What a handler of ours returns: a `Response` is sent as it is, all else as the binding says."""
+"""What a handler of ours returns: a `Response` is sent as it is, a message as the option of its RPC says."""
 
 OwnHandler = Callable[[Any, Request], Awaitable[Answer]]
 
@@ -89,7 +89,7 @@ def _handler(binding: Binding, calls: Calls, own: OwnHandler | None) -> Handler:
 
 
 def _query(request: Request, binding: Binding) -> list[tuple[str, str]]:
-    """The parameters to bind; with an unknown one the request is refused, but where anybody may come."""
+    """The parameters to bind: without unknown ones where no key is needed, elsewhere they are refused."""
     items = request.query_params.multi_items()
     if binding.scope is None:
         known = query_fields(binding.method.input_type, binding.rule)

@@ -40,7 +40,7 @@ def services() -> Iterator[ServiceDescriptor]:
 
 
 def is_own(service: ServiceDescriptor) -> bool:
-    """Whether the gateway serves it itself, over HTTP alone: nobody can be called there."""
+    """Whether the gateway serves it itself: over HTTP alone, so that its RPCs cannot be called."""
     return service.full_name.startswith("rushes.gateway.")
 
 
@@ -93,7 +93,7 @@ def map_fields(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor
 
 
 def is_source(field: FieldDescriptor) -> bool:
-    """Whether the field is one of several ways to send the same: bytes in a form, something else in JSON."""
+    """Whether the field shares a oneof with bytes: a form carries the bytes, JSON the other fields."""
     oneof = field.containing_oneof
     if oneof is None or len(oneof.fields) == 1:
         return False

@@ -233,6 +233,7 @@ async def test_wrong_fields_are_named_before_anything_is_stored(
         ),
         (b"{}", "application/json", 422),
         (b'{"source_url": 5}', "application/json", 422),
+        (b'{"file": "R0lGODlh"}', "application/json", 422),
         (b'{"source_url": "https://x.example/a", "tag": []}', "application/json", 422),
         (b"", "text/plain", 422),
     ],

@@ -22,7 +22,9 @@ import httpx
 from PIL import Image
 from starlette.routing import Route
 
+from gateway.adapters.grpc_client import GrpcClient
 from gateway.config import Settings
+from gateway.edges.probes import Readiness
 from gateway.main import compose
 from rushes.catalog.v1 import jobs_pb2, keys_pb2
 from servicekit.blobs import BlobStore
@@ -31,6 +33,7 @@ from servicekit.errors import NotFound
 from servicekit.events import EventLog
 from servicekit.grpc.client import DEADLINE
 from servicekit.ids import new_id
+from servicekit.own_folder import OwnFolder
 from servicekit.signing import sign
 
 FILE = Path(__file__).with_name("routes.json")
@@ -104,7 +107,7 @@ async def _measured() -> dict[str, dict[str, Any]]:
         )
         gateway = compose(Settings(blob_endpoint="http://x:1", **unused, **there), SystemClock())  # type: ignore[arg-type]
         for part in gateway.parts:
-            if type(part).__name__ in ("GrpcClient", "Readiness", "OwnFolder"):
+            if isinstance(part, GrpcClient | Readiness | OwnFolder):
                 await part.start()
         app = gateway.http._app
         transport = httpx.ASGITransport(app)
@@ -114,7 +117,7 @@ async def _measured() -> dict[str, dict[str, Any]]:
             for method, path in sorted(_routes(app, document), key=lambda pair: pair[::-1]):
                 table[f"{method} {path}"] = await _row(client, services, method, path)
         for part in reversed(gateway.parts):
-            if type(part).__name__ == "OwnFolder":
+            if isinstance(part, OwnFolder):
                 await part.stop()
         return table
 

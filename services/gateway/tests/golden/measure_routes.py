@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import re
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -100,12 +101,14 @@ def measure() -> dict[str, dict[str, Any]]:
 
 async def _measured() -> dict[str, dict[str, Any]]:
     services = Services()
-    with _patched(services):
+    with _patched(services), tempfile.TemporaryDirectory() as folder:
         unused = dict.fromkeys(("nats_url", "blob_access_key", "blob_secret_key", "signing_key"), "unused")
         there = dict.fromkeys(
             ("catalog_address", "generator_address", "downloader_address", "stitcher_address"), "x:1"
         )
-        gateway = compose(Settings(blob_endpoint="http://x:1", **unused, **there), SystemClock())  # type: ignore[arg-type]
+        gateway = compose(
+            Settings(blob_endpoint="http://x:1", upload_dir=Path(folder), **unused, **there), SystemClock()
+        )  # type: ignore[arg-type]
         for part in gateway.parts:
             if isinstance(part, GrpcClient | Readiness | OwnFolder):
                 await part.start()

@@ -1,1 +1,1 @@
-"""REST, uploads, byte ranges, provider webhooks and live events: the only door for outsiders."""
+"""REST, uploads, byte ranges, provider webhooks and live events: the only way in for outsiders."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from servicekit.config import setting
 
@@ -36,4 +37,10 @@ class Settings:
         "SERVE_BY_REDIRECT",
         doc="Whether bytes are read from the object store itself, by redirect.",
         default=False,
+    )
+    upload_dir: Path = setting(
+        "UPLOAD_DIR",
+        doc="Folder for uploads while they are checked; may be shared by replicas. Unset: the user's in the "
+        "temporary one.",
+        default=Path(),
     )

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from gateway.adapters.channels import Channels
-from gateway.adapters.inspection import FileInspector
-from gateway.adapters.live_feed import LiveFeed
+from gateway.adapters.event_feed import EventFeed
+from gateway.adapters.grpc_client import GrpcClient
+from gateway.adapters.media_decoder import MediaDecoder
 from gateway.config import Settings
-from gateway.edges.http import app, live, service, transcoded, webhooks
-from gateway.edges.http.asset_store import AssetStore
-from gateway.edges.http.assets import Uploads
-from gateway.edges.http.gate import Gate
-from gateway.edges.http.signed import SignedAddresses
-from gateway.edges.http.stored_bytes import Bytes
+from gateway.edges.auth.api_key_auth import ApiKeyAuth
+from gateway.edges.auth.signed_urls import SignedUrls
+from gateway.edges.bytes.media_bytes import MediaBytes
+from gateway.edges.http.app import make_app
+from gateway.edges.live.sse_routes import LiveEvents
+from gateway.edges.probes import Probes, Readiness
+from gateway.edges.rest.openapi.docs_routes import Docs
+from gateway.edges.rest.rpc_routes import rpc_operations
+from gateway.edges.rest.transcoding.descriptors import rpc_method
+from gateway.edges.uploads.asset_store import AssetStore
+from gateway.edges.uploads.asset_uploads import Uploads
+from gateway.edges.uploads.multipart_form import UploadForms
+from gateway.edges.webhooks import ProviderWebhooks
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
@@ -24,17 +34,18 @@ from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
 from servicekit.lifecycle import Part
+from servicekit.own_folder import OwnFolder
 
 SERVICE = "gateway"
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """The parts, in the order of their start; `http` tells the port."""
+    """The parts, in the order of their start; `http` knows the port."""
 
     parts: list[Part]
     http: HttpServer
-    feed: LiveFeed
+    feed: EventFeed
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
@@ -43,44 +54,52 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
 
 def compose(settings: Settings, clock: Clock) -> Gateway:
-    """Make every part."""
-    channels = Channels(
+    calls = GrpcClient(
         {
             "rushes.catalog": settings.catalog_address,
             "rushes.generator": settings.generator_address,
             "rushes.downloader": settings.downloader_address,
             "rushes.stitcher": settings.stitcher_address,
-        }
+        },
+        rpc_method,
     )
     log = EventLog(settings.nats_url, service=SERVICE, clock=clock)
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
-    feed = LiveFeed(log)
-    readiness = service.Readiness(
+    uploads_folder = OwnFolder(_upload_dir(settings), setting="UPLOAD_DIR")
+    feed = EventFeed(log)
+    auth = ApiKeyAuth(calls, clock, settings.signing_key)
+    signed_urls = SignedUrls(calls, clock, settings.signing_key, settings.public_url)
+    store = AssetStore(calls, blobs, MediaDecoder())
+    readiness = Readiness(
         {
-            "catalog": partial(channels.check, "rushes.catalog"),
+            "catalog": partial(calls.check, "rushes.catalog"),
             "events": partial(_events, log),
             "blobs": partial(_blobs, blobs),
         },
-        {name: partial(channels.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")},
+        {name: partial(calls.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")},
         closing=feed.release,
     )
-    store = AssetStore(channels, blobs, FileInspector())
-    signed = SignedAddresses(channels, clock, settings.signing_key, settings.public_url)
-    gate = Gate(channels, clock)
-    operations = [
-        *transcoded.operations(channels),
-        *Uploads(store, channels, signed).operations(),
-        *signed.operations(),
-        *Bytes(channels, blobs, clock, settings.signing_key, settings.serve_by_redirect).operations(),
-        *webhooks.operations(channels),
-        *live.operations(feed, channels, gate),
-        *service.operations(readiness),
-    ]
-    http = HttpServer(app.make(operations, gate), settings.http_listen)
+    servicers = {
+        "rushes.gateway.v1.UploadService": Uploads(UploadForms(uploads_folder), store, calls, signed_urls),
+        "rushes.gateway.v1.SignedUrlService": signed_urls,
+        "rushes.gateway.v1.BytesService": MediaBytes(calls, blobs, clock, settings.serve_by_redirect),
+        "rushes.gateway.v1.EventService": LiveEvents(feed, calls, auth),
+        "rushes.gateway.v1.WebhookService": ProviderWebhooks(calls),
+        "rushes.gateway.v1.ProbeService": Probes(readiness),
+        "rushes.gateway.v1.DocumentService": Docs(),
+    }
+    http = HttpServer(make_app(rpc_operations(calls, servicers), auth), settings.http_listen)
     grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)
-    return Gateway([log, blobs, channels, feed, grpc, http, readiness], http, feed)
+    return Gateway([log, blobs, calls, uploads_folder, feed, grpc, http, readiness], http, feed)
+
+
+def _upload_dir(settings: Settings) -> Path:
+    if settings.upload_dir != Path():
+        return settings.upload_dir
+    # By user: in the system's temporary folder the first one to come owns the name.
+    return Path(tempfile.gettempdir()) / f"rushes-gateway-{os.getuid()}"
 
 
 async def _events(log: EventLog) -> None:

@@ -1,4 +1,4 @@
-"""A gateway on a real port, with a real event log and store, and stand-ins for the other services."""
+"""A gateway on a real port, with a real event log and store, and fakes of the other services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest_asyncio
 import uvloop
 
 from gateway.config import Settings
-from gateway.core.access import key_digest
+from gateway.core.auth.domain import key_digest
 from gateway.main import Gateway, compose
 from rushes.catalog.v1 import (
     keys_pb2,
@@ -30,9 +30,9 @@ from servicekit.grpc.server import GrpcServer
 from servicekit.ids import new_id
 from servicekit.testing import nats_server
 
-sys.path.insert(0, str(Path(__file__).parent))  # the stand-ins become importable
+sys.path.insert(0, str(Path(__file__).parent))  # the fakes become importable
 
-from gateway_stand_ins import ADMIN, READ, SIGNING_KEY, WRITE, Others, server_of
+from gateway_fakes import ADMIN, READ, SIGNING_KEY, WRITE, FakeServices, server_of
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Running:
     """A running gateway and all around it."""
 
     gateway: Gateway
-    others: Others
+    services: FakeServices
     server: GrpcServer
     log: EventLog
     blobs: BlobStore
@@ -67,20 +67,20 @@ class Running:
             filename="Sommer im Süden.mp4",
         )
         found.modified_at.FromJsonString("2026-03-04T05:06:07.5Z")
-        self.others.objects[media_id] = found
+        self.services.objects[media_id] = found
         return media_id, found
 
 
 @contextlib.asynccontextmanager
-async def run_gateway(nats: Any, s3: Any) -> AsyncIterator[Running]:
+async def run_gateway(nats: Any, s3: Any, upload_dir: Path) -> AsyncIterator[Running]:
     """A gateway and all around it, started and stopped."""
     bucket = f"test-{secrets.token_hex(6)}"
     async with contextlib.AsyncExitStack() as stack:
         blobs = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, bucket)
-        others = Others(blobs)
+        services = FakeServices(blobs)
         for key, scope in ((READ, 1), (WRITE, 2), (ADMIN, 3)):
-            others.keys[key_digest(key)] = keys_pb2.ApiKey(id=new_id("api_key"), name=key, scope=scope)
-        server = server_of(others)
+            services.keys[key_digest(key)] = keys_pb2.ApiKey(id=new_id("api_key"), name=key, scope=scope)
+        server = server_of(services)
         log = EventLog(nats, service="test", clock=SystemClock())
         for part in (blobs, server, log):
             await part.start()
@@ -99,6 +99,7 @@ async def run_gateway(nats: Any, s3: Any) -> AsyncIterator[Running]:
             generator_address=address,
             downloader_address=address,
             stitcher_address=address,
+            upload_dir=upload_dir,
         )
         gateway = compose(settings, SystemClock())
         for started in gateway.parts:
@@ -109,27 +110,28 @@ async def run_gateway(nats: Any, s3: Any) -> AsyncIterator[Running]:
                 base_url=f"http://127.0.0.1:{gateway.http.port}", headers={"X-API-Key": WRITE}, timeout=20
             )
         )
-        yield Running(gateway, others, server, log, blobs, http, nats)
+        yield Running(gateway, services, server, log, blobs, http, nats)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(s3: Any) -> AsyncIterator[Running]:
+async def shared(s3: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """One gateway for a module: its tests share an event loop too."""
-    async with nats_server() as nats, run_gateway(nats, s3) as made:
+    uploads = tmp_path_factory.mktemp("uploads")
+    async with nats_server() as nats, run_gateway(nats, s3, uploads) as made:
         yield made
 
 
 @pytest_asyncio.fixture
-async def fresh(nats: Any, s3: Any) -> AsyncIterator[Running]:
+async def fresh(nats: Any, s3: Any, tmp_path: Path) -> AsyncIterator[Running]:
     """A gateway of this test alone: to be stopped, starved and broken."""
-    async with run_gateway(nats, s3) as made:
+    async with run_gateway(nats, s3, tmp_path / "uploads") as made:
         yield made
 
 
 @pytest.fixture
 def running(shared: Running) -> Running:
-    """The module's gateway, with stand-ins that have forgotten everything."""
-    shared.others.forget()
+    """The module's gateway, with fakes that have forgotten everything."""
+    shared.services.forget()
     return shared
 
 

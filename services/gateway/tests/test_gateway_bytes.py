@@ -1,4 +1,4 @@
-"""Stored bytes over HTTP: ranges, tokens, small pictures, clients that leave."""
+"""Stored bytes over HTTP: ranges, tokens, thumbnails, clients that leave."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ async def test_whole_and_parts_are_the_very_bytes(running: Any) -> None:
     assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(BIG)), b"")
     unchanged = await running.http.get(path, headers={"If-None-Match": whole.headers["etag"]})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
-    assert running.others.last(media_pb2.LocateObjectRequest).media_id == media
+    assert running.services.last(media_pb2.LocateObjectRequest).media_id == media
 
 
 async def test_clips_and_cuts(running: Any) -> None:
     job = new_id("job")
     _, found = await running.store(b"cut")
-    running.others.objects[f"{job}/2"] = running.others.objects[f"{job}/0"] = found
-    running.others.objects["scene-1-x.mp4"] = found
+    running.services.objects[f"{job}/2"] = running.services.objects[f"{job}/0"] = found
+    running.services.objects["scene-1-x.mp4"] = found
     newest = await running.http.get(f"/api/v3/videos/{job}/combined?download=1")
     assert (newest.content, newest.headers["cache-control"]) == (b"cut", "private, no-cache")
     assert newest.headers["content-disposition"].endswith("filename*=UTF-8''Sommer%20im%20S%C3%BCden.mp4")
@@ -80,16 +80,16 @@ async def test_a_missing_blob_is_404_and_no_half_answer(running: Any) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-async def test_a_small_picture_is_made_when_it_is_not_there(running: Any) -> None:
+async def test_a_thumbnail_is_made_when_it_is_not_there(running: Any) -> None:
     media, found = await running.store(b"film")
-    running.others.objects[f"{media}/thumbnail"] = media_pb2.StoredObject(blob_key=f"thumbs/{media}.webp")
+    running.services.objects[f"{media}/thumbnail"] = media_pb2.StoredObject(blob_key=f"thumbs/{media}.webp")
     for _ in range(2):
         answer = await running.http.get(f"/api/v3/media/{media}/thumbnail")
-        assert (answer.status_code, answer.content) == (200, b"small picture")
+        assert (answer.status_code, answer.content) == (200, b"thumbnail")
         assert answer.headers["content-type"] == "image/webp"
         assert answer.headers["etag"].startswith('"')
-    assert running.others.thumbnails == 1
-    assert running.others.last(MakeThumbnailRequest) == MakeThumbnailRequest(
+    assert running.services.thumbnails == 1
+    assert running.services.last(MakeThumbnailRequest) == MakeThumbnailRequest(
         blob_key=found.blob_key, thumbnail_key=f"thumbs/{media}.webp"
     )
 
@@ -116,7 +116,7 @@ async def test_a_download_by_redirect_keeps_its_name(running: Any) -> None:
 async def test_a_token_opens_one_asset_and_a_wrong_one_nothing(running: Any) -> None:
     asset, other = new_id("asset"), new_id("asset")
     _, found = await running.store(b"photo")
-    running.others.objects[asset] = running.others.objects[other] = found
+    running.services.objects[asset] = running.services.objects[other] = found
     path, now = f"/api/v3/assets/{asset}/data", datetime.now(UTC)
     nobody = {"X-API-Key": ""}
     good = sign("a secret for tests", f"asset:{asset}", now + timedelta(minutes=1))
@@ -138,12 +138,12 @@ async def test_a_token_opens_one_asset_and_a_wrong_one_nothing(running: Any) -> 
 async def test_a_token_plays_one_jobs_cut(running: Any) -> None:
     job, other = new_id("job"), new_id("job")
     _, found = await running.store(b"film")
-    running.others.objects[f"{job}/0"] = running.others.objects[f"{other}/0"] = found
+    running.services.objects[f"{job}/0"] = running.services.objects[f"{other}/0"] = found
     nobody = {"X-API-Key": ""}
-    told = (await running.http.post(f"/api/v3/videos/{job}/token", json={"ttl_s": 60})).json()
-    answer = await running.http.get(told["url"], headers=nobody)
+    signed = (await running.http.post(f"/api/v3/videos/{job}/token", json={"ttl_s": 60})).json()
+    answer = await running.http.get(signed["url"], headers=nobody)
     assert (answer.status_code, answer.content) == (200, b"film")
-    elsewhere = told["url"].replace(job, other)
+    elsewhere = signed["url"].replace(job, other)
     assert (await running.http.get(elsewhere, headers=nobody)).status_code == 401
     none = await running.http.post(f"/api/v3/videos/{new_id('job')}/token")
     assert none.status_code == 404

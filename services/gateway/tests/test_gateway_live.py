@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from gateway.adapters.live_feed import LiveFeed
-from gateway.core.event_stream import COMMENT, Wanted, opening
-from gateway.edges.http import live
-from gateway.edges.http.live import _blocks
-from gateway.edges.http.operation import Admission, Operation
-from gateway.edges.http.streaming import Streamed
+from gateway.adapters.event_feed import EventFeed
+from gateway.core.live.domain import COMMENT, EventFilter, opening_block
+from gateway.edges.http.routing import Operation
+from gateway.edges.http.streaming_response import GeneratorResponse
+from gateway.edges.live.sse_routes import LiveEvents, _blocks
 from rushes.catalog.v1.jobs_pb2 import Job
 from rushes.events.v1 import events_pb2
+from rushes.gateway.v1.events_pb2 import FollowEventsRequest
 from servicekit.errors import AppError, Forbidden, Unauthenticated, Unavailable
 from servicekit.events import Event
 from servicekit.ids import new_id
@@ -27,14 +27,14 @@ from servicekit.testing import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def tell(running: Any, type_: str, message: Any, **refs: str) -> int:
+async def publish(running: Any, type_: str, message: Any, **refs: str) -> int:
     event = Event(id=new_id("job"), type=type_, key="x", data=message.SerializeToString(), refs=refs)
     sequence: int = await running.log.publish(event)
     return sequence
 
 
 async def created(running: Any, job: str) -> int:
-    return await tell(running, "job.created", events_pb2.JobCreated(job_id=job), job=job)
+    return await publish(running, "job.created", events_pb2.JobCreated(job_id=job), job=job)
 
 
 class Stream:
@@ -72,12 +72,12 @@ async def follow(running: Any, path: str = "/api/v3/events", **headers: str) -> 
         yield stream
 
 
-async def test_facts_come_as_they_happen_with_the_providers_addresses_gone(running: Any) -> None:
+async def test_events_come_as_they_happen_with_the_providers_addresses_gone(running: Any) -> None:
     job, secret = new_id("job"), "https://provider.example/files/secret.mp4"
     async with follow(running) as stream:
         first = await created(running, job)
         output = events_pb2.Output(index=0, source_url=secret, blob_key_stem="media/g/0")
-        await tell(running, "prediction.succeeded", events_pb2.PredictionSucceeded(outputs=[output]))
+        await publish(running, "prediction.succeeded", events_pb2.PredictionSucceeded(outputs=[output]))
         assert await stream.event() == (first, "job.created", {"job_id": job, "campaign_id": ""})
         sequence, name, data = await stream.event()
         assert (sequence, name) == (first + 1, "prediction.succeeded")
@@ -86,7 +86,7 @@ async def test_facts_come_as_they_happen_with_the_providers_addresses_gone(runni
 
 async def test_filters(running: Any) -> None:
     job, generation, campaign = new_id("job"), new_id("generation"), new_id("campaign")
-    running.others.jobs[job] = Job(id=job)
+    running.services.jobs[job] = Job(id=job)
     paths = {
         "/api/v3/events?types=job.paused": {3},
         "/api/v3/events?types=job": {0, 1, 3},
@@ -97,18 +97,18 @@ async def test_filters(running: Any) -> None:
         f"/api/v3/generations/{generation}/events": {2},
     }
     start = running.gateway.feed.position
-    said = [
+    sent = [
         await created(running, new_id("job")),
-        await tell(running, "job.created", events_pb2.JobCreated(), job=job, campaign=campaign),
-        await tell(
+        await publish(running, "job.created", events_pb2.JobCreated(), job=job, campaign=campaign),
+        await publish(
             running, "generation.completed", events_pb2.GenerationCompleted(), job=job, generation=generation
         ),
-        await tell(running, "job.paused", events_pb2.JobPaused(), job=job),
+        await publish(running, "job.paused", events_pb2.JobPaused(), job=job),
     ]
     for path, wanted in paths.items():
         async with follow(running, path, **{"Last-Event-ID": str(start)}) as stream:
             got = [(await stream.event())[0] for _ in wanted]
-        assert got == [said[place] for place in sorted(wanted)], path
+        assert got == [sent[place] for place in sorted(wanted)], path
 
 
 @pytest.mark.parametrize(
@@ -128,26 +128,26 @@ async def test_what_cannot_be_followed(running: Any, path: str, status: int) -> 
     assert answer.status_code == status, answer.text
 
 
-async def test_resuming_leaves_no_gap_while_facts_keep_coming(running: Any) -> None:
-    said: list[int] = []
+async def test_resuming_leaves_no_gap_while_events_keep_coming(running: Any) -> None:
+    sent: list[int] = []
 
-    async def keep_telling() -> None:
+    async def keep_publishing() -> None:
         for _ in range(300):
-            said.append(await created(running, new_id("job")))  # noqa: PERF401  # it is read meanwhile
+            sent.append(await created(running, new_id("job")))  # noqa: PERF401  # it is read meanwhile
 
     got: list[int] = []
     last = running.gateway.feed.position
-    telling = asyncio.create_task(keep_telling())
+    publishing = asyncio.create_task(keep_publishing())
     while len(got) < 300:
         async with follow(running, "/api/v3/events", **{"Last-Event-ID": str(last)}) as stream:
             # After forty the connection breaks, and the client comes back.
             got += [(await stream.event())[0] for _ in range(min(40, 300 - len(got)))]
             last = got[-1]
-    await telling
-    assert got == said
+    await publishing
+    assert got == sent
 
 
-async def test_the_opening_tells_from_where_to_come_back(running: Any) -> None:
+async def test_the_opening_names_the_place_to_come_back_to(running: Any) -> None:
     async with running.http.stream("GET", "/api/v3/events") as response:
         block = await Stream(response).block()
     missed = await created(running, new_id("job"))
@@ -156,25 +156,25 @@ async def test_the_opening_tells_from_where_to_come_back(running: Any) -> None:
 
 
 async def test_a_slow_client_costs_bounded_memory_and_misses_nothing(running: Any) -> None:
-    feed: LiveFeed = running.gateway.feed
-    follower = feed.follow(Wanted(), after=feed.position)
-    said = [await created(running, new_id("job")) for _ in range(700)]
-    await eventually(lambda: feed.position == said[-1])
+    feed: EventFeed = running.gateway.feed
+    follower = feed.follow(EventFilter(), after=feed.position)
+    sent = [await created(running, new_id("job")) for _ in range(700)]
+    await eventually(lambda: feed.position == sent[-1])
     assert follower.behind
     assert follower.waiting <= 256
     async with asyncio.timeout(20):
         got = [await follower.next() for _ in range(700)]
-    assert [event.sequence for event in got if event] == said
+    assert [event.sequence for event in got if event] == sent
     follower.close()
 
 
-async def test_a_client_ahead_of_this_replica_hears_nothing_twice(running: Any) -> None:
+async def test_a_client_ahead_of_this_replica_receives_nothing_twice(running: Any) -> None:
     feed = running.gateway.feed
-    follower = feed.follow(Wanted(), after=feed.position + 2)
-    said = [await created(running, new_id("job")) for _ in range(3)]
+    follower = feed.follow(EventFilter(), after=feed.position + 2)
+    sent = [await created(running, new_id("job")) for _ in range(3)]
     event = await follower.next()
     assert event
-    assert event.sequence == said[-1]
+    assert event.sequence == sent[-1]
     follower.close()
 
 
@@ -184,18 +184,18 @@ async def test_a_client_of_a_log_that_began_anew_starts_at_its_beginning(running
         assert (await stream.event())[0] == 1
 
 
-async def test_a_client_is_told_when_it_has_caught_up_whatever_it_wants(running: Any) -> None:
+async def test_a_client_learns_when_it_has_caught_up_whatever_it_wants(running: Any) -> None:
     feed = running.gateway.feed
     start = feed.position
-    said = [await created(running, new_id("job")) for _ in range(3)]
-    await eventually(lambda: feed.position == said[-1])
+    sent = [await created(running, new_id("job")) for _ in range(3)]
+    await eventually(lambda: feed.position == sent[-1])
     job = new_id("job")
     async with follow(running, f"/api/v3/events?job_id={job}", **{"Last-Event-ID": str(start)}) as stream:
-        assert await stream.block() == {"id": str(said[-1])}
-        mine = await tell(running, "job.created", events_pb2.JobCreated(job_id=job), job=job)
+        assert await stream.block() == {"id": str(sent[-1])}
+        mine = await publish(running, "job.created", events_pb2.JobCreated(job_id=job), job=job)
         assert (await stream.block())["id"] == str(mine)
     async with follow(running, "/api/v3/events", **{"Last-Event-ID": str(start)}) as stream:
-        assert [(await stream.block())["id"] for _ in range(5)] == [*map(str, [*said, mine, mine])]
+        assert [(await stream.block())["id"] for _ in range(5)] == [*map(str, [*sent, mine, mine])]
 
 
 async def test_clients_that_leave_are_forgotten(running: Any) -> None:
@@ -214,8 +214,8 @@ async def test_a_comment_comes_when_nothing_else_does(running: Any) -> None:
     feed = running.gateway.feed
     await eventually(lambda: feed.watching == 0)  # those of the tests before
     start = feed.position
-    blocks = _blocks(feed, Wanted(refs={"job": "none"}), start, comment_every=0.01, allowed=always)
-    assert await anext(blocks) == opening(start)
+    blocks = _blocks(feed, EventFilter(refs={"job": "none"}), start, comment_every=0.01, is_allowed=always)
+    assert await anext(blocks) == opening_block(start)
     assert feed.watching == 1
     assert (await anext(blocks)).startswith(b":")
     assert (await anext(blocks)).startswith(b":")
@@ -226,29 +226,30 @@ async def test_a_comment_comes_when_nothing_else_does(running: Any) -> None:
 async def test_a_client_that_catches_up_while_the_gateway_stops_comes_back_without_a_gap(
     running: Any,
 ) -> None:
-    said = [await created(running, new_id("job")) for _ in range(150)]
-    await eventually(lambda: running.gateway.feed.position == said[-1])
-    feed = LiveFeed(running.log)
-    feed.position, feed._open = said[-1], True
-    follower = feed.follow(Wanted(), after=said[0] - 1)
+    sent = [await created(running, new_id("job")) for _ in range(150)]
+    await eventually(lambda: running.gateway.feed.position == sent[-1])
+    feed = EventFeed(running.log)
+    feed.position, feed._open = sent[-1], True
+    follower = feed.follow(EventFilter(), after=sent[0] - 1)
     got = [event for _ in range(10) if isinstance(event := await follower.next(), Event)]
     assert follower._missed
     await eventually(follower._missed.full)  # what it has not sent yet …
-    feed._tell(Event(id="x", type="job.created", key="x", data=b"", sequence=said[-1] + 1))  # … and then this
+    # … and then this:
+    feed._dispatch(Event(id="x", type="job.created", key="x", data=b"", sequence=sent[-1] + 1))
     feed.release()
     while (event := await follower.next()) is not None:
         assert isinstance(event, Event)
         got.append(event)
     follower.close()
-    assert [event.sequence for event in got] == said[: len(got)]
+    assert [event.sequence for event in got] == sent[: len(got)]
 
 
-async def test_a_client_that_is_behind_is_told_no_later_facts_when_the_gateway_stops(running: Any) -> None:
-    feed = LiveFeed(running.log)
+async def test_a_client_that_is_behind_is_sent_no_later_events_when_the_gateway_stops(running: Any) -> None:
+    feed = EventFeed(running.log)
     feed.position, feed._open = 1000, True
-    follower = feed.follow(Wanted(), after=1000)
+    follower = feed.follow(EventFilter(), after=1000)
     for sequence in range(1001, 1400):
-        feed._tell(Event(id="x", type="job.created", key="x", data=b"", sequence=sequence))
+        feed._dispatch(Event(id="x", type="job.created", key="x", data=b"", sequence=sequence))
     assert follower.behind
     feed.release()
     assert await follower.next() is None
@@ -262,10 +263,10 @@ class RefusingLog:
         raise ValueError("bad request")
 
 
-async def test_a_client_whose_past_cannot_be_read_is_sent_away(running: Any) -> None:
-    feed = LiveFeed(RefusingLog())  # type: ignore[arg-type]
+async def test_a_client_is_sent_away_when_its_past_cannot_be_read(running: Any) -> None:
+    feed = EventFeed(RefusingLog())  # type: ignore[arg-type]
     feed.position, feed._open = 10, True
-    follower = feed.follow(Wanted(), after=5)
+    follower = feed.follow(EventFilter(), after=5)
     async with asyncio.timeout(5):
         assert await follower.next() is None
     follower.close()
@@ -278,8 +279,8 @@ async def test_a_revoked_key_loses_its_stream(running: Any) -> None:
     async def allowed() -> bool:
         return not revoked.is_set()
 
-    wanted = Wanted(types=frozenset({"job.created"}))
-    blocks = _blocks(feed, wanted, feed.position, comment_every=0.05, allowed=allowed)
+    wanted = EventFilter(types=frozenset({"job.created"}))
+    blocks = _blocks(feed, wanted, feed.position, comment_every=0.05, is_allowed=allowed)
     await anext(blocks)
     assert (await anext(blocks)).startswith(b":")
     revoked.set()
@@ -294,32 +295,25 @@ async def test_a_revoked_key_loses_its_stream(running: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "goes_on"), [(Unauthenticated, False), (Forbidden, False), (Unavailable, True)]
+    ("error", "goes_on"), [(Unauthenticated, False), (Forbidden, False), (Unavailable, True)]
 )
-async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_can_say(
-    running: Any, failure: type[AppError], goes_on: bool
+async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_knows(
+    running: Any, error: type[AppError], goes_on: bool
 ) -> None:
-    class Refusing(Admission):
-        async def admit(self, request: Request, operation: Operation) -> None:
-            raise failure("no")
+    class Refusing:
+        async def authorize(self, request: Request, operation: Operation) -> None:
+            raise error("no")
 
     feed = running.gateway.feed
-    everything = live.operations(feed, running.gateway.parts[2], Refusing(), comment_every=0.01)[0]
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "query_string": b"",
-        "headers": [],
-        "route": everything,
-    }
-    answer = await everything.handle(Request(scope))
-    assert isinstance(answer, Streamed)
+    live = LiveEvents(feed, None, Refusing(), comment_every=0.01)  # type: ignore[arg-type]  # calls nobody
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "route": None}
+    answer = await live.FollowEvents(FollowEventsRequest(), Request(scope))
+    assert isinstance(answer, GeneratorResponse)
     async with aclosing(answer._chunks) as chunks, asyncio.timeout(5):  # type: ignore[type-var]
-        assert await anext(chunks) == opening(feed.position)
+        assert await anext(chunks) == opening_block(feed.position)
         comments = 0
         async for chunk in chunks:
-            comments += chunk == COMMENT  # facts of the tests before may come in between
+            comments += chunk == COMMENT  # events of the tests before may come in between
             if comments == 5:
                 break
     assert (comments == 5) is goes_on
@@ -361,24 +355,25 @@ class CountedLog:
         return counted()
 
 
-async def test_many_who_catch_up_are_few_readers_and_slow_ones_hold_none(running: Any) -> None:
-    said = [await created(running, new_id("job")) for _ in range(150)]
+async def test_many_who_catch_up_are_few_readers_and_slow_ones_occupy_none(running: Any) -> None:
+    sent = [await created(running, new_id("job")) for _ in range(150)]
     log = CountedLog(running.log)
-    feed = LiveFeed(log, readers=2, turn=0.05)  # type: ignore[arg-type]
-    feed.position, feed._open = said[-1], True  # it need not read itself: everything has happened
-    idle = [feed.follow(Wanted(), after=said[0] - 1) for _ in range(4)]  # more than are read, and never read
+    feed = EventFeed(log, readers=2, turn=0.05)  # type: ignore[arg-type]
+    feed.position, feed._open = sent[-1], True  # it need not read itself: everything has happened
+    # More than are read at a time, and never read by their clients.
+    idle = [feed.follow(EventFilter(), after=sent[0] - 1) for _ in range(4)]
 
     async def caught_up() -> list[int]:
-        follower = feed.follow(Wanted(), after=said[0] - 1)
+        follower = feed.follow(EventFilter(), after=sent[0] - 1)
         async with asyncio.timeout(30):
-            got = [event.sequence for _ in said if (event := await follower.next())]
+            got = [event.sequence for _ in sent if (event := await follower.next())]
         follower.close()
         return got
 
-    assert await asyncio.gather(*(caught_up() for _ in range(20))) == [said] * 20
+    assert await asyncio.gather(*(caught_up() for _ in range(20))) == [sent] * 20
     assert log.most <= 2
     for follower in idle:
         async with asyncio.timeout(30):
-            assert [event.sequence for _ in said if (event := await follower.next())] == said
+            assert [event.sequence for _ in sent if (event := await follower.next())] == sent
         follower.close()
     await eventually(lambda: log.now == 0)

@@ -47,9 +47,9 @@ async def test_statuses(running: Any, method: str, path: str, body: Any, status:
     assert bool(answer.content) == (status != 204)
 
 
-async def test_a_promise_that_is_not_kept_is_refused(running: Any) -> None:
+async def test_a_promise_that_nothing_keeps_is_refused(running: Any) -> None:
     """Ignoring the header would let a client repeat what is paid for."""
-    before = list(running.others.asked)
+    before = list(running.services.requests)
     answer = await running.http.post(
         "/api/v3/generations", json={"model": "a/b"}, headers={"Idempotency-Key": "once"}
     )
@@ -57,22 +57,22 @@ async def test_a_promise_that_is_not_kept_is_refused(running: Any) -> None:
     (problem,) = answer.json()["errors"]
     assert problem["field"] == "Idempotency-Key"
     assert "Nothing was done" in problem["message"]
-    assert running.others.asked == before
+    assert running.services.requests == before
 
 
 async def test_path_query_and_body_reach_the_message(running: Any) -> None:
     client, campaign = new_id("client"), new_id("campaign")
     await running.http.get(f"/api/v3/clients/{client}/campaigns?page_size=7&q=a%20b%26c&page_token=")
-    assert running.others.last(campaigns_pb2.ListCampaignsRequest) == campaigns_pb2.ListCampaignsRequest(
+    assert running.services.last(campaigns_pb2.ListCampaignsRequest) == campaigns_pb2.ListCampaignsRequest(
         client_id=client, page_size=7, q="a b&c"
     )
     await running.http.get(f"/api/v3/campaigns/{campaign}/assets?kind=image")
-    assert running.others.last(assets_pb2.ListAssetsRequest) == assets_pb2.ListAssetsRequest(
+    assert running.services.last(assets_pb2.ListAssetsRequest) == assets_pb2.ListAssetsRequest(
         campaign_id=campaign, kind=MEDIA_KIND_IMAGE
     )
     body = {"scene_count": 3, "transition": "crossfade", "music": {"prompt": "waltz", "gain_db": -3}}
     await running.http.post(f"/api/v3/campaigns/{campaign}/create-job", json=body)
-    assert running.others.last(jobs_pb2.CreateJobRequest) == jobs_pb2.CreateJobRequest(
+    assert running.services.last(jobs_pb2.CreateJobRequest) == jobs_pb2.CreateJobRequest(
         campaign_id=campaign,
         scene_count=3,
         transition=jobs_pb2.TRANSITION_CROSSFADE,
@@ -81,7 +81,7 @@ async def test_path_query_and_body_reach_the_message(running: Any) -> None:
     await running.http.put(
         f"/api/v3/clients/{client}", json={"id": client, "name": "N", "brand_guidelines": None}
     )
-    assert running.others.last(clients_pb2.UpdateClientRequest) == clients_pb2.UpdateClientRequest(
+    assert running.services.last(clients_pb2.UpdateClientRequest) == clients_pb2.UpdateClientRequest(
         id=client, name="N"
     )
 
@@ -92,7 +92,7 @@ async def test_integers_of_64_bits_are_numbers(running: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "field", "told"),
+    ("method", "path", "body", "field", "message"),
     [
         ("POST", "/api/v3/clients", {"nam": "x"}, "nam", "did you mean name?"),
         ("POST", "/api/v3/clients", {"name": 7}, "name", "must be a text, and is 7"),
@@ -125,7 +125,7 @@ async def test_integers_of_64_bits_are_numbers(running: Any) -> None:
     ],
 )
 async def test_what_is_wrong_is_named(
-    running: Any, method: str, path: str, body: Any, field: str, told: str
+    running: Any, method: str, path: str, body: Any, field: str, message: str
 ) -> None:
     import json
 
@@ -136,7 +136,7 @@ async def test_what_is_wrong_is_named(
     problem = answer.json()
     assert problem["status"] == 422
     assert problem["instance"] == path.partition("?")[0]
-    assert [(e["field"], told in e["message"]) for e in problem["errors"]] == [(field, True)], problem
+    assert [(e["field"], message in e["message"]) for e in problem["errors"]] == [(field, True)], problem
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_bodies_that_are_no_json_of_ours(running: Any, body: bytes, status
     answer = await running.http.post("/api/v3/clients", content=body)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert not running.others.clients
+    assert not running.services.clients
 
 
 async def test_a_body_without_announced_length_is_limited_too(running: Any) -> None:
@@ -175,19 +175,19 @@ async def test_a_form_is_no_json(running: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "status"),
+    ("error", "status"),
     [(Conflict("there"), 409), (Precondition("not now"), 409), (Limited("slow", retry_after=3), 429)],
 )
-async def test_errors_of_other_services_come_through(running: Any, failure: Any, status: int) -> None:
-    running.others.failure = failure
+async def test_errors_of_other_services_come_through(running: Any, error: Any, status: int) -> None:
+    running.services.error = error
     answer = await running.http.post("/api/v3/clients", json={"name": "x"})
     assert answer.status_code == status
-    assert answer.json()["detail"] == failure.message
+    assert answer.json()["detail"] == error.message
     assert answer.headers.get("retry-after") == ("3" if status == 429 else None)
 
 
-async def test_faults_are_told_by_a_reference_alone(running: Any) -> None:
-    running.others.failure = Internal("the secret is 7")
+async def test_faults_are_shown_by_a_reference_alone(running: Any) -> None:
+    running.services.error = Internal("the secret is 7")
     answer = await running.http.post("/api/v3/clients", json={"name": "x"})
     assert answer.status_code == 500
     assert "secret" not in answer.text

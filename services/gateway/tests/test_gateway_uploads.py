@@ -116,19 +116,19 @@ async def test_what_is_taken(
     asset = answer.json()
     assert (asset["kind"], asset["filename"], asset["tags"]) == (kind, "Küche 1.exe", ["kitchen", "wide"])
     assert answer.headers["location"] == f"/api/v3/assets/{asset['id']}"
-    asked = running.others.last(CreateAssetRequest)
-    assert asked.blob_key == f"assets/{asset['id']}/original.{extension}"
-    assert asked.facts.kind == (MEDIA_KIND_IMAGE if kind == "image" else MEDIA_KIND_AUDIO)
-    assert asked.facts.content_type == content_type
-    assert asked.facts.sha256 == hashlib.sha256(data).hexdigest()
-    assert asked.facts.size_bytes == len(data)
-    assert (asked.facts.width, asked.facts.height) == size
-    assert asked.facts.duration_s == (0.5 if kind == "audio" else 0)
-    assert await running.blobs.get(asked.blob_key, limit=1 << 20) == data
+    request = running.services.last(CreateAssetRequest)
+    assert request.blob_key == f"assets/{asset['id']}/original.{extension}"
+    assert request.facts.kind == (MEDIA_KIND_IMAGE if kind == "image" else MEDIA_KIND_AUDIO)
+    assert request.facts.content_type == content_type
+    assert request.facts.sha256 == hashlib.sha256(data).hexdigest()
+    assert request.facts.size_bytes == len(data)
+    assert (request.facts.width, request.facts.height) == size
+    assert request.facts.duration_s == (0.5 if kind == "audio" else 0)
+    assert await running.blobs.get(request.blob_key, limit=1 << 20) == data
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"these are words, and many of them, in a file named .jpg", "none of the kinds"),
         (b"", "is empty"),
@@ -146,16 +146,16 @@ async def test_what_is_taken(
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>" + b" " * 50, "none of the kinds"),
     ],
 )
-async def test_what_is_refused(running: Any, data: bytes, told: str) -> None:
+async def test_what_is_refused(running: Any, data: bytes, message: str) -> None:
     before = await stored(running)
     answer = await upload(running, data)
     assert answer.status_code == 422, answer.text
     problem = answer.json()["errors"][0]
     assert problem["field"] == "file"
-    assert told in problem["message"]
+    assert message in problem["message"]
     assert "/tmp" not in answer.text
     assert await stored(running) == before
-    assert not running.others.assets
+    assert not running.services.assets
 
 
 @pytest.mark.parametrize("brand", [b"isom", b"mp41", b"iso5", b"M4A "])
@@ -163,9 +163,9 @@ async def test_sound_in_mp4_is_music_whatever_its_brand(running: Any, brand: byt
     data = mp4()
     answer = await upload(running, data[:8] + brand + data[12:], "song.mp4")
     assert answer.status_code == 201, answer.text
-    asked = running.others.last(CreateAssetRequest)
-    assert asked.facts.content_type == "audio/mp4"
-    assert asked.blob_key.endswith(".m4a")
+    request = running.services.last(CreateAssetRequest)
+    assert request.facts.content_type == "audio/mp4"
+    assert request.blob_key.endswith(".m4a")
 
 
 async def test_a_file_over_the_limit_is_413(running: Any) -> None:
@@ -181,11 +181,11 @@ async def test_a_file_over_the_limit_is_413(running: Any) -> None:
     assert "10 MB" in answer.json()["detail"]
     announced = await upload(running, b"\0" * (52 * 1024 * 1024))
     assert announced.status_code == 413
-    assert not await stored(running) or not running.others.assets
+    assert not await stored(running) or not running.services.assets
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "told"),
+    ("fields", "field", "message"),
     [
         ({"nmae": "x"}, "nmae", "did you mean name?"),
         ({"metadata": "[1]"}, "metadata", "JSON object"),
@@ -194,16 +194,19 @@ async def test_a_file_over_the_limit_is_413(running: Any) -> None:
         ({"type": "video"}, "type", "one of image, audio"),
         ({"client_id": "job_1"}, "client_id", "is not a client id"),
         ({"name": "n" * 201}, "name", "at most 200"),
+        ({"metadata": ['{"a": 1}', '{"b": 2}']}, "metadata", "once is enough"),
+        ({"name": ["a", "b"]}, "name", "once is enough"),
+        ({"source_url": "https://photos.example/a.png"}, "source_url", "no known field"),
         ({"metadata": '{"x": ' * 5000 + "1" + "}" * 5000}, "metadata", "JSON object"),
     ],
 )
 async def test_wrong_fields_are_named_before_anything_is_stored(
-    running: Any, fields: dict[str, str], field: str, told: str
+    running: Any, fields: dict[str, str], field: str, message: str
 ) -> None:
     before = await stored(running)
     answer = await upload(running, picture(), **fields)
     assert answer.status_code == 422, answer.text
-    assert [(e["field"], told in e["message"]) for e in answer.json()["errors"]] == [(field, True)]
+    assert [(e["field"], message in e["message"]) for e in answer.json()["errors"]] == [(field, True)]
     assert await stored(running) == before
 
 
@@ -230,6 +233,7 @@ async def test_wrong_fields_are_named_before_anything_is_stored(
         ),
         (b"{}", "application/json", 422),
         (b'{"source_url": 5}', "application/json", 422),
+        (b'{"file": "R0lGODlh"}', "application/json", 422),
         (b'{"source_url": "https://x.example/a", "tag": []}', "application/json", 422),
         (b"", "text/plain", 422),
     ],
@@ -240,15 +244,60 @@ async def test_broken_requests(running: Any, content: bytes, kind: str, status: 
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("tags", "read"),
+    [
+        ("kitchen, wide,,", ["kitchen", "wide"]),
+        (["kitchen", "wide, tall"], ["kitchen", "wide", "tall"]),
+        ('["a, b", " c "]', ["a, b", "c"]),
+        ("", []),
+    ],
+)
+async def test_a_list_in_a_form_is_repeated_or_has_commas_or_is_json(
+    running: Any, tags: Any, read: list[str]
+) -> None:
+    answer = await upload(running, picture(), tags=tags, metadata="", name=" ")
+    assert answer.status_code == 201, answer.text
+    assert (answer.json()["tags"], answer.json()["name"]) == (read, "photo.jpg")
+
+
+def _form(*parts: bytes) -> bytes:
+    return (
+        b"".join(b"--b\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "detail"),
+    [
+        (_form(b'name="file"\r\n\r\nGIF89a'), 422, "must be a file"),
+        (_form(*[b'name="tags"\r\n\r\nx'] * 66), 400, "Maximum segment count"),
+        (_form(b'name="description"\r\n\r\n' + b"x" * 70_000), 413, "more than 65536 bytes"),
+        (_form(*[b'name="file"; filename="a"\r\n\r\nGIF89a'] * 2), 422, "stands twice"),
+    ],
+)
+async def test_limits_of_a_form(running: Any, content: bytes, status: int, detail: str) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await running.http.post("/api/v3/assets", content=content, headers=kind)
+    assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
+
+
+async def test_a_file_name_that_is_not_utf_8_is_accepted_all_the_same(running: Any) -> None:
+    content = _form('name="file"; filename="Küche.png"\r\n\r\n'.encode("latin-1") + picture())
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await running.http.post("/api/v3/assets", content=content, headers=kind)
+    assert (answer.status_code, answer.json()["filename"]) == (201, "K\N{REPLACEMENT CHARACTER}che.png")
+
+
 async def test_a_refused_record_leaves_no_blob(running: Any) -> None:
     before = await stored(running)
-    running.others.failure = Invalid("client_id: no such client")
+    running.services.error = Invalid("client_id: no such client")
     assert (await upload(running, picture())).status_code == 400
     assert await stored(running) == before
 
 
 async def test_a_lost_answer_does_not_lose_the_upload(running: Any) -> None:
-    running.others.lose_answers, running.others.failure = True, Unavailable("gone")
+    running.services.lose_answers, running.services.error = True, Unavailable("gone")
     answer = await upload(running, picture())
     assert answer.status_code == 201
     key = f"assets/{answer.json()['id']}/original.png"
@@ -256,11 +305,11 @@ async def test_a_lost_answer_does_not_lose_the_upload(running: Any) -> None:
 
 
 async def test_bytes_stay_while_nobody_knows_whether_they_were_recorded(running: Any) -> None:
-    running.others.lose_answers, running.others.failure = True, Unavailable("gone")
-    running.others.away = True  # the catalog has died after it had recorded: it cannot be asked either
+    running.services.lose_answers, running.services.error = True, Unavailable("gone")
+    running.services.away = True  # the catalog has died after it had recorded: it cannot be asked either
     before = await stored(running)
     assert (await upload(running, picture())).status_code == 503
-    (asset_id,) = running.others.assets
+    (asset_id,) = running.services.assets
     assert set(await stored(running)) - set(before) == {f"assets/{asset_id}/original.png"}
 
 
@@ -268,9 +317,9 @@ async def test_uploads_by_address_go_through_the_downloader(running: Any) -> Non
     body = {"source_url": "https://photos.example/a.png", "client_id": CLIENT, "tags": ["x"], "name": "A"}
     answer = await running.http.post("/api/v3/assets", json=body)
     assert answer.status_code == 201, answer.text
-    asked = running.others.last(FetchFileRequest)
-    assert asked.blob_key_stem == f"assets/{answer.json()['id']}/original"
-    assert (asked.kind, asked.max_bytes) == (MEDIA_KIND_IMAGE, 10 * 1024 * 1024)
+    request = running.services.last(FetchFileRequest)
+    assert request.blob_key_stem == f"assets/{answer.json()['id']}/original"
+    assert (request.kind, request.max_bytes) == (MEDIA_KIND_IMAGE, 10 * 1024 * 1024)
     before = await stored(running)
     body["source_url"] = "https://photos.example/huge.png"
     refused = await running.http.post("/api/v3/assets", json=body)
@@ -290,7 +339,7 @@ async def test_the_older_address_answers_in_its_own_way(running: Any) -> None:
             {"success", "url", "filename"},
         )
         assert body["url"].startswith("/api/v3/assets/ast_")
-    assert [client.name for client in running.others.clients] == ["Uploads"]
+    assert [client.name for client in running.services.clients] == ["Uploads"]
 
 
 async def test_signed_addresses(running: Any) -> None:
@@ -299,9 +348,9 @@ async def test_signed_addresses(running: Any) -> None:
     for body, seconds in (({"ttl_s": 60}, 60), (None, 3600)):
         answer = await running.http.post(path, json=body)
         assert answer.status_code == 200
-        told = answer.json()
-        assert told["url"] == f"/api/v3/assets/{asset}/data?token={told['token']}"
-        left = datetime.fromisoformat(told["expires_at"]) - datetime.now(UTC)
+        signed = answer.json()
+        assert signed["url"] == f"/api/v3/assets/{asset}/data?token={signed['token']}"
+        left = datetime.fromisoformat(signed["expires_at"]) - datetime.now(UTC)
         assert seconds - 5 <= left.total_seconds() <= seconds
     for wrong in ({"ttl_s": 0}, {"ttl_s": 86_401}, {"ttl_s": "60"}, {"ttl_s": True}, {"ttl": 60}, []):
         assert (await running.http.post(path, content=json.dumps(wrong))).status_code == 422

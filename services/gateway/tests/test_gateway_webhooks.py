@@ -26,15 +26,15 @@ async def test_bytes_and_headers_arrive_as_they_were(running: Any, named: bool) 
     }
     answer = await running.http.post(path, content=BODY, headers=headers)
     assert (answer.status_code, answer.json()) == (200, {"new": True})
-    asked = running.others.last(ReceiveWebhookRequest)
-    assert (asked.attempt_id, asked.body) == (attempt, BODY)
-    assert asked.headers["webhook-id"] == "1"
-    assert asked.headers["webhook-signature"] == "v1,abc"
-    assert not {"cookie", "x-api-key", "authorization"} & set(asked.headers)
+    received = running.services.last(ReceiveWebhookRequest)
+    assert (received.attempt_id, received.body) == (attempt, BODY)
+    assert received.headers["webhook-id"] == "1"
+    assert received.headers["webhook-signature"] == "v1,abc"
+    assert not {"cookie", "x-api-key", "authorization"} & set(received.headers)
 
 
 async def test_a_bad_signature_is_401(running: Any) -> None:
-    running.others.bad_signature = True
+    running.services.bad_signature = True
     answer = await running.http.post("/api/webhooks/replicate", content=BODY, headers={"X-API-Key": ""})
     assert answer.status_code == 401
 

@@ -1,1 +1,1 @@
-"""What the gateway drives: channels to the other services, pictures and sound, the live feed."""
+"""What the gateway calls: the other services over gRPC, the event log, the decoders of pictures and sound."""

@@ -1,1 +1,1 @@
-"""What the gateway decides, without any driver: ranges, preconditions, scopes, names, limits."""
+"""What is decided without any driver: nothing here performs I/O."""

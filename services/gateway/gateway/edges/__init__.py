@@ -1,1 +1,1 @@
-"""Where outsiders come in: HTTP, and the JSON that it speaks."""
+"""What outsiders call: HTTP, and the JSON that it carries."""

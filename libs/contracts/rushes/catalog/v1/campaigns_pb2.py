@@ -26,10 +26,11 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rushes/catalog/v1/campaigns.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/rules.proto\"\xb9\x02\n\x08\x43\x61mpaign\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x12\n\x05\x62rief\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x62udget_cents\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x0bspent_cents\x18\x06 \x01(\x01\x12\x16\n\x0ereserved_cents\x18\x07 \x01(\x01\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_briefB\x0f\n\r_budget_cents\"\xea\x01\n\x15\x43reateCampaignRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12!\n\tclient_id\x18\x02 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient\x12\x1c\n\x05\x62rief\x18\x03 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x00\x88\x01\x01\x12\x31\n\x0c\x62udget_cents\x18\x04 \x01(\x03\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x84\xd7\x97\x41H\x01\x88\x01\x01\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_briefB\x0f\n\r_budget_cents\"2\n\x12GetCampaignRequest\x12\x1c\n\x02id\x18\x01 \x01(\tB\x10\x92\x82\x19\x0c\x08\x01:\x08\x63\x61mpaign\"\x8a\x01\n\x14ListCampaignsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1f\n\tclient_id\x18\x03 \x01(\tB\x0c\x92\x82\x19\x08:\x06\x63lient\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\"`\n\x15ListCampaignsResponse\x12.\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1b.rushes.catalog.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x02\n\x15UpdateCampaignRequest\x12\x1c\n\x02id\x18\x01 \x01(\tB\x10\x92\x82\x19\x0c\x08\x01:\x08\x63\x61mpaign\x12\x1c\n\x04name\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x10\x01\x18\xc8\x01H\x00\x88\x01\x01\x12\x1c\n\x05\x62rief\x18\x03 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x01\x88\x01\x01\x12\x31\n\x0c\x62udget_cents\x18\x04 \x01(\x03\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x84\xd7\x97\x41H\x02\x88\x01\x01\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x03\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_briefB\x0f\n\r_budget_centsB\x0b\n\t_metadata\"5\n\x15\x44\x65leteCampaignRequest\x12\x1c\n\x02id\x18\x01 \x01(\tB\x10\x92\x82\x19\x0c\x08\x01:\x08\x63\x61mpaign2\x94\x05\n\x0f\x43\x61mpaignService\x12u\n\x0e\x43reateCampaign\x12(.rushes.catalog.v1.CreateCampaignRequest\x1a\x1b.rushes.catalog.v1.Campaign\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/api/v3/campaigns:\x01*\x12q\n\x0bGetCampaign\x12%.rushes.catalog.v1.GetCampaignRequest\x1a\x1b.rushes.catalog.v1.Campaign\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v3/campaigns/{id}\x12\xa6\x01\n\rListCampaigns\x12\'.rushes.catalog.v1.ListCampaignsRequest\x1a(.rushes.catalog.v1.ListCampaignsResponse\"B\x82\xd3\xe4\x93\x02<\x12\x11/api/v3/campaignsZ\'\x12%/api/v3/clients/{client_id}/campaigns\x12z\n\x0eUpdateCampaign\x12(.rushes.catalog.v1.UpdateCampaignRequest\x1a\x1b.rushes.catalog.v1.Campaign\"!\x82\xd3\xe4\x93\x02\x1b\x1a\x16/api/v3/campaigns/{id}:\x01*\x12r\n\x0e\x44\x65leteCampaign\x12(.rushes.catalog.v1.DeleteCampaignRequest\x1a\x16.google.protobuf.Empty\"\x1e\x82\xd3\xe4\x93\x02\x18*\x16/api/v3/campaigns/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rushes/catalog/v1/campaigns.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xb9\x02\n\x08\x43\x61mpaign\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x12\n\x05\x62rief\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0c\x62udget_cents\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x0bspent_cents\x18\x06 \x01(\x01\x12\x16\n\x0ereserved_cents\x18\x07 \x01(\x01\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_briefB\x0f\n\r_budget_cents\"\xea\x01\n\x15\x43reateCampaignRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12!\n\tclient_id\x18\x02 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient\x12\x1c\n\x05\x62rief\x18\x03 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x00\x88\x01\x01\x12\x31\n\x0c\x62udget_cents\x18\x04 \x01(\x03\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x84\xd7\x97\x41H\x01\x88\x01\x01\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructB\x08\n\x06_briefB\x0f\n\r_budget_cents\"2\n\x12GetCampaignRequest\x12\x1c\n\x02id\x18\x01 \x01(\tB\x10\x92\x82\x19\x0c\x08\x01:\x08\x63\x61mpaign\"\x8a\x01\n\x14ListCampaignsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1f\n\tclient_id\x18\x03 \x01(\tB\x0c\x92\x82\x19\x08:\x06\x63lient\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\"`\n\x15ListCampaignsResponse\x12.\n\tcampaigns\x18\x01 \x03(\x0b\x32\x1b.rushes.catalog.v1.Campaign\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x02\n\x15UpdateCampaignRequest\x12\x1c\n\x02id\x18\x01 \x01(\tB\x10\x92\x82\x19\x0c\x08\x01:\x08\x63\x61mpaign\x12\x1c\n\x04name\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x10\x01\x18\xc8\x01H\x00\x88\x01\x01\x12\x1c\n\x05\x62rief\x18\x03 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x01\x88\x01\x01\x12\x31\n\x0c\x62udget_cents\x18\x04 \x01(\x03\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x84\xd7\x97\x41H\x02\x88\x01\x01\x12.\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x03\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_briefB\x0f\n\r_budget_centsB\x0b\n\t_metadata\"5\n\x15\x44\x65leteCampaignRequest\x12\x1c\n\x02id\x18\x01 \x01(\tB\x10\x92\x82\x19\x0c\x08\x01:\x08\x63\x61mpaign2\xb6\x05\n\x0f\x43\x61mpaignService\x12~\n\x0e\x43reateCampaign\x12(.rushes.catalog.v1.CreateCampaignRequest\x1a\x1b.rushes.catalog.v1.Campaign\"%\x9a\x82\x19\x05\x08\x03\x18\xc9\x01\x82\xd3\xe4\x93\x02\x16\"\x11/api/v3/campaigns:\x01*\x12w\n\x0bGetCampaign\x12%.rushes.catalog.v1.GetCampaignRequest\x1a\x1b.rushes.catalog.v1.Campaign\"$\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v3/campaigns/{id}\x12\xac\x01\n\rListCampaigns\x12\'.rushes.catalog.v1.ListCampaignsRequest\x1a(.rushes.catalog.v1.ListCampaignsResponse\"H\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02<\x12\x11/api/v3/campaignsZ\'\x12%/api/v3/clients/{client_id}/campaigns\x12\x80\x01\n\x0eUpdateCampaign\x12(.rushes.catalog.v1.UpdateCampaignRequest\x1a\x1b.rushes.catalog.v1.Campaign\"\'\x9a\x82\x19\x02\x08\x03\x82\xd3\xe4\x93\x02\x1b\x1a\x16/api/v3/campaigns/{id}:\x01*\x12x\n\x0e\x44\x65leteCampaign\x12(.rushes.catalog.v1.DeleteCampaignRequest\x1a\x16.google.protobuf.Empty\"$\x9a\x82\x19\x02\x08\x03\x82\xd3\xe4\x93\x02\x18*\x16/api/v3/campaigns/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,29 +64,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETECAMPAIGNREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_DELETECAMPAIGNREQUEST'].fields_by_name['id']._serialized_options = b'\222\202\031\014\010\001:\010campaign'
   _globals['_CAMPAIGNSERVICE'].methods_by_name['CreateCampaign']._loaded_options = None
-  _globals['_CAMPAIGNSERVICE'].methods_by_name['CreateCampaign']._serialized_options = b'\202\323\344\223\002\026\"\021/api/v3/campaigns:\001*'
+  _globals['_CAMPAIGNSERVICE'].methods_by_name['CreateCampaign']._serialized_options = b'\232\202\031\005\010\003\030\311\001\202\323\344\223\002\026\"\021/api/v3/campaigns:\001*'
   _globals['_CAMPAIGNSERVICE'].methods_by_name['GetCampaign']._loaded_options = None
-  _globals['_CAMPAIGNSERVICE'].methods_by_name['GetCampaign']._serialized_options = b'\202\323\344\223\002\030\022\026/api/v3/campaigns/{id}'
+  _globals['_CAMPAIGNSERVICE'].methods_by_name['GetCampaign']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\030\022\026/api/v3/campaigns/{id}'
   _globals['_CAMPAIGNSERVICE'].methods_by_name['ListCampaigns']._loaded_options = None
-  _globals['_CAMPAIGNSERVICE'].methods_by_name['ListCampaigns']._serialized_options = b'\202\323\344\223\002<\022\021/api/v3/campaignsZ\'\022%/api/v3/clients/{client_id}/campaigns'
+  _globals['_CAMPAIGNSERVICE'].methods_by_name['ListCampaigns']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002<\022\021/api/v3/campaignsZ\'\022%/api/v3/clients/{client_id}/campaigns'
   _globals['_CAMPAIGNSERVICE'].methods_by_name['UpdateCampaign']._loaded_options = None
-  _globals['_CAMPAIGNSERVICE'].methods_by_name['UpdateCampaign']._serialized_options = b'\202\323\344\223\002\033\032\026/api/v3/campaigns/{id}:\001*'
+  _globals['_CAMPAIGNSERVICE'].methods_by_name['UpdateCampaign']._serialized_options = b'\232\202\031\002\010\003\202\323\344\223\002\033\032\026/api/v3/campaigns/{id}:\001*'
   _globals['_CAMPAIGNSERVICE'].methods_by_name['DeleteCampaign']._loaded_options = None
-  _globals['_CAMPAIGNSERVICE'].methods_by_name['DeleteCampaign']._serialized_options = b'\202\323\344\223\002\030*\026/api/v3/campaigns/{id}'
-  _globals['_CAMPAIGN']._serialized_start=209
-  _globals['_CAMPAIGN']._serialized_end=522
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=525
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=759
-  _globals['_GETCAMPAIGNREQUEST']._serialized_start=761
-  _globals['_GETCAMPAIGNREQUEST']._serialized_end=811
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=814
-  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=952
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=954
-  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1050
-  _globals['_UPDATECAMPAIGNREQUEST']._serialized_start=1053
-  _globals['_UPDATECAMPAIGNREQUEST']._serialized_end=1314
-  _globals['_DELETECAMPAIGNREQUEST']._serialized_start=1316
-  _globals['_DELETECAMPAIGNREQUEST']._serialized_end=1369
-  _globals['_CAMPAIGNSERVICE']._serialized_start=1372
-  _globals['_CAMPAIGNSERVICE']._serialized_end=2032
+  _globals['_CAMPAIGNSERVICE'].methods_by_name['DeleteCampaign']._serialized_options = b'\232\202\031\002\010\003\202\323\344\223\002\030*\026/api/v3/campaigns/{id}'
+  _globals['_CAMPAIGN']._serialized_start=238
+  _globals['_CAMPAIGN']._serialized_end=551
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=554
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=788
+  _globals['_GETCAMPAIGNREQUEST']._serialized_start=790
+  _globals['_GETCAMPAIGNREQUEST']._serialized_end=840
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_start=843
+  _globals['_LISTCAMPAIGNSREQUEST']._serialized_end=981
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_start=983
+  _globals['_LISTCAMPAIGNSRESPONSE']._serialized_end=1079
+  _globals['_UPDATECAMPAIGNREQUEST']._serialized_start=1082
+  _globals['_UPDATECAMPAIGNREQUEST']._serialized_end=1343
+  _globals['_DELETECAMPAIGNREQUEST']._serialized_start=1345
+  _globals['_DELETECAMPAIGNREQUEST']._serialized_end=1398
+  _globals['_CAMPAIGNSERVICE']._serialized_start=1401
+  _globals['_CAMPAIGNSERVICE']._serialized_end=2095
 # @@protoc_insertion_point(module_scope)

@@ -26,10 +26,11 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frushes/catalog/v1/clients.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/rules.proto\"\xe1\x01\n\x06\x43lient\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1d\n\x10\x62rand_guidelines\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_brand_guidelines\"\x97\x01\n\x13\x43reateClientRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12\'\n\x10\x62rand_guidelines\x18\x02 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x13\n\x11_brand_guidelines\".\n\x10GetClientRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient\"g\n\x12ListClientsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\x01q\x18\x03 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\"Z\n\x13ListClientsResponse\x12*\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x19.rushes.catalog.v1.Client\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd3\x01\n\x13UpdateClientRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient\x12\x1c\n\x04name\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x10\x01\x18\xc8\x01H\x00\x88\x01\x01\x12\'\n\x10\x62rand_guidelines\x18\x03 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x01\x88\x01\x01\x12.\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x42\x07\n\x05_nameB\x13\n\x11_brand_guidelinesB\x0b\n\t_metadata\"1\n\x13\x44\x65leteClientRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient2\xc2\x04\n\rClientService\x12m\n\x0c\x43reateClient\x12&.rushes.catalog.v1.CreateClientRequest\x1a\x19.rushes.catalog.v1.Client\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v3/clients:\x01*\x12i\n\tGetClient\x12#.rushes.catalog.v1.GetClientRequest\x1a\x19.rushes.catalog.v1.Client\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v3/clients/{id}\x12u\n\x0bListClients\x12%.rushes.catalog.v1.ListClientsRequest\x1a&.rushes.catalog.v1.ListClientsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v3/clients\x12r\n\x0cUpdateClient\x12&.rushes.catalog.v1.UpdateClientRequest\x1a\x19.rushes.catalog.v1.Client\"\x1f\x82\xd3\xe4\x93\x02\x19\x1a\x14/api/v3/clients/{id}:\x01*\x12l\n\x0c\x44\x65leteClient\x12&.rushes.catalog.v1.DeleteClientRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/api/v3/clients/{id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frushes/catalog/v1/clients.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xe1\x01\n\x06\x43lient\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1d\n\x10\x62rand_guidelines\x18\x03 \x01(\tH\x00\x88\x01\x01\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\n\x11_brand_guidelines\"\x97\x01\n\x13\x43reateClientRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12\'\n\x10\x62rand_guidelines\x18\x02 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x00\x88\x01\x01\x12)\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x13\n\x11_brand_guidelines\".\n\x10GetClientRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient\"g\n\x12ListClientsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x12\n\x01q\x18\x03 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\"Z\n\x13ListClientsResponse\x12*\n\x07\x63lients\x18\x01 \x03(\x0b\x32\x19.rushes.catalog.v1.Client\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd3\x01\n\x13UpdateClientRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient\x12\x1c\n\x04name\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x10\x01\x18\xc8\x01H\x00\x88\x01\x01\x12\'\n\x10\x62rand_guidelines\x18\x03 \x01(\tB\x08\x92\x82\x19\x04\x18\xa0\x9c\x01H\x01\x88\x01\x01\x12.\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x02\x88\x01\x01\x42\x07\n\x05_nameB\x13\n\x11_brand_guidelinesB\x0b\n\t_metadata\"1\n\x13\x44\x65leteClientRequest\x12\x1a\n\x02id\x18\x01 \x01(\tB\x0e\x92\x82\x19\n\x08\x01:\x06\x63lient2\xe3\x04\n\rClientService\x12v\n\x0c\x43reateClient\x12&.rushes.catalog.v1.CreateClientRequest\x1a\x19.rushes.catalog.v1.Client\"#\x9a\x82\x19\x05\x08\x03\x18\xc9\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v3/clients:\x01*\x12o\n\tGetClient\x12#.rushes.catalog.v1.GetClientRequest\x1a\x19.rushes.catalog.v1.Client\"\"\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v3/clients/{id}\x12{\n\x0bListClients\x12%.rushes.catalog.v1.ListClientsRequest\x1a&.rushes.catalog.v1.ListClientsResponse\"\x1d\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v3/clients\x12x\n\x0cUpdateClient\x12&.rushes.catalog.v1.UpdateClientRequest\x1a\x19.rushes.catalog.v1.Client\"%\x9a\x82\x19\x02\x08\x03\x82\xd3\xe4\x93\x02\x19\x1a\x14/api/v3/clients/{id}:\x01*\x12r\n\x0c\x44\x65leteClient\x12&.rushes.catalog.v1.DeleteClientRequest\x1a\x16.google.protobuf.Empty\"\"\x9a\x82\x19\x02\x08\x03\x82\xd3\xe4\x93\x02\x16*\x14/api/v3/clients/{id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,29 +56,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETECLIENTREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_DELETECLIENTREQUEST'].fields_by_name['id']._serialized_options = b'\222\202\031\n\010\001:\006client'
   _globals['_CLIENTSERVICE'].methods_by_name['CreateClient']._loaded_options = None
-  _globals['_CLIENTSERVICE'].methods_by_name['CreateClient']._serialized_options = b'\202\323\344\223\002\024\"\017/api/v3/clients:\001*'
+  _globals['_CLIENTSERVICE'].methods_by_name['CreateClient']._serialized_options = b'\232\202\031\005\010\003\030\311\001\202\323\344\223\002\024\"\017/api/v3/clients:\001*'
   _globals['_CLIENTSERVICE'].methods_by_name['GetClient']._loaded_options = None
-  _globals['_CLIENTSERVICE'].methods_by_name['GetClient']._serialized_options = b'\202\323\344\223\002\026\022\024/api/v3/clients/{id}'
+  _globals['_CLIENTSERVICE'].methods_by_name['GetClient']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\026\022\024/api/v3/clients/{id}'
   _globals['_CLIENTSERVICE'].methods_by_name['ListClients']._loaded_options = None
-  _globals['_CLIENTSERVICE'].methods_by_name['ListClients']._serialized_options = b'\202\323\344\223\002\021\022\017/api/v3/clients'
+  _globals['_CLIENTSERVICE'].methods_by_name['ListClients']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\021\022\017/api/v3/clients'
   _globals['_CLIENTSERVICE'].methods_by_name['UpdateClient']._loaded_options = None
-  _globals['_CLIENTSERVICE'].methods_by_name['UpdateClient']._serialized_options = b'\202\323\344\223\002\031\032\024/api/v3/clients/{id}:\001*'
+  _globals['_CLIENTSERVICE'].methods_by_name['UpdateClient']._serialized_options = b'\232\202\031\002\010\003\202\323\344\223\002\031\032\024/api/v3/clients/{id}:\001*'
   _globals['_CLIENTSERVICE'].methods_by_name['DeleteClient']._loaded_options = None
-  _globals['_CLIENTSERVICE'].methods_by_name['DeleteClient']._serialized_options = b'\202\323\344\223\002\026*\024/api/v3/clients/{id}'
-  _globals['_CLIENT']._serialized_start=207
-  _globals['_CLIENT']._serialized_end=432
-  _globals['_CREATECLIENTREQUEST']._serialized_start=435
-  _globals['_CREATECLIENTREQUEST']._serialized_end=586
-  _globals['_GETCLIENTREQUEST']._serialized_start=588
-  _globals['_GETCLIENTREQUEST']._serialized_end=634
-  _globals['_LISTCLIENTSREQUEST']._serialized_start=636
-  _globals['_LISTCLIENTSREQUEST']._serialized_end=739
-  _globals['_LISTCLIENTSRESPONSE']._serialized_start=741
-  _globals['_LISTCLIENTSRESPONSE']._serialized_end=831
-  _globals['_UPDATECLIENTREQUEST']._serialized_start=834
-  _globals['_UPDATECLIENTREQUEST']._serialized_end=1045
-  _globals['_DELETECLIENTREQUEST']._serialized_start=1047
-  _globals['_DELETECLIENTREQUEST']._serialized_end=1096
-  _globals['_CLIENTSERVICE']._serialized_start=1099
-  _globals['_CLIENTSERVICE']._serialized_end=1677
+  _globals['_CLIENTSERVICE'].methods_by_name['DeleteClient']._serialized_options = b'\232\202\031\002\010\003\202\323\344\223\002\026*\024/api/v3/clients/{id}'
+  _globals['_CLIENT']._serialized_start=236
+  _globals['_CLIENT']._serialized_end=461
+  _globals['_CREATECLIENTREQUEST']._serialized_start=464
+  _globals['_CREATECLIENTREQUEST']._serialized_end=615
+  _globals['_GETCLIENTREQUEST']._serialized_start=617
+  _globals['_GETCLIENTREQUEST']._serialized_end=663
+  _globals['_LISTCLIENTSREQUEST']._serialized_start=665
+  _globals['_LISTCLIENTSREQUEST']._serialized_end=768
+  _globals['_LISTCLIENTSRESPONSE']._serialized_start=770
+  _globals['_LISTCLIENTSRESPONSE']._serialized_end=860
+  _globals['_UPDATECLIENTREQUEST']._serialized_start=863
+  _globals['_UPDATECLIENTREQUEST']._serialized_end=1074
+  _globals['_DELETECLIENTREQUEST']._serialized_start=1076
+  _globals['_DELETECLIENTREQUEST']._serialized_end=1125
+  _globals['_CLIENTSERVICE']._serialized_start=1128
+  _globals['_CLIENTSERVICE']._serialized_end=1739
 # @@protoc_insertion_point(module_scope)

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/catalog/v1/keys.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/rules.proto\"\xdb\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\'\n\x05scope\x18\x04 \x01(\x0e\x32\x18.rushes.catalog.v1.Scope\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x35\n\x0clast_used_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x33\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x42\r\n\x0b_expires_atB\x0f\n\r_last_used_atB\r\n\x0b_revoked_at\"\x9b\x01\n\x13\x43reateApiKeyRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12\'\n\x05scope\x18\x02 \x01(\x0e\x32\x18.rushes.catalog.v1.Scope\x12\x33\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\r\n\x0b_expires_at\"O\n\x14\x43reateApiKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x19.rushes.catalog.v1.ApiKey\"S\n\x12ListApiKeysRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x13ListApiKeysResponse\x12+\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x19.rushes.catalog.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x13RevokeApiKeyRequest\x12\x1b\n\x02id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61pi_key\"?\n\x13\x41uthenticateRequest\x12(\n\nkey_sha256\x18\x01 \x01(\tB\x14\x92\x82\x19\x10\x08\x01\x42\x0c[0-9a-f]{64}*P\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_READ\x10\x01\x12\x0f\n\x0bSCOPE_WRITE\x10\x02\x12\x0f\n\x0bSCOPE_ADMIN\x10\x03\x32\xc4\x03\n\nKeyService\x12|\n\x0c\x43reateApiKey\x12&.rushes.catalog.v1.CreateApiKeyRequest\x1a\'.rushes.catalog.v1.CreateApiKeyResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/v3/api-keys:\x01*\x12v\n\x0bListApiKeys\x12%.rushes.catalog.v1.ListApiKeysRequest\x1a&.rushes.catalog.v1.ListApiKeysResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v3/api-keys\x12m\n\x0cRevokeApiKey\x12&.rushes.catalog.v1.RevokeApiKeyRequest\x1a\x16.google.protobuf.Empty\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v3/api-keys/{id}\x12Q\n\x0c\x41uthenticate\x12&.rushes.catalog.v1.AuthenticateRequest\x1a\x19.rushes.catalog.v1.ApiKeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/catalog/v1/keys.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xdb\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\'\n\x05scope\x18\x04 \x01(\x0e\x32\x18.rushes.catalog.v1.Scope\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x35\n\x0clast_used_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x33\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x42\r\n\x0b_expires_atB\x0f\n\r_last_used_atB\r\n\x0b_revoked_at\"\x9b\x01\n\x13\x43reateApiKeyRequest\x12\x17\n\x04name\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12\'\n\x05scope\x18\x02 \x01(\x0e\x32\x18.rushes.catalog.v1.Scope\x12\x33\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\r\n\x0b_expires_at\"O\n\x14\x43reateApiKeyResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x19.rushes.catalog.v1.ApiKey\"S\n\x12ListApiKeysRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x13ListApiKeysResponse\x12+\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x19.rushes.catalog.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x13RevokeApiKeyRequest\x12\x1b\n\x02id\x18\x01 \x01(\tB\x0f\x92\x82\x19\x0b\x08\x01:\x07\x61pi_key\"?\n\x13\x41uthenticateRequest\x12(\n\nkey_sha256\x18\x01 \x01(\tB\x14\x92\x82\x19\x10\x08\x01\x42\x0c[0-9a-f]{64}*P\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_READ\x10\x01\x12\x0f\n\x0bSCOPE_WRITE\x10\x02\x12\x0f\n\x0bSCOPE_ADMIN\x10\x03\x32\xda\x03\n\nKeyService\x12\x85\x01\n\x0c\x43reateApiKey\x12&.rushes.catalog.v1.CreateApiKeyRequest\x1a\'.rushes.catalog.v1.CreateApiKeyResponse\"$\x9a\x82\x19\x05\x08\x04\x18\xc9\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/v3/api-keys:\x01*\x12|\n\x0bListApiKeys\x12%.rushes.catalog.v1.ListApiKeysRequest\x1a&.rushes.catalog.v1.ListApiKeysResponse\"\x1e\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v3/api-keys\x12s\n\x0cRevokeApiKey\x12&.rushes.catalog.v1.RevokeApiKeyRequest\x1a\x16.google.protobuf.Empty\"#\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02\x17*\x15/api/v3/api-keys/{id}\x12Q\n\x0c\x41uthenticate\x12&.rushes.catalog.v1.AuthenticateRequest\x1a\x19.rushes.catalog.v1.ApiKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,27 +45,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHENTICATEREQUEST'].fields_by_name['key_sha256']._loaded_options = None
   _globals['_AUTHENTICATEREQUEST'].fields_by_name['key_sha256']._serialized_options = b'\222\202\031\020\010\001B\014[0-9a-f]{64}'
   _globals['_KEYSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
-  _globals['_KEYSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\202\323\344\223\002\025\"\020/api/v3/api-keys:\001*'
+  _globals['_KEYSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\232\202\031\005\010\004\030\311\001\202\323\344\223\002\025\"\020/api/v3/api-keys:\001*'
   _globals['_KEYSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
-  _globals['_KEYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v3/api-keys'
+  _globals['_KEYSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\002\022\022\020/api/v3/api-keys'
   _globals['_KEYSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
-  _globals['_KEYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\202\323\344\223\002\027*\025/api/v3/api-keys/{id}'
-  _globals['_SCOPE']._serialized_start=1057
-  _globals['_SCOPE']._serialized_end=1137
-  _globals['_APIKEY']._serialized_start=174
-  _globals['_APIKEY']._serialized_end=521
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=524
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=679
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=681
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=760
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=762
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=845
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=847
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=938
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=940
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=990
-  _globals['_AUTHENTICATEREQUEST']._serialized_start=992
-  _globals['_AUTHENTICATEREQUEST']._serialized_end=1055
-  _globals['_KEYSERVICE']._serialized_start=1140
-  _globals['_KEYSERVICE']._serialized_end=1592
+  _globals['_KEYSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\002\027*\025/api/v3/api-keys/{id}'
+  _globals['_SCOPE']._serialized_start=1086
+  _globals['_SCOPE']._serialized_end=1166
+  _globals['_APIKEY']._serialized_start=203
+  _globals['_APIKEY']._serialized_end=550
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=553
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=708
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=710
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=789
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=791
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=874
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=876
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=967
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=969
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1019
+  _globals['_AUTHENTICATEREQUEST']._serialized_start=1021
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=1084
+  _globals['_KEYSERVICE']._serialized_start=1169
+  _globals['_KEYSERVICE']._serialized_end=1643
 # @@protoc_insertion_point(module_scope)

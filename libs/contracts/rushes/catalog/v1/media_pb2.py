@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from rushes.common.v1 import media_pb2 as rushes_dot_common_dot_v1_dot_media__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drushes/catalog/v1/media.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xba\x01\n\x05Media\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12+\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x1c.rushes.common.v1.MediaFacts\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x15\n\rthumbnail_url\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x0fGetMediaRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\r\x92\x82\x19\t\x08\x01:\x05media\"\xcc\x01\n\x13LocateObjectRequest\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x0b\x92\x82\x19\x07:\x05mediaH\x00\x12\x1f\n\x08\x61sset_id\x18\x02 \x01(\tB\x0b\x92\x82\x19\x07:\x05\x61ssetH\x00\x12+\n\x04\x63lip\x18\x03 \x01(\x0b\x32\x1b.rushes.catalog.v1.ClipNameH\x00\x12)\n\x03\x63ut\x18\x04 \x01(\x0b\x32\x1a.rushes.catalog.v1.CutNameH\x00\x12\x11\n\tthumbnail\x18\x05 \x01(\x08\x42\x08\n\x06object\"D\n\x08\x43lipName\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x0b\x92\x82\x19\x07\x08\x01:\x03job\x12\x1b\n\x08\x66ilename\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\"F\n\x07\x43utName\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x0b\x92\x82\x19\x07\x08\x01:\x03job\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\x92\x82\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"\x9d\x01\n\x0cStoredObject\x12\x10\n\x08\x62lob_key\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12/\n\x0bmodified_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66ilename\x18\x06 \x01(\t2\xd2\x01\n\x0cMediaService\x12i\n\x08GetMedia\x12\".rushes.catalog.v1.GetMediaRequest\x1a\x18.rushes.catalog.v1.Media\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v3/media/{id}/info\x12W\n\x0cLocateObject\x12&.rushes.catalog.v1.LocateObjectRequest\x1a\x1f.rushes.catalog.v1.StoredObjectb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drushes/catalog/v1/media.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xba\x01\n\x05Media\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12+\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x1c.rushes.common.v1.MediaFacts\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x15\n\rthumbnail_url\x18\x06 \x01(\t\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\",\n\x0fGetMediaRequest\x12\x19\n\x02id\x18\x01 \x01(\tB\r\x92\x82\x19\t\x08\x01:\x05media\"\xcc\x01\n\x13LocateObjectRequest\x12\x1f\n\x08media_id\x18\x01 \x01(\tB\x0b\x92\x82\x19\x07:\x05mediaH\x00\x12\x1f\n\x08\x61sset_id\x18\x02 \x01(\tB\x0b\x92\x82\x19\x07:\x05\x61ssetH\x00\x12+\n\x04\x63lip\x18\x03 \x01(\x0b\x32\x1b.rushes.catalog.v1.ClipNameH\x00\x12)\n\x03\x63ut\x18\x04 \x01(\x0b\x32\x1a.rushes.catalog.v1.CutNameH\x00\x12\x11\n\tthumbnail\x18\x05 \x01(\x08\x42\x08\n\x06object\"D\n\x08\x43lipName\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x0b\x92\x82\x19\x07\x08\x01:\x03job\x12\x1b\n\x08\x66ilename\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\"F\n\x07\x43utName\x12\x1b\n\x06job_id\x18\x01 \x01(\tB\x0b\x92\x82\x19\x07\x08\x01:\x03job\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\x92\x82\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"\x9d\x01\n\x0cStoredObject\x12\x10\n\x08\x62lob_key\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12/\n\x0bmodified_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66ilename\x18\x06 \x01(\t2\xd8\x01\n\x0cMediaService\x12o\n\x08GetMedia\x12\".rushes.catalog.v1.GetMediaRequest\x1a\x18.rushes.catalog.v1.Media\"%\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v3/media/{id}/info\x12W\n\x0cLocateObject\x12&.rushes.catalog.v1.LocateObjectRequest\x1a\x1f.rushes.catalog.v1.StoredObjectb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,19 +51,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUTNAME'].fields_by_name['version']._loaded_options = None
   _globals['_CUTNAME'].fields_by_name['version']._serialized_options = b'\222\202\031\t!\000\000\000\000\000\000\000\000'
   _globals['_MEDIASERVICE'].methods_by_name['GetMedia']._loaded_options = None
-  _globals['_MEDIASERVICE'].methods_by_name['GetMedia']._serialized_options = b'\202\323\344\223\002\031\022\027/api/v3/media/{id}/info'
-  _globals['_MEDIA']._serialized_start=176
-  _globals['_MEDIA']._serialized_end=362
-  _globals['_GETMEDIAREQUEST']._serialized_start=364
-  _globals['_GETMEDIAREQUEST']._serialized_end=408
-  _globals['_LOCATEOBJECTREQUEST']._serialized_start=411
-  _globals['_LOCATEOBJECTREQUEST']._serialized_end=615
-  _globals['_CLIPNAME']._serialized_start=617
-  _globals['_CLIPNAME']._serialized_end=685
-  _globals['_CUTNAME']._serialized_start=687
-  _globals['_CUTNAME']._serialized_end=757
-  _globals['_STOREDOBJECT']._serialized_start=760
-  _globals['_STOREDOBJECT']._serialized_end=917
-  _globals['_MEDIASERVICE']._serialized_start=920
-  _globals['_MEDIASERVICE']._serialized_end=1130
+  _globals['_MEDIASERVICE'].methods_by_name['GetMedia']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\031\022\027/api/v3/media/{id}/info'
+  _globals['_MEDIA']._serialized_start=205
+  _globals['_MEDIA']._serialized_end=391
+  _globals['_GETMEDIAREQUEST']._serialized_start=393
+  _globals['_GETMEDIAREQUEST']._serialized_end=437
+  _globals['_LOCATEOBJECTREQUEST']._serialized_start=440
+  _globals['_LOCATEOBJECTREQUEST']._serialized_end=644
+  _globals['_CLIPNAME']._serialized_start=646
+  _globals['_CLIPNAME']._serialized_end=714
+  _globals['_CUTNAME']._serialized_start=716
+  _globals['_CUTNAME']._serialized_end=786
+  _globals['_STOREDOBJECT']._serialized_start=789
+  _globals['_STOREDOBJECT']._serialized_end=946
+  _globals['_MEDIASERVICE']._serialized_start=949
+  _globals['_MEDIASERVICE']._serialized_end=1165
 # @@protoc_insertion_point(module_scope)

@@ -26,10 +26,11 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from rushes.common.v1 import media_pb2 as rushes_dot_common_dot_v1_dot_media__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frushes/catalog/v1/storage.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"W\n\x16GetStorageStatsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xf8\x02\n\x0cStorageStats\x12\x14\n\x0ctotal_videos\x18\x01 \x01(\x03\x12\x18\n\x10total_size_bytes\x18\x02 \x01(\x03\x12\x15\n\rtotal_size_mb\x18\x03 \x01(\x01\x12\x15\n\rtotal_size_gb\x18\x04 \x01(\x01\x12<\n\x07\x62y_kind\x18\x05 \x03(\x0b\x32+.rushes.catalog.v1.StorageStats.ByKindEntry\x12\x34\n\tdownloads\x18\x06 \x01(\x0b\x32!.rushes.catalog.v1.DownloadCounts\x12-\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x1e.rushes.catalog.v1.StorageFile\x12\x17\n\x0fnext_page_token\x18\x08 \x01(\t\x1aN\n\x0b\x42yKindEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x1f.rushes.catalog.v1.StorageUsage:\x02\x38\x01\"1\n\x0cStorageUsage\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"R\n\x0e\x44ownloadCounts\x12\x11\n\tcompleted\x18\x01 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x03\x12\x0f\n\x07retried\x18\x03 \x01(\x03\x12\x0c\n\x04lost\x18\x04 \x01(\x03\"\x84\x02\n\x0bStorageFile\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x1a\n\rgeneration_id\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06job_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07version\x18\x08 \x01(\x05\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\n\x0e_generation_idB\t\n\x07_job_id\"*\n\x12\x44\x65leteVideoRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\"Y\n\x15\x43leanUpStorageRequest\x12/\n\x0folder_than_days\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x80\xd2\xe1@\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x94\x02\n\x16\x43leanUpStorageResponse\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x13\n\x0bgenerations\x18\x02 \x01(\x03\x12\r\n\x05\x66iles\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x46\n\x07\x62y_kind\x18\x05 \x03(\x0b\x32\x35.rushes.catalog.v1.CleanUpStorageResponse.ByKindEntry\x12\x0b\n\x03ids\x18\x06 \x03(\t\x12\x0c\n\x04more\x18\x07 \x01(\x08\x1aN\n\x0b\x42yKindEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x1f.rushes.catalog.v1.StorageUsage:\x02\x38\x01\"1\n\x13\x46indUnneededRequest\x12\x1a\n\tblob_keys\x18\x01 \x03(\tB\x07\x92\x82\x19\x03\x30\xe8\x07\"9\n\x14\x46indUnneededResponse\x12\x11\n\tblob_keys\x18\x01 \x03(\t\x12\x0e\n\x06system\x18\x02 \x01(\t\"V\n\x15ListNamedBlobsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListNamedBlobsResponse\x12+\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1c.rushes.catalog.v1.NamedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\tNamedBlob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x62lob_key\x18\x02 \x01(\t2\xa7\x05\n\x0eStorageService\x12\x9e\x01\n\x0fGetStorageStats\x12).rushes.catalog.v1.GetStorageStatsRequest\x1a\x1f.rushes.catalog.v1.StorageStats\"?\x82\xd3\xe4\x93\x02\x39\x12\x1b/api/v3/admin/storage/statsZ\x1a\x12\x18/api/admin/storage/stats\x12\x99\x01\n\x0b\x44\x65leteVideo\x12%.rushes.catalog.v1.DeleteVideoRequest\x1a\x16.google.protobuf.Empty\"K\x82\xd3\xe4\x93\x02\x45*!/api/v3/admin/storage/videos/{id}Z *\x1e/api/admin/storage/videos/{id}\x12\x8f\x01\n\x0e\x43leanUpStorage\x12(.rushes.catalog.v1.CleanUpStorageRequest\x1a).rushes.catalog.v1.CleanUpStorageResponse\"(\x82\xd3\xe4\x93\x02\"\"\x1d/api/v3/admin/storage/cleanup:\x01*\x12_\n\x0c\x46indUnneeded\x12&.rushes.catalog.v1.FindUnneededRequest\x1a\'.rushes.catalog.v1.FindUnneededResponse\x12\x65\n\x0eListNamedBlobs\x12(.rushes.catalog.v1.ListNamedBlobsRequest\x1a).rushes.catalog.v1.ListNamedBlobsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frushes/catalog/v1/storage.proto\x12\x11rushes.catalog.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"W\n\x16GetStorageStatsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xf8\x02\n\x0cStorageStats\x12\x14\n\x0ctotal_videos\x18\x01 \x01(\x03\x12\x18\n\x10total_size_bytes\x18\x02 \x01(\x03\x12\x15\n\rtotal_size_mb\x18\x03 \x01(\x01\x12\x15\n\rtotal_size_gb\x18\x04 \x01(\x01\x12<\n\x07\x62y_kind\x18\x05 \x03(\x0b\x32+.rushes.catalog.v1.StorageStats.ByKindEntry\x12\x34\n\tdownloads\x18\x06 \x01(\x0b\x32!.rushes.catalog.v1.DownloadCounts\x12-\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x1e.rushes.catalog.v1.StorageFile\x12\x17\n\x0fnext_page_token\x18\x08 \x01(\t\x1aN\n\x0b\x42yKindEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x1f.rushes.catalog.v1.StorageUsage:\x02\x38\x01\"1\n\x0cStorageUsage\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"R\n\x0e\x44ownloadCounts\x12\x11\n\tcompleted\x18\x01 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x03\x12\x0f\n\x07retried\x18\x03 \x01(\x03\x12\x0c\n\x04lost\x18\x04 \x01(\x03\"\x84\x02\n\x0bStorageFile\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x1a\n\rgeneration_id\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06job_id\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07version\x18\x08 \x01(\x05\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\n\x0e_generation_idB\t\n\x07_job_id\"*\n\x12\x44\x65leteVideoRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\"Y\n\x15\x43leanUpStorageRequest\x12/\n\x0folder_than_days\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x80\xd2\xe1@\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"\x94\x02\n\x16\x43leanUpStorageResponse\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\x12\x13\n\x0bgenerations\x18\x02 \x01(\x03\x12\r\n\x05\x66iles\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x46\n\x07\x62y_kind\x18\x05 \x03(\x0b\x32\x35.rushes.catalog.v1.CleanUpStorageResponse.ByKindEntry\x12\x0b\n\x03ids\x18\x06 \x03(\t\x12\x0c\n\x04more\x18\x07 \x01(\x08\x1aN\n\x0b\x42yKindEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12.\n\x05value\x18\x02 \x01(\x0b\x32\x1f.rushes.catalog.v1.StorageUsage:\x02\x38\x01\"1\n\x13\x46indUnneededRequest\x12\x1a\n\tblob_keys\x18\x01 \x03(\tB\x07\x92\x82\x19\x03\x30\xe8\x07\"9\n\x14\x46indUnneededResponse\x12\x11\n\tblob_keys\x18\x01 \x03(\t\x12\x0e\n\x06system\x18\x02 \x01(\t\"V\n\x15ListNamedBlobsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x16ListNamedBlobsResponse\x12+\n\x05\x62lobs\x18\x01 \x03(\x0b\x32\x1c.rushes.catalog.v1.NamedBlob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\tNamedBlob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x62lob_key\x18\x02 \x01(\t2\xb9\x05\n\x0eStorageService\x12\xa4\x01\n\x0fGetStorageStats\x12).rushes.catalog.v1.GetStorageStatsRequest\x1a\x1f.rushes.catalog.v1.StorageStats\"E\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02\x39\x12\x1b/api/v3/admin/storage/statsZ\x1a\x12\x18/api/admin/storage/stats\x12\x9f\x01\n\x0b\x44\x65leteVideo\x12%.rushes.catalog.v1.DeleteVideoRequest\x1a\x16.google.protobuf.Empty\"Q\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02\x45*!/api/v3/admin/storage/videos/{id}Z *\x1e/api/admin/storage/videos/{id}\x12\x95\x01\n\x0e\x43leanUpStorage\x12(.rushes.catalog.v1.CleanUpStorageRequest\x1a).rushes.catalog.v1.CleanUpStorageResponse\".\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02\"\"\x1d/api/v3/admin/storage/cleanup:\x01*\x12_\n\x0c\x46indUnneeded\x12&.rushes.catalog.v1.FindUnneededRequest\x1a\'.rushes.catalog.v1.FindUnneededResponse\x12\x65\n\x0eListNamedBlobs\x12(.rushes.catalog.v1.ListNamedBlobsRequest\x1a).rushes.catalog.v1.ListNamedBlobsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,41 +52,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTNAMEDBLOBSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTNAMEDBLOBSREQUEST'].fields_by_name['page_size']._serialized_options = b'\222\202\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000i@'
   _globals['_STORAGESERVICE'].methods_by_name['GetStorageStats']._loaded_options = None
-  _globals['_STORAGESERVICE'].methods_by_name['GetStorageStats']._serialized_options = b'\202\323\344\223\0029\022\033/api/v3/admin/storage/statsZ\032\022\030/api/admin/storage/stats'
+  _globals['_STORAGESERVICE'].methods_by_name['GetStorageStats']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\0029\022\033/api/v3/admin/storage/statsZ\032\022\030/api/admin/storage/stats'
   _globals['_STORAGESERVICE'].methods_by_name['DeleteVideo']._loaded_options = None
-  _globals['_STORAGESERVICE'].methods_by_name['DeleteVideo']._serialized_options = b'\202\323\344\223\002E*!/api/v3/admin/storage/videos/{id}Z *\036/api/admin/storage/videos/{id}'
+  _globals['_STORAGESERVICE'].methods_by_name['DeleteVideo']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\002E*!/api/v3/admin/storage/videos/{id}Z *\036/api/admin/storage/videos/{id}'
   _globals['_STORAGESERVICE'].methods_by_name['CleanUpStorage']._loaded_options = None
-  _globals['_STORAGESERVICE'].methods_by_name['CleanUpStorage']._serialized_options = b'\202\323\344\223\002\"\"\035/api/v3/admin/storage/cleanup:\001*'
-  _globals['_GETSTORAGESTATSREQUEST']._serialized_start=206
-  _globals['_GETSTORAGESTATSREQUEST']._serialized_end=293
-  _globals['_STORAGESTATS']._serialized_start=296
-  _globals['_STORAGESTATS']._serialized_end=672
-  _globals['_STORAGESTATS_BYKINDENTRY']._serialized_start=594
-  _globals['_STORAGESTATS_BYKINDENTRY']._serialized_end=672
-  _globals['_STORAGEUSAGE']._serialized_start=674
-  _globals['_STORAGEUSAGE']._serialized_end=723
-  _globals['_DOWNLOADCOUNTS']._serialized_start=725
-  _globals['_DOWNLOADCOUNTS']._serialized_end=807
-  _globals['_STORAGEFILE']._serialized_start=810
-  _globals['_STORAGEFILE']._serialized_end=1070
-  _globals['_DELETEVIDEOREQUEST']._serialized_start=1072
-  _globals['_DELETEVIDEOREQUEST']._serialized_end=1114
-  _globals['_CLEANUPSTORAGEREQUEST']._serialized_start=1116
-  _globals['_CLEANUPSTORAGEREQUEST']._serialized_end=1205
-  _globals['_CLEANUPSTORAGERESPONSE']._serialized_start=1208
-  _globals['_CLEANUPSTORAGERESPONSE']._serialized_end=1484
-  _globals['_CLEANUPSTORAGERESPONSE_BYKINDENTRY']._serialized_start=594
-  _globals['_CLEANUPSTORAGERESPONSE_BYKINDENTRY']._serialized_end=672
-  _globals['_FINDUNNEEDEDREQUEST']._serialized_start=1486
-  _globals['_FINDUNNEEDEDREQUEST']._serialized_end=1535
-  _globals['_FINDUNNEEDEDRESPONSE']._serialized_start=1537
-  _globals['_FINDUNNEEDEDRESPONSE']._serialized_end=1594
-  _globals['_LISTNAMEDBLOBSREQUEST']._serialized_start=1596
-  _globals['_LISTNAMEDBLOBSREQUEST']._serialized_end=1682
-  _globals['_LISTNAMEDBLOBSRESPONSE']._serialized_start=1684
-  _globals['_LISTNAMEDBLOBSRESPONSE']._serialized_end=1778
-  _globals['_NAMEDBLOB']._serialized_start=1780
-  _globals['_NAMEDBLOB']._serialized_end=1821
-  _globals['_STORAGESERVICE']._serialized_start=1824
-  _globals['_STORAGESERVICE']._serialized_end=2503
+  _globals['_STORAGESERVICE'].methods_by_name['CleanUpStorage']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\002\"\"\035/api/v3/admin/storage/cleanup:\001*'
+  _globals['_GETSTORAGESTATSREQUEST']._serialized_start=235
+  _globals['_GETSTORAGESTATSREQUEST']._serialized_end=322
+  _globals['_STORAGESTATS']._serialized_start=325
+  _globals['_STORAGESTATS']._serialized_end=701
+  _globals['_STORAGESTATS_BYKINDENTRY']._serialized_start=623
+  _globals['_STORAGESTATS_BYKINDENTRY']._serialized_end=701
+  _globals['_STORAGEUSAGE']._serialized_start=703
+  _globals['_STORAGEUSAGE']._serialized_end=752
+  _globals['_DOWNLOADCOUNTS']._serialized_start=754
+  _globals['_DOWNLOADCOUNTS']._serialized_end=836
+  _globals['_STORAGEFILE']._serialized_start=839
+  _globals['_STORAGEFILE']._serialized_end=1099
+  _globals['_DELETEVIDEOREQUEST']._serialized_start=1101
+  _globals['_DELETEVIDEOREQUEST']._serialized_end=1143
+  _globals['_CLEANUPSTORAGEREQUEST']._serialized_start=1145
+  _globals['_CLEANUPSTORAGEREQUEST']._serialized_end=1234
+  _globals['_CLEANUPSTORAGERESPONSE']._serialized_start=1237
+  _globals['_CLEANUPSTORAGERESPONSE']._serialized_end=1513
+  _globals['_CLEANUPSTORAGERESPONSE_BYKINDENTRY']._serialized_start=623
+  _globals['_CLEANUPSTORAGERESPONSE_BYKINDENTRY']._serialized_end=701
+  _globals['_FINDUNNEEDEDREQUEST']._serialized_start=1515
+  _globals['_FINDUNNEEDEDREQUEST']._serialized_end=1564
+  _globals['_FINDUNNEEDEDRESPONSE']._serialized_start=1566
+  _globals['_FINDUNNEEDEDRESPONSE']._serialized_end=1623
+  _globals['_LISTNAMEDBLOBSREQUEST']._serialized_start=1625
+  _globals['_LISTNAMEDBLOBSREQUEST']._serialized_end=1711
+  _globals['_LISTNAMEDBLOBSRESPONSE']._serialized_start=1713
+  _globals['_LISTNAMEDBLOBSRESPONSE']._serialized_end=1807
+  _globals['_NAMEDBLOB']._serialized_start=1809
+  _globals['_NAMEDBLOB']._serialized_end=1850
+  _globals['_STORAGESERVICE']._serialized_start=1853
+  _globals['_STORAGESERVICE']._serialized_end=2550
 # @@protoc_insertion_point(module_scope)

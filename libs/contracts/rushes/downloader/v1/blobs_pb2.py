@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rushes/downloader/v1/blobs.proto\x12\x14rushes.downloader.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crushes/common/v1/rules.proto\"7\n\x18ListUnneededBlobsRequest\x12\x1b\n\npage_token\x18\x01 \x01(\tB\x07\x92\x82\x19\x03\x18\xe8\x07\"z\n\x19ListUnneededBlobsResponse\x12\x11\n\tlooked_at\x18\x01 \x01(\x03\x12\x31\n\x05\x62lobs\x18\x02 \x03(\x0b\x32\".rushes.downloader.v1.UnneededBlob\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"c\n\x0cUnneededBlob\x12\x10\n\x08\x62lob_key\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12-\n\tstored_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x17ListMissingBlobsRequest\x12\x1b\n\npage_token\x18\x01 \x01(\tB\x07\x92\x82\x19\x03\x18\xe8\x07\"x\n\x18ListMissingBlobsResponse\x12\x11\n\tlooked_at\x18\x01 \x01(\x03\x12\x30\n\x05\x62lobs\x18\x02 \x03(\x0b\x32!.rushes.downloader.v1.MissingBlob\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"+\n\x0bMissingBlob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x62lob_key\x18\x02 \x01(\t2\xc7\x02\n\x0b\x42lobService\x12\x9c\x01\n\x11ListUnneededBlobs\x12..rushes.downloader.v1.ListUnneededBlobsRequest\x1a/.rushes.downloader.v1.ListUnneededBlobsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/api/v3/admin/storage/unneeded\x12\x98\x01\n\x10ListMissingBlobs\x12-.rushes.downloader.v1.ListMissingBlobsRequest\x1a..rushes.downloader.v1.ListMissingBlobsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v3/admin/storage/missingb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rushes/downloader/v1/blobs.proto\x12\x14rushes.downloader.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"7\n\x18ListUnneededBlobsRequest\x12\x1b\n\npage_token\x18\x01 \x01(\tB\x07\x92\x82\x19\x03\x18\xe8\x07\"z\n\x19ListUnneededBlobsResponse\x12\x11\n\tlooked_at\x18\x01 \x01(\x03\x12\x31\n\x05\x62lobs\x18\x02 \x03(\x0b\x32\".rushes.downloader.v1.UnneededBlob\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"c\n\x0cUnneededBlob\x12\x10\n\x08\x62lob_key\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12-\n\tstored_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x17ListMissingBlobsRequest\x12\x1b\n\npage_token\x18\x01 \x01(\tB\x07\x92\x82\x19\x03\x18\xe8\x07\"x\n\x18ListMissingBlobsResponse\x12\x11\n\tlooked_at\x18\x01 \x01(\x03\x12\x30\n\x05\x62lobs\x18\x02 \x03(\x0b\x32!.rushes.downloader.v1.MissingBlob\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"+\n\x0bMissingBlob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08\x62lob_key\x18\x02 \x01(\t2\xd3\x02\n\x0b\x42lobService\x12\xa2\x01\n\x11ListUnneededBlobs\x12..rushes.downloader.v1.ListUnneededBlobsRequest\x1a/.rushes.downloader.v1.ListUnneededBlobsResponse\",\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02 \x12\x1e/api/v3/admin/storage/unneeded\x12\x9e\x01\n\x10ListMissingBlobs\x12-.rushes.downloader.v1.ListMissingBlobsRequest\x1a..rushes.downloader.v1.ListMissingBlobsResponse\"+\x9a\x82\x19\x02\x08\x04\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v3/admin/storage/missingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,21 +40,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMISSINGBLOBSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMISSINGBLOBSREQUEST'].fields_by_name['page_token']._serialized_options = b'\222\202\031\003\030\350\007'
   _globals['_BLOBSERVICE'].methods_by_name['ListUnneededBlobs']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['ListUnneededBlobs']._serialized_options = b'\202\323\344\223\002 \022\036/api/v3/admin/storage/unneeded'
+  _globals['_BLOBSERVICE'].methods_by_name['ListUnneededBlobs']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\002 \022\036/api/v3/admin/storage/unneeded'
   _globals['_BLOBSERVICE'].methods_by_name['ListMissingBlobs']._loaded_options = None
-  _globals['_BLOBSERVICE'].methods_by_name['ListMissingBlobs']._serialized_options = b'\202\323\344\223\002\037\022\035/api/v3/admin/storage/missing'
-  _globals['_LISTUNNEEDEDBLOBSREQUEST']._serialized_start=151
-  _globals['_LISTUNNEEDEDBLOBSREQUEST']._serialized_end=206
-  _globals['_LISTUNNEEDEDBLOBSRESPONSE']._serialized_start=208
-  _globals['_LISTUNNEEDEDBLOBSRESPONSE']._serialized_end=330
-  _globals['_UNNEEDEDBLOB']._serialized_start=332
-  _globals['_UNNEEDEDBLOB']._serialized_end=431
-  _globals['_LISTMISSINGBLOBSREQUEST']._serialized_start=433
-  _globals['_LISTMISSINGBLOBSREQUEST']._serialized_end=487
-  _globals['_LISTMISSINGBLOBSRESPONSE']._serialized_start=489
-  _globals['_LISTMISSINGBLOBSRESPONSE']._serialized_end=609
-  _globals['_MISSINGBLOB']._serialized_start=611
-  _globals['_MISSINGBLOB']._serialized_end=654
-  _globals['_BLOBSERVICE']._serialized_start=657
-  _globals['_BLOBSERVICE']._serialized_end=984
+  _globals['_BLOBSERVICE'].methods_by_name['ListMissingBlobs']._serialized_options = b'\232\202\031\002\010\004\202\323\344\223\002\037\022\035/api/v3/admin/storage/missing'
+  _globals['_LISTUNNEEDEDBLOBSREQUEST']._serialized_start=180
+  _globals['_LISTUNNEEDEDBLOBSREQUEST']._serialized_end=235
+  _globals['_LISTUNNEEDEDBLOBSRESPONSE']._serialized_start=237
+  _globals['_LISTUNNEEDEDBLOBSRESPONSE']._serialized_end=359
+  _globals['_UNNEEDEDBLOB']._serialized_start=361
+  _globals['_UNNEEDEDBLOB']._serialized_end=460
+  _globals['_LISTMISSINGBLOBSREQUEST']._serialized_start=462
+  _globals['_LISTMISSINGBLOBSREQUEST']._serialized_end=516
+  _globals['_LISTMISSINGBLOBSRESPONSE']._serialized_start=518
+  _globals['_LISTMISSINGBLOBSRESPONSE']._serialized_end=638
+  _globals['_MISSINGBLOB']._serialized_start=640
+  _globals['_MISSINGBLOB']._serialized_end=683
+  _globals['_BLOBSERVICE']._serialized_start=686
+  _globals['_BLOBSERVICE']._serialized_end=1025
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from rushes.common.v1 import media_pb2 as rushes_dot_common_dot_v1_dot_media__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%rushes/downloader/v1/downloader.proto\x12\x14rushes.downloader.v1\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xa0\x01\n\x10\x46\x65tchFileRequest\x12\x1d\n\nsource_url\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xa0\x1f\x12 \n\rblob_key_stem\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\x90\x03\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12 \n\tmax_bytes\x18\x04 \x01(\x03\x42\r\x92\x82\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"d\n\x11\x46\x65tchFileResponse\x12\x10\n\x08\x62lob_key\x18\x01 \x01(\t\x12+\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1c.rushes.common.v1.MediaFacts\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t2q\n\x11\x44ownloaderService\x12\\\n\tFetchFile\x12&.rushes.downloader.v1.FetchFileRequest\x1a\'.rushes.downloader.v1.FetchFileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%rushes/downloader/v1/downloader.proto\x12\x14rushes.downloader.v1\x1a\x1crushes/common/v1/media.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xa0\x01\n\x10\x46\x65tchFileRequest\x12\x1d\n\nsource_url\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xa0\x1f\x12 \n\rblob_key_stem\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\x90\x03\x12)\n\x04kind\x18\x03 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12 \n\tmax_bytes\x18\x04 \x01(\x03\x42\r\x92\x82\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"d\n\x11\x46\x65tchFileResponse\x12\x10\n\x08\x62lob_key\x18\x01 \x01(\t\x12+\n\x05\x66\x61\x63ts\x18\x02 \x01(\x0b\x32\x1c.rushes.common.v1.MediaFacts\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t2\x80\x01\n\x11\x44ownloaderService\x12k\n\tFetchFile\x12&.rushes.downloader.v1.FetchFileRequest\x1a\'.rushes.downloader.v1.FetchFileResponse\"\r\x9a\x82\x19\t)\x00\x00\x00\x00\x00\x00N@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,10 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHFILEREQUEST'].fields_by_name['blob_key_stem']._serialized_options = b'\222\202\031\005\010\001\030\220\003'
   _globals['_FETCHFILEREQUEST'].fields_by_name['max_bytes']._loaded_options = None
   _globals['_FETCHFILEREQUEST'].fields_by_name['max_bytes']._serialized_options = b'\222\202\031\t!\000\000\000\000\000\000\000\000'
-  _globals['_FETCHFILEREQUEST']._serialized_start=124
-  _globals['_FETCHFILEREQUEST']._serialized_end=284
-  _globals['_FETCHFILERESPONSE']._serialized_start=286
-  _globals['_FETCHFILERESPONSE']._serialized_end=386
-  _globals['_DOWNLOADERSERVICE']._serialized_start=388
-  _globals['_DOWNLOADERSERVICE']._serialized_end=501
+  _globals['_DOWNLOADERSERVICE'].methods_by_name['FetchFile']._loaded_options = None
+  _globals['_DOWNLOADERSERVICE'].methods_by_name['FetchFile']._serialized_options = b'\232\202\031\t)\000\000\000\000\000\000N@'
+  _globals['_FETCHFILEREQUEST']._serialized_start=153
+  _globals['_FETCHFILEREQUEST']._serialized_end=313
+  _globals['_FETCHFILERESPONSE']._serialized_start=315
+  _globals['_FETCHFILERESPONSE']._serialized_end=415
+  _globals['_DOWNLOADERSERVICE']._serialized_start=418
+  _globals['_DOWNLOADERSERVICE']._serialized_end=546
 # @@protoc_insertion_point(module_scope)

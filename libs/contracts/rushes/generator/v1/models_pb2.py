@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from rushes.common.v1 import media_pb2 as rushes_dot_common_dot_v1_dot_media__pb2
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rushes/generator/v1/models.proto\x12\x13rushes.generator.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1crushes/common/v1/rules.proto\"\xdc\x01\n\x05Model\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x17\n\x0f\x63over_image_url\x18\x04 \x01(\t\x12\x11\n\trun_count\x18\x05 \x01(\x03\x12\x10\n\x08official\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x08 \x03(\t\x12\x12\n\nprice_hint\x18\t \x01(\t\x12)\n\x04kind\x18\n \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\"\x82\x01\n\x11ListModelsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1a\n\ncollection\x18\x03 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\"h\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.rushes.generator.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05stale\x18\x03 \x01(\x08\"\x18\n\x16ListCollectionsRequest\"^\n\x17ListCollectionsResponse\x12\x34\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1f.rushes.generator.v1.Collection\x12\r\n\x05stale\x18\x02 \x01(\x08\"=\n\nCollection\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"B\n\x0fGetModelRequest\x12\x17\n\x05owner\x18\x01 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\x12\x16\n\x04name\x18\x02 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\"a\n\x15GetModelSchemaRequest\x12\x17\n\x05owner\x18\x01 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\x12\x16\n\x04name\x18\x02 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\x12\x17\n\x07version\x18\x03 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\"a\n\x0bModelSchema\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x32\n\nparameters\x18\x03 \x03(\x0b\x32\x1e.rushes.generator.v1.Parameter\"\xf2\x04\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04type\x18\x02 \x01(\x0e\x32\".rushes.generator.v1.ParameterType\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08required\x18\x05 \x01(\x08\x12\'\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12$\n\x04\x65num\x18\x07 \x03(\x0b\x32\x16.google.protobuf.Value\x12\x14\n\x07minimum\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\t \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmin_length\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nmax_length\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x0e\n\x06\x66ormat\x18\x0c \x01(\t\x12\x10\n\x08multiple\x18\r \x01(\x08\x12\x35\n\titem_type\x18\x0e \x01(\x0e\x32\".rushes.generator.v1.ParameterType\x12\x0e\n\x06secret\x18\x0f \x01(\x08\x12\x32\n\x05items\x18\x10 \x01(\x0b\x32\x1e.rushes.generator.v1.ParameterH\x04\x88\x01\x01\x12\x30\n\x08variants\x18\x11 \x03(\x0b\x32\x1e.rushes.generator.v1.Parameter\x12\x0f\n\x07pattern\x18\x12 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x13 \x01(\t\x12\x12\n\ndeprecated\x18\x14 \x01(\x08\x42\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\x08\n\x06_items\"\xaf\x01\n\x13PrepareInputRequest\x12\x18\n\x05model\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12\x17\n\x07version\x18\x02 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x05scene\x18\x04 \x01(\x0b\x32\x1f.rushes.generator.v1.SceneInputH\x00\x88\x01\x01\x42\x08\n\x06_scene\"u\n\nSceneInput\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_image\x18\x02 \x01(\t\x12\x12\n\nlast_image\x18\x03 \x01(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\"\xa2\x02\n\x14PrepareInputResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x17\n\x0f\x65stimate_micros\x18\x05 \x01(\x03\x12\x16\n\x0e\x65stimate_basis\x18\x06 \x01(\t\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x16\n\x0ereserve_micros\x18\x08 \x01(\x03\x12\x12\n\ndeadline_s\x18\t \x01(\x01\x12\x15\n\rsecret_fields\x18\n \x03(\t\x12\x11\n\tasset_ids\x18\x0b \x03(\t*\xeb\x01\n\rParameterType\x12\x1e\n\x1aPARAMETER_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15PARAMETER_TYPE_STRING\x10\x01\x12\x1a\n\x16PARAMETER_TYPE_INTEGER\x10\x02\x12\x19\n\x15PARAMETER_TYPE_NUMBER\x10\x03\x12\x1a\n\x16PARAMETER_TYPE_BOOLEAN\x10\x04\x12\x17\n\x13PARAMETER_TYPE_FILE\x10\x05\x12\x18\n\x14PARAMETER_TYPE_ARRAY\x10\x06\x12\x19\n\x15PARAMETER_TYPE_OBJECT\x10\x07\x32\xfa\x04\n\x0cModelService\x12u\n\nListModels\x12&.rushes.generator.v1.ListModelsRequest\x1a\'.rushes.generator.v1.ListModelsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v3/models\x12\x89\x01\n\x0fListCollections\x12+.rushes.generator.v1.ListCollectionsRequest\x1a,.rushes.generator.v1.ListCollectionsResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v3/collections\x12s\n\x08GetModel\x12$.rushes.generator.v1.GetModelRequest\x1a\x1a.rushes.generator.v1.Model\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v3/models/{owner}/{name}\x12\x8c\x01\n\x0eGetModelSchema\x12*.rushes.generator.v1.GetModelSchemaRequest\x1a .rushes.generator.v1.ModelSchema\",\x82\xd3\xe4\x93\x02&\x12$/api/v3/models/{owner}/{name}/schema\x12\x63\n\x0cPrepareInput\x12(.rushes.generator.v1.PrepareInputRequest\x1a).rushes.generator.v1.PrepareInputResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rushes/generator/v1/models.proto\x12\x13rushes.generator.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1crushes/common/v1/media.proto\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xdc\x01\n\x05Model\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x17\n\x0f\x63over_image_url\x18\x04 \x01(\t\x12\x11\n\trun_count\x18\x05 \x01(\x03\x12\x10\n\x08official\x18\x06 \x01(\x08\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x13\n\x0b\x63ollections\x18\x08 \x03(\t\x12\x12\n\nprice_hint\x18\t \x01(\t\x12)\n\x04kind\x18\n \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\"\x82\x01\n\x11ListModelsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00i@\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x1a\n\ncollection\x18\x03 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12\x12\n\x01q\x18\x04 \x01(\tB\x07\x92\x82\x19\x03\x18\xc8\x01\"h\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.rushes.generator.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05stale\x18\x03 \x01(\x08\"\x18\n\x16ListCollectionsRequest\"^\n\x17ListCollectionsResponse\x12\x34\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x1f.rushes.generator.v1.Collection\x12\r\n\x05stale\x18\x02 \x01(\x08\"=\n\nCollection\x12\x0c\n\x04slug\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"B\n\x0fGetModelRequest\x12\x17\n\x05owner\x18\x01 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\x12\x16\n\x04name\x18\x02 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\"a\n\x15GetModelSchemaRequest\x12\x17\n\x05owner\x18\x01 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\x12\x16\n\x04name\x18\x02 \x01(\tB\x08\x92\x82\x19\x04\x08\x01\x18\x64\x12\x17\n\x07version\x18\x03 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\"a\n\x0bModelSchema\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x32\n\nparameters\x18\x03 \x03(\x0b\x32\x1e.rushes.generator.v1.Parameter\"\xf2\x04\n\tParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04type\x18\x02 \x01(\x0e\x32\".rushes.generator.v1.ParameterType\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08required\x18\x05 \x01(\x08\x12\'\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12$\n\x04\x65num\x18\x07 \x03(\x0b\x32\x16.google.protobuf.Value\x12\x14\n\x07minimum\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07maximum\x18\t \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmin_length\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nmax_length\x18\x0b \x01(\x05H\x03\x88\x01\x01\x12\x0e\n\x06\x66ormat\x18\x0c \x01(\t\x12\x10\n\x08multiple\x18\r \x01(\x08\x12\x35\n\titem_type\x18\x0e \x01(\x0e\x32\".rushes.generator.v1.ParameterType\x12\x0e\n\x06secret\x18\x0f \x01(\x08\x12\x32\n\x05items\x18\x10 \x01(\x0b\x32\x1e.rushes.generator.v1.ParameterH\x04\x88\x01\x01\x12\x30\n\x08variants\x18\x11 \x03(\x0b\x32\x1e.rushes.generator.v1.Parameter\x12\x0f\n\x07pattern\x18\x12 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x13 \x01(\t\x12\x12\n\ndeprecated\x18\x14 \x01(\x08\x42\n\n\x08_minimumB\n\n\x08_maximumB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\x08\n\x06_items\"\xaf\x01\n\x13PrepareInputRequest\x12\x18\n\x05model\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xc8\x01\x12\x17\n\x07version\x18\x02 \x01(\tB\x06\x92\x82\x19\x02\x18\x64\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x05scene\x18\x04 \x01(\x0b\x32\x1f.rushes.generator.v1.SceneInputH\x00\x88\x01\x01\x42\x08\n\x06_scene\"u\n\nSceneInput\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_image\x18\x02 \x01(\t\x12\x12\n\nlast_image\x18\x03 \x01(\t\x12\x0f\n\x07seconds\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\"\xa2\x02\n\x14PrepareInputResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12&\n\x05input\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x17\n\x0f\x65stimate_micros\x18\x05 \x01(\x03\x12\x16\n\x0e\x65stimate_basis\x18\x06 \x01(\t\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x16\n\x0ereserve_micros\x18\x08 \x01(\x03\x12\x12\n\ndeadline_s\x18\t \x01(\x01\x12\x15\n\rsecret_fields\x18\n \x03(\t\x12\x11\n\tasset_ids\x18\x0b \x03(\t*\xeb\x01\n\rParameterType\x12\x1e\n\x1aPARAMETER_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15PARAMETER_TYPE_STRING\x10\x01\x12\x1a\n\x16PARAMETER_TYPE_INTEGER\x10\x02\x12\x19\n\x15PARAMETER_TYPE_NUMBER\x10\x03\x12\x1a\n\x16PARAMETER_TYPE_BOOLEAN\x10\x04\x12\x17\n\x13PARAMETER_TYPE_FILE\x10\x05\x12\x18\n\x14PARAMETER_TYPE_ARRAY\x10\x06\x12\x19\n\x15PARAMETER_TYPE_OBJECT\x10\x07\x32\x92\x05\n\x0cModelService\x12{\n\nListModels\x12&.rushes.generator.v1.ListModelsRequest\x1a\'.rushes.generator.v1.ListModelsResponse\"\x1c\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v3/models\x12\x8f\x01\n\x0fListCollections\x12+.rushes.generator.v1.ListCollectionsRequest\x1a,.rushes.generator.v1.ListCollectionsResponse\"!\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v3/collections\x12y\n\x08GetModel\x12$.rushes.generator.v1.GetModelRequest\x1a\x1a.rushes.generator.v1.Model\"+\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v3/models/{owner}/{name}\x12\x92\x01\n\x0eGetModelSchema\x12*.rushes.generator.v1.GetModelSchemaRequest\x1a .rushes.generator.v1.ModelSchema\"2\x9a\x82\x19\x02\x08\x02\x82\xd3\xe4\x93\x02&\x12$/api/v3/models/{owner}/{name}/schema\x12\x63\n\x0cPrepareInput\x12(.rushes.generator.v1.PrepareInputRequest\x1a).rushes.generator.v1.PrepareInputResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,41 +57,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPAREINPUTREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_PREPAREINPUTREQUEST'].fields_by_name['version']._serialized_options = b'\222\202\031\002\030d'
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\020\022\016/api/v3/models'
+  _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\020\022\016/api/v3/models'
   _globals['_MODELSERVICE'].methods_by_name['ListCollections']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['ListCollections']._serialized_options = b'\202\323\344\223\002\025\022\023/api/v3/collections'
+  _globals['_MODELSERVICE'].methods_by_name['ListCollections']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\025\022\023/api/v3/collections'
   _globals['_MODELSERVICE'].methods_by_name['GetModel']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\202\323\344\223\002\037\022\035/api/v3/models/{owner}/{name}'
+  _globals['_MODELSERVICE'].methods_by_name['GetModel']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002\037\022\035/api/v3/models/{owner}/{name}'
   _globals['_MODELSERVICE'].methods_by_name['GetModelSchema']._loaded_options = None
-  _globals['_MODELSERVICE'].methods_by_name['GetModelSchema']._serialized_options = b'\202\323\344\223\002&\022$/api/v3/models/{owner}/{name}/schema'
-  _globals['_PARAMETERTYPE']._serialized_start=2310
-  _globals['_PARAMETERTYPE']._serialized_end=2545
-  _globals['_MODEL']._serialized_start=178
-  _globals['_MODEL']._serialized_end=398
-  _globals['_LISTMODELSREQUEST']._serialized_start=401
-  _globals['_LISTMODELSREQUEST']._serialized_end=531
-  _globals['_LISTMODELSRESPONSE']._serialized_start=533
-  _globals['_LISTMODELSRESPONSE']._serialized_end=637
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=639
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=663
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=665
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=759
-  _globals['_COLLECTION']._serialized_start=761
-  _globals['_COLLECTION']._serialized_end=822
-  _globals['_GETMODELREQUEST']._serialized_start=824
-  _globals['_GETMODELREQUEST']._serialized_end=890
-  _globals['_GETMODELSCHEMAREQUEST']._serialized_start=892
-  _globals['_GETMODELSCHEMAREQUEST']._serialized_end=989
-  _globals['_MODELSCHEMA']._serialized_start=991
-  _globals['_MODELSCHEMA']._serialized_end=1088
-  _globals['_PARAMETER']._serialized_start=1091
-  _globals['_PARAMETER']._serialized_end=1717
-  _globals['_PREPAREINPUTREQUEST']._serialized_start=1720
-  _globals['_PREPAREINPUTREQUEST']._serialized_end=1895
-  _globals['_SCENEINPUT']._serialized_start=1897
-  _globals['_SCENEINPUT']._serialized_end=2014
-  _globals['_PREPAREINPUTRESPONSE']._serialized_start=2017
-  _globals['_PREPAREINPUTRESPONSE']._serialized_end=2307
-  _globals['_MODELSERVICE']._serialized_start=2548
-  _globals['_MODELSERVICE']._serialized_end=3182
+  _globals['_MODELSERVICE'].methods_by_name['GetModelSchema']._serialized_options = b'\232\202\031\002\010\002\202\323\344\223\002&\022$/api/v3/models/{owner}/{name}/schema'
+  _globals['_PARAMETERTYPE']._serialized_start=2339
+  _globals['_PARAMETERTYPE']._serialized_end=2574
+  _globals['_MODEL']._serialized_start=207
+  _globals['_MODEL']._serialized_end=427
+  _globals['_LISTMODELSREQUEST']._serialized_start=430
+  _globals['_LISTMODELSREQUEST']._serialized_end=560
+  _globals['_LISTMODELSRESPONSE']._serialized_start=562
+  _globals['_LISTMODELSRESPONSE']._serialized_end=666
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=668
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=692
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=694
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=788
+  _globals['_COLLECTION']._serialized_start=790
+  _globals['_COLLECTION']._serialized_end=851
+  _globals['_GETMODELREQUEST']._serialized_start=853
+  _globals['_GETMODELREQUEST']._serialized_end=919
+  _globals['_GETMODELSCHEMAREQUEST']._serialized_start=921
+  _globals['_GETMODELSCHEMAREQUEST']._serialized_end=1018
+  _globals['_MODELSCHEMA']._serialized_start=1020
+  _globals['_MODELSCHEMA']._serialized_end=1117
+  _globals['_PARAMETER']._serialized_start=1120
+  _globals['_PARAMETER']._serialized_end=1746
+  _globals['_PREPAREINPUTREQUEST']._serialized_start=1749
+  _globals['_PREPAREINPUTREQUEST']._serialized_end=1924
+  _globals['_SCENEINPUT']._serialized_start=1926
+  _globals['_SCENEINPUT']._serialized_end=2043
+  _globals['_PREPAREINPUTRESPONSE']._serialized_start=2046
+  _globals['_PREPAREINPUTRESPONSE']._serialized_end=2336
+  _globals['_MODELSERVICE']._serialized_start=2577
+  _globals['_MODELSERVICE']._serialized_end=3235
 # @@protoc_insertion_point(module_scope)

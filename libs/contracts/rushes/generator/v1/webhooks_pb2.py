@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"rushes/generator/v1/webhooks.proto\x12\x13rushes.generator.v1\x1a\x1crushes/common/v1/rules.proto\"\xcf\x01\n\x15ReceiveWebhookRequest\x12!\n\nattempt_id\x18\x01 \x01(\tB\r\x92\x82\x19\t:\x07\x61ttempt\x12H\n\x07headers\x18\x02 \x03(\x0b\x32\x37.rushes.generator.v1.ReceiveWebhookRequest.HeadersEntry\x12\x19\n\x04\x62ody\x18\x03 \x01(\x0c\x42\x0b\x92\x82\x19\x07\x08\x01\x18\x80\x80\x80\x02\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x16ReceiveWebhookResponse\x12\x0b\n\x03new\x18\x01 \x01(\x08\x32{\n\x0eWebhookService\x12i\n\x0eReceiveWebhook\x12*.rushes.generator.v1.ReceiveWebhookRequest\x1a+.rushes.generator.v1.ReceiveWebhookResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"rushes/generator/v1/webhooks.proto\x12\x13rushes.generator.v1\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"\xcf\x01\n\x15ReceiveWebhookRequest\x12!\n\nattempt_id\x18\x01 \x01(\tB\r\x92\x82\x19\t:\x07\x61ttempt\x12H\n\x07headers\x18\x02 \x03(\x0b\x32\x37.rushes.generator.v1.ReceiveWebhookRequest.HeadersEntry\x12\x19\n\x04\x62ody\x18\x03 \x01(\x0c\x42\x0b\x92\x82\x19\x07\x08\x01\x18\x80\x80\x80\x02\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"%\n\x16ReceiveWebhookResponse\x12\x0b\n\x03new\x18\x01 \x01(\x08\x32\x8a\x01\n\x0eWebhookService\x12x\n\x0eReceiveWebhook\x12*.rushes.generator.v1.ReceiveWebhookRequest\x1a+.rushes.generator.v1.ReceiveWebhookResponse\"\r\x9a\x82\x19\t)\x00\x00\x00\x00\x00\x00\x14@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,12 +39,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECEIVEWEBHOOKREQUEST'].fields_by_name['attempt_id']._serialized_options = b'\222\202\031\t:\007attempt'
   _globals['_RECEIVEWEBHOOKREQUEST'].fields_by_name['body']._loaded_options = None
   _globals['_RECEIVEWEBHOOKREQUEST'].fields_by_name['body']._serialized_options = b'\222\202\031\007\010\001\030\200\200\200\002'
-  _globals['_RECEIVEWEBHOOKREQUEST']._serialized_start=90
-  _globals['_RECEIVEWEBHOOKREQUEST']._serialized_end=297
-  _globals['_RECEIVEWEBHOOKREQUEST_HEADERSENTRY']._serialized_start=251
-  _globals['_RECEIVEWEBHOOKREQUEST_HEADERSENTRY']._serialized_end=297
-  _globals['_RECEIVEWEBHOOKRESPONSE']._serialized_start=299
-  _globals['_RECEIVEWEBHOOKRESPONSE']._serialized_end=336
-  _globals['_WEBHOOKSERVICE']._serialized_start=338
-  _globals['_WEBHOOKSERVICE']._serialized_end=461
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveWebhook']._loaded_options = None
+  _globals['_WEBHOOKSERVICE'].methods_by_name['ReceiveWebhook']._serialized_options = b'\232\202\031\t)\000\000\000\000\000\000\024@'
+  _globals['_RECEIVEWEBHOOKREQUEST']._serialized_start=119
+  _globals['_RECEIVEWEBHOOKREQUEST']._serialized_end=326
+  _globals['_RECEIVEWEBHOOKREQUEST_HEADERSENTRY']._serialized_start=280
+  _globals['_RECEIVEWEBHOOKREQUEST_HEADERSENTRY']._serialized_end=326
+  _globals['_RECEIVEWEBHOOKRESPONSE']._serialized_start=328
+  _globals['_RECEIVEWEBHOOKRESPONSE']._serialized_end=365
+  _globals['_WEBHOOKSERVICE']._serialized_start=368
+  _globals['_WEBHOOKSERVICE']._serialized_end=506
 # @@protoc_insertion_point(module_scope)

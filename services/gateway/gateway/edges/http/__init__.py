@@ -1,1 +1,1 @@
-"""The HTTP surface: what is transcoded from the contracts, and what is written by hand."""
+"""Receives HTTP requests and sends responses: routing, bodies, streams."""

@@ -1,0 +1,1 @@
+"""How stored bytes are sent over HTTP."""

@@ -1,0 +1,1 @@
+"""RFC 9110 for stored bytes: ranges, preconditions, responses. Pure."""

@@ -1,0 +1,1 @@
+"""How a request that is wrong is refused."""

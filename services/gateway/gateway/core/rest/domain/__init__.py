@@ -1,0 +1,1 @@
+"""Path templates and limits of JSON bodies. Pure."""

@@ -1,0 +1,1 @@
+"""Keys, and signed addresses that work without one."""

@@ -1,0 +1,1 @@
+"""Stored bytes over HTTP."""

@@ -1,0 +1,87 @@
+"""Answers operators: is it alive, is it ready, what has it counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.empty_pb2 import Empty
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.edges.rest.rpc_routes import Reply
+from rushes.gateway.v1 import operations_pb2 as pb
+from servicekit import metrics
+from servicekit.errors import AppError
+
+_ALL_CHECKS_WITHIN = 3.0
+"""Seconds for all checks together."""
+
+Check = Callable[[], Awaitable[None]]
+"""Raises an AppError when what it checks cannot be used."""
+
+
+class Readiness:
+    """Whether requests should come here. A `Part`: the last to start, the first to stop.
+
+    Args:
+        needed: what nothing works without, by name.
+        wanted: what only some operations need: shown, but not decisive.
+        closing: called first at stop, to end what would never end by itself (live streams).
+    """
+
+    def __init__(
+        self, needed: Mapping[str, Check], wanted: Mapping[str, Check], *, closing: Callable[[], None]
+    ) -> None:
+        self._needed = dict(needed)
+        self._wanted = dict(wanted)
+        self._closing = closing
+        self.open = False
+
+    async def start(self) -> None:
+        """Let requests come."""
+        self.open = True
+
+    async def stop(self) -> None:
+        """Send requests elsewhere, and end the live streams."""
+        if self.open:
+            self.open = False
+            self._closing()
+
+    async def check(self) -> tuple[bool, dict[str, str]]:
+        """Whether it is ready, and each dependency's state in words."""
+        checks = {**self._needed, **self._wanted}
+        states = dict(zip(checks, await asyncio.gather(*map(_state, checks.values())), strict=True))
+        if not self.open:
+            states["gateway"] = "stopping"
+        return self.open and all(states[name] == "ok" for name in self._needed), states
+
+
+async def _state(check: Check) -> str:
+    try:
+        async with asyncio.timeout(_ALL_CHECKS_WITHIN):
+            await check()
+    except AppError as error:
+        return f"{error.kind.value}"
+    except TimeoutError:
+        return "no answer"
+    return "ok"
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The servicer of `ProbeService`."""
+
+    readiness: Readiness
+
+    async def GetHealth(self, message: Empty, request: Request) -> pb.Health:
+        return pb.Health(status="ok")
+
+    async def GetReadiness(self, message: Empty, request: Request) -> Reply:
+        ready, states = await self.readiness.check()
+        body = pb.Readiness(status="ready" if ready else "not ready", checks=states)
+        return Reply(body, {"Cache-Control": "no-store"})
+
+    async def GetMetrics(self, message: Empty, request: Request) -> Response:
+        return Response(metrics.text(), media_type=metrics.CONTENT_TYPE)

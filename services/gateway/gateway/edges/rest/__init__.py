@@ -1,0 +1,1 @@
+"""REST as the contracts describe it."""

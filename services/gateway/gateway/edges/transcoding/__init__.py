@@ -1,1 +1,0 @@
-"""From REST to gRPC and back, by the descriptors alone."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/common/v1/event.proto\x12\x10rushes.common.v1\x1a google/protobuf/descriptor.proto\"t\n\nEventRules\x12\x0c\n\x04type\x18\x01 \x01(\t\x12.\n\tpublisher\x18\x02 \x01(\x0e\x32\x1b.rushes.common.v1.Publisher\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0f\n\x07used_by\x18\x05 \x01(\t*\x88\x01\n\tPublisher\x12\x19\n\x15PUBLISHER_UNSPECIFIED\x10\x00\x12\x15\n\x11PUBLISHER_CATALOG\x10\x01\x12\x17\n\x13PUBLISHER_GENERATOR\x10\x02\x12\x18\n\x14PUBLISHER_DOWNLOADER\x10\x03\x12\x16\n\x12PUBLISHER_STITCHER\x10\x04:N\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xa3\x90\x03 \x01(\x0b\x32\x1c.rushes.common.v1.EventRulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/common/v1/event.proto\x12\x10rushes.common.v1\x1a google/protobuf/descriptor.proto\"t\n\nEventRules\x12\x0c\n\x04type\x18\x01 \x01(\t\x12.\n\tpublisher\x18\x02 \x01(\x0e\x32\x1b.rushes.common.v1.Publisher\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\x12\x0f\n\x07used_by\x18\x05 \x01(\t*\x88\x01\n\tPublisher\x12\x19\n\x15PUBLISHER_UNSPECIFIED\x10\x00\x12\x15\n\x11PUBLISHER_CATALOG\x10\x01\x12\x17\n\x13PUBLISHER_GENERATOR\x10\x02\x12\x18\n\x14PUBLISHER_DOWNLOADER\x10\x03\x12\x16\n\x12PUBLISHER_STITCHER\x10\x04:N\n\x05\x65vent\x12\x1f.google.protobuf.MessageOptions\x18\xa3\x90\x03 \x01(\x0b\x32\x1c.rushes.common.v1.EventRules:1\n\x08internal\x12\x1d.google.protobuf.FieldOptions\x18\xa5\x90\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

@@ -85,5 +85,8 @@ class EventRules(_message.Message):
 Global___EventRules: _TypeAlias = EventRules  # noqa: Y015
 
 EVENT_FIELD_NUMBER: _builtins.int
+INTERNAL_FIELD_NUMBER: _builtins.int
 event: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MessageOptions, Global___EventRules]
 """The rules of this event."""
+internal: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""The field is for services alone: no live event shows it."""

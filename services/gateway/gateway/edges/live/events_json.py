@@ -2,65 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
 import structlog
-from google.protobuf import message_factory
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import Descriptor
 
-from gateway.edges.rest.transcoding.comments import comments
+from events.contract import EVENT_TYPES, message_of
 from gateway.edges.rest.transcoding.to_json import to_json
-from rushes.events.v1 import events_pb2
+from rushes.common.v1 import event_pb2
+from servicekit.errors import Invalid
+from servicekit.events import Event
 from servicekit.logs import clean_text
 
-_EVENT = re.compile(r"`([a-z_]+\.[a-z_]+)`, by ")
-"""How the comment over an event's message begins: its type, and who publishes it."""
 
-_HIDDEN = frozenset({"source_url"})
-"""Fields that contain an address at the provider: whoever has it needs no key."""
-
-
-def event_json(type_: str, data: bytes) -> Any | None:
-    """The JSON of an event, or None when it is of no type we know, or does not parse.
-
-    Args:
-        type_: the event's type, "prediction.succeeded": its message is `PredictionSucceeded`.
-        data: the message's bytes.
-    """
-    descriptor = events_pb2.DESCRIPTOR.message_types_by_name.get(message_name(type_))
-    if descriptor is None:
-        return None
-    message = message_factory.GetMessageClass(descriptor)()
+def event_json(event: Event) -> Any | None:
+    """The JSON of an event, or None when it is of no type we know, or does not parse."""
     try:
-        message.ParseFromString(data)
-    except DecodeError:
-        structlog.get_logger(__name__).warning("event does not parse", type=type_)
+        message = message_of(event)
+    except Invalid:
+        structlog.get_logger(__name__).warning("event does not parse", type=event.type)
         return None
-    return _public(to_json(message))
+    return None if message is None else _public(to_json(message), message.DESCRIPTOR)
 
 
 @cache
 def known_types() -> frozenset[str]:
     """The type of every event, and every entity that events are about."""
-    matches = (
-        _EVENT.match(comments().get(message.full_name, ""))
-        for message in events_pb2.DESCRIPTOR.message_types_by_name.values()
-    )
-    types = {match[1] for match in matches if match}
-    return frozenset(types | {type_.partition(".")[0] for type_ in types})
+    return frozenset(EVENT_TYPES) | {name.partition(".")[0] for name in EVENT_TYPES}
 
 
-def message_name(type_: str) -> str:
-    """The message of an event's type: `generation.cancel_requested` → GenerationCancelRequested."""
-    return "".join(word.capitalize() for word in type_.replace(".", "_").split("_"))
-
-
-def _public(value: Any) -> Any:
-    """The value without hidden fields, and with addresses inside texts (of errors, say) cut short."""
+def _public(value: Any, descriptor: Descriptor | None) -> Any:
+    """The value without internal fields, and with addresses inside texts (of errors, say) cut short."""
     if isinstance(value, dict):
-        return {name: _public(item) for name, item in value.items() if name not in _HIDDEN}
+        fields = descriptor.fields_by_name if descriptor is not None else {}
+        shown = {}
+        for name, item in value.items():
+            field = fields.get(name)
+            if field is None or not field.GetOptions().Extensions[event_pb2.internal]:
+                shown[name] = _public(item, field.message_type if field is not None else None)
+        return shown
     if isinstance(value, list):
-        return [_public(item) for item in value]
+        return [_public(item, descriptor) for item in value]
     return clean_text(value) if isinstance(value, str) and "://" in value else value

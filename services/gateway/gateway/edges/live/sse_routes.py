@@ -161,7 +161,7 @@ async def _blocks(
             if isinstance(event, int):
                 yield position_block(event)
                 continue
-            data = event_json(event.type, event.data)
+            data = event_json(event)
             if data is not None:
                 yield event_block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
     finally:

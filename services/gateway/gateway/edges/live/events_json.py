@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import structlog
-from google.protobuf.descriptor import Descriptor
 
 from events.contract import EVENT_TYPES, message_of
 from gateway.edges.rest.transcoding.to_json import to_json
@@ -32,8 +31,11 @@ def known_types() -> frozenset[str]:
     return frozenset(EVENT_TYPES) | {name.partition(".")[0] for name in EVENT_TYPES}
 
 
-def _public(value: Any, descriptor: Descriptor | None) -> Any:
-    """The value without internal fields, and with addresses inside texts (of errors, say) cut short."""
+def _public(value: Any, descriptor: Any) -> Any:
+    """The value without internal fields, and with addresses inside texts (of errors, say) cut short.
+
+    `descriptor`: of the message that the value shows; None for what is no message.
+    """
     if isinstance(value, dict):
         fields = descriptor.fields_by_name if descriptor is not None else {}
         shown = {}

@@ -119,8 +119,7 @@ def _check_pixels(width: int, height: int, most: int) -> None:
     if width * height > most:
         raise MediaError(
             Problem.TOO_BIG,
-            f"it has {width} x {height} pixels, {width * height / 1e6:.4g} megapixels: "
-            f"at most {most // 1_000_000}",
+            f"{width * height / 1e6:.4g}-megapixel image: at most {most // 1_000_000}",
         )
 
 

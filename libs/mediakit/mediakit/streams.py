@@ -100,7 +100,8 @@ def check_streams(path: Path, found: Format, *, begun: bool = False) -> Facts:
         if begun:
             for track in tracks.values():
                 track.skip_start()
-        announced = opened.duration / av.time_base if opened.duration and not is_unbounded else 0.0
+        is_announced = found.extension in _ANNOUNCED and not is_unbounded
+        announced = opened.duration / av.time_base if opened.duration and is_announced else 0.0
         _read_all(opened, tracks, is_unbounded=is_unbounded)
         _check_length(tracks, announced, found)
         _decode_end(opened, tracks)
@@ -247,7 +248,7 @@ def _decode_alone(track: _Track, packet: Packet[Any]) -> None:
 
 def _check_length(tracks: dict[int, _Track], announced: float, found: Format) -> None:
     """A tail that is missing shows in packets that end long before the announced end."""
-    if found.extension not in _ANNOUNCED or not announced:
+    if not announced:
         return
     # The parser of FLAC drops damaged frames without an error: the length of what is left shows it.
     ends = [track.covered_s if found is FLAC else track.end_s for track in tracks.values()]
@@ -286,6 +287,7 @@ def _decode_end(opened: InputContainer, tracks: dict[int, _Track]) -> None:
 
 
 def _facts(tracks: dict[int, _Track], announced: float) -> Facts:
+    """What was measured. `announced`: seconds, as the file says; 0 where that is a guess."""
     pictures = [track for track in tracks.values() if track.is_video]
     sounds = [track for track in tracks.values() if not track.is_video]
     codecs = tuple(track.stream.codec_context.codec.canonical_name for track in pictures + sounds)

@@ -1,78 +1,42 @@
-"""Recognises an uploaded file by its first bytes, never by its name; and says how large each type may be."""
+"""Says which formats people may upload, and how large each may be."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-SNIFF_BYTES = 32
-"""How many bytes from the start are enough to recognise a type."""
+from mediakit.formats import GIF, JPEG, M4A, MP3, MP4, PNG, WAV, WEBP, Format, Kind, sniff
+from mediakit.limits import UPLOAD_PIXELS
 
 MIB = 1024 * 1024
-MOST_PIXELS = 50_000_000
+
+MOST_BYTES: dict[Kind, int] = {Kind.IMAGE: 10 * MIB, Kind.AUDIO: 50 * MIB}
+"""The most bytes of a file of each kind that is taken."""
 
 ACCEPTED = "JPEG, PNG, GIF or WebP for a picture; MP3, WAV or M4A for music"
+_FORMATS = {each: each for each in (JPEG, PNG, GIF, WEBP, MP3, WAV, M4A)}
+# The brand of an MP4 does not say whether it holds pictures: decoding shows it, and a film is refused then.
+_FORMATS[MP4] = M4A
 
 
-@dataclass(frozen=True)
-class FileType:
-    """A type of file that people may upload.
-
-    Args:
-        kind: "image" or "audio".
-    """
-
-    kind: str
-    content_type: str
-    extension: str
-    most_bytes: int
-    name: str
+def recognise(head: bytes) -> Format | None:
+    """The format of a file that starts so (`HEAD` bytes are enough), or None when it is none of ours."""
+    found = sniff(head)
+    return _FORMATS.get(found) if found is not None else None
 
 
-JPEG = FileType("image", "image/jpeg", "jpg", 10 * MIB, "JPEG")
-PNG = FileType("image", "image/png", "png", 10 * MIB, "PNG")
-GIF = FileType("image", "image/gif", "gif", 10 * MIB, "GIF")
-WEBP = FileType("image", "image/webp", "webp", 10 * MIB, "WebP")
-MP3 = FileType("audio", "audio/mpeg", "mp3", 50 * MIB, "MP3")
-WAV = FileType("audio", "audio/wav", "wav", 50 * MIB, "WAV")
-M4A = FileType("audio", "audio/mp4", "m4a", 50 * MIB, "M4A")
-
-MOST_IMAGE_BYTES, MOST_AUDIO_BYTES = JPEG.most_bytes, MP3.most_bytes
-MOST_BYTES = max(MOST_IMAGE_BYTES, MOST_AUDIO_BYTES)
-
-_MP4_BRANDS = (
-    *(b"M4A ", b"M4B ", b"M4P ", b"mp41", b"mp42", b"dash"),
-    *(b"isom", b"iso2", b"iso3", b"iso4", b"iso5", b"iso6"),
-)
-"""The brand does not say whether an MP4 holds pictures: decoding shows it, and a film is refused then."""
-
-
-def recognise(start: bytes) -> FileType | None:
-    """The type of a file that starts so, or None when it is none of ours."""
-    for magic, file_type in ((b"\xff\xd8\xff", JPEG), (b"\x89PNG\r\n\x1a\n", PNG), (b"ID3", MP3)):
-        if start.startswith(magic):
-            return file_type
-    if start[:6] in (b"GIF87a", b"GIF89a"):
-        return GIF
-    if start[:4] == b"RIFF":
-        return {b"WEBP": WEBP, b"WAVE": WAV}.get(start[8:12])
-    if start[4:8] == b"ftyp" and start[8:12] in _MP4_BRANDS:
-        return M4A
-    # A bare MPEG audio frame: eleven bits of sync, layer III, a bit rate and a sample rate that exist.
-    if len(start) > 3 and start[0] == 0xFF and start[1] & 0xE6 == 0xE2 and start[2] >> 4 not in (0, 15):
-        return MP3
-    return None
+def most_bytes(found: Format | None) -> int:
+    """The most bytes of a file of this format; of any file while the format is not known."""
+    return MOST_BYTES[found.kind] if found is not None else max(MOST_BYTES.values())
 
 
 def pixel_problem(width: int, height: int) -> str | None:
     """The sentence that refuses a picture with too many pixels, or None."""
-    if width * height <= MOST_PIXELS:
+    if width * height <= UPLOAD_PIXELS:
         return None
-    return f"{width * height / 1e6:.4g}-megapixel image: at most {MOST_PIXELS // 1_000_000}"
+    return f"{width * height / 1e6:.4g}-megapixel image: at most {UPLOAD_PIXELS // 1_000_000}"
 
 
-def size_problem(file_type: FileType | None) -> str:
-    """The sentence for a file over its limit; without a type, for a request over any limit."""
-    if file_type is None:
-        return f"the request is larger than any file may be: {MOST_BYTES // MIB} MB"
-    most = file_type.most_bytes // MIB
-    return f"this {file_type.name} file is larger than {most} MB, the most for {file_type.kind}"
+def size_problem(found: Format | None) -> str:
+    """The sentence for a file over its limit; without a format, for a request over any limit."""
+    most = most_bytes(found) // MIB
+    if found is None:
+        return f"the request is larger than any file may be: {most} MB"
+    return f"this {found.name} file is larger than {most} MB, the most for {found.kind}"

@@ -8,9 +8,10 @@ import structlog
 
 from gateway.core.problems.domain import refuse_if_any
 from gateway.core.rpc_call import Calls
-from gateway.core.uploads.domain import MOST_AUDIO_BYTES, MOST_IMAGE_BYTES, pixel_problem
+from gateway.core.uploads.domain import MOST_BYTES, pixel_problem
 from gateway.core.uploads.ports import MediaInspector
 from gateway.edges.uploads.multipart_form import SpooledFile
+from mediakit.formats import Kind
 from rushes.catalog.v1.assets_pb2 import Asset, CreateAssetRequest, GetAssetRequest
 from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO, MEDIA_KIND_IMAGE, MediaFacts, MediaKind
 from rushes.downloader.v1.downloader_pb2 import FetchFileRequest, FetchFileResponse
@@ -19,8 +20,8 @@ from servicekit.blobs import BlobStore
 from servicekit.errors import AppError, ErrorKind, FieldProblem, NotFound
 from servicekit.ids import new_id
 
-_KINDS: dict[str, MediaKind.ValueType] = {"image": MEDIA_KIND_IMAGE, "audio": MEDIA_KIND_AUDIO}
-_TYPES: dict[UploadType.ValueType, str] = {UPLOAD_TYPE_IMAGE: "image", UPLOAD_TYPE_AUDIO: "audio"}
+_KINDS: dict[Kind, MediaKind.ValueType] = {Kind.IMAGE: MEDIA_KIND_IMAGE, Kind.AUDIO: MEDIA_KIND_AUDIO}
+_TYPES: dict[UploadType.ValueType, Kind] = {UPLOAD_TYPE_IMAGE: Kind.IMAGE, UPLOAD_TYPE_AUDIO: Kind.AUDIO}
 _OUTCOME_UNKNOWN = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL)
 """Errors after which the catalog may have the record all the same."""
 
@@ -37,13 +38,13 @@ class AssetStore:
 
     async def store(self, file: SpooledFile, upload: UploadAssetRequest) -> Asset:
         """Decode, store and record a file that lies on our disk."""
-        _check_type(upload, file.file_type.kind)
-        measured = await self.inspector.inspect(file.path, file.file_type)
+        _check_type(upload, file.format.kind)
+        measured = await self.inspector.inspect(file.path, file.format)
         asset_id = new_id("asset")
-        key = f"assets/{asset_id}/original.{file.file_type.extension}"
+        key = f"assets/{asset_id}/original.{file.format.extension}"
         facts = MediaFacts(
-            kind=_KINDS[file.file_type.kind],
-            content_type=file.file_type.content_type,
+            kind=_KINDS[file.format.kind],
+            content_type=file.format.content_type,
             size_bytes=file.size,
             sha256=file.sha256,
             duration_s=measured.duration_s,
@@ -52,7 +53,7 @@ class AssetStore:
             codecs=measured.codecs,
         )
         try:
-            await self.blobs.put_file(key, file.path, content_type=file.file_type.content_type)
+            await self.blobs.put_file(key, file.path, content_type=file.format.content_type)
         except BaseException as error:
             await self._remove(key, error)
             raise
@@ -61,12 +62,12 @@ class AssetStore:
     async def fetch(self, upload: UploadAssetRequest) -> Asset:
         """Have a file fetched from its address, and record it."""
         asset_id = new_id("asset")
-        kind = _KINDS[_TYPES.get(upload.type, "image")]
+        kind = _TYPES.get(upload.type, Kind.IMAGE)
         fetch = FetchFileRequest(
             source_url=upload.source_url,
             blob_key_stem=f"assets/{asset_id}/original",
-            kind=kind,
-            max_bytes=MOST_AUDIO_BYTES if kind == MEDIA_KIND_AUDIO else MOST_IMAGE_BYTES,
+            kind=_KINDS[kind],
+            max_bytes=MOST_BYTES[kind],
         )
         fetched = await self.calls(fetch, FetchFileResponse)
         try:
@@ -123,7 +124,7 @@ def _record(
     )
 
 
-def _check_type(upload: UploadAssetRequest, kind: str) -> None:
+def _check_type(upload: UploadAssetRequest, kind: Kind) -> None:
     expected = _TYPES.get(upload.type, kind)
     if expected != kind:
         refuse_if_any([FieldProblem("type", f"says {expected}, and the file is {kind}")])

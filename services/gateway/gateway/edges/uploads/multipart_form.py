@@ -19,10 +19,11 @@ from multipart import (  # type: ignore[import-untyped]  # it has types, and no 
 )
 from starlette.requests import Request
 
-from gateway.core.uploads.domain import ACCEPTED, MOST_BYTES, SNIFF_BYTES, FileType, recognise, size_problem
+from gateway.core.uploads.domain import ACCEPTED, most_bytes, recognise, size_problem
 from gateway.edges.http.request_body import refuse_size
 from gateway.edges.rest.transcoding.binding import bind_form
 from gateway.edges.rest.transcoding.descriptors import FORM
+from mediakit.formats import HEAD, Format
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.grpc.rules import check
 from servicekit.own_folder import OwnFolder
@@ -38,7 +39,7 @@ class SpooledFile:
     """A file on our disk, and the name that its sender gave it."""
 
     path: Path
-    file_type: FileType
+    format: Format
     size: int
     sha256: str
     filename: str
@@ -59,7 +60,7 @@ class UploadForms:
             HTTPException: 413 as soon as the file has more bytes than its type may have.
         """
         announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > MOST_BYTES + _OVERHEAD:
+        if announced.isdecimal() and int(announced) > most_bytes(None) + _OVERHEAD:
             refuse_size(size_problem(None))
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         boundary = options.get("boundary", "")
@@ -83,8 +84,8 @@ async def _parse(request: Request, boundary: str, form: _Form) -> None:
         with PushMultipartParser(boundary, max_segment_count=_MOST_PARTS, header_charset="latin-1") as parser:
             async for chunk in request.stream():
                 received += len(chunk)
-                if received > MOST_BYTES + _OVERHEAD:
-                    refuse_size(size_problem(form.file_type))
+                if received > most_bytes(None) + _OVERHEAD:
+                    refuse_size(size_problem(form.format))
                 for event in parser.parse(chunk) if chunk else ():
                     form.take(event)
     except MultipartError as error:
@@ -96,7 +97,7 @@ class _Form:
 
     def __init__(self, file: BinaryIO) -> None:
         self.fields: list[tuple[str, str]] = []
-        self.file_type: FileType | None = None
+        self.format: Format | None = None
         self._file = file
         self._hash = hashlib.sha256()
         self._size = 0
@@ -124,8 +125,8 @@ class _Form:
         """The file, when the form has one that we accept."""
         if self._filename is None or not self._size:
             _refuse("is required: send one file" if self._filename is None else "is empty")
-        file_type = self.file_type or self._recognise()
-        return SpooledFile(path, file_type, self._size, self._hash.hexdigest(), _label(self._filename))
+        found = self.format or self._recognise()
+        return SpooledFile(path, found, self._size, self._hash.hexdigest(), _label(self._filename))
 
     def _begin(self, part: MultipartSegment) -> None:
         self._name = _text(part.name or "")
@@ -142,20 +143,20 @@ class _Form:
 
     def _write(self, data: bytes | bytearray) -> None:
         self._size += len(data)
-        if self.file_type is None:
+        if self.format is None:
             self._start += data
-            if len(self._start) >= SNIFF_BYTES:
-                self.file_type = self._recognise()
-        if self._size > (self.file_type.most_bytes if self.file_type else MOST_BYTES):
-            refuse_size(size_problem(self.file_type))
+            if len(self._start) >= HEAD:
+                self.format = self._recognise()
+        if self._size > most_bytes(self.format):
+            refuse_size(size_problem(self.format))
         self._hash.update(data)
         self._file.write(data)
 
-    def _recognise(self) -> FileType:
-        file_type = recognise(self._start)
-        if file_type is None:
+    def _recognise(self) -> Format:
+        found = recognise(self._start)
+        if found is None:
             _refuse(f"is none of the kinds that are taken ({ACCEPTED}), by its content")
-        return file_type
+        return found
 
 
 def _text(name: str) -> str:

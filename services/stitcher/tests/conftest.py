@@ -1,4 +1,4 @@
-"""Clips, music and pictures for the tests, made by FFmpeg once a session; small, so that they are quick."""
+"""Clips and music for the tests, made by FFmpeg once a session; small, so that they are quick."""
 
 from __future__ import annotations
 

@@ -9,42 +9,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.errors import Invalid
-from stitcher.core.edit import SAMPLE_RATE, Clip, Edit, Music, exact_rate, timeline, validate
+from stitcher.core.cuts.domain.edit import SAMPLE_RATE, Clip, Edit, Music, count_frames, exact_rate, validate
 
 RATES = st.sampled_from([23.976, 24, 25, 29.97, 30, 50, 59.94, 60, 12.5])
 LENGTHS = st.lists(st.floats(0.5, 12), min_size=1, max_size=12)
 
 
 def edit(seconds: list[float], fps: float = 24, fade: float = 0, **more: object) -> Edit:
-    clips = tuple(Clip(f"scn_{at}", f"media/{at}.mp4", length) for at, length in enumerate(seconds))
-    wanted: dict[str, object] = {"width": 320, "height": 180, "fps": fps, "crossfade_seconds": fade, **more}
-    return Edit(clips=clips, **wanted)  # type: ignore[arg-type]
+    clips = tuple(Clip(f"scn_{i}", f"media/{i}.mp4", length) for i, length in enumerate(seconds))
+    fields: dict[str, object] = {"width": 320, "height": 180, "fps": fps, "crossfade_seconds": fade, **more}
+    return Edit(clips=clips, **fields)  # type: ignore[arg-type]
 
 
 @given(LENGTHS, RATES, st.floats(0, 0.2))
 def test_a_cut_is_as_long_as_its_clips_less_what_overlaps(
     lengths: list[float], fps: float, fade: float
 ) -> None:
-    line = validate(edit(lengths, fps, fade))
+    timeline = validate(edit(lengths, fps, fade))
     exact = sum(map(Fraction, lengths)) - Fraction(fade) * (len(lengths) - 1)
-    assert abs(line.duration - exact) <= len(lengths) / line.rate  # half a frame for each clip and each fade
-    assert line.total == line.starts[-1] + line.frames[-1]
+    assert (
+        abs(timeline.duration - exact) <= len(lengths) / timeline.rate
+    )  # half a frame for each clip and each fade
+    assert timeline.total == timeline.starts[-1] + timeline.frames[-1]
 
 
 @given(LENGTHS, RATES, st.floats(0, 0.2))
 def test_each_clip_begins_a_fade_before_the_last_one_ends(
     lengths: list[float], fps: float, fade: float
 ) -> None:
-    line = validate(edit(lengths, fps, fade))
-    ends = [start + count for start, count in zip(line.starts, line.frames, strict=True)]
-    assert line.starts[0] == 0
-    assert [end - line.fade for end in ends[:-1]] == list(line.starts[1:])
+    timeline = validate(edit(lengths, fps, fade))
+    ends = [start + count for start, count in zip(timeline.starts, timeline.frames, strict=True)]
+    assert timeline.starts[0] == 0
+    assert [end - timeline.fade for end in ends[:-1]] == list(timeline.starts[1:])
 
 
 @given(st.integers(1, 100_000), RATES)
 def test_sound_never_drifts_from_the_picture(frames: int, fps: float) -> None:
-    line = timeline(edit([1], fps))
-    assert abs(Fraction(line.samples(frames), SAMPLE_RATE) - line.seconds(frames)) <= Fraction(
+    timeline = count_frames(edit([1], fps))
+    assert abs(Fraction(timeline.samples(frames), SAMPLE_RATE) - timeline.seconds(frames)) <= Fraction(
         1, 2 * SAMPLE_RATE
     )
 
@@ -65,7 +67,7 @@ def test_rates_are_exact(fps: float, rate: Fraction) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field", "says"),
+    ("wrong", "field", "message"),
     [
         (edit([]), "clips", "0 clips"),
         (edit([4, 0]), "clips[1].seconds", "0 is not"),
@@ -81,21 +83,21 @@ def test_rates_are_exact(fps: float, rate: Fraction) -> None:
         (edit([4], music=Music("")), "music.blob_key", "is empty"),
     ],
 )
-def test_an_edit_that_cannot_be_made_is_refused_by_field(wrong: Edit, field: str, says: str) -> None:
+def test_an_edit_that_cannot_be_made_is_refused_by_field(wrong: Edit, field: str, message: str) -> None:
     with pytest.raises(Invalid) as refused:
         validate(wrong)
     (problem,) = refused.value.fields
-    assert (problem.field, says in problem.message) == (field, True), problem
+    assert (problem.field, message in problem.message) == (field, True), problem
     assert field in refused.value.message
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(Invalid) as refused:
         validate(edit([0, 4], fps=0, width=3))
     assert [problem.field for problem in refused.value.fields] == ["width", "fps", "clips[0].seconds"]
 
 
-def test_the_fingerprint_tells_edits_apart() -> None:
+def test_different_edits_have_different_fingerprints() -> None:
     assert edit([1, 2]).fingerprint() == edit([1, 2]).fingerprint()
     assert edit([1, 2]).fingerprint() != edit([2, 1]).fingerprint()
     assert edit([1]).fingerprint() != edit([1], music=Music("m")).fingerprint()

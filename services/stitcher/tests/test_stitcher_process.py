@@ -1,4 +1,4 @@
-"""The stitcher as a process: starts from its environment, serves, ends in order, survives being killed."""
+"""The stitcher as a process: starts from its environment, serves, stops in order, survives being killed."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ async def stitcher(env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subproces
             while not port:
                 line = await process.stdout.readline()
                 assert line, f"ended with {await process.wait()}"
-                said = json.loads(line)
-                port = said.get("port", 0) if said["event"] == "grpc listening" else 0
+                entry = json.loads(line)
+                port = entry.get("port", 0) if entry["event"] == "grpc listening" else 0
         yield process, port
     finally:
         if process.returncode is None:
@@ -67,9 +67,9 @@ async def stitcher(env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subproces
         await process.communicate()
 
 
-async def order(blobs: BlobStore, log: EventLog, path: Path, seconds: float) -> None:
+async def request_cut(blobs: BlobStore, log: EventLog, path: Path, seconds: float) -> None:
     await blobs.put_file("media/g/0.mp4", path, content_type="video/mp4")
-    asked = events_pb2.StitchRequested(
+    request = events_pb2.StitchRequested(
         job_id=JOB,
         version=1,
         width=1280,
@@ -81,7 +81,7 @@ async def order(blobs: BlobStore, log: EventLog, path: Path, seconds: float) -> 
         round=1,
     )
     await log.publish(
-        Event(id="1", type="stitch.requested", key=JOB, data=asked.SerializeToString(), refs={"job": JOB})
+        Event(id="1", type="stitch.requested", key=JOB, data=request.SerializeToString(), refs={"job": JOB})
     )
 
 
@@ -125,7 +125,7 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
     await log.start()
     source = clip(pattern=True, size="640x360", rate="30", seconds=5)
     async with stitcher(environment(nats, s3, blobs, work)) as (process, _):
-        await order(blobs, log, source, 5)
+        await request_cut(blobs, log, source, 5)
         await eventually(lambda: list(work.glob("*/*/cut.mp4")))
         (ffmpeg,) = working(work)
         os.kill(process.pid if victim == "service" else ffmpeg, signal.SIGKILL)
@@ -135,9 +135,9 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
             await asyncio.gather(finish(environment(nats, s3, blobs, work)), completed(log))
         else:
             await completed(log)
-    facts = [event.type async for event in stored(log)]
-    assert facts.count("stitch.completed") == 1
-    assert "stitch.failed" not in facts
+    types = [event.type async for event in stored(log)]
+    assert types.count("stitch.completed") == 1
+    assert "stitch.failed" not in types
     assert (await blobs.stat("cuts/j/v1.mp4")).size > 1000
     await log.stop()
 
@@ -150,7 +150,7 @@ async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_bac
     await log.start()
     source = clip(pattern=True, size="1280x720", rate="60", seconds=10)
     async with stitcher({**environment(nats, s3, blobs, work), "STITCHER_PRESET": "slower"}) as (process, _):
-        await order(blobs, log, source, 10)
+        await request_cut(blobs, log, source, 10)
         await eventually(lambda: list(work.glob("*/*/cut.mp4")))
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):
@@ -158,8 +158,8 @@ async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_bac
         assert working(work) == []
         assert not list(work.glob("replica-*"))
     await asyncio.gather(finish(environment(nats, s3, blobs, work)), completed(log))
-    facts = [event.type async for event in stored(log)]
-    assert (facts.count("stitch.completed"), facts.count("stitch.failed")) == (1, 0)
+    types = [event.type async for event in stored(log)]
+    assert (types.count("stitch.completed"), types.count("stitch.failed")) == (1, 0)
     await log.stop()
 
 
@@ -185,7 +185,7 @@ async def completed(log: EventLog) -> None:
 
 
 async def stored(log: EventLog) -> AsyncIterator[Event]:
-    """What has been said so far, up to a mark."""
+    """The events published so far, up to a mark."""
     await log.publish(Event(id="mark", type="stitch.mark", key="end"))
     async for event in await log.tail(["stitch.>"], after=0):
         if event.type == "stitch.mark":

@@ -1,4 +1,4 @@
-"""The edit: which clips, how long, how they meet, what plays under them; counted in whole frames."""
+"""The edit: which clips, how long, how they are joined, what plays under them; counted in whole frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLE_RATE = 48_000
 """Samples of sound per second in every cut."""
 
 MAX_CLIPS, MAX_SECONDS, MAX_SIDE, MAX_FPS = 200, 3600.0, 4096, 120.0
-MAX_CROSSFADE = 5.0
+MAX_CROSSFADE_SECONDS = 5.0
 MAX_GAIN_DB = 40.0
 _NTSC = Fraction(1000, 1001)
 
@@ -39,7 +39,7 @@ class Music:
 
 @dataclass(frozen=True)
 class Edit:
-    """Everything that decides how a cut looks and sounds. `fps` is as asked for: 29.97 means 30000/1001."""
+    """Everything that decides how a cut looks and sounds. An `fps` of 29.97 means 30000/1001."""
 
     width: int
     height: int
@@ -49,7 +49,7 @@ class Edit:
     music: Music | None = None
 
     def fingerprint(self) -> str:
-        """The same for the same edit, in hexadecimal: tells whether a stored cut is of this edit."""
+        """A hash in hexadecimal that tells whether a stored cut was made from this edit."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -57,8 +57,8 @@ class Edit:
 class Timeline:
     """An edit in whole frames; the one place that counts them.
 
-    A cross-fade of n frames lies over the last n of one clip and the first n of the next, so each shortens
-    the cut by n.
+    A cross-fade of n frames covers the last n of one clip and the first n of the next, so each shortens the
+    cut by n.
     """
 
     rate: Fraction
@@ -67,7 +67,7 @@ class Timeline:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """At which frame of the cut each clip begins: for all but the first, its cross-fade's first frame."""
+        """The frame of the cut at which each clip begins, and with it the cross-fade into that clip."""
         starts, at = [], 0
         for count in self.frames:
             starts.append(at)
@@ -85,24 +85,24 @@ class Timeline:
         return self.seconds(self.total)
 
     def seconds(self, frames: int) -> Fraction:
-        """How long so many frames last, exactly."""
+        """Exact."""
         return frames / self.rate
 
     def samples(self, frames: int) -> int:
-        """How many samples of sound last as long, to the nearest."""
+        """How many samples of sound last as long, rounded to the nearest."""
         return round(frames * SAMPLE_RATE / self.rate)
 
 
 def exact_rate(fps: float) -> Fraction:
-    """The fraction meant by a rate: 23.976, 29.97 and 59.94 are NTSC's, others as written to 1/1000."""
+    """The fraction that a rate stands for: 23.976, 29.97 and 59.94 are NTSC's, others are kept to 1/1000."""
     whole = round(fps)
     if whole and abs(fps - whole) > 0.001 and abs(fps - float(whole * _NTSC)) < 0.006:
         return whole * _NTSC
     return Fraction(fps).limit_denominator(1000)
 
 
-def timeline(edit: Edit) -> Timeline:
-    """Count a valid edit in frames: each length is the nearest whole number of frames, and at least one."""
+def count_frames(edit: Edit) -> Timeline:
+    """A valid edit in frames: each length is rounded to the nearest whole number of frames, at least one."""
     rate = exact_rate(edit.fps)
     frames = tuple(max(1, round(Fraction(clip.seconds) * rate)) for clip in edit.clips)
     fade = round(Fraction(edit.crossfade_seconds) * rate) if len(frames) > 1 else 0
@@ -110,25 +110,26 @@ def timeline(edit: Edit) -> Timeline:
 
 
 def validate(edit: Edit) -> Timeline:
-    """The edit in frames, when it can be made.
+    """The edit in frames.
 
     Raises:
-        Invalid: it cannot; names every field that is wrong, with its value and the way out.
+        Invalid: it cannot be made; names every field that is wrong, with its value and the way out.
     """
     problems = [*_frame_problems(edit), *_clip_problems(edit), *_sound_problems(edit)]
     if not problems:
-        line = timeline(edit)
-        problems = [*_fade_problems(edit, line)]
-        if line.duration > MAX_SECONDS:
-            said = f"the cut would last {float(line.duration):.1f} s; at most {MAX_SECONDS:g} s"
-            problems.append(FieldProblem("clips", said))
+        timeline = count_frames(edit)
+        problems = [*_fade_problems(edit, timeline)]
+        if timeline.duration > MAX_SECONDS:
+            message = f"the cut would last {float(timeline.duration):.1f} s; at most {MAX_SECONDS:g} s"
+            problems.append(FieldProblem("clips", message))
     if problems:
         raise Invalid(
-            "the edit cannot be made: " + "; ".join(f"{one.field}: {one.message}" for one in problems),
+            "the edit cannot be made: "
+            + "; ".join(f"{problem.field}: {problem.message}" for problem in problems),
             fields=problems,
             code="edit",
         )
-    return line
+    return timeline
 
 
 def _frame_problems(edit: Edit) -> Iterator[FieldProblem]:
@@ -146,32 +147,32 @@ def _clip_problems(edit: Edit) -> Iterator[FieldProblem]:
         if not clip.blob_key:
             yield FieldProblem(f"clips[{index}].blob_key", "is empty; name the stored clip")
         if not (math.isfinite(clip.seconds) and 0 < clip.seconds <= MAX_SECONDS):
-            said = f"{clip.seconds:g} is not a length above 0 and up to {MAX_SECONDS:g} s"
-            yield FieldProblem(f"clips[{index}].seconds", said)
+            message = f"{clip.seconds:g} is not a length above 0 and up to {MAX_SECONDS:g} s"
+            yield FieldProblem(f"clips[{index}].seconds", message)
 
 
 def _sound_problems(edit: Edit) -> Iterator[FieldProblem]:
-    if not (math.isfinite(edit.crossfade_seconds) and 0 <= edit.crossfade_seconds <= MAX_CROSSFADE):
-        said = f"{edit.crossfade_seconds:g} is not a length from 0 to {MAX_CROSSFADE:g} s"
-        yield FieldProblem("crossfade_seconds", said)
+    if not (math.isfinite(edit.crossfade_seconds) and 0 <= edit.crossfade_seconds <= MAX_CROSSFADE_SECONDS):
+        message = f"{edit.crossfade_seconds:g} is not a length from 0 to {MAX_CROSSFADE_SECONDS:g} s"
+        yield FieldProblem("crossfade_seconds", message)
     if edit.music is None:
         return
     if not edit.music.blob_key:
         yield FieldProblem("music.blob_key", "is empty; name the stored music, or leave the music out")
     if not (math.isfinite(edit.music.gain_db) and abs(edit.music.gain_db) <= MAX_GAIN_DB):
-        said = f"{edit.music.gain_db:g} dB is not between -{MAX_GAIN_DB:g} and {MAX_GAIN_DB:g} dB"
-        yield FieldProblem("music.gain_db", said)
+        message = f"{edit.music.gain_db:g} dB is not between -{MAX_GAIN_DB:g} and {MAX_GAIN_DB:g} dB"
+        yield FieldProblem("music.gain_db", message)
 
 
-def _fade_problems(edit: Edit, line: Timeline) -> Iterator[FieldProblem]:
-    """A clip must hold the cross-fades at both its ends without their overlapping, and a frame of its own."""
-    last = len(line.frames) - 1
-    for index, count in enumerate(line.frames):
-        fades = line.fade * ((index > 0) + (index < last))
+def _fade_problems(edit: Edit, timeline: Timeline) -> Iterator[FieldProblem]:
+    """The cross-fades at both ends of a clip must not overlap, and must leave one frame of its own."""
+    last = len(timeline.frames) - 1
+    for index, count in enumerate(timeline.frames):
+        fades = timeline.fade * ((index > 0) + (index < last))
         if fades and count <= fades:
-            said = (
+            message = (
                 f"{edit.clips[index].seconds:g} s is too short for the cross-fades of "
-                f"{edit.crossfade_seconds:g} s around it: use more than {float(line.seconds(fades)):g} s "
+                f"{edit.crossfade_seconds:g} s around it: use more than {float(timeline.seconds(fades)):g} s "
                 "of the clip, or shorter cross-fades"
             )
-            yield FieldProblem(f"clips[{index}].seconds", said)
+            yield FieldProblem(f"clips[{index}].seconds", message)

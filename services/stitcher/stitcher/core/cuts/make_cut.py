@@ -83,7 +83,7 @@ class MakeCut:
 
     @contextlib.asynccontextmanager
     async def _exclusively(self, key: str) -> AsyncIterator[None]:
-        """The second of two requests for one cut (rounds may overlap) waits, and finds what the first made."""
+        """The second of two requests for one cut (rounds may overlap) waits and finds what the first made."""
         entry = self._locks.setdefault(key, _CutLock())
         entry.users += 1
         try:

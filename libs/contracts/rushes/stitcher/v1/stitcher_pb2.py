@@ -23,25 +23,32 @@ _sym_db = _symbol_database.Default()
 
 
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
+from rushes.edit.v1 import edit_pb2 as rushes_dot_edit_dot_v1_dot_edit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rushes/stitcher/v1/stitcher.proto\x12\x12rushes.stitcher.v1\x1a\x1crushes/common/v1/rules.proto\"|\n\x14MakeThumbnailRequest\x12\x1b\n\x08\x62lob_key\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12 \n\rthumbnail_key\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12%\n\x05width\x18\x03 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x9e@\"X\n\x15MakeThumbnailResponse\x12\x15\n\rthumbnail_key\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x32w\n\x0fStitcherService\x12\x64\n\rMakeThumbnail\x12(.rushes.stitcher.v1.MakeThumbnailRequest\x1a).rushes.stitcher.v1.MakeThumbnailResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rushes/stitcher/v1/stitcher.proto\x12\x12rushes.stitcher.v1\x1a\x1crushes/common/v1/rules.proto\x1a\x19rushes/edit/v1/edit.proto\">\n\x10\x43heckEditRequest\x12*\n\x04\x65\x64it\x18\x01 \x01(\x0b\x32\x14.rushes.edit.v1.EditB\x06\x92\x82\x19\x02\x08\x01\"Q\n\x11\x43heckEditResponse\x12\"\n\x04\x65\x64it\x18\x01 \x01(\x0b\x32\x14.rushes.edit.v1.Edit\x12\x18\n\x10\x64uration_seconds\x18\x02 \x01(\x01\"|\n\x14MakeThumbnailRequest\x12\x1b\n\x08\x62lob_key\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12 \n\rthumbnail_key\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12%\n\x05width\x18\x03 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x9e@\"X\n\x15MakeThumbnailResponse\x12\x15\n\rthumbnail_key\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x32\xd1\x01\n\x0fStitcherService\x12X\n\tCheckEdit\x12$.rushes.stitcher.v1.CheckEditRequest\x1a%.rushes.stitcher.v1.CheckEditResponse\x12\x64\n\rMakeThumbnail\x12(.rushes.stitcher.v1.MakeThumbnailRequest\x1a).rushes.stitcher.v1.MakeThumbnailResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rushes.stitcher.v1.stitcher_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CHECKEDITREQUEST'].fields_by_name['edit']._loaded_options = None
+  _globals['_CHECKEDITREQUEST'].fields_by_name['edit']._serialized_options = b'\222\202\031\002\010\001'
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['blob_key']._loaded_options = None
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['blob_key']._serialized_options = b'\222\202\031\005\010\001\030\364\003'
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['thumbnail_key']._loaded_options = None
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['thumbnail_key']._serialized_options = b'\222\202\031\005\010\001\030\364\003'
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['width']._loaded_options = None
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['width']._serialized_options = b'\222\202\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\236@'
-  _globals['_MAKETHUMBNAILREQUEST']._serialized_start=87
-  _globals['_MAKETHUMBNAILREQUEST']._serialized_end=211
-  _globals['_MAKETHUMBNAILRESPONSE']._serialized_start=213
-  _globals['_MAKETHUMBNAILRESPONSE']._serialized_end=301
-  _globals['_STITCHERSERVICE']._serialized_start=303
-  _globals['_STITCHERSERVICE']._serialized_end=422
+  _globals['_CHECKEDITREQUEST']._serialized_start=114
+  _globals['_CHECKEDITREQUEST']._serialized_end=176
+  _globals['_CHECKEDITRESPONSE']._serialized_start=178
+  _globals['_CHECKEDITRESPONSE']._serialized_end=259
+  _globals['_MAKETHUMBNAILREQUEST']._serialized_start=261
+  _globals['_MAKETHUMBNAILREQUEST']._serialized_end=385
+  _globals['_MAKETHUMBNAILRESPONSE']._serialized_start=387
+  _globals['_MAKETHUMBNAILRESPONSE']._serialized_end=475
+  _globals['_STITCHERSERVICE']._serialized_start=478
+  _globals['_STITCHERSERVICE']._serialized_end=687
 # @@protoc_insertion_point(module_scope)

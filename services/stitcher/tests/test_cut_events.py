@@ -14,11 +14,13 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from rushes.common.v1 import media_pb2
+from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.errors import NotFound
 from servicekit.events import Consumer, Event, EventLog
+from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, TestClock, eventually
 from stitcher.adapters.event_publisher import CutEventPublisher
 from stitcher.adapters.ffmpeg import FFmpegBinary, Progress
@@ -31,6 +33,8 @@ from stitcher.core.cuts.ports import CutFailed, MadeCut, ReportProgress
 from stitcher.edges.events import CutEvents, cuts_consumer
 
 JOB = "job_01J00000000000000000000000"
+MEDIA = [new_id("media") for _ in range(2)]
+ASSET = new_id("asset")
 
 
 @pytest_asyncio.fixture
@@ -83,25 +87,29 @@ async def cuts(
     await work.stop()
 
 
-async def store(blobs: BlobStore, clips: Sequence[Path]) -> list[events_pb2.EditClip]:
-    edit = []
+async def store(blobs: BlobStore, clips: Sequence[Path]) -> list[edit_pb2.Clip]:
+    used = []
     for index, path in enumerate(clips):
-        key = f"media/gen_{index}/0.mp4"
-        await blobs.put_file(key, path, content_type="video/mp4")
-        edit.append(events_pb2.EditClip(scene_id=f"scn_{index}", blob_key=key, seconds=1.0))
-    return edit
+        await blobs.put_file(f"media/gen_{index}/0.mp4", path, content_type="video/mp4")
+        used.append(edit_pb2.Clip(media_id=MEDIA[index], out_seconds=1.0))
+    return used
 
 
-def requested(clips: Sequence[events_pb2.EditClip], *, round_: int = 1, music: str = "") -> Event:
+def requested(
+    clips: Sequence[edit_pb2.Clip], *, round_: int = 1, music: str = "", texts: Sequence[str] = ()
+) -> Event:
+    edit = edit_pb2.Edit(width=320, height=180, fps=24, clips=clips)
+    edit.texts.extend(edit_pb2.Text(text=text) for text in texts)
+    blob_keys = {media_id: f"media/gen_{index}/0.mp4" for index, media_id in enumerate(MEDIA)}
+    if music:
+        edit.music.asset_id = ASSET
+        blob_keys[ASSET] = music
     request = events_pb2.StitchRequested(
         job_id=JOB,
         campaign_id="cmp_1",
         version=1,
-        width=320,
-        height=180,
-        fps=24,
-        clips=clips,
-        music=events_pb2.EditMusic(blob_key=music) if music else None,
+        edit=edit,
+        blob_keys=blob_keys,
         cut_key=f"cuts/{JOB}/v1.mp4",
         poster_key=f"thumbs/{JOB}-v1.jpg",
         round=round_,
@@ -146,13 +154,39 @@ async def test_an_edit_that_cannot_be_made_fails_with_the_field(
     log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
 ) -> None:
     clips = await store(blobs, [clip(color="red")])
-    clips[0].seconds = -1
+    clips[0].in_seconds = -1
     await log.publish(requested(clips))
     assert await cuts.run_once(wait=5) == 1
     failed = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed)
     assert failed.failure.code == "invalid"
-    assert "clips[0].seconds: -1" in failed.failure.message
+    assert "edit.clips[0].in_seconds must be at least 0, and is -1" in failed.failure.message
     assert not failed.failure.retryable
+
+
+async def test_a_part_that_cannot_be_made_yet_fails_the_cut_and_is_not_ignored(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
+) -> None:
+    clips = await store(blobs, [clip(color="red")])
+    await log.publish(requested(clips, texts=["hello"]))
+    assert await cuts.run_once(wait=5) == 1
+    failed = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed)
+    assert (failed.failure.code, failed.failure.retryable) == ("invalid", False)
+    assert failed.failure.message == "the cut cannot be made: edit.texts: the stitcher cannot draw texts yet"
+
+
+async def test_a_clip_without_a_stored_media_fails_the_cut_with_its_field(
+    log: EventLog, blobs: BlobStore, cuts: Consumer, clip: Callable[..., Path]
+) -> None:
+    clips = await store(blobs, [clip(color="red"), clip(color="lime")])
+    unknown = new_id("media")
+    clips[0].media_id, clips[1].media_id = "", unknown
+    await log.publish(requested(clips))
+    assert await cuts.run_once(wait=5) == 1
+    failed = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed)
+    assert failed.failure.message == (
+        "the cut cannot be made: edit.clips[0].media_id: nothing is stored for it yet; "
+        f"edit.clips[1].media_id: blob_keys does not tell where {unknown} lies"
+    )
 
 
 async def test_a_second_request_publishes_the_result_again_and_does_not_make_it_again(
@@ -235,7 +269,7 @@ async def test_progress_is_published_once_a_second_at_most(log: EventLog) -> Non
 
     clock = TestClock()
     events = CutEvents(cast("MakeCut", Chatty()), partial(CutEventPublisher, log, clock))
-    await events.handlers()["stitch.requested"](requested([]))
+    await events.handlers()["stitch.requested"](requested([edit_pb2.Clip(media_id=MEDIA[0], out_seconds=1)]))
     reports = progress_of(await events_until(log, "stitch.failed"))
     assert [each.message for each in reports[:2]] == ["fetching 2 clips", "joining clips"]
     assert 10 <= len(reports[1:]) <= 11

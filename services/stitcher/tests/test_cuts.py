@@ -4,146 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import subprocess
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import imageio_ffmpeg
 import numpy as np
 import pytest
-import pytest_asyncio
+from cut_harness import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    CutHarness,
+    centres,
+    ffmpeg,
+    frames,
+    is_color,
+    packets,
+    rms,
+    sound,
+)
 
-from servicekit.blobs import BlobStore
 from servicekit.errors import Invalid, NotFound
 from stitcher.adapters.ffmpeg import FFmpegBinary, Progress
 from stitcher.adapters.mp4_boxes import top_boxes
 from stitcher.adapters.probe import AvProber
 from stitcher.adapters.thumbnails import PillowThumbnailRenderer
 from stitcher.adapters.workspace import WorkFolders
-from stitcher.core.cuts.domain.edit import Clip, Edit, Music
+from stitcher.core.cuts.domain.edit import Loudness
 from stitcher.core.cuts.domain.ffmpeg_plan import Command, Encoder
-from stitcher.core.cuts.make_cut import CutRequest, MakeCut
+from stitcher.core.cuts.domain.transitions import Transition
+from stitcher.core.cuts.make_cut import MakeCut
 from stitcher.core.cuts.ports import CutFailed, MadeCut
 from stitcher.core.media.ports import Unreadable
 
-RED, GREEN, BLUE, WHITE = (254, 0, 0), (0, 255, 1), (0, 0, 254), (255, 255, 255)
-
-
-class CountingFFmpeg(FFmpegBinary):
-    """Real FFmpeg that records its runs and can be made to fail."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.joins: list[Command] = []
-        self.broken = 0
-        self.muted = False
-
-    async def run(self, command, folder, progress=None):
-        if command.arguments[-1] == "cut.mp4":
-            self.joins.append(command)
-            if self.broken:
-                self.broken -= 1
-                raise CutFailed("ffmpeg", "FFmpeg failed (exit code 1): on purpose")
-            if self.muted:
-                muted = [option.replace("alimiter=", "volume=0,alimiter=") for option in command.arguments]
-                command = dataclasses.replace(command, arguments=tuple(muted))
-        return await super().run(command, folder, progress)
-
-
-@dataclass
-class CutHarness:
-    """What a test needs to make cuts and examine them."""
-
-    blobs: BlobStore
-    ffmpeg: CountingFFmpeg
-    make: MakeCut
-    folder: Path
-    reports: list[tuple[float, str]]
-
-    async def report(self, percent: float, message: str) -> None:
-        self.reports.append((percent, message))
-
-    async def request(
-        self,
-        clips: list[Path],
-        *,
-        seconds: float | list[float] = 1.0,
-        fade: float = 0.0,
-        fps: float = 24,
-        music: Path | None = None,
-        gain: float = 0.0,
-        size: tuple[int, int] = (320, 180),
-    ) -> CutRequest:
-        lengths = seconds if isinstance(seconds, list) else [seconds] * len(clips)
-        used = []
-        for index, (path, length) in enumerate(zip(clips, lengths, strict=True)):
-            await self.blobs.put_file(f"media/{index}.mp4", path, content_type="video/mp4")
-            used.append(Clip(f"scn_{index}", f"media/{index}.mp4", length))
-        if music:
-            await self.blobs.put_file("assets/music", music, content_type="audio/wav")
-        bed = Music("assets/music", gain) if music else None
-        return CutRequest(Edit(*size, fps, tuple(used), fade, bed), "cuts/j/v1.mp4", "thumbs/j-v1.jpg")
-
-    async def cut(self, request: CutRequest) -> tuple[MadeCut, Path]:
-        made = await self.make.run(request, self.report)
-        path = self.folder / "made.mp4"
-        await self.blobs.get_file(request.cut_key, path)
-        return made, path
-
-
-@pytest_asyncio.fixture
-async def harness(blobs: BlobStore, tmp_path: Path) -> AsyncIterator[CutHarness]:
-    work = WorkFolders(tmp_path / "work")
-    await work.start()
-    ffmpeg = CountingFFmpeg()
-    make = MakeCut(
-        blobs=blobs,
-        ffmpeg=ffmpeg,
-        prober=AvProber(),
-        thumbnails=PillowThumbnailRenderer(),
-        workspace=work,
-        encoder=Encoder("ultrafast"),
-    )
-    yield CutHarness(blobs, ffmpeg, make, tmp_path, [])
-    assert [left for left in (tmp_path / "work").glob("*/*") if left.is_dir()] == []
-    await work.stop()
-
-
-def ffmpeg(*words: str) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words], check=True, timeout=60)
-
-
-def centres(path: Path) -> list[np.ndarray]:
-    """The colour in the middle of every frame."""
-    with av.open(path) as container:
-        return [
-            frame.to_ndarray(format="rgb24")[frame.height // 2, frame.width // 2].astype(int)
-            for frame in container.decode(video=0)
-        ]
-
-
-def is_color(pixel: np.ndarray, color: tuple[int, int, int]) -> bool:
-    return bool(np.abs(pixel - np.array(color)).max() < 30)
-
-
-def sound(path: Path) -> np.ndarray:
-    """Samples of the left channel at 48 kHz."""
-    with av.open(path) as container:
-        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=48000)
-        frames = [even for frame in container.decode(audio=0) for even in resampler.resample(frame)]
-        return np.concatenate([frame.to_ndarray()[0] for frame in frames])
-
-
-def rms(samples: np.ndarray, start: float, end: float) -> float:
-    return float(np.sqrt(np.mean(np.square(samples[int(start * 48000) : int(end * 48000)]))))
-
-
-def packets(path: Path) -> list[bytes]:
-    with av.open(path) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+CROSSFADE = Transition("crossfade", 0.25)
 
 
 async def test_clips_of_every_kind_become_one_even_cut(
@@ -174,20 +71,24 @@ async def test_clips_of_every_kind_become_one_even_cut(
         assert stream.codec_context.color_primaries == stream.codec_context.color_trc == 1
 
 
-async def test_a_portrait_clip_is_shown_whole_over_a_blurred_fill(
-    harness: CutHarness, clip: Callable[..., Path]
+@pytest.mark.parametrize(
+    ("fit", "edge"),
+    [("auto", (80, 200)), ("blur", (80, 200)), ("bars", (0, 10)), ("crop", (245, 255))],
+)
+async def test_a_portrait_clip_fills_the_frame_as_its_fit_requires(
+    harness: CutHarness, clip: Callable[..., Path], fit: str, edge: tuple[int, int]
 ) -> None:
-    _, path = await harness.cut(await harness.request([clip(color="white", size="180x320")]))
-    with av.open(path) as container:
-        row = next(container.decode(video=0)).to_ndarray(format="rgb24")[90].astype(int).mean(axis=1)
+    request = await harness.request([clip(color="white", size="180x320")], fit=fit)
+    _, path = await harness.cut(request)
+    row = frames(path)[0][90].mean(axis=1)
     assert row[160] > 240
-    assert 80 < row[20] < 200  # neither black bars nor the clip itself
-    assert 80 < row[300] < 200
+    assert edge[0] <= row[20] <= edge[1]  # blurred and darker, black, or the clip itself
+    assert edge[0] <= row[300] <= edge[1]
 
 
 async def test_cross_fades_overlap_frame_by_frame(harness: CutHarness, clip: Callable[..., Path]) -> None:
     clips = [clip(color="red"), clip(color="lime", tone=440), clip(color="blue")]
-    made, path = await harness.cut(await harness.request(clips, fade=0.25))
+    made, path = await harness.cut(await harness.request(clips, joints=[CROSSFADE, CROSSFADE]))
     pixels = centres(path)
     assert len(pixels) == 72 - 2 * 6
     assert made.facts.duration == pytest.approx(2.5, abs=0.05)
@@ -199,6 +100,51 @@ async def test_cross_fades_overlap_frame_by_frame(harness: CutHarness, clip: Cal
     assert all(is_color(pixel, BLUE) for pixel in pixels[43:])
     samples = sound(path)
     assert rms(samples, 1.05, 1.45) > 10 * rms(samples, 0.0, 0.6)
+
+
+async def test_each_joint_has_its_own_transition(harness: CutHarness, clip: Callable[..., Path]) -> None:
+    """Red from frame 0, blue 24, blue to lime 42, lime 48, white 66, white to red 86, red 90 to 109."""
+    colors = ("red", "blue", "lime", "white", "red")
+    clips = [
+        clip(color=color, tone=tone) for color, tone in zip(colors, (None, None, None, 440, 440), strict=True)
+    ]
+    joints = [Transition(), CROSSFADE, Transition(), Transition("crossfade", 1 / 6)]
+    made, path = await harness.cut(await harness.request(clips, joints=joints))
+    pixels = centres(path)
+    assert len(pixels) == 5 * 24 - 6 - 4
+    assert made.facts.duration == pytest.approx(110 / 24, abs=0.05)
+    parts = ((0, 24, RED), (24, 42, BLUE), (48, 66, GREEN), (66, 86, WHITE), (90, 110, RED))
+    for begin, end, color in parts:
+        assert all(is_color(pixel, color) for pixel in pixels[begin:end]), (begin, color)
+    assert not is_color(pixels[45], BLUE)
+    assert not is_color(pixels[45], GREEN)
+    samples = sound(path)
+    assert rms(samples, 2.8, 4.5) > 0.05
+    assert rms(samples, 0, 2.7) < 0.001
+
+
+async def test_a_clip_is_used_from_its_in_point_on(harness: CutHarness, clip: Callable[..., Path]) -> None:
+    """The first half of the clip is black and loud, the second white and soft."""
+    late = "drawbox=t=fill:c=black:enable='lt(t,1)'"
+    two_halves = clip(
+        color="white", seconds=2, tone=440, filters=late, extra=("-af", "volume=0.02:enable='gt(t,1)'")
+    )
+    request = await harness.request([two_halves, two_halves], begin=1.0)
+    _, path = await harness.cut(request)
+    assert "libx264" in harness.ffmpeg.joins[0].arguments
+    assert all(is_color(pixel, WHITE) for pixel in centres(path))
+    assert len(centres(path)) == 48
+    samples = sound(path)
+    assert rms(samples, 0.2, 0.8) == pytest.approx(rms(samples, 1.2, 1.8), rel=0.05)
+
+
+async def test_an_in_point_behind_the_end_of_a_clip_fails_the_cut(
+    harness: CutHarness, clip: Callable[..., Path]
+) -> None:
+    with pytest.raises(
+        CutFailed, match=r"clip 1 lasts 0\.50 s of the 1\.00 s used of it after the first 0\.5 s"
+    ):
+        await harness.cut(await harness.request([clip(color="red")], begin=0.5))
 
 
 async def test_ntsc_rates_are_exact(harness: CutHarness, clip: Callable[..., Path]) -> None:
@@ -245,6 +191,35 @@ async def test_music_is_looped_and_fades_out_at_the_end(
     )  # the second turn is there
     assert rms(samples, 4.2, 4.3) == pytest.approx(full / 2, rel=0.25)  # half-way down
     assert rms(samples, 4.9, 5.0) < full / 10
+
+
+async def test_music_fades_as_the_edit_requires(
+    harness: CutHarness, clip: Callable[..., Path], music: Path
+) -> None:
+    request = await harness.request([clip(color="red", seconds=4)], seconds=4, music=music, fades=(1.0, 0.0))
+    _, path = await harness.cut(request)
+    samples = sound(path)
+    full = rms(samples, 1.1, 3.9)
+    assert rms(samples, 0.45, 0.55) == pytest.approx(full / 2, rel=0.25)
+    assert rms(samples, 3.9, 3.98) == pytest.approx(full, rel=0.25)
+
+
+@pytest.mark.parametrize(("lufs", "peak"), [(-16.0, -1.5), (-23.0, -10.0)])
+async def test_a_cut_has_the_loudness_of_its_edit_and_true_peaks_below_its_limit(
+    harness: CutHarness, clip: Callable[..., Path], tmp_path: Path, lufs: float, peak: float
+) -> None:
+    """Bursts at a quarter of the sample rate and 45 degrees: their true peaks are 3 dB above any sample."""
+    tones = tmp_path / "tones.wav"
+    source = "aevalsrc='0.6*lt(mod(t,1),0.005)*sin(2*PI*12000*t+PI/4)+0.1*sin(2*PI*440*t)':d=4:s=48000"
+    ffmpeg("-f", "lavfi", "-i", source, str(tones))
+    request = await harness.request(
+        [clip(color="red", seconds=4)], seconds=4, music=tones, fades=(0, 0), loudness=Loudness(lufs, peak)
+    )
+    _, path = await harness.cut(request)
+    log = ffmpeg("-i", str(path), "-af", "ebur128=peak=true:framelog=quiet", "-f", "null", "-")
+    summary = dict(re.findall(r"^\s+(I|Peak):\s+(-?[\d.]+) ", log, re.MULTILINE))
+    assert float(summary["I"]) == pytest.approx(lufs, abs=1.0)
+    assert peak - 1 <= float(summary["Peak"]) <= peak + 1  # AAC moves peaks a little
 
 
 async def test_music_lies_under_the_clips_own_sound(
@@ -515,8 +490,12 @@ async def test_a_missing_clip_is_named(harness: CutHarness, clip: Callable[..., 
 async def test_an_impossible_edit_is_refused_before_anything_is_fetched(
     harness: CutHarness, clip: Callable[..., Path]
 ) -> None:
-    with pytest.raises(Invalid, match=r"clips\[1\]\.seconds"):
-        await harness.cut(await harness.request([clip(color="red")] * 3, fade=0.6))
+    with pytest.raises(Invalid, match=r"edit\.clips\[1\]\.out_seconds"):
+        await harness.cut(
+            await harness.request(
+                [clip(color="red")] * 3, joints=[dataclasses.replace(CROSSFADE, seconds=0.6)] * 2
+            )
+        )
     assert harness.reports == []
 
 

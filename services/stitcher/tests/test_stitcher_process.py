@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
@@ -29,6 +30,7 @@ from stitcher.edges.grpc import SERVICE
 from stitcher.main import build
 
 JOB = "job_01J00000000000000000000001"
+MEDIA = "med_01J00000000000000000000002"
 
 
 def environment(nats: str, s3: S3Fixture, blobs: BlobStore, work: Path) -> dict[str, str]:
@@ -72,10 +74,10 @@ async def request_cut(blobs: BlobStore, log: EventLog, path: Path, seconds: floa
     request = events_pb2.StitchRequested(
         job_id=JOB,
         version=1,
-        width=1280,
-        height=720,
-        fps=30,
-        clips=[events_pb2.EditClip(scene_id="s", blob_key="media/g/0.mp4", seconds=seconds)],
+        edit=edit_pb2.Edit(
+            width=1280, height=720, fps=30, clips=[edit_pb2.Clip(media_id=MEDIA, out_seconds=seconds)]
+        ),
+        blob_keys={MEDIA: "media/g/0.mp4"},
         cut_key="cuts/j/v1.mp4",
         poster_key="thumbs/j-v1.jpg",
         round=1,

@@ -10,11 +10,12 @@ from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Invalid, NotFound
 from servicekit.events import ConsumerSpec, Event, Handler
-from stitcher.core.cuts.domain.edit import Clip, Edit, Music
+from servicekit.grpc.rules import check
 from stitcher.core.cuts.make_cut import CutRequest, MakeCut
 from stitcher.core.cuts.ports import CutFailed, CutId, CutPublisher
 from stitcher.core.media.domain import MediaKind
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
+from stitcher.edges.edit_message import read_edit
 
 MAX_DELIVERIES_WITHOUT_CLIP = 3
 """The delivery in which a clip that is still missing fails the cut: an event can be faster than the store."""
@@ -100,7 +101,5 @@ class ThumbnailEvents:
 
 
 def _cut_request(request: events_pb2.StitchRequested) -> CutRequest:
-    clips = tuple(Clip(clip.scene_id, clip.blob_key, clip.seconds) for clip in request.clips)
-    music = Music(request.music.blob_key, request.music.gain_db) if request.HasField("music") else None
-    edit = Edit(request.width, request.height, request.fps, clips, request.crossfade_seconds, music)
-    return CutRequest(edit, request.cut_key, request.poster_key)
+    check(request)
+    return CutRequest(read_edit(request.edit), dict(request.blob_keys), request.cut_key, request.poster_key)

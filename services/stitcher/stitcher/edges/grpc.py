@@ -6,7 +6,9 @@ from grpc.aio import ServicerContext
 
 from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
 from servicekit.errors import Invalid
+from stitcher.core.cuts.domain.edit import validate
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
+from stitcher.edges.edit_message import read_edit, with_defaults
 
 SERVICE = stitcher_pb2.DESCRIPTOR.services_by_name["StitcherService"].full_name
 
@@ -14,6 +16,16 @@ SERVICE = stitcher_pb2.DESCRIPTOR.services_by_name["StitcherService"].full_name
 class StitcherServicer(stitcher_pb2_grpc.StitcherServiceServicer):
     def __init__(self, make_thumbnail: MakeThumbnail) -> None:
         self._make_thumbnail = make_thumbnail
+
+    async def CheckEdit(
+        self,
+        request: stitcher_pb2.CheckEditRequest,
+        context: ServicerContext[stitcher_pb2.CheckEditRequest, stitcher_pb2.CheckEditResponse],
+    ) -> stitcher_pb2.CheckEditResponse:
+        timeline = validate(read_edit(request.edit))
+        return stitcher_pb2.CheckEditResponse(
+            edit=with_defaults(request.edit), duration_seconds=float(timeline.duration)
+        )
 
     async def MakeThumbnail(
         self,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from servicekit.errors import NotFound
+from servicekit.errors import FieldProblem, NotFound
 from stitcher.core.cuts.domain.audio_filters import mix_levels, read_loudness
-from stitcher.core.cuts.domain.edit import Edit, Timeline, validate
+from stitcher.core.cuts.domain.edit import Edit, Timeline, refusal, validate
 from stitcher.core.cuts.domain.ffmpeg_plan import CUT, Encoder, SourceFile, may_copy, plan_join, plan_tracks
 from stitcher.core.cuts.domain.quality_gate import find_problems
 from stitcher.core.cuts.ports import CutFailed, FFmpeg, MadeCut, ReportProgress
@@ -26,9 +26,10 @@ _MAX_PARALLEL_FETCHES = 4
 
 @dataclass(frozen=True)
 class CutRequest:
-    """A requested cut, and where it and its thumbnail are to be stored."""
+    """A requested cut, where its clips and its music lie (by id), and where it is to be stored."""
 
     edit: Edit
+    blob_keys: Mapping[str, str]
     cut_key: str
     thumbnail_key: str
 
@@ -70,6 +71,8 @@ class MakeCut:
             Unavailable: the store is away, or the disk full; nothing was done.
         """
         timeline = validate(request.edit)
+        if problems := [*_missing_files(request)]:
+            raise refusal(problems)
         async with self._exclusively(request.cut_key):
             stored = await self._find_stored(request, timeline)
             if stored is not None:
@@ -115,8 +118,8 @@ class MakeCut:
         self, request: CutRequest, timeline: Timeline, report: ReportProgress, *, allow_copy: bool
     ) -> FileFacts:
         async with self._workspace.folder() as folder:
-            clips, music = await self._fetch(request.edit, folder, report)
-            _require_length(timeline, clips)
+            clips, music = await self._fetch(request, folder, report)
+            _require_length(request.edit, timeline, clips)
             audible = await self._join(
                 request.edit, timeline, clips, music, folder, report, allow_copy=allow_copy
             )
@@ -129,8 +132,9 @@ class MakeCut:
             return facts
 
     async def _fetch(
-        self, edit: Edit, folder: Path, report: ReportProgress
+        self, request: CutRequest, folder: Path, report: ReportProgress
     ) -> tuple[list[SourceFile], SourceFile | None]:
+        edit, blob_keys = request.edit, request.blob_keys
         await report(0.0, f"fetching {len(edit.clips)} clips")
         slots = asyncio.Semaphore(_MAX_PARALLEL_FETCHES)
 
@@ -148,10 +152,11 @@ class MakeCut:
             return _require_tracks(SourceFile(name, facts), label, key)
 
         files = [
-            (clip.blob_key, f"clip-{index:03}", f"clip {index + 1}") for index, clip in enumerate(edit.clips)
+            (blob_keys[clip.media_id], f"clip-{index:03}", f"clip {index + 1}")
+            for index, clip in enumerate(edit.clips)
         ]
         if edit.music is not None:
-            files.append((edit.music.blob_key, "music", "music"))
+            files.append((blob_keys[edit.music.id], "music", "music"))
         tasks = [asyncio.create_task(fetch(*file)) for file in files]
         try:
             sources = await asyncio.gather(*tasks)
@@ -175,7 +180,7 @@ class MakeCut:
     ) -> bool:
         """Make the cut's file; returns whether it must be audible: a clip or the music is loud enough."""
         loudness: dict[str, float] = {}
-        tracks = plan_tracks(timeline, clips, music)
+        tracks = plan_tracks(edit, timeline, clips, music)
         if tracks is not None:
             await report(0.0, "listening to clips and music")
             loudness = read_loudness(await self._ffmpeg.run(tracks, folder))
@@ -184,7 +189,8 @@ class MakeCut:
             await report(min(percent, 98.0), "joining clips")
 
         copy = allow_copy and may_copy(edit, timeline, clips)
-        levels = mix_levels(loudness, edit.music.gain_db if edit.music else 0.0)
+        gain_db = edit.music.gain_db if edit.music else 0.0
+        levels = mix_levels(loudness, gain_db, edit.loudness.integrated_lufs)
         command = plan_join(edit, timeline, clips, levels, self._encoder, copy=copy)
         await self._ffmpeg.run(command, folder, report_join)
         return levels.audible
@@ -231,16 +237,29 @@ class MakeCut:
         await self._blobs.put(request.thumbnail_key, thumbnail, content_type="image/jpeg")
 
 
-def _require_length(timeline: Timeline, clips: Sequence[SourceFile]) -> None:
+def _missing_files(request: CutRequest) -> Iterator[FieldProblem]:
+    edit = request.edit
+    files = {f"edit.clips[{index}].media_id": clip.media_id for index, clip in enumerate(edit.clips)}
+    if edit.music is not None:
+        files["edit.music"] = edit.music.id
+    for path, id_ in files.items():
+        if id_ not in request.blob_keys:
+            message = f"blob_keys does not tell where {id_} lies" if id_ else "nothing is stored for it yet"
+            yield FieldProblem(path, message)
+
+
+def _require_length(edit: Edit, timeline: Timeline, clips: Sequence[SourceFile]) -> None:
     """A clip a little short holds its last frame; one that lacks a quarter would visibly stand still."""
-    for index, (clip, frames) in enumerate(zip(clips, timeline.frames, strict=True)):
-        available = clip.facts.video.duration if clip.facts.video else 0
-        wanted = timeline.seconds(frames)
+    for index, (clip, source) in enumerate(zip(edit.clips, clips, strict=True)):
+        duration = source.facts.video.duration if source.facts.video else Fraction(0)
+        available = duration - Fraction(clip.in_seconds)
+        wanted = timeline.seconds(timeline.frames[index])
         if available < wanted * MIN_CLIP_SHARE:
+            begin = f" after the first {clip.in_seconds:g} s" if clip.in_seconds else ""
             raise CutFailed(
                 "clip",
-                f"clip {index + 1} lasts {float(available):.2f} s of the {float(wanted):.2f} s used of it; "
-                "render its scene again, or use less of it",
+                f"clip {index + 1} lasts {float(available):.2f} s of the {float(wanted):.2f} s used of it"
+                f"{begin}; render its scene again, or use less of it",
             )
 
 

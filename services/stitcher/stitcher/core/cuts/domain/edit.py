@@ -1,40 +1,57 @@
-"""The edit: which clips, how long, how they are joined, what plays under them; counted in whole frames."""
+"""The edit as the stitcher reads it, and its timeline in whole frames.
+
+Which edits can be cut is decided here and in `stitcher.edges.edit_message`, which reads the contract; nowhere
+else. Problems name fields by their path in a message that has the edit in its field `edit`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 from servicekit.errors import FieldProblem, Invalid
+from stitcher.core.cuts.domain.transitions import Transition
 
 SAMPLE_RATE = 48_000
 """Samples of sound per second in every cut."""
 
-MAX_CLIPS, MAX_SECONDS, MAX_SIDE, MAX_FPS = 200, 3600.0, 4096, 120.0
-MAX_CROSSFADE_SECONDS = 5.0
-MAX_GAIN_DB = 40.0
+MAX_SECONDS = 3600
 _NTSC = Fraction(1000, 1001)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A stored clip and how many seconds of it are used."""
+    """A stretch of a stored video, in seconds of that video. `fit` is a row of `video_filters.FITS`."""
 
-    scene_id: str
-    blob_key: str
-    seconds: float
+    media_id: str
+    in_seconds: float
+    out_seconds: float
+    fit: str = "auto"
 
 
 @dataclass(frozen=True)
 class Music:
-    """A stored piece of music and its loudness against the clips' own sound, in decibels."""
+    """A stored piece of music, and its loudness against the clips' own sound in decibels."""
 
-    blob_key: str
+    id: str
+    """Of an asset or a media; empty as long as it is not composed."""
     gain_db: float = 0.0
+    fade_in_seconds: float = 0.0
+    fade_out_seconds: float = 1.5
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """The default is what web players aim at: AES TD1008 recommends -16 LUFS for streamed speech and music.
+
+    A peak of -1.5 dB leaves room for what AAC adds.
+    """
+
+    integrated_lufs: float = -16.0
+    true_peak_db: float = -1.5
 
 
 @dataclass(frozen=True)
@@ -45,8 +62,10 @@ class Edit:
     height: int
     fps: float
     clips: tuple[Clip, ...]
-    crossfade_seconds: float = 0.0
+    joints: tuple[Transition, ...]
+    """From each clip but the last to the next one."""
     music: Music | None = None
+    loudness: Loudness = Loudness()
 
     def fingerprint(self) -> str:
         """A hash in hexadecimal that tells whether a stored cut was made from this edit."""
@@ -57,27 +76,36 @@ class Edit:
 class Timeline:
     """An edit in whole frames; the one place that counts them.
 
-    A cross-fade of n frames covers the last n of one clip and the first n of the next, so each shortens the
-    cut by n.
+    An overlap of n frames covers the last n of one clip and the first n of the next, so each shortens the cut
+    by n.
     """
 
     rate: Fraction
+    skipped: tuple[int, ...]
+    """Frames of each clip's video before the stretch that is used."""
     frames: tuple[int, ...]
-    fade: int
+    """Frames of each clip that are used."""
+    overlaps: tuple[int, ...]
+    """Frames that each clip but the last shares with the next one; 0 for a hard cut."""
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The frame of the cut at which each clip begins, and with it the cross-fade into that clip."""
-        starts, at = [], 0
-        for count in self.frames:
-            starts.append(at)
-            at += count - self.fade
+        """The frame of the cut at which each clip begins, and with it the transition into that clip."""
+        starts = [0]
+        for count, overlap in zip(self.frames, self.overlaps, strict=False):
+            starts.append(starts[-1] + count - overlap)
         return tuple(starts)
+
+    @property
+    def runs(self) -> tuple[range, ...]:
+        """The clips by index, in groups that hold together by hard cuts; between the groups clips overlap."""
+        first_clips = [0, *(index for index, overlap in enumerate(self.overlaps, 1) if overlap)]
+        return tuple(map(range, first_clips, [*first_clips[1:], len(self.frames)]))
 
     @property
     def total(self) -> int:
         """Frames of the whole cut."""
-        return sum(self.frames) - self.fade * (len(self.frames) - 1)
+        return sum(self.frames) - sum(self.overlaps)
 
     @property
     def duration(self) -> Fraction:
@@ -104,75 +132,61 @@ def exact_rate(fps: float) -> Fraction:
 def count_frames(edit: Edit) -> Timeline:
     """A valid edit in frames: each length is rounded to the nearest whole number of frames, at least one."""
     rate = exact_rate(edit.fps)
-    frames = tuple(max(1, round(Fraction(clip.seconds) * rate)) for clip in edit.clips)
-    fade = round(Fraction(edit.crossfade_seconds) * rate) if len(frames) > 1 else 0
-    return Timeline(rate, frames, fade)
+    return Timeline(
+        rate,
+        skipped=tuple(round(Fraction(clip.in_seconds) * rate) for clip in edit.clips),
+        frames=tuple(
+            max(1, round((Fraction(clip.out_seconds) - Fraction(clip.in_seconds)) * rate))
+            for clip in edit.clips
+        ),
+        overlaps=tuple(round(Fraction(joint.seconds) * rate) if joint.blend else 0 for joint in edit.joints),
+    )
 
 
 def validate(edit: Edit) -> Timeline:
-    """The edit in frames.
+    """The edit in frames. The limits of single fields are the contract's rules, and checked before.
 
     Raises:
-        Invalid: it cannot be made; names every field that is wrong, with its value and the way out.
+        Invalid: it cannot be cut; names every field that is wrong, with its value and the way out.
     """
-    problems = [*_frame_problems(edit), *_clip_problems(edit), *_sound_problems(edit)]
+    problems = [*_size_problems(edit), *_clip_problems(edit)]
+    timeline = count_frames(edit)
     if not problems:
-        timeline = count_frames(edit)
-        problems = [*_fade_problems(edit, timeline)]
+        problems = [*_overlap_problems(edit, timeline)]
         if timeline.duration > MAX_SECONDS:
-            message = f"the cut would last {float(timeline.duration):.1f} s; at most {MAX_SECONDS:g} s"
-            problems.append(FieldProblem("clips", message))
+            message = f"the cut would last {float(timeline.duration):.1f} s; at most {MAX_SECONDS} s"
+            problems.append(FieldProblem("edit.clips", message))
     if problems:
-        raise Invalid(
-            "the edit cannot be made: "
-            + "; ".join(f"{problem.field}: {problem.message}" for problem in problems),
-            fields=problems,
-            code="edit",
-        )
+        raise refusal(problems)
     return timeline
 
 
-def _frame_problems(edit: Edit) -> Iterator[FieldProblem]:
+def refusal(problems: Sequence[FieldProblem]) -> Invalid:
+    """The error for an edit that cannot be cut."""
+    details = "; ".join(f"{problem.field}: {problem.message}" for problem in problems)
+    return Invalid(f"the cut cannot be made: {details}", fields=problems, code="edit")
+
+
+def _size_problems(edit: Edit) -> Iterator[FieldProblem]:
     for name, value in (("width", edit.width), ("height", edit.height)):
-        if not 16 <= value <= MAX_SIDE or value % 2:
-            yield FieldProblem(name, f"{value} is not an even number from 16 to {MAX_SIDE}")
-    if not (math.isfinite(edit.fps) and 1 <= edit.fps <= MAX_FPS):
-        yield FieldProblem("fps", f"{edit.fps:g} is not a rate from 1 to {MAX_FPS:g} frames per second")
+        if value % 2:
+            yield FieldProblem(f"edit.{name}", f"{value} is odd; H.264 needs an even number of pixels")
 
 
 def _clip_problems(edit: Edit) -> Iterator[FieldProblem]:
-    if not 1 <= len(edit.clips) <= MAX_CLIPS:
-        yield FieldProblem("clips", f"{len(edit.clips)} clips; an edit has 1 to {MAX_CLIPS}")
     for index, clip in enumerate(edit.clips):
-        if not clip.blob_key:
-            yield FieldProblem(f"clips[{index}].blob_key", "is empty; name the stored clip")
-        if not (math.isfinite(clip.seconds) and 0 < clip.seconds <= MAX_SECONDS):
-            message = f"{clip.seconds:g} is not a length above 0 and up to {MAX_SECONDS:g} s"
-            yield FieldProblem(f"clips[{index}].seconds", message)
+        if clip.out_seconds <= clip.in_seconds:
+            message = f"{clip.out_seconds:g} is not after in_seconds, which is {clip.in_seconds:g}"
+            yield FieldProblem(f"edit.clips[{index}].out_seconds", message)
 
 
-def _sound_problems(edit: Edit) -> Iterator[FieldProblem]:
-    if not (math.isfinite(edit.crossfade_seconds) and 0 <= edit.crossfade_seconds <= MAX_CROSSFADE_SECONDS):
-        message = f"{edit.crossfade_seconds:g} is not a length from 0 to {MAX_CROSSFADE_SECONDS:g} s"
-        yield FieldProblem("crossfade_seconds", message)
-    if edit.music is None:
-        return
-    if not edit.music.blob_key:
-        yield FieldProblem("music.blob_key", "is empty; name the stored music, or leave the music out")
-    if not (math.isfinite(edit.music.gain_db) and abs(edit.music.gain_db) <= MAX_GAIN_DB):
-        message = f"{edit.music.gain_db:g} dB is not between -{MAX_GAIN_DB:g} and {MAX_GAIN_DB:g} dB"
-        yield FieldProblem("music.gain_db", message)
-
-
-def _fade_problems(edit: Edit, timeline: Timeline) -> Iterator[FieldProblem]:
-    """The cross-fades at both ends of a clip must not overlap, and must leave one frame of its own."""
-    last = len(timeline.frames) - 1
-    for index, count in enumerate(timeline.frames):
-        fades = timeline.fade * ((index > 0) + (index < last))
-        if fades and count <= fades:
+def _overlap_problems(edit: Edit, timeline: Timeline) -> Iterator[FieldProblem]:
+    """The transitions at both ends of a clip must not overlap, and must leave one frame of its own."""
+    for index, (clip, count) in enumerate(zip(edit.clips, timeline.frames, strict=True)):
+        shared = sum(timeline.overlaps[max(0, index - 1) : index + 1])
+        if shared and count <= shared:
             message = (
-                f"{edit.clips[index].seconds:g} s is too short for the cross-fades of "
-                f"{edit.crossfade_seconds:g} s around it: use more than {float(timeline.seconds(fades)):g} s "
-                "of the clip, or shorter cross-fades"
+                f"{clip.out_seconds - clip.in_seconds:g} s are too short for the transitions around it: "
+                f"use more than {float(timeline.seconds(shared)):g} s of the clip, or shorter transitions"
             )
-            yield FieldProblem(f"clips[{index}].seconds", message)
+            yield FieldProblem(f"edit.clips[{index}].out_seconds", message)

@@ -61,7 +61,7 @@ def may_copy(edit: Edit, timeline: Timeline, clips: Sequence[SourceFile]) -> boo
     """
     videos = [clip.facts.video for clip in clips]
     first = videos[0]
-    if first is None or timeline.fade:
+    if first is None or any(timeline.overlaps) or any(timeline.skipped):
         return False
     return all(
         video is not None and _matches_edit(video, edit, timeline, frames) and _same_decoder(video, first)
@@ -94,7 +94,9 @@ def _same_decoder(video: VideoFacts, first: VideoFacts) -> bool:
     )
 
 
-def plan_tracks(timeline: Timeline, clips: Sequence[SourceFile], music: SourceFile | None) -> Command | None:
+def plan_tracks(
+    edit: Edit, timeline: Timeline, clips: Sequence[SourceFile], music: SourceFile | None
+) -> Command | None:
     """The run that lays out and measures the sound: the clips' own and the music, each as long as the cut.
 
     None when nothing has sound. Its log goes to `audio_filters.read_loudness`.
@@ -105,7 +107,7 @@ def plan_tracks(timeline: Timeline, clips: Sequence[SourceFile], music: SourceFi
     outputs: list[str] = []
     if any(have_sound):
         inputs += [option for clip in clips for option in ("-i", clip.name)]
-        chains += clips_audio_chains(have_sound, timeline)
+        chains += clips_audio_chains(have_sound, edit, timeline)
         outputs += ["-map", "[clips]", "-c:a", "pcm_f32le", CLIPS_TRACK]
     if music is not None:
         chains.append(music_chain(len(inputs) // 2, timeline))
@@ -136,12 +138,12 @@ def plan_join(
     else:
         inputs = [option for clip in clips for option in ("-i", clip.name)]
         videos = [clip.facts.video for clip in clips if clip.facts.video is not None]
-        chains = video_chains(videos, timeline, edit.width, edit.height)
+        chains = video_chains(videos, edit, timeline)
         picture_inputs, mapped = len(clips), "[picture]"
     inputs += ["-i", CLIPS_TRACK] if levels.clips_db is not None else []
     inputs += ["-i", MUSIC_TRACK] if levels.music_db is not None else []
     chains += mix_chains(
-        levels, timeline, picture_inputs, picture_inputs + (1 if levels.clips_db is not None else 0)
+        levels, edit, timeline, picture_inputs, picture_inputs + (1 if levels.clips_db is not None else 0)
     )
     picture = _copy_options(clips) if copy else _encode_options(timeline.rate, encoder)
     arguments = [*inputs, "-filter_complex", ";".join(chains), "-map", mapped, "-map", "[sound]", *picture]

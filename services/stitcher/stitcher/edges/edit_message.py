@@ -31,10 +31,8 @@ def with_defaults(message: edit_pb2.Edit) -> edit_pb2.Edit:
     """A copy in which everything that was left out is written out."""
     edit = edit_pb2.Edit()
     edit.CopyFrom(message)
-    for transition in (
-        edit.transition,
-        *(clip.transition for clip in edit.clips if clip.HasField("transition")),
-    ):
+    own = (clip.transition for clip in edit.clips if clip.HasField("transition"))
+    for transition in (edit.transition, *own):
         transition.kind = transition.kind or edit_pb2.TRANSITION_KIND_CUT
         if transition.kind == edit_pb2.TRANSITION_KIND_CUT:
             transition.ClearField("seconds")

@@ -1,1 +1,1 @@
-"""The stitcher: clips, music and a plan of frames become one finished cut."""
+"""The stitcher: joins clips and music into one finished cut, and makes thumbnails."""

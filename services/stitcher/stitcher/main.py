@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rushes.stitcher.v1.stitcher_pb2_grpc import add_StitcherServiceServicer_to_server
@@ -12,14 +13,15 @@ from servicekit.config import load
 from servicekit.events import Consumer, EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.lifecycle import Part
+from stitcher.adapters.event_publisher import CutEventPublisher
 from stitcher.adapters.ffmpeg import FFmpegBinary
-from stitcher.adapters.poster import PosterMaker
 from stitcher.adapters.probe import AvProber
+from stitcher.adapters.thumbnails import PillowThumbnailRenderer
 from stitcher.adapters.workspace import WorkFolders
 from stitcher.config import Settings
-from stitcher.core.make_cut import MakeCut
-from stitcher.core.make_thumbnail import MakeThumbnail
-from stitcher.core.plan import Encoder
+from stitcher.core.cuts.domain.ffmpeg_plan import Encoder
+from stitcher.core.cuts.make_cut import MakeCut
+from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.events import CutEvents, ThumbnailEvents, cuts_consumer, thumbnails_consumer
 from stitcher.edges.grpc import SERVICE, StitcherServicer
 
@@ -33,18 +35,20 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     )
     log = EventLog(settings.nats_url, service="stitcher", clock=clock)
     workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
-    prober, posters = AvProber(), PosterMaker()
+    prober, thumbnails = AvProber(), PillowThumbnailRenderer()
     make_cut = MakeCut(
         blobs=blobs,
         ffmpeg=FFmpegBinary(settings.ffmpeg),
         prober=prober,
-        posters=posters,
+        thumbnails=thumbnails,
         workspace=workspace,
         encoder=Encoder(settings.preset, settings.crf),
     )
-    make_thumbnail = MakeThumbnail(blobs=blobs, posters=posters, prober=prober, workspace=workspace)
-    cuts = Consumer(log, cuts_consumer(settings.cuts_at_once), CutEvents(make_cut, log, clock).handlers())
-    thumbnails = Consumer(log, thumbnails_consumer(), ThumbnailEvents(make_thumbnail).handlers())
+    make_thumbnail = MakeThumbnail(blobs=blobs, renderer=thumbnails, prober=prober, workspace=workspace)
+    cut_events = CutEvents(make_cut, partial(CutEventPublisher, log, clock))
+    cut_consumer = Consumer(log, cuts_consumer(settings.cuts_at_once), cut_events.handlers())
+    thumbnail_events = ThumbnailEvents(make_thumbnail)
+    thumbnail_consumer = Consumer(log, thumbnails_consumer(), thumbnail_events.handlers())
     services = [(add_StitcherServiceServicer_to_server, StitcherServicer(make_thumbnail), SERVICE)]
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="stitcher")
-    return [workspace, blobs, log, cuts, thumbnails, server]
+    return [workspace, blobs, log, cut_consumer, thumbnail_consumer, server]

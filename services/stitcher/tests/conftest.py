@@ -1,19 +1,25 @@
-"""Clips, music and pictures for the tests, made by FFmpeg once a session; small, so that they are quick."""
+"""Clips and music for the tests, made by FFmpeg once a session; small, so that they are quick."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import imageio_ffmpeg
 import pytest
+import pytest_asyncio
+
+from servicekit.blobs import BlobStore
+from stitcher.adapters.probe import AvProber
+from stitcher.adapters.thumbnails import PillowThumbnailRenderer
+from stitcher.adapters.workspace import WorkFolders
+from stitcher.core.cuts.domain.ffmpeg_plan import Encoder
+from stitcher.core.cuts.make_cut import MakeCut
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cut_harness import CountingFFmpeg, CutHarness, ffmpeg
 
 Make = Callable[..., Path]
-
-
-def ffmpeg(*words: str) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words], check=True, timeout=60)
 
 
 def make_clip(
@@ -63,3 +69,21 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tones = "sine=frequency=330:duration=2[a];sine=frequency=495:duration=2[b];[a][b]amix,volume=0.5"
     ffmpeg("-f", "lavfi", "-i", "anullsrc", "-filter_complex", f"{tones}[m]", "-map", "[m]", str(path))
     return path
+
+
+@pytest_asyncio.fixture
+async def harness(blobs: BlobStore, tmp_path: Path) -> AsyncIterator[CutHarness]:
+    work = WorkFolders(tmp_path / "work")
+    await work.start()
+    counting = CountingFFmpeg()
+    make = MakeCut(
+        blobs=blobs,
+        ffmpeg=counting,
+        prober=AvProber(),
+        thumbnails=PillowThumbnailRenderer(),
+        workspace=work,
+        encoder=Encoder("ultrafast"),
+    )
+    yield CutHarness(blobs, counting, make, tmp_path, [])
+    assert [left for left in (tmp_path / "work").glob("*/*") if left.is_dir()] == []
+    await work.stop()

@@ -1,4 +1,4 @@
-"""FFmpeg as a child: it tells its progress and its reasons, and never outlives who wanted it."""
+"""FFmpeg as a child process: its progress, its errors, and that it never outlives its parent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from servicekit.testing import eventually
 from stitcher.adapters.ffmpeg import FFmpegBinary
-from stitcher.core.plan import Command
-from stitcher.core.ports import CutFailed
+from stitcher.core.cuts.domain.ffmpeg_plan import Command
+from stitcher.core.cuts.ports import CutFailed
 
 ENDLESS = Command(
     ("-re", "-f", "lavfi", "-i", "testsrc2=s=64x64:r=10", "-f", "null", "endless-marker"), seconds=100
@@ -37,19 +37,19 @@ def running(folder: Path) -> list[int]:
     return found
 
 
-async def test_progress_is_told_in_percent(tmp_path: Path) -> None:
-    told: list[float] = []
+async def test_progress_is_reported_in_percent(tmp_path: Path) -> None:
+    reported: list[float] = []
 
     async def progress(percent: float) -> None:
-        told.append(percent)
+        reported.append(percent)
 
     command = Command(("-f", "lavfi", "-i", "testsrc2=d=2:r=10", "-c:v", "mpeg4", "out.mp4"), seconds=2)
     await FFmpegBinary().run(command, tmp_path, progress)
-    assert told == sorted(told)
-    assert told[-1] == pytest.approx(100, abs=6)
+    assert reported == sorted(reported)
+    assert reported[-1] == pytest.approx(100, abs=6)
 
 
-async def test_the_reason_of_a_failure_is_ffmpegs_own(tmp_path: Path) -> None:
+async def test_an_error_carries_ffmpegs_own_reason(tmp_path: Path) -> None:
     with pytest.raises(
         CutFailed, match=r"exit code 254\): \[in#0\] Error opening input: No such file"
     ) as failed:
@@ -66,7 +66,7 @@ async def test_cancelling_ends_the_child(tmp_path: Path) -> None:
     assert running(tmp_path) == []
 
 
-async def test_a_child_killed_from_outside_is_a_failure_with_the_signal(tmp_path: Path) -> None:
+async def test_a_child_killed_from_outside_is_an_error_with_the_signal(tmp_path: Path) -> None:
     task = asyncio.create_task(FFmpegBinary().run(ENDLESS, tmp_path))
     await eventually(lambda: running(tmp_path))
     for pid in running(tmp_path):
@@ -84,14 +84,14 @@ async def test_a_hung_child_is_ended(tmp_path: Path) -> None:
     assert running(tmp_path) == []
 
 
-async def test_one_that_talks_and_gets_nowhere_is_ended(tmp_path: Path) -> None:
-    talker = tmp_path / "talker"
-    said = "import time\nwhile True:\n    print('out_time_us=40000', flush=True)\n    time.sleep(0.02)\n"
-    talker.write_text(f"#!{sys.executable}\n{said}")
-    talker.chmod(0o755)
+async def test_a_child_that_reports_no_progress_is_ended(tmp_path: Path) -> None:
+    chatty = tmp_path / "chatty"
+    program = "import time\nwhile True:\n    print('out_time_us=40000', flush=True)\n    time.sleep(0.02)\n"
+    chatty.write_text(f"#!{sys.executable}\n{program}")
+    chatty.chmod(0o755)
     async with asyncio.timeout(10):
         with pytest.raises(CutFailed, match=r"got no further for 0\.3 s"):
-            await FFmpegBinary(str(talker), stalled_after=0.3).run(ENDLESS, tmp_path)
+            await FFmpegBinary(str(chatty), stalled_after=0.3).run(ENDLESS, tmp_path)
     assert running(tmp_path) == []
 
 
@@ -107,7 +107,7 @@ async def test_no_orphan_is_left_when_the_parent_is_killed(tmp_path: Path) -> No
 import asyncio
 from pathlib import Path
 from stitcher.adapters.ffmpeg import FFmpegBinary
-from stitcher.core.plan import Command
+from stitcher.core.cuts.domain.ffmpeg_plan import Command
 asyncio.run(FFmpegBinary().run(Command({ENDLESS.arguments!r}, 100), Path({str(tmp_path)!r})))
 """
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program)

@@ -1,4 +1,4 @@
-"""The stitcher as a process: starts from its environment, serves, ends in order, survives being killed."""
+"""The stitcher as a process: starts from its environment, serves, stops in order, survives being killed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
@@ -29,6 +30,7 @@ from stitcher.edges.grpc import SERVICE
 from stitcher.main import build
 
 JOB = "job_01J00000000000000000000001"
+MEDIA = "med_01J00000000000000000000002"
 
 
 def environment(nats: str, s3: S3Fixture, blobs: BlobStore, work: Path) -> dict[str, str]:
@@ -58,8 +60,8 @@ async def stitcher(env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subproces
             while not port:
                 line = await process.stdout.readline()
                 assert line, f"ended with {await process.wait()}"
-                said = json.loads(line)
-                port = said.get("port", 0) if said["event"] == "grpc listening" else 0
+                entry = json.loads(line)
+                port = entry.get("port", 0) if entry["event"] == "grpc listening" else 0
         yield process, port
     finally:
         if process.returncode is None:
@@ -67,21 +69,21 @@ async def stitcher(env: dict[str, str]) -> AsyncIterator[tuple[asyncio.subproces
         await process.communicate()
 
 
-async def order(blobs: BlobStore, log: EventLog, path: Path, seconds: float) -> None:
+async def request_cut(blobs: BlobStore, log: EventLog, path: Path, seconds: float) -> None:
     await blobs.put_file("media/g/0.mp4", path, content_type="video/mp4")
-    asked = events_pb2.StitchRequested(
+    request = events_pb2.StitchRequested(
         job_id=JOB,
         version=1,
-        width=1280,
-        height=720,
-        fps=30,
-        clips=[events_pb2.EditClip(scene_id="s", blob_key="media/g/0.mp4", seconds=seconds)],
+        edit=edit_pb2.Edit(
+            width=1280, height=720, fps=30, clips=[edit_pb2.Clip(media_id=MEDIA, out_seconds=seconds)]
+        ),
+        blob_keys={MEDIA: "media/g/0.mp4"},
         cut_key="cuts/j/v1.mp4",
         poster_key="thumbs/j-v1.jpg",
         round=1,
     )
     await log.publish(
-        Event(id="1", type="stitch.requested", key=JOB, data=asked.SerializeToString(), refs={"job": JOB})
+        Event(id="1", type="stitch.requested", key=JOB, data=request.SerializeToString(), refs={"job": JOB})
     )
 
 
@@ -125,7 +127,7 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
     await log.start()
     source = clip(pattern=True, size="640x360", rate="30", seconds=5)
     async with stitcher(environment(nats, s3, blobs, work)) as (process, _):
-        await order(blobs, log, source, 5)
+        await request_cut(blobs, log, source, 5)
         await eventually(lambda: list(work.glob("*/*/cut.mp4")))
         (ffmpeg,) = working(work)
         os.kill(process.pid if victim == "service" else ffmpeg, signal.SIGKILL)
@@ -135,9 +137,9 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
             await asyncio.gather(finish(environment(nats, s3, blobs, work)), completed(log))
         else:
             await completed(log)
-    facts = [event.type async for event in stored(log)]
-    assert facts.count("stitch.completed") == 1
-    assert "stitch.failed" not in facts
+    types = [event.type async for event in stored(log)]
+    assert types.count("stitch.completed") == 1
+    assert "stitch.failed" not in types
     assert (await blobs.stat("cuts/j/v1.mp4")).size > 1000
     await log.stop()
 
@@ -150,7 +152,7 @@ async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_bac
     await log.start()
     source = clip(pattern=True, size="1280x720", rate="60", seconds=10)
     async with stitcher({**environment(nats, s3, blobs, work), "STITCHER_PRESET": "slower"}) as (process, _):
-        await order(blobs, log, source, 10)
+        await request_cut(blobs, log, source, 10)
         await eventually(lambda: list(work.glob("*/*/cut.mp4")))
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(15):
@@ -158,8 +160,8 @@ async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_bac
         assert working(work) == []
         assert not list(work.glob("replica-*"))
     await asyncio.gather(finish(environment(nats, s3, blobs, work)), completed(log))
-    facts = [event.type async for event in stored(log)]
-    assert (facts.count("stitch.completed"), facts.count("stitch.failed")) == (1, 0)
+    types = [event.type async for event in stored(log)]
+    assert (types.count("stitch.completed"), types.count("stitch.failed")) == (1, 0)
     await log.stop()
 
 
@@ -185,7 +187,7 @@ async def completed(log: EventLog) -> None:
 
 
 async def stored(log: EventLog) -> AsyncIterator[Event]:
-    """What has been said so far, up to a mark."""
+    """The events published so far, up to a mark."""
     await log.publish(Event(id="mark", type="stitch.mark", key="end"))
     async for event in await log.tail(["stitch.>"], after=0):
         if event.type == "stitch.mark":

@@ -1,4 +1,4 @@
-"""Work folders go when work is over; what a killed process left goes with its own folder (`OwnFolder`)."""
+"""Work folders are removed after use; what a killed process left goes with its own folder (`OwnFolder`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_a_folder_is_there_while_it_is_used(tmp_path: Path) -> None:
     assert not [left for left in tmp_path.iterdir() if left.is_dir()]
 
 
-async def test_a_root_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+async def test_an_unusable_root_is_refused_by_its_setting(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="STITCHER_WORK_DIR"):
         await WorkFolders(tmp_path / "file" / "below").start()
@@ -39,7 +39,7 @@ async def test_before_the_start_there_is_no_folder(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_full_disk_is_said_with_the_way_out_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_full_disk_is_an_error_with_the_way_out_and_leaves_nothing(tmp_path: Path) -> None:
     work = WorkFolders(tmp_path)
     await work.start()
     with pytest.raises(Unavailable, match=r"No space left on device; free some space, .* STITCHER_WORK_DIR"):

@@ -1,4 +1,4 @@
-"""Runs FFmpeg as a child: progress while it works, its last words when it fails, no orphan when we end."""
+"""Runs FFmpeg as a child process: reports its progress, explains its failure, and never leaves it behind."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from servicekit.child import bound
-from stitcher.core.plan import Command
-from stitcher.core.ports import CutFailed
+from stitcher.core.cuts.domain.ffmpeg_plan import Command
+from stitcher.core.cuts.ports import CutFailed
 
 Progress = Callable[[float], Awaitable[None]]
 
 STALLED_AFTER = 120.0
-"""Seconds without progress after which FFmpeg is taken for hung. It tells where it is twice a second; that it
-says something is not enough.
+"""Seconds after which an FFmpeg whose position has not moved counts as hung. It reports the position twice a
+second; a report alone is not progress.
 """
 _LOG_LINES, _REASON_LINES = 400, 6
 _FULL = os.strerror(errno.ENOSPC)
@@ -35,26 +35,20 @@ class FFmpegBinary:
         self._stalled_after = stalled_after
 
     async def run(self, command: Command, folder: Path, progress: Progress | None = None) -> str:
-        """Run it in a folder; answers what it said on standard error.
-
-        Raises:
-            CutFailed: code "ffmpeg": it failed or hung, with what it said last.
-            OSError: the disk is full, which is no fault of the cut.
-        """
         for name, text in command.files.items():
             (folder / name).write_text(text)
         process = await self._start(command, folder)
         log: deque[str] = deque(maxlen=_LOG_LINES)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_listen(process, log))
-                tasks.create_task(self._follow(process, command.seconds, progress))
+                tasks.create_task(_collect_log(process, log))
+                tasks.create_task(self._read_progress(process, command.seconds, progress))
             code = await process.wait()
         except* TimeoutError as stalled:
-            said = f"FFmpeg got no further for {self._stalled_after:g} s and was ended: {_reason(log)}"
-            raise CutFailed("ffmpeg", said) from stalled
+            message = f"FFmpeg got no further for {self._stalled_after:g} s and was ended: {_reason(log)}"
+            raise CutFailed("ffmpeg", message) from stalled
         finally:
-            await _end(process)
+            await _kill(process)
         if code != 0 and any(_FULL in line for line in log):
             raise OSError(errno.ENOSPC, _FULL, str(folder))
         if code != 0:
@@ -63,12 +57,12 @@ class FFmpegBinary:
         return "\n".join(log)
 
     async def _start(self, command: Command, folder: Path) -> asyncio.subprocess.Process:
-        words = ["-hide_banner", "-nostdin", "-y", "-v", "info", "-nostats"]
-        words += ["-progress", "pipe:1", "-stats_period", "0.5"]
-        words += ["-max_error_rate", "0.05"]  # the default accepts two broken frames of three
+        options = ["-hide_banner", "-nostdin", "-y", "-v", "info", "-nostats"]
+        options += ["-progress", "pipe:1", "-stats_period", "0.5"]
+        options += ["-max_error_rate", "0.05"]  # the default accepts two broken frames of three
         return await asyncio.create_subprocess_exec(
             *bound([self._binary]),
-            *words,
+            *options,
             *command.arguments,
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
@@ -77,7 +71,7 @@ class FFmpegBinary:
             start_new_session=True,  # Ctrl-C is for us: we end it in order
         )
 
-    async def _follow(
+    async def _read_progress(
         self, process: asyncio.subprocess.Process, seconds: float, progress: Progress | None
     ) -> None:
         """Read `key=value` lines until the end; `out_time_us` is the position in the output.
@@ -85,11 +79,11 @@ class FFmpegBinary:
         Raises:
             TimeoutError: the position has not moved for too long.
         """
-        assert process.stdout is not None  # noqa: S101  # asked for above
+        assert process.stdout is not None  # noqa: S101  # a pipe, as started
         loop, reached = asyncio.get_running_loop(), -1
-        patience = loop.time() + self._stalled_after
+        deadline = loop.time() + self._stalled_after
         while True:
-            async with asyncio.timeout_at(patience):
+            async with asyncio.timeout_at(deadline):
                 line = await process.stdout.readline()
             if not line:
                 return
@@ -99,17 +93,19 @@ class FFmpegBinary:
             reached = int(value)
             if progress is not None:
                 await progress(min(100.0, 100 * reached / 1_000_000 / seconds))
-            patience = loop.time() + self._stalled_after  # it was not stalled while we were
+            deadline = (
+                loop.time() + self._stalled_after
+            )  # after `progress`: the time it took was not FFmpeg's
 
 
-async def _listen(process: asyncio.subprocess.Process, log: deque[str]) -> None:
-    assert process.stderr is not None  # noqa: S101  # asked for at the start
+async def _collect_log(process: asyncio.subprocess.Process, log: deque[str]) -> None:
+    assert process.stderr is not None  # noqa: S101  # a pipe, as started
     while line := await process.stderr.readline():
         log.append(line.decode(errors="replace").rstrip())
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it if it still runs: what it has written is thrown away, so nothing is gained by asking."""
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kills it if it still runs: what it has written is thrown away, so a gentle stop gains nothing."""
     with contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             process.kill()
@@ -118,10 +114,20 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def _reason(log: deque[str]) -> str:
     """The lines that say what went wrong, without FFmpeg's listing of what it opened."""
-    telling = [line for line in log if any(word in line.lower() for word in _TELLING)]
-    last = (telling or list(log))[-_REASON_LINES:]
-    return " | ".join(_POINTER.sub("", line.strip()) for line in last)[-800:] or "it said nothing"
+    errors = [line for line in log if any(word in line.lower() for word in _ERROR_WORDS)]
+    last = (errors or list(log))[-_REASON_LINES:]
+    return " | ".join(_POINTER.sub("", line.strip()) for line in last)[-800:] or "it logged nothing"
 
 
 _POINTER = re.compile(r" @ 0x[0-9a-f]+")
-_TELLING = ("error", "invalid", "failed", "no such", "unable", "cannot", "not found", "no space", "denied")
+_ERROR_WORDS = (
+    "error",
+    "invalid",
+    "failed",
+    "no such",
+    "unable",
+    "cannot",
+    "not found",
+    "no space",
+    "denied",
+)

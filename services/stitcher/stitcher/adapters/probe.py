@@ -1,4 +1,4 @@
-"""Measures media files with PyAV: what they hold, how even their frames are, how loud they sound."""
+"""Measures media files with PyAV: their tracks, how even their frames are, how loud their sound is."""
 
 from __future__ import annotations
 
@@ -16,30 +16,25 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from stitcher.adapters.boxes import is_faststart
-from stitcher.core.facts import AudioFacts, FileFacts, VideoFacts
-from stitcher.core.ports import Unreadable
+from stitcher.adapters.mp4_boxes import is_faststart
+from stitcher.core.media.domain import AudioFacts, FileFacts, VideoFacts
+from stitcher.core.media.ports import Unreadable
 
-# Containers that hold media and nothing else: a playlist would make FFmpeg open what it names.
+# Containers that hold media and nothing else: a playlist would make FFmpeg open the addresses in it.
 _CONTAINERS = {"mov", "mp4", "matroska", "webm", "avi", "mp3", "wav", "flac", "ogg", "aac", "mpegts"}
 _MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
-_PICTURES = 24
+_MAX_SAMPLES = 24
 
 
 class AvProber:
-    """Measures files in a thread, so that the event loop goes on."""
+    """Works in a thread, so that the event loop goes on."""
 
     async def probe(self, path: Path, *, thoroughly: bool = False) -> FileFacts:
-        """Measure a file; `thoroughly` also listens to all of it and hashes it.
-
-        Raises:
-            Unreadable: it is not media that we know, or broken.
-        """
         return await asyncio.to_thread(probe, path, thoroughly=thoroughly)
 
 
 def probe(path: Path, *, thoroughly: bool = False) -> FileFacts:
-    """As `AvProber.probe`, in the calling thread."""
+    """As `Prober.probe`, in the calling thread."""
     try:
         with av.open(path, metadata_errors="ignore") as container:
             name = container.format.name
@@ -52,16 +47,16 @@ def probe(path: Path, *, thoroughly: bool = False) -> FileFacts:
 
 def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bool) -> FileFacts:
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]
-    sounds = container.streams.audio
+    audio_tracks = container.streams.audio
     audio = None
-    if sounds and is_known(sounds[0]) and _holds_sound(path):
-        stream = sounds[0]
-        lasts = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    if audio_tracks and has_decoder(audio_tracks[0]) and _has_audio_packets(path):
+        stream = audio_tracks[0]
+        duration = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
         context = stream.codec_context
-        audio = AudioFacts(context.name, context.sample_rate, context.channels, lasts)
+        audio = AudioFacts(context.name, context.sample_rate, context.channels, duration)
     video = _video(path, container, videos[0]) if videos else None
     if audio is not None and thoroughly:
-        audio = _heard(path, audio)
+        audio = _measure_levels(path, audio)
     digest = ""
     if thoroughly:
         with path.open("rb") as file:
@@ -74,28 +69,28 @@ def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bo
         video=video,
         audio=audio,
         sha256=digest,
-        audio_tracks=len(sounds),
+        audio_tracks=len(audio_tracks),
     )
 
 
 def _is_cover(stream: VideoStream) -> bool:
-    """An album's cover in a music file counts as a video stream for FFmpeg, not for us."""
+    """FFmpeg counts an album's cover in a music file as a video stream; we do not."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def is_known(stream: AudioStream | VideoStream) -> bool:
-    """Whether there is a decoder; the types say that there always is."""
+def has_decoder(stream: AudioStream | VideoStream) -> bool:
+    """False for a format that FFmpeg does not know; PyAV's types claim that there always is a decoder."""
     return getattr(stream, "codec_context", None) is not None
 
 
-def _holds_sound(path: Path) -> bool:
-    """A track without one packet is no sound: as music it would be played again and again for nothing."""
+def _has_audio_packets(path: Path) -> bool:
+    """A track without one packet is no sound: as music it would be looped for ever without making any."""
     with av.open(path, metadata_errors="ignore") as container:
         return any(packet.size for packet in container.demux(audio=0))
 
 
 def _video(path: Path, container: InputContainer, stream: VideoStream) -> VideoFacts:
-    if not is_known(stream):
+    if not has_decoder(stream):
         raise Unreadable("its picture is in a format that we do not know")
     times: list[int] = []
     keyed: list[bool] = []
@@ -110,7 +105,7 @@ def _video(path: Path, container: InputContainer, stream: VideoStream) -> VideoF
     first, times = times[0], sorted(times)
     nominal = Fraction(stream.average_rate or stream.guessed_rate or 0)
     rate, constant = frame_rate(times, base, nominal)
-    pictures, rotation = _pictures(path)
+    sampled_frames, rotation = _sample_frames(path)
     return VideoFacts(
         codec=context.name,
         width=context.width,
@@ -126,7 +121,7 @@ def _video(path: Path, container: InputContainer, stream: VideoStream) -> VideoF
         rotation=rotation,
         matrix=_MATRICES.get(int(context.colorspace), ""),
         codec_header=context.extradata or b"",
-        pictures=pictures,
+        sampled_frames=sampled_frames,
     )
 
 
@@ -147,36 +142,36 @@ def frame_rate(times: Sequence[int], base: Fraction, nominal: Fraction) -> tuple
     return nominal, drift <= 1
 
 
-def _pictures(path: Path) -> tuple[tuple[bytes, ...], int]:
-    """Up to 24 key frames as 16x9 bytes of luminance, and the turn that the first asks for."""
-    found: list[bytes] = []
+def _sample_frames(path: Path) -> tuple[tuple[bytes, ...], int]:
+    """Up to 24 key frames as 16x9 bytes of luminance, and the rotation of the first in degrees."""
+    samples: list[bytes] = []
     rotation = 0
     with av.open(path, metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         stream.codec_context.skip_frame = "NONKEY"
         for frame in container.decode(stream):
-            if not found:
+            if not samples:
                 rotation = round(frame.rotation) % 360
             small = frame.reformat(width=16, height=9, format="gray").to_ndarray()
-            found.append(np.ascontiguousarray(small).tobytes())
-            if len(found) == _PICTURES:
+            samples.append(np.ascontiguousarray(small).tobytes())
+            if len(samples) == _MAX_SAMPLES:
                 break
-    if not found:
+    if not samples:
         raise Unreadable("not one of its frames can be decoded")
-    return tuple(found), rotation
+    return tuple(samples), rotation
 
 
-def _heard(path: Path, audio: AudioFacts) -> AudioFacts:
-    """Listen to the whole track: its true length, its highest sample and its mean power."""
+def _measure_levels(path: Path, audio: AudioFacts) -> AudioFacts:
+    """Decodes the whole track for its true length, its highest sample and its mean power."""
     peak, power, samples = 0.0, 0.0, 0
     with av.open(path, metadata_errors="ignore") as container:
         resampler = av.AudioResampler(format="fltp")  # the channels as they are: a mix would change peaks
         for frame in container.decode(audio=0):
-            for even in resampler.resample(frame):
-                values = even.to_ndarray().astype(np.float64)
+            for planar in resampler.resample(frame):
+                values = planar.to_ndarray().astype(np.float64)
                 peak = max(peak, float(np.abs(values).max(initial=0.0)))
                 power += float(np.square(values).mean(axis=0).sum())
-                samples += even.samples
+                samples += planar.samples
     return AudioFacts(
         codec=audio.codec,
         rate=audio.rate,

@@ -1,1 +1,1 @@
-"""What the stitcher decides: pure, without a driver."""
+"""What the stitcher decides: cuts, thumbnails, and what is known of a media file."""

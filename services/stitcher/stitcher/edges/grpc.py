@@ -1,4 +1,4 @@
-"""Translates `rushes.stitcher.v1.StitcherService` into use cases."""
+"""Translates `rushes.stitcher.v1.StitcherService` into use cases; servicekit makes statuses of errors."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ from grpc.aio import ServicerContext
 
 from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
 from servicekit.errors import Invalid
-from stitcher.core.make_thumbnail import MakeThumbnail
+from stitcher.core.cuts.domain.edit import validate
+from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
+from stitcher.edges.edit_message import read_edit, with_defaults
 
 SERVICE = stitcher_pb2.DESCRIPTOR.services_by_name["StitcherService"].full_name
 
 
 class StitcherServicer(stitcher_pb2_grpc.StitcherServiceServicer):
-    """The RPCs; errors of the core become statuses in servicekit's interceptor."""
-
     def __init__(self, make_thumbnail: MakeThumbnail) -> None:
         self._make_thumbnail = make_thumbnail
+
+    async def CheckEdit(
+        self,
+        request: stitcher_pb2.CheckEditRequest,
+        context: ServicerContext[stitcher_pb2.CheckEditRequest, stitcher_pb2.CheckEditResponse],
+    ) -> stitcher_pb2.CheckEditResponse:
+        timeline = validate(read_edit(request.edit))
+        return stitcher_pb2.CheckEditResponse(
+            edit=with_defaults(request.edit), duration_seconds=float(timeline.duration)
+        )
 
     async def MakeThumbnail(
         self,
         request: stitcher_pb2.MakeThumbnailRequest,
         context: ServicerContext[stitcher_pb2.MakeThumbnailRequest, stitcher_pb2.MakeThumbnailResponse],
     ) -> stitcher_pb2.MakeThumbnailResponse:
-        """Make the small picture of a stored file, or answer the one that is there."""
-        made = await self._make_thumbnail.run(request.blob_key, request.thumbnail_key, width=request.width)
-        if made is None:
+        thumbnail = await self._make_thumbnail.run(
+            request.blob_key, request.thumbnail_key, width=request.width
+        )
+        if thumbnail is None:
             raise Invalid(f"blob_key: {request.blob_key} is sound, which has no picture")
         return stitcher_pb2.MakeThumbnailResponse(
-            thumbnail_key=made.key, content_type=made.content_type, size_bytes=made.size
+            thumbnail_key=thumbnail.key, content_type=thumbnail.content_type, size_bytes=thumbnail.size
         )

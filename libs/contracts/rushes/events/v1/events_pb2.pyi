@@ -12,6 +12,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from rushes.common.v1 import media_pb2 as _media_pb2
+from rushes.edit.v1 import edit_pb2 as _edit_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1062,93 +1063,45 @@ class DownloadFailed(_message.Message):
 Global___DownloadFailed: _TypeAlias = DownloadFailed  # noqa: Y015
 
 @_typing.final
-class EditClip(_message.Message):
-    """One clip of an edit, in order."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SCENE_ID_FIELD_NUMBER: _builtins.int
-    BLOB_KEY_FIELD_NUMBER: _builtins.int
-    SECONDS_FIELD_NUMBER: _builtins.int
-    scene_id: _builtins.str
-    """The scene it shows."""
-    blob_key: _builtins.str
-    """Where it lies in the blob store."""
-    seconds: _builtins.float
-    """How many seconds of it to use."""
-    def __init__(
-        self,
-        *,
-        scene_id: _builtins.str = ...,
-        blob_key: _builtins.str = ...,
-        seconds: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_key", b"blob_key", "scene_id", b"scene_id", "seconds", b"seconds"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EditClip: _TypeAlias = EditClip  # noqa: Y015
-
-@_typing.final
-class EditMusic(_message.Message):
-    """The music under a cut."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BLOB_KEY_FIELD_NUMBER: _builtins.int
-    GAIN_DB_FIELD_NUMBER: _builtins.int
-    blob_key: _builtins.str
-    """Where it lies in the blob store."""
-    gain_db: _builtins.float
-    """Loudness against the clips' own sound, in decibels."""
-    def __init__(
-        self,
-        *,
-        blob_key: _builtins.str = ...,
-        gain_db: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_key", b"blob_key", "gain_db", b"gain_db"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EditMusic: _TypeAlias = EditMusic  # noqa: Y015
-
-@_typing.final
 class StitchRequested(_message.Message):
     """The stitcher is to make a cut of this edit."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class BlobKeysEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
-    WIDTH_FIELD_NUMBER: _builtins.int
-    HEIGHT_FIELD_NUMBER: _builtins.int
-    FPS_FIELD_NUMBER: _builtins.int
-    CLIPS_FIELD_NUMBER: _builtins.int
-    CROSSFADE_SECONDS_FIELD_NUMBER: _builtins.int
-    MUSIC_FIELD_NUMBER: _builtins.int
     CUT_KEY_FIELD_NUMBER: _builtins.int
     POSTER_KEY_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
+    EDIT_FIELD_NUMBER: _builtins.int
+    BLOB_KEYS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     campaign_id: _builtins.str
     """Its campaign."""
     version: _builtins.int
     """Version of the cut."""
-    width: _builtins.int
-    """Width of the cut in pixels."""
-    height: _builtins.int
-    """Height of the cut in pixels."""
-    fps: _builtins.float
-    """Frames per second of the cut."""
-    crossfade_seconds: _builtins.float
-    """How long each cross-fade lasts, in seconds; 0 for hard cuts."""
     cut_key: _builtins.str
     """Where to store the cut."""
     poster_key: _builtins.str
@@ -1156,12 +1109,12 @@ class StitchRequested(_message.Message):
     round: _builtins.int
     """1 for the first asking; higher when it was silent too long."""
     @_builtins.property
-    def clips(self) -> _containers.RepeatedCompositeFieldContainer[Global___EditClip]:
-        """The clips, in order."""
+    def edit(self) -> _edit_pb2.Edit:
+        """How the cut is put together. Every clip names its media, and the music its asset or media."""
 
     @_builtins.property
-    def music(self) -> Global___EditMusic:
-        """The music; unset for none."""
+    def blob_keys(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Where each media and asset that the edit names lies in the blob store, by its id."""
 
     def __init__(
         self,
@@ -1169,19 +1122,15 @@ class StitchRequested(_message.Message):
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
         version: _builtins.int = ...,
-        width: _builtins.int = ...,
-        height: _builtins.int = ...,
-        fps: _builtins.float = ...,
-        clips: _abc.Iterable[Global___EditClip] | None = ...,
-        crossfade_seconds: _builtins.float = ...,
-        music: Global___EditMusic | None = ...,
         cut_key: _builtins.str = ...,
         poster_key: _builtins.str = ...,
         round: _builtins.int = ...,
+        edit: _edit_pb2.Edit | None = ...,
+        blob_keys: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["music", b"music"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "clips", b"clips", "crossfade_seconds", b"crossfade_seconds", "cut_key", b"cut_key", "fps", b"fps", "height", b"height", "job_id", b"job_id", "music", b"music", "poster_key", b"poster_key", "round", b"round", "version", b"version", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys", "campaign_id", b"campaign_id", "cut_key", b"cut_key", "edit", b"edit", "job_id", b"job_id", "poster_key", b"poster_key", "round", b"round", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,15 +24,18 @@ _sym_db = _symbol_database.Default()
 
 from rushes.common.v1 import rest_pb2 as rushes_dot_common_dot_v1_dot_rest__pb2
 from rushes.common.v1 import rules_pb2 as rushes_dot_common_dot_v1_dot_rules__pb2
+from rushes.edit.v1 import edit_pb2 as rushes_dot_edit_dot_v1_dot_edit__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rushes/stitcher/v1/stitcher.proto\x12\x12rushes.stitcher.v1\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\"|\n\x14MakeThumbnailRequest\x12\x1b\n\x08\x62lob_key\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12 \n\rthumbnail_key\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12%\n\x05width\x18\x03 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x9e@\"X\n\x15MakeThumbnailResponse\x12\x15\n\rthumbnail_key\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x32\x86\x01\n\x0fStitcherService\x12s\n\rMakeThumbnail\x12(.rushes.stitcher.v1.MakeThumbnailRequest\x1a).rushes.stitcher.v1.MakeThumbnailResponse\"\r\x9a\x82\x19\t)\x00\x00\x00\x00\x00\x00>@b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!rushes/stitcher/v1/stitcher.proto\x12\x12rushes.stitcher.v1\x1a\x1brushes/common/v1/rest.proto\x1a\x1crushes/common/v1/rules.proto\x1a\x19rushes/edit/v1/edit.proto\">\n\x10\x43heckEditRequest\x12*\n\x04\x65\x64it\x18\x01 \x01(\x0b\x32\x14.rushes.edit.v1.EditB\x06\x92\x82\x19\x02\x08\x01\"Q\n\x11\x43heckEditResponse\x12\"\n\x04\x65\x64it\x18\x01 \x01(\x0b\x32\x14.rushes.edit.v1.Edit\x12\x18\n\x10\x64uration_seconds\x18\x02 \x01(\x01\"|\n\x14MakeThumbnailRequest\x12\x1b\n\x08\x62lob_key\x18\x01 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12 \n\rthumbnail_key\x18\x02 \x01(\tB\t\x92\x82\x19\x05\x08\x01\x18\xf4\x03\x12%\n\x05width\x18\x03 \x01(\x05\x42\x16\x92\x82\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x9e@\"X\n\x15MakeThumbnailResponse\x12\x15\n\rthumbnail_key\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x32\xe0\x01\n\x0fStitcherService\x12X\n\tCheckEdit\x12$.rushes.stitcher.v1.CheckEditRequest\x1a%.rushes.stitcher.v1.CheckEditResponse\x12s\n\rMakeThumbnail\x12(.rushes.stitcher.v1.MakeThumbnailRequest\x1a).rushes.stitcher.v1.MakeThumbnailResponse\"\r\x9a\x82\x19\t)\x00\x00\x00\x00\x00\x00>@b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rushes.stitcher.v1.stitcher_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CHECKEDITREQUEST'].fields_by_name['edit']._loaded_options = None
+  _globals['_CHECKEDITREQUEST'].fields_by_name['edit']._serialized_options = b'\222\202\031\002\010\001'
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['blob_key']._loaded_options = None
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['blob_key']._serialized_options = b'\222\202\031\005\010\001\030\364\003'
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['thumbnail_key']._loaded_options = None
@@ -41,10 +44,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MAKETHUMBNAILREQUEST'].fields_by_name['width']._serialized_options = b'\222\202\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\236@'
   _globals['_STITCHERSERVICE'].methods_by_name['MakeThumbnail']._loaded_options = None
   _globals['_STITCHERSERVICE'].methods_by_name['MakeThumbnail']._serialized_options = b'\232\202\031\t)\000\000\000\000\000\000>@'
-  _globals['_MAKETHUMBNAILREQUEST']._serialized_start=116
-  _globals['_MAKETHUMBNAILREQUEST']._serialized_end=240
-  _globals['_MAKETHUMBNAILRESPONSE']._serialized_start=242
-  _globals['_MAKETHUMBNAILRESPONSE']._serialized_end=330
-  _globals['_STITCHERSERVICE']._serialized_start=333
-  _globals['_STITCHERSERVICE']._serialized_end=467
+  _globals['_CHECKEDITREQUEST']._serialized_start=143
+  _globals['_CHECKEDITREQUEST']._serialized_end=205
+  _globals['_CHECKEDITRESPONSE']._serialized_start=207
+  _globals['_CHECKEDITRESPONSE']._serialized_end=288
+  _globals['_MAKETHUMBNAILREQUEST']._serialized_start=290
+  _globals['_MAKETHUMBNAILREQUEST']._serialized_end=414
+  _globals['_MAKETHUMBNAILRESPONSE']._serialized_start=416
+  _globals['_MAKETHUMBNAILRESPONSE']._serialized_end=504
+  _globals['_STITCHERSERVICE']._serialized_start=507
+  _globals['_STITCHERSERVICE']._serialized_end=731
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from rushes.edit.v1 import edit_pb2 as _edit_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +16,58 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class CheckEditRequest(_message.Message):
+    """What is to be judged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDIT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def edit(self) -> _edit_pb2.Edit:
+        """The edit."""
+
+    def __init__(
+        self,
+        *,
+        edit: _edit_pb2.Edit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckEditRequest: _TypeAlias = CheckEditRequest  # noqa: Y015
+
+@_typing.final
+class CheckEditResponse(_message.Message):
+    """An edit that can be cut."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EDIT_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    duration_seconds: _builtins.float
+    """How long the cut is, in seconds."""
+    @_builtins.property
+    def edit(self) -> _edit_pb2.Edit:
+        """The same edit, with what was left out written out: what would be cut now is cut later too."""
+
+    def __init__(
+        self,
+        *,
+        edit: _edit_pb2.Edit | None = ...,
+        duration_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "edit", b"edit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckEditResponse: _TypeAlias = CheckEditResponse  # noqa: Y015
 
 @_typing.final
 class MakeThumbnailRequest(_message.Message):

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class StitcherServiceStub:
-    """Small pictures of what is stored.
+    """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,11 @@ class StitcherServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CheckEdit = channel.unary_unary(
+                '/rushes.stitcher.v1.StitcherService/CheckEdit',
+                request_serializer=rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.CheckEditRequest.SerializeToString,
+                response_deserializer=rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.CheckEditResponse.FromString,
+                _registered_method=True)
         self.MakeThumbnail = channel.unary_unary(
                 '/rushes.stitcher.v1.StitcherService/MakeThumbnail',
                 request_serializer=rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.MakeThumbnailRequest.SerializeToString,
@@ -43,8 +48,16 @@ class StitcherServiceStub:
 
 
 class StitcherServiceServicer:
-    """Small pictures of what is stored.
+    """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`.
     """
+
+    def CheckEdit(self, request, context):
+        """Judges an edit before anything is paid for it: whether it can be cut, and how long the cut is. Its clips and its music
+        need not be stored yet. What cannot be cut is refused by field (`edit.clips[1].out_seconds`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def MakeThumbnail(self, request, context):
         """Makes the small picture of a stored file, or answers the one that is there.
@@ -56,6 +69,11 @@ class StitcherServiceServicer:
 
 def add_StitcherServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CheckEdit': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckEdit,
+                    request_deserializer=rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.CheckEditRequest.FromString,
+                    response_serializer=rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.CheckEditResponse.SerializeToString,
+            ),
             'MakeThumbnail': grpc.unary_unary_rpc_method_handler(
                     servicer.MakeThumbnail,
                     request_deserializer=rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.MakeThumbnailRequest.FromString,
@@ -70,8 +88,35 @@ def add_StitcherServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StitcherService:
-    """Small pictures of what is stored.
+    """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`.
     """
+
+    @staticmethod
+    def CheckEdit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rushes.stitcher.v1.StitcherService/CheckEdit',
+            rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.CheckEditRequest.SerializeToString,
+            rushes_dot_stitcher_dot_v1_dot_stitcher__pb2.CheckEditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def MakeThumbnail(request,

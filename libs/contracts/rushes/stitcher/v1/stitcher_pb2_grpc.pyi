@@ -27,25 +27,43 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StitcherServiceStub:
-    """Small pictures of what is stored."""
+    """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StitcherServiceAsyncStub: ...
+    CheckEdit: _grpc.UnaryUnaryMultiCallable[_stitcher_pb2.CheckEditRequest, _stitcher_pb2.CheckEditResponse]
+    """Judges an edit before anything is paid for it: whether it can be cut, and how long the cut is. Its clips and its music
+    need not be stored yet. What cannot be cut is refused by field (`edit.clips[1].out_seconds`).
+    """
     MakeThumbnail: _grpc.UnaryUnaryMultiCallable[_stitcher_pb2.MakeThumbnailRequest, _stitcher_pb2.MakeThumbnailResponse]
     """Makes the small picture of a stored file, or answers the one that is there."""
 
 @_typing.type_check_only
 class StitcherServiceAsyncStub(StitcherServiceStub):
-    """Small pictures of what is stored."""
+    """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CheckEdit: _aio.UnaryUnaryMultiCallable[_stitcher_pb2.CheckEditRequest, _stitcher_pb2.CheckEditResponse]  # type: ignore[assignment]
+    """Judges an edit before anything is paid for it: whether it can be cut, and how long the cut is. Its clips and its music
+    need not be stored yet. What cannot be cut is refused by field (`edit.clips[1].out_seconds`).
+    """
     MakeThumbnail: _aio.UnaryUnaryMultiCallable[_stitcher_pb2.MakeThumbnailRequest, _stitcher_pb2.MakeThumbnailResponse]  # type: ignore[assignment]
     """Makes the small picture of a stored file, or answers the one that is there."""
 
 class StitcherServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Small pictures of what is stored."""
+    """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`."""
+
+    @_abc_1.abstractmethod
+    def CheckEdit(
+        self,
+        request: _stitcher_pb2.CheckEditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stitcher_pb2.CheckEditResponse, _abc.Awaitable[_stitcher_pb2.CheckEditResponse]]:
+        """Judges an edit before anything is paid for it: whether it can be cut, and how long the cut is. Its clips and its music
+        need not be stored yet. What cannot be cut is refused by field (`edit.clips[1].out_seconds`).
+        """
 
     @_abc_1.abstractmethod
     def MakeThumbnail(

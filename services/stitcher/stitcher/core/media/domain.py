@@ -1,9 +1,19 @@
-"""What can be measured on a media file; the probe fills these in, the plan and the quality gate read them."""
+"""What can be measured on a media file: the probe fills it in, the plan and the quality gate read it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from fractions import Fraction
+
+
+class MediaKind(StrEnum):
+    """What a stored file is."""
+
+    VIDEO = "video"
+    IMAGE = "image"
+    AUDIO = "audio"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class VideoFacts:
     """Colour matrix as tagged: "bt709", "smpte170m", …; empty when the file does not say."""
     codec_header: bytes = b""
     """The decoder's set-up (for H.264 its parameter sets)."""
-    pictures: tuple[bytes, ...] = ()
+    sampled_frames: tuple[bytes, ...] = ()
     """Some frames over the whole length, each as 16x9 bytes of luminance, 0 to 255."""
 
     @property
@@ -41,15 +51,15 @@ class VideoFacts:
         return self.frames / self.rate if self.rate else Fraction(0)
 
     @property
-    def shown_size(self) -> tuple[Fraction, Fraction]:
-        """Width and height as seen: square pixels, turned upright."""
+    def display_size(self) -> tuple[Fraction, Fraction]:
+        """Width and height as displayed: square pixels, turned upright."""
         wide, high = self.width * self.sar, Fraction(self.height)
         return (high, wide) if self.rotation in (90, 270) else (wide, high)
 
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """A file's sound. Levels are fractions of full scale, 0 to 1, and 0 when it was not listened to."""
+    """A file's sound. Levels are fractions of full scale, 0 to 1, and 0 when they were not measured."""
 
     codec: str
     rate: int
@@ -76,5 +86,5 @@ class FileFacts:
     audio: AudioFacts | None
     """None also for a track that holds nothing."""
     sha256: str = ""
-    """Of the bytes, in lower-case hexadecimal; empty when not asked for."""
+    """Of the bytes, in lower-case hexadecimal; empty when it was not computed."""
     audio_tracks: int = 0

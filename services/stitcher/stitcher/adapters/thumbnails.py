@@ -1,4 +1,4 @@
-"""Small pictures: a good frame of a video, or an image made smaller and upright."""
+"""Renders thumbnails: a telling frame of a video, or an image scaled down and upright."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stitcher.adapters.probe import is_known
-from stitcher.core.ports import Unreadable
+from stitcher.adapters.probe import has_decoder
+from stitcher.core.media.ports import Unreadable
 
-MOST_PIXELS = 120_000_000
+MAX_PIXELS = 120_000_000
 """Larger images are refused before they are decoded: at 3 bytes each they would take the service's memory."""
-MOST_HEIGHT = 4096
-"""Pixels of a small picture: of a strip too, which no format holds at any height."""
+MAX_HEIGHT = 4096
+"""Pixels of a thumbnail's height: a long strip would exceed what WebP (16383) and JPEG (65535) can hold."""
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
-_KEY_FRAMES, _ENOUGH, _FRAMES = 40, 4, 300
-_PLENTY = 40.0
-"""Of `goodness`: photographs of rooms and houses have 42 to 100, a faded title 12, plain colours 0."""
-_PLAIN = frozenset({"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "gray"})
+_MAX_KEY_FRAMES, _FEW_KEY_FRAMES, _MAX_FRAMES = 40, 4, 300
+_INTERESTING = 40.0
+"""Of `visual_interest`: photographs of rooms and houses have 42 to 100, a faded title 12, plain colours 0."""
+_LUMA_FIRST_FORMATS = frozenset(
+    {"yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "gray"}
+)
 """Pixel formats whose first plane is the luminance, a byte each."""
 
 _WHITE = (255, 255, 255)
@@ -35,92 +37,82 @@ _WHITE = (255, 255, 255)
 Image.MAX_IMAGE_PIXELS = None  # our own limit above says what is too large, in a sentence
 
 
-class PosterMaker:
-    """Makes small pictures in a thread, so that the event loop goes on."""
+class PillowThumbnailRenderer:
+    """Works in threads, so that the event loop goes on."""
 
     async def of_video(self, path: Path, *, width: int, content_type: str) -> bytes:
-        """A good frame of a video, at most `width` pixels wide.
-
-        Raises:
-            Unreadable: no frame can be decoded.
-        """
         return await asyncio.to_thread(_of_video, path, width, content_type)
 
     async def of_image(self, path: Path, *, width: int, content_type: str) -> bytes:
-        """An image smaller and upright (EXIF), at most `width` pixels wide.
-
-        Raises:
-            Unreadable: it is no JPEG, PNG, GIF or WebP, broken, or too large.
-        """
         return await asyncio.to_thread(_of_image, path, width, content_type)
 
 
 def _of_video(path: Path, width: int, content_type: str) -> bytes:
     try:
-        best = _best(path)
-        if best is None:
+        frame = _best_frame(path)
+        if frame is None:
             raise Unreadable("not one of its frames can be decoded")
-        picture = _small(best, width)
+        picture = _scaled(frame, width)
     except (FFmpegError, EOFError, ValueError, IndexError) as error:
         raise Unreadable(f"it is broken or not a video: {error}") from error
-    return _coded(picture, width, content_type)
+    return _encoded(picture, width, content_type)
 
 
-def _best(path: Path) -> VideoFrame | None:
-    """Of the key frames, which are cheap; where few of them show little, of every twelfth frame too."""
-    best = _Best()
-    for frame in _frames(path, keys_only=True, most=_KEY_FRAMES):
-        best.see(frame)
-    if best.seen < _ENOUGH and best.score < _PLENTY:
-        for at, frame in enumerate(_frames(path, keys_only=False, most=_FRAMES)):
-            if at % 12 == 0:
-                best.see(frame)
-            if best.score >= _PLENTY:
+def _best_frame(path: Path) -> VideoFrame | None:
+    """The most interesting key frame (those are cheap); of few and dull ones, any frame that is better."""
+    best = _BestFrame()
+    for frame in _frames(path, keys_only=True, limit=_MAX_KEY_FRAMES):
+        best.consider(frame)
+    if best.considered < _FEW_KEY_FRAMES and best.score < _INTERESTING:
+        for index, frame in enumerate(_frames(path, keys_only=False, limit=_MAX_FRAMES)):
+            if index % 12 == 0:
+                best.consider(frame)
+            if best.score >= _INTERESTING:
                 break
     return best.frame
 
 
-class _Best:
-    """The best frame so far: one of them in memory, not all."""
+class _BestFrame:
+    """Keeps the best frame so far: one in memory, not all."""
 
     def __init__(self) -> None:
         self.frame: VideoFrame | None = None
         self.score = -1.0
-        self.seen = 0
+        self.considered = 0
 
-    def see(self, frame: VideoFrame) -> None:
-        self.seen += 1
-        score = goodness(frame)
+    def consider(self, frame: VideoFrame) -> None:
+        self.considered += 1
+        score = visual_interest(frame)
         if score > self.score:
             self.frame, self.score = frame, score
 
 
-def _frames(path: Path, *, keys_only: bool, most: int) -> Iterator[VideoFrame]:
+def _frames(path: Path, *, keys_only: bool, limit: int) -> Iterator[VideoFrame]:
     with av.open(path, metadata_errors="ignore") as container:
         stream = container.streams.video[0]
-        if not is_known(stream):
+        if not has_decoder(stream):
             raise Unreadable("its picture is in a format that we do not know")
         stream.thread_count = 1  # starting more takes longer than the few frames that are decoded
         if keys_only:
             stream.codec_context.skip_frame = "NONKEY"
-        for at, frame in enumerate(container.decode(stream)):
-            if at == most:
+        for index, frame in enumerate(container.decode(stream)):
+            if index == limit:
                 return
             yield frame
 
 
-def _small(frame: VideoFrame, width: int) -> Image.Image:
-    """Upright, made small while its colours are turned: a full-size picture takes 20 times as long."""
-    across = frame.height if frame.rotation % 180 else frame.width
-    smaller: dict[str, Any] = {}
-    if across > width:
-        smaller = {"width": max(1, round(frame.width * width / across)), "interpolation": "AREA"}
-        smaller["height"] = max(1, round(frame.height * width / across))
-    picture: Image.Image = frame.to_image(**smaller)  # type: ignore[no-untyped-call]  # untyped in PyAV
+def _scaled(frame: VideoFrame, width: int) -> Image.Image:
+    """Upright, and scaled down while it is converted to RGB: at full size that takes 20 times as long."""
+    shown_width = frame.height if frame.rotation % 180 else frame.width
+    size: dict[str, Any] = {}
+    if shown_width > width:
+        size = {"width": max(1, round(frame.width * width / shown_width)), "interpolation": "AREA"}
+        size["height"] = max(1, round(frame.height * width / shown_width))
+    picture: Image.Image = frame.to_image(**size)  # type: ignore[no-untyped-call]  # untyped in PyAV
     return picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
 
 
-def goodness(frame: VideoFrame) -> float:
+def visual_interest(frame: VideoFrame) -> float:
     """How much there is to see: contrast and detail of the luminance; little for black or white frames."""
     small = _luminance(frame)
     mean, contrast = float(small.mean()), float(small.std())
@@ -129,9 +121,11 @@ def goodness(frame: VideoFrame) -> float:
 
 
 def _luminance(frame: VideoFrame) -> NDArray[np.float32]:
-    """160 x 90 values from 0 to 255. Taken out of the frame as it is where that is possible: setting up a
-    conversion takes ten times as long."""
-    if frame.format.name not in _PLAIN:
+    """160 x 90 values from 0 to 255.
+
+    They are read from the frame's own plane where possible: setting up a conversion takes ten times as long.
+    """
+    if frame.format.name not in _LUMA_FIRST_FORMATS:
         return frame.reformat(width=160, height=90, format="gray").to_ndarray().astype(np.float32)
     plane = frame.planes[0]
     whole = Image.frombuffer("L", (frame.width, frame.height), plane, "raw", "L", plane.line_size, 1)  # type: ignore[arg-type]  # a plane is a buffer
@@ -142,9 +136,9 @@ def _luminance(frame: VideoFrame) -> NDArray[np.float32]:
 def _of_image(path: Path, width: int, content_type: str) -> bytes:
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(
-                    f"it has {image.width}x{image.height} pixels, more than {MOST_PIXELS // 1_000_000} "
+                    f"it has {image.width}x{image.height} pixels, more than {MAX_PIXELS // 1_000_000} "
                     "million; upload a smaller one"
                 )
             image.draft("RGB", (width * 2, width * 2))  # JPEG decodes at a fraction of its size
@@ -154,14 +148,14 @@ def _of_image(path: Path, width: int, content_type: str) -> bytes:
         raise Unreadable("it is not a JPEG, PNG, GIF or WebP image") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
         raise Unreadable(f"it is a broken image: {error}") from error
-    return _coded(upright, width, content_type)
+    return _encoded(upright, width, content_type)
 
 
-def _coded(picture: Image.Image, width: int, content_type: str) -> bytes:
+def _encoded(picture: Image.Image, width: int, content_type: str) -> bytes:
     transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if picture.mode != (mode := "RGBA" if transparent else "RGB"):
         picture = picture.convert(mode)
-    scale = min(1.0, width / picture.width, MOST_HEIGHT / picture.height)
+    scale = min(1.0, width / picture.width, MAX_HEIGHT / picture.height)
     if scale < 1.0:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)

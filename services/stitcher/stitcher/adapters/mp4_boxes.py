@@ -1,4 +1,4 @@
-"""The outermost boxes of an MP4 file, to tell whether its index comes first (ISO/IEC 14496-12, 4.2)."""
+"""Reads the outermost boxes of an MP4 file, to tell whether its index comes first (ISO/IEC 14496-12, 4.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_faststart(path: Path) -> bool:
 
 
 def top_boxes(path: Path) -> Iterator[str]:
-    """The names of the outermost boxes, in order, until the end or the first thing that is no box."""
+    """The names of the outermost boxes, in order, until the end or the first bytes that are no box."""
     size = path.stat().st_size
     with path.open("rb") as file:
         at = 0

@@ -1,0 +1,100 @@
+"""Publishes what becomes of a requested cut as `stitch.*` events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from google.protobuf.message import Message
+
+from rushes.common.v1 import media_pb2
+from rushes.events.v1 import events_pb2
+from servicekit.clock import Clock
+from servicekit.errors import Unavailable
+from servicekit.events import Event, EventLog
+from stitcher.core.cuts.ports import CutId, MadeCut
+from stitcher.core.media.domain import FileFacts
+
+PROGRESS_INTERVAL = 1.0
+"""Seconds between two `stitch.progressed` of one step of a cut."""
+
+
+class CutEventPublisher:
+    """Publishes the events of one delivery of one `stitch.requested`, with ids as in docs/flow.md."""
+
+    def __init__(self, log: EventLog, clock: Clock, cut: CutId) -> None:
+        self._events = log
+        self._clock = clock
+        self._cut = cut
+        self._delivery = f"{cut.round}.{cut.delivery}"
+        self._started = False
+        self._reports = 0
+        self._step = ""
+        self._published_at = 0.0
+        self._log = structlog.get_logger(__name__).bind(job=cut.job_id, version=cut.version)
+
+    async def progress(self, percent: float, message: str) -> None:
+        now = self._clock.monotonic()
+        if message == self._step and now - self._published_at < PROGRESS_INTERVAL:
+            return
+        self._step = message
+        self._reports += 1
+        progress = media_pb2.Progress(percent=round(percent, 1), message=message)
+        try:
+            if not self._started:
+                started = events_pb2.StitchStarted(**self._fields())
+                await self._publish("started", f"started:{self._delivery}", started)
+                self._started = True
+            progressed = events_pb2.StitchProgressed(**self._fields(), progress=progress)
+            await self._publish("progressed", f"progressed:{self._delivery}:{self._reports}", progressed)
+        except Unavailable as error:
+            self._log.warning("progress not published", percent=progress.percent, reason=error.message)
+        self._published_at = self._clock.monotonic()
+
+    async def completed(self, cut: MadeCut) -> None:
+        completed = events_pb2.StitchCompleted(
+            **self._fields(),
+            cut_key=cut.cut_key,
+            poster_key=cut.thumbnail_key,
+            facts=_facts_message(cut.facts),
+        )
+        self._log.info("cut completed", again=cut.already_stored, duration_s=cut.facts.duration)
+        await self._publish("completed", "completed", completed)
+
+    async def failed(self, code: str, message: str, *, retryable: bool) -> None:
+        error = media_pb2.Failure(code=code, message=message, retryable=retryable)
+        self._log.warning("cut failed", code=code, reason=message)
+        failed = events_pb2.StitchFailed(**self._fields(), failure=error)
+        await self._publish("failed", f"failed:{self._cut.round}", failed)
+
+    def _fields(self) -> dict[str, Any]:
+        cut = self._cut
+        return {"job_id": cut.job_id, "campaign_id": cut.campaign_id, "version": cut.version}
+
+    async def _publish(self, name: str, id_suffix: str, message: Message) -> None:
+        cut = self._cut
+        refs = {"job": cut.job_id, "campaign": cut.campaign_id}
+        await self._events.publish(
+            Event(
+                id=f"{cut.job_id}:v{cut.version}:{id_suffix}",
+                type=f"stitch.{name}",
+                key=cut.job_id,
+                data=message.SerializeToString(),
+                refs={entity: id_ for entity, id_ in refs.items() if id_},
+            )
+        )
+
+
+def _facts_message(cut: FileFacts) -> media_pb2.MediaFacts:
+    video, audio = cut.video, cut.audio
+    return media_pb2.MediaFacts(
+        kind=media_pb2.MEDIA_KIND_VIDEO,
+        content_type="video/mp4",
+        size_bytes=cut.size,
+        sha256=cut.sha256,
+        duration_s=float(video.duration) if video else cut.duration,
+        width=video.width if video else 0,
+        height=video.height if video else 0,
+        fps=float(video.rate) if video else 0.0,
+        codecs=[track.codec for track in (video, audio) if track],
+    )

@@ -1,0 +1,1 @@
+"""Pure decisions about a cut: values in, values and FFmpeg arguments out."""

@@ -1,0 +1,1 @@
+"""What is known of a stored media file, and the ports through which it is read."""

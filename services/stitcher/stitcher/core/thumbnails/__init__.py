@@ -1,0 +1,1 @@
+"""Making the thumbnail of a stored file."""

@@ -59,7 +59,7 @@ def check_picture(path: Path, found: Format, *, most_pixels: int = STORED_PIXELS
             width, height = height, width
         return Facts(Kind.IMAGE, width=width, height=height, codecs=(found.name.lower(),))
 
-    return _read(path, check, found.name)
+    return _read(path, check, found.name, unknown=f"it starts like a {found.name} but is none")
 
 
 def open_small(source: Path | bytes, *, near: int, most_pixels: int = STORED_PIXELS) -> Image.Image:
@@ -67,8 +67,7 @@ def open_small(source: Path | bytes, *, near: int, most_pixels: int = STORED_PIX
 
     Args:
         source: a file, or its bytes.
-        near: pixels of the longer side that are needed. A JPEG is decoded at a fraction of its size, others
-            whole.
+        near: pixels that are needed of either side. A JPEG is decoded at a fraction of its size, not below.
 
     Raises:
         MediaError: it is no JPEG, PNG, GIF or WebP, is broken, or is too big.
@@ -82,7 +81,7 @@ def open_small(source: Path | bytes, *, near: int, most_pixels: int = STORED_PIX
             upright.load()
             return in_8_bits(upright)
 
-    return _read(source, load, "picture")
+    return _read(source, load, "picture", unknown="it is not a JPEG, PNG, GIF or WebP image")
 
 
 def in_8_bits(image: Image.Image) -> Image.Image:
@@ -96,8 +95,11 @@ def in_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), "L")
 
 
-def _read(source: Path | bytes, use: Callable[[Any], Result], name: str) -> Result:
-    """Use a picture's file; when it is broken, once more without what is not part of the picture."""
+def _read(source: Path | bytes, use: Callable[[Any], Result], name: str, *, unknown: str) -> Result:
+    """Use a picture's file; when it is broken, once more without what is not part of the picture.
+
+    `unknown`: the sentence for a file that no decoder knows.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to refuse a picture
@@ -109,7 +111,7 @@ def _read(source: Path | bytes, use: Callable[[Any], Result], name: str) -> Resu
                     raise
                 return use(io.BytesIO(fixed))
     except UnidentifiedImageError as error:
-        raise MediaError(Problem.UNDECODABLE, f"it starts like a {name} but is none") from error
+        raise MediaError(Problem.UNDECODABLE, unknown) from error
     except _BROKEN as error:
         problem = Problem.TRUNCATED if "truncated" in str(error) else Problem.UNDECODABLE
         raise MediaError(problem, f"the {name} does not decode: {_reason(error)}") from error
@@ -119,7 +121,8 @@ def _check_pixels(width: int, height: int, most: int) -> None:
     if width * height > most:
         raise MediaError(
             Problem.TOO_BIG,
-            f"{width * height / 1e6:.4g}-megapixel image: at most {most // 1_000_000}",
+            f"it has {width}x{height} pixels, a {width * height / 1e6:.4g}-megapixel image: "
+            f"at most {most // 1_000_000} are taken",
         )
 
 

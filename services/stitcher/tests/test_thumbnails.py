@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from mediakit.formats import Kind
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
@@ -22,7 +23,6 @@ from servicekit.grpc.server import GrpcServer
 from stitcher.adapters.probe import AvProber
 from stitcher.adapters.thumbnails import PillowThumbnailRenderer
 from stitcher.adapters.workspace import WorkFolders
-from stitcher.core.media.domain import MediaKind
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.events import ThumbnailEvents
 from stitcher.edges.grpc import SERVICE, StitcherServicer
@@ -55,7 +55,7 @@ async def picture(blobs: BlobStore, key: str) -> Image.Image:
 
 async def test_a_rotated_photo_is_turned_upright(blobs: BlobStore, make: MakeThumbnail) -> None:
     await blobs.put("a", photo(orientation=6), content_type="image/jpeg")  # turn it clockwise to show it
-    made = await make.run("a", "thumbs/a.webp", kind=MediaKind.IMAGE, width=100)
+    made = await make.run("a", "thumbs/a.webp", kind=Kind.IMAGE, width=100)
     assert made is not None
     small = await picture(blobs, made.key)
     assert (made.content_type, small.format, small.size) == ("image/webp", "WEBP", (100, 200))
@@ -65,7 +65,7 @@ async def test_a_rotated_photo_is_turned_upright(blobs: BlobStore, make: MakeThu
 
 async def test_transparent_pictures_become_white_in_jpeg(blobs: BlobStore, make: MakeThumbnail) -> None:
     await blobs.put("a", photo(mode="RGBA", kind="PNG"), content_type="image/png")
-    await make.run("a", "a.jpg", kind=MediaKind.IMAGE)
+    await make.run("a", "a.jpg", kind=Kind.IMAGE)
     small = await picture(blobs, "a.jpg")
     assert (small.format, small.size) == ("JPEG", (480, 240))
     assert min(small.getpixel((400, 120))) > 240
@@ -87,7 +87,7 @@ async def test_a_video_in_an_unknown_format_is_refused(
 ) -> None:
     await blobs.put("v", clip(color="red").read_bytes().replace(b"avc1", b"zzzz"), content_type="video/mp4")
     with pytest.raises(Invalid, match="v cannot be shown: its picture is in a format that we do not know"):
-        await make.run("v", "v.webp", kind=MediaKind.VIDEO)
+        await make.run("v", "v.webp", kind=Kind.VIDEO)
 
 
 async def test_a_long_strip_is_scaled_to_what_the_format_can_hold(
@@ -96,26 +96,26 @@ async def test_a_long_strip_is_scaled_to_what_the_format_can_hold(
     strip = io.BytesIO()
     Image.new("RGB", (100, 20_000), "red").save(strip, "PNG")
     await blobs.put("s", strip.getvalue(), content_type="image/png")
-    await make.run("s", "s.webp", kind=MediaKind.IMAGE)
+    await make.run("s", "s.webp", kind=Kind.IMAGE)
     assert (await picture(blobs, "s.webp")).size == (20, 4096)
 
 
 async def test_sound_has_no_thumbnail(blobs: BlobStore, make: MakeThumbnail, music: Path) -> None:
     await blobs.put_file("m", music, content_type="audio/wav")
     assert await make.run("m", "m.webp") is None
-    assert await make.run("m", "m.webp", kind=MediaKind.AUDIO) is None
+    assert await make.run("m", "m.webp", kind=Kind.AUDIO) is None
 
 
 async def test_it_is_made_once(blobs: BlobStore, make: MakeThumbnail) -> None:
     await blobs.put("a", photo(), content_type="image/jpeg")
-    first = await make.run("a", "a.webp", kind=MediaKind.IMAGE)
+    first = await make.run("a", "a.webp", kind=Kind.IMAGE)
     await blobs.delete("a")
-    assert await make.run("a", "a.webp", kind=MediaKind.IMAGE) == first
+    assert await make.run("a", "a.webp", kind=Kind.IMAGE) == first
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"just words, no picture at all", "not a JPEG"), (photo()[:2000], "broken image")],
+    [(b"just words, no picture at all", "not a JPEG"), (photo()[:2000], "does not decode")],
 )
 async def test_a_file_that_cannot_be_shown_is_refused_with_the_reason(
     blobs: BlobStore, make: MakeThumbnail, data: bytes, message: str
@@ -136,7 +136,7 @@ async def test_an_enormous_image_is_refused_before_it_is_decoded(
     Image.new("1", (20_000, 10_000)).save(data, "PNG")
     await blobs.put("a", data.getvalue(), content_type="image/png")
     with pytest.raises(Invalid, match="20000x10000 pixels"):
-        await make.run("a", "a.webp", kind=MediaKind.IMAGE)
+        await make.run("a", "a.webp", kind=Kind.IMAGE)
 
 
 async def test_new_assets_and_media_get_thumbnails(blobs: BlobStore, make: MakeThumbnail) -> None:
@@ -175,7 +175,7 @@ async def test_a_file_deleted_while_its_thumbnail_is_made_leaves_none(
 
     make._renderer = Deleting()
     with pytest.raises(NotFound):
-        await make.run("media/g/0.jpg", "thumbs/m.webp", kind=MediaKind.IMAGE)
+        await make.run("media/g/0.jpg", "thumbs/m.webp", kind=Kind.IMAGE)
     assert [blob.key async for blob in blobs.list()] == []
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from google.protobuf.message import Message
 
+from events.envelope import envelope
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.clock import Clock
 from servicekit.errors import Unavailable
-from servicekit.events import Event, EventLog
+from servicekit.events import EventLog
 from stitcher.core.cuts.ports import CutId, MadeCut
 from stitcher.core.media.domain import FileFacts
 
@@ -20,13 +20,12 @@ PROGRESS_INTERVAL = 1.0
 
 
 class CutEventPublisher:
-    """Publishes the events of one delivery of one `stitch.requested`, with ids as in docs/flow.md."""
+    """Publishes the events of one delivery of one `stitch.requested`."""
 
     def __init__(self, log: EventLog, clock: Clock, cut: CutId) -> None:
         self._events = log
         self._clock = clock
         self._cut = cut
-        self._delivery = f"{cut.round}.{cut.delivery}"
         self._started = False
         self._reports = 0
         self._step = ""
@@ -40,13 +39,16 @@ class CutEventPublisher:
         self._step = message
         self._reports += 1
         progress = media_pb2.Progress(percent=round(percent, 1), message=message)
+        delivery: dict[str, Any] = {"round": self._cut.round, "delivery": self._cut.delivery}
         try:
             if not self._started:
-                started = events_pb2.StitchStarted(**self._fields())
-                await self._publish("started", f"started:{self._delivery}", started)
+                started = events_pb2.StitchStarted(**self._fields(), **delivery)
+                await self._events.publish(envelope(started))
                 self._started = True
-            progressed = events_pb2.StitchProgressed(**self._fields(), progress=progress)
-            await self._publish("progressed", f"progressed:{self._delivery}:{self._reports}", progressed)
+            progressed = events_pb2.StitchProgressed(
+                **self._fields(), **delivery, progress=progress, report=self._reports
+            )
+            await self._events.publish(envelope(progressed))
         except Unavailable as error:
             self._log.warning("progress not published", percent=progress.percent, reason=error.message)
         self._published_at = self._clock.monotonic()
@@ -59,30 +61,17 @@ class CutEventPublisher:
             facts=_facts_message(cut.facts),
         )
         self._log.info("cut completed", again=cut.already_stored, duration_s=cut.facts.duration)
-        await self._publish("completed", "completed", completed)
+        await self._events.publish(envelope(completed))
 
     async def failed(self, code: str, message: str, *, retryable: bool) -> None:
         error = media_pb2.Failure(code=code, message=message, retryable=retryable)
         self._log.warning("cut failed", code=code, reason=message)
-        failed = events_pb2.StitchFailed(**self._fields(), failure=error)
-        await self._publish("failed", f"failed:{self._cut.round}", failed)
+        failed = events_pb2.StitchFailed(**self._fields(), failure=error, round=self._cut.round)
+        await self._events.publish(envelope(failed))
 
     def _fields(self) -> dict[str, Any]:
         cut = self._cut
         return {"job_id": cut.job_id, "campaign_id": cut.campaign_id, "version": cut.version}
-
-    async def _publish(self, name: str, id_suffix: str, message: Message) -> None:
-        cut = self._cut
-        refs = {"job": cut.job_id, "campaign": cut.campaign_id}
-        await self._events.publish(
-            Event(
-                id=f"{cut.job_id}:v{cut.version}:{id_suffix}",
-                type=f"stitch.{name}",
-                key=cut.job_id,
-                data=message.SerializeToString(),
-                refs={entity: id_ for entity, id_ in refs.items() if id_},
-            )
-        )
 
 
 def _facts_message(cut: FileFacts) -> media_pb2.MediaFacts:

@@ -16,7 +16,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from stitcher.adapters.mp4_boxes import is_faststart
+from mediakit.streams import is_cover
+from mediakit.structure import is_faststart
 from stitcher.core.media.domain import AudioFacts, FileFacts, VideoFacts
 from stitcher.core.media.ports import Unreadable
 
@@ -46,7 +47,7 @@ def probe(path: Path, *, thoroughly: bool = False) -> FileFacts:
 
 
 def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bool) -> FileFacts:
-    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
+    videos = [stream for stream in container.streams.video if not is_cover(stream)]
     audio_tracks = container.streams.audio
     audio = None
     if audio_tracks and has_decoder(audio_tracks[0]) and _has_audio_packets(path):
@@ -71,11 +72,6 @@ def _measure(path: Path, container: InputContainer, name: str, *, thoroughly: bo
         sha256=digest,
         audio_tracks=len(audio_tracks),
     )
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """FFmpeg counts an album's cover in a music file as a video stream; we do not."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def has_decoder(stream: AudioStream | VideoStream) -> bool:

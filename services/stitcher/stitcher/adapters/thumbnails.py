@@ -14,16 +14,14 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from mediakit.errors import MediaError
+from mediakit.limits import PICTURE_HEIGHT
+from mediakit.pictures import open_small
 from stitcher.adapters.probe import has_decoder
 from stitcher.core.media.ports import Unreadable
 
-MAX_PIXELS = 120_000_000
-"""Larger images are refused before they are decoded: at 3 bytes each they would take the service's memory."""
-MAX_HEIGHT = 4096
-"""Pixels of a thumbnail's height: a long strip would exceed what WebP (16383) and JPEG (65535) can hold."""
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 _MAX_KEY_FRAMES, _FEW_KEY_FRAMES, _MAX_FRAMES = 40, 4, 300
 _INTERESTING = 40.0
 """Of `visual_interest`: photographs of rooms and houses have 42 to 100, a faded title 12, plain colours 0."""
@@ -33,8 +31,6 @@ _LUMA_FIRST_FORMATS = frozenset(
 """Pixel formats whose first plane is the luminance, a byte each."""
 
 _WHITE = (255, 255, 255)
-
-Image.MAX_IMAGE_PIXELS = None  # our own limit above says what is too large, in a sentence
 
 
 class PillowThumbnailRenderer:
@@ -135,27 +131,16 @@ def _luminance(frame: VideoFrame) -> NDArray[np.float32]:
 
 def _of_image(path: Path, width: int, content_type: str) -> bytes:
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(
-                    f"it has {image.width}x{image.height} pixels, more than {MAX_PIXELS // 1_000_000} "
-                    "million; upload a smaller one"
-                )
-            image.draft("RGB", (width * 2, width * 2))  # JPEG decodes at a fraction of its size
-            upright = ImageOps.exif_transpose(image)
-            upright.load()
-    except UnidentifiedImageError as error:
-        raise Unreadable("it is not a JPEG, PNG, GIF or WebP image") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
-        raise Unreadable(f"it is a broken image: {error}") from error
-    return _encoded(upright, width, content_type)
+        return _encoded(open_small(path, near=width * 2), width, content_type)
+    except MediaError as error:
+        raise Unreadable(error.message) from error
 
 
 def _encoded(picture: Image.Image, width: int, content_type: str) -> bytes:
     transparent = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     if picture.mode != (mode := "RGBA" if transparent else "RGB"):
         picture = picture.convert(mode)
-    scale = min(1.0, width / picture.width, MAX_HEIGHT / picture.height)
+    scale = min(1.0, width / picture.width, PICTURE_HEIGHT / picture.height)
     if scale < 1.0:
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)

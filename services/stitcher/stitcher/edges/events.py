@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from mediakit.formats import Kind
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Invalid, NotFound
@@ -13,17 +14,16 @@ from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.grpc.rules import check
 from stitcher.core.cuts.make_cut import CutRequest, MakeCut
 from stitcher.core.cuts.ports import CutFailed, CutId, CutPublisher
-from stitcher.core.media.domain import MediaKind
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.edit_message import read_edit
 
 MAX_DELIVERIES_WITHOUT_CLIP = 3
 """The delivery in which a clip that is still missing fails the cut: an event can be faster than the store."""
 
-_MEDIA_KINDS: Mapping[int, MediaKind] = {
-    media_pb2.MEDIA_KIND_VIDEO: MediaKind.VIDEO,
-    media_pb2.MEDIA_KIND_IMAGE: MediaKind.IMAGE,
-    media_pb2.MEDIA_KIND_AUDIO: MediaKind.AUDIO,
+_MEDIA_KINDS: Mapping[int, Kind] = {
+    media_pb2.MEDIA_KIND_VIDEO: Kind.VIDEO,
+    media_pb2.MEDIA_KIND_IMAGE: Kind.IMAGE,
+    media_pb2.MEDIA_KIND_AUDIO: Kind.AUDIO,
 }
 
 
@@ -93,7 +93,7 @@ class ThumbnailEvents:
             await self._make_thumbnail.run(
                 blob_key,
                 thumbnail_key,
-                kind=_MEDIA_KINDS.get(kind, MediaKind.UNKNOWN),
+                kind=_MEDIA_KINDS.get(kind),
                 surely_missing=event.deliveries == 1,
             )
         except NotFound:

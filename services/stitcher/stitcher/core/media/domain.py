@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
-
-
-class MediaKind(StrEnum):
-    """What a stored file is."""
-
-    VIDEO = "video"
-    IMAGE = "image"
-    AUDIO = "audio"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mediakit.formats import Kind
 from servicekit.errors import Invalid, NotFound
-from stitcher.core.media.domain import MediaKind
 from stitcher.core.media.ports import Blobs, Prober, Unreadable, Workspace
 from stitcher.core.thumbnails.ports import ThumbnailRenderer
 
@@ -42,7 +42,7 @@ class MakeThumbnail:
         thumbnail_key: str,
         *,
         width: int = 0,
-        kind: MediaKind = MediaKind.UNKNOWN,
+        kind: Kind | None = None,
         surely_missing: bool = False,
     ) -> Thumbnail | None:
         """Make and store the thumbnail, or return the stored one; None for sound, which has none.
@@ -59,7 +59,7 @@ class MakeThumbnail:
             NotFound: no such file.
             Unavailable: the store is away.
         """
-        if kind is MediaKind.AUDIO:
+        if kind is Kind.AUDIO:
             return None
         if width and not MIN_WIDTH <= width <= MAX_WIDTH:
             raise Invalid(f"width: {width} is not between {MIN_WIDTH} and {MAX_WIDTH} pixels (0 for 480)")
@@ -74,17 +74,17 @@ class MakeThumbnail:
         return await self._make(blob_key, thumbnail_key, width or DEFAULT_WIDTH, kind, content_type)
 
     async def _make(
-        self, blob_key: str, thumbnail_key: str, width: int, kind: MediaKind, content_type: str
+        self, blob_key: str, thumbnail_key: str, width: int, kind: Kind | None, content_type: str
     ) -> Thumbnail | None:
         async with self._workspace.folder() as folder:
             source = folder / "source"
             await self._blobs.get_file(blob_key, source)
             try:
-                if kind is MediaKind.UNKNOWN:
+                if kind is None:
                     kind = await self._detect_kind(source)
-                if kind is MediaKind.AUDIO:
+                if kind is Kind.AUDIO:
                     return None
-                render = self._renderer.of_video if kind is MediaKind.VIDEO else self._renderer.of_image
+                render = self._renderer.of_video if kind is Kind.VIDEO else self._renderer.of_image
                 picture = await render(source, width=width, content_type=content_type)
             except Unreadable as error:
                 raise Invalid(f"{blob_key} cannot be shown: {error}") from error
@@ -100,10 +100,10 @@ class MakeThumbnail:
             await self._blobs.delete(thumbnail_key)
             raise
 
-    async def _detect_kind(self, source: Path) -> MediaKind:
+    async def _detect_kind(self, source: Path) -> Kind:
         """By content: what is no video or sound is taken for an image, which the renderer checks strictly."""
         try:
             facts = await self._prober.probe(source)
         except Unreadable:
-            return MediaKind.IMAGE
-        return MediaKind.VIDEO if facts.video else MediaKind.AUDIO
+            return Kind.IMAGE
+        return Kind.VIDEO if facts.video else Kind.AUDIO

@@ -7,29 +7,29 @@ from dataclasses import dataclass
 
 import structlog
 
-from catalog.adapters import tables
-from catalog.adapters.alarms_log import LoggedAlarms
-from catalog.adapters.generator_grpc import GrpcGenerator
-from catalog.adapters.schema import Database
-from catalog.adapters.store import SqlStore
+from catalog.adapters.db import tables
+from catalog.adapters.db.migrate import Database
+from catalog.adapters.db.unit_of_work import SqlStore
+from catalog.adapters.jobs.generator_client import GrpcGenerator
+from catalog.adapters.watchdog.alerts import LoggedAlarms
 from catalog.config import Settings
-from catalog.core.attempts import Attempts, Rules
-from catalog.core.deadlines import Deadlines
-from catalog.core.drafts import Drafts
-from catalog.core.generating import Generating
-from catalog.core.hearing import Hearing
-from catalog.core.keys import KeyRing
-from catalog.core.library import Library
-from catalog.core.locate import Locator
-from catalog.core.planning import Planning
-from catalog.core.producing import Producing
-from catalog.core.reconcile import Reconciler
-from catalog.core.storing import Storing
-from catalog.core.sweeping import Sweeping
-from catalog.core.values import MICROS_PER_CENT
+from catalog.core.access.service import KeyRing
+from catalog.core.campaigns.service import Library
+from catalog.core.generations.attempts import Attempts, Rules
+from catalog.core.generations.service import Generating
+from catalog.core.inbox.service import Hearing
+from catalog.core.jobs.planning import Planning
+from catalog.core.jobs.planning_retries import Drafts
+from catalog.core.jobs.service import Producing
+from catalog.core.shared.values import MICROS_PER_CENT
+from catalog.core.storage.admin import Storing
+from catalog.core.storage.blob_locator import Locator
+from catalog.core.storage.orphans import Sweeping
+from catalog.core.watchdog.expiry_alerts import Deadlines
+from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
-from catalog.edges.grpc.served import served
+from catalog.edges.grpc.registration import served
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.databases import open_engine

@@ -8,22 +8,22 @@ from datetime import timedelta
 
 from sqlalchemy import insert, select
 
-from catalog.adapters import tables as t
-from catalog.adapters.store import SqlStore
-from catalog.core import generation_commands as gc
-from catalog.core import job_commands as jc
-from catalog.core.attempts import Attempts
-from catalog.core.carry import carry_out, locked
-from catalog.core.files import File
-from catalog.core.generation import Generation
-from catalog.core.generation_decide import decide
-from catalog.core.job import Edit, Job, Wish, cut_key, poster_key
-from catalog.core.job_decide import decide as decide_job
-from catalog.core.library import Library
-from catalog.core.money import Account
-from catalog.core.ports import PageWish
-from catalog.core.storing import Storing
-from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.adapters.db import tables as t
+from catalog.adapters.db.unit_of_work import SqlStore
+from catalog.core.budget.domain import Account
+from catalog.core.campaigns.service import Library
+from catalog.core.generations.apply import carry_out, locked
+from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.decide import decide
+from catalog.core.generations.domain.model import Generation
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.decide import decide as decide_job
+from catalog.core.jobs.domain.model import Edit, Job, Wish, cut_key, poster_key
+from catalog.core.shared.ports import PageWish
+from catalog.core.shared.values import Failure, FileFacts, Kind, Run
+from catalog.core.storage.admin import Storing
+from catalog.core.storage.queries import File
 from rushes.events.v1 import events_pb2
 from servicekit.ids import new_id
 from servicekit.testing import TestClock

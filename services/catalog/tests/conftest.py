@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import pytest_asyncio
 
-from catalog.adapters.schema import Database
-from catalog.adapters.store import SqlStore
-from catalog.core.attempts import Attempts, Rules
-from catalog.core.library import Library
+from catalog.adapters.db.migrate import Database
+from catalog.adapters.db.unit_of_work import SqlStore
+from catalog.core.campaigns.service import Library
+from catalog.core.generations.attempts import Attempts, Rules
 from servicekit.databases import open_engine
 from servicekit.testing import NatsFixture, TestClock
 

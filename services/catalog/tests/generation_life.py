@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from catalog.core import generation_commands as gc
-from catalog.core import generation_events as ge
-from catalog.core.generation import Generation, Stage
-from catalog.core.generation_decide import decide
-from catalog.core.generation_evolve import evolve
-from catalog.core.money import Account, campaign_account, day_account, postings
-from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.core.budget.domain import Account, campaign_account, day_account, postings
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain import events as ge
+from catalog.core.generations.domain.decide import decide
+from catalog.core.generations.domain.evolve import evolve
+from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.shared.values import Failure, FileFacts, Kind, Run
 from servicekit.errors import AppError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from catalog.core import job_commands as jc
-from catalog.core import job_events as je
-from catalog.core.job import Edit, Job, JobStatus, Music, Scene, Wish
-from catalog.core.job_decide import decide
-from catalog.core.job_evolve import evolve
-from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.decide import decide
+from catalog.core.jobs.domain.evolve import evolve
+from catalog.core.jobs.domain.model import Edit, Job, JobStatus, Music, Scene, Wish
+from catalog.core.shared.values import Failure, FileFacts, Kind, Run
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 RUN = Run("replicate", "rushes/camera-move", "", Kind.VIDEO, {}, estimate_micros=1000)

@@ -10,9 +10,9 @@ from catalog_shelf import RUN
 from catalog_world import MovedClock, World, running, settings_for
 from sqlalchemy import update
 
-from catalog.adapters import tables
-from catalog.core import generation_commands as gc
-from catalog.core.generation_decide import decide
+from catalog.adapters.db import tables
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.decide import decide
 from catalog.main import compose
 from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2, storage_pb2
 from rushes.common.v1 import media_pb2 as common_pb2

@@ -6,7 +6,7 @@ import pytest
 from catalog_world import World
 from structlog.testing import capture_logs
 
-from catalog.core.values import Kind, Run
+from catalog.core.shared.values import Kind, Run
 from rushes.catalog.v1 import attempts_pb2, campaigns_pb2, generations_pb2, jobs_pb2
 from servicekit.errors import Precondition
 from servicekit.testing import eventually

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from catalog_shelf import DAY, IMAGE, VIDEO, Storage
 
-from catalog.core import storing as storing_module
-from catalog.core.files import Usage
-from catalog.core.ports import PageWish
-from catalog.core.storing import Storing
+from catalog.core.shared.ports import PageWish
+from catalog.core.storage import admin as storing_module
+from catalog.core.storage.admin import Storing
+from catalog.core.storage.queries import Usage
 
 
 async def aged(storage: Storage) -> tuple[list[str], list[str]]:

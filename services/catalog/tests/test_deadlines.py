@@ -8,14 +8,14 @@ from alembic import command
 from catalog_shelf import VIDEO, Storage
 from sqlalchemy import Connection, column, insert, select, table
 
-from catalog.adapters import tables
-from catalog.adapters.alarms_log import LoggedAlarms
-from catalog.adapters.schema import alembic_config
-from catalog.core import generation_commands as gc
-from catalog.core.deadlines import Deadlines
-from catalog.core.generation import OutputState, Stage
-from catalog.core.records import LostOutput
-from catalog.core.values import EXPIRED, Failure
+from catalog.adapters.db import tables
+from catalog.adapters.db.migrate import alembic_config
+from catalog.adapters.watchdog.alerts import LoggedAlarms
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.model import OutputState, Stage
+from catalog.core.shared.records import LostOutput
+from catalog.core.shared.values import EXPIRED, Failure
+from catalog.core.watchdog.expiry_alerts import Deadlines
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
 from servicekit.databases import open_engine

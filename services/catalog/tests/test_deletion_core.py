@@ -24,14 +24,14 @@ from generation_life import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.core import generation_commands as gc
-from catalog.core import generation_events as ge
-from catalog.core import job_commands as jc
-from catalog.core import job_events as je
-from catalog.core.generation import OutputState, Stage
-from catalog.core.generation_decide import Step, next_step
-from catalog.core.job import JobStatus
-from catalog.core.money import Account
+from catalog.core.budget.domain import Account
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain import events as ge
+from catalog.core.generations.domain.decide import Step, next_step
+from catalog.core.generations.domain.model import OutputState, Stage
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.model import JobStatus
 from servicekit.errors import NotFound, Precondition
 
 LATER = NOW + timedelta(hours=3)

@@ -27,13 +27,13 @@ from generation_life import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.core import generation_commands as gc
-from catalog.core import generation_events as ge
-from catalog.core.generation import AttemptState, Stage
-from catalog.core.generation_decide import Step, decide, next_step
-from catalog.core.generation_evolve import fold
-from catalog.core.money import Account, campaign_account
-from catalog.core.values import Failure
+from catalog.core.budget.domain import Account, campaign_account
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain import events as ge
+from catalog.core.generations.domain.decide import Step, decide, next_step
+from catalog.core.generations.domain.evolve import fold
+from catalog.core.generations.domain.model import AttemptState, Stage
+from catalog.core.shared.values import Failure
 from servicekit.errors import Conflict
 
 

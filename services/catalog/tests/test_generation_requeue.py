@@ -15,13 +15,13 @@ from generation_life import (
     succeeded,
 )
 
-from catalog.core import generation_commands as gc
-from catalog.core import generation_events as ge
-from catalog.core import job_commands as jc
-from catalog.core.carry import consequence
-from catalog.core.generation import OutputState, Stage
-from catalog.core.generation_decide import Step, next_step
-from catalog.core.values import Failure
+from catalog.core.generations.apply import consequence
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain import events as ge
+from catalog.core.generations.domain.decide import Step, next_step
+from catalog.core.generations.domain.model import OutputState, Stage
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.shared.values import Failure
 from servicekit.errors import Precondition
 
 

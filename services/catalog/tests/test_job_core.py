@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_life import BAD, IDS, MUSIC, MUSIC_ID, NOW, SCENES, Life, cut, stitch_failed, stored
 
-from catalog.core import job_commands as jc
-from catalog.core import job_events as je
-from catalog.core.job import JobStatus, Transition
-from catalog.core.job_decide import MAX_STITCHES
-from catalog.core.job_evolve import fold
-from catalog.core.money import Account
-from catalog.core.values import Failure
-from catalog.core.wishes import Asked, edit_of
+from catalog.core.budget.domain import Account
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.decide import MAX_STITCHES
+from catalog.core.jobs.domain.evolve import fold
+from catalog.core.jobs.domain.model import JobStatus, Transition
+from catalog.core.jobs.domain.request import Asked, edit_of
+from catalog.core.shared.values import Failure
 from servicekit.errors import AppError, Invalid, Precondition
 
 

@@ -11,14 +11,14 @@ import pytest_asyncio
 from catalog_shelf import Storage
 from sqlalchemy import update
 
-from catalog.adapters import tables
-from catalog.core import reconcile
-from catalog.core.drafts import AT_ONCE, Drafts
-from catalog.core.generating import Generating
-from catalog.core.generation import Stage
-from catalog.core.planning import Planning
-from catalog.core.ports import Plan, PlanWish
-from catalog.core.reconcile import Reconciler
+from catalog.adapters.db import tables
+from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.service import Generating
+from catalog.core.jobs.planning import Planning
+from catalog.core.jobs.planning_retries import AT_ONCE, Drafts
+from catalog.core.shared.ports import Plan, PlanWish
+from catalog.core.watchdog import reconciler as reconcile
+from catalog.core.watchdog.reconciler import Reconciler
 from servicekit.clock import SystemClock
 from servicekit.testing import eventually
 

@@ -10,8 +10,8 @@ import pytest_asyncio
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from catalog.adapters import tables
-from catalog.adapters.shared_commits import MOST, SharedCommits
+from catalog.adapters.db import tables
+from catalog.adapters.db.group_commit import MOST, SharedCommits
 from servicekit.clock import SystemClock
 from servicekit.databases import open_engine
 from servicekit.errors import Unavailable

@@ -9,16 +9,16 @@ from alembic import command
 from catalog_shelf import IMAGE, VIDEO, Storage
 from sqlalchemy import JSON, column, insert, table
 
-from catalog.adapters.schema import Database, alembic_config
-from catalog.adapters.store import SqlStore
-from catalog.core import generation_commands as gc
-from catalog.core.files import DownloadCounts, Usage
-from catalog.core.generation import Generation, Stage
-from catalog.core.job import cut_key, poster_key
-from catalog.core.money import campaign_account, day_account
-from catalog.core.ports import GenerationFilter, PageWish
-from catalog.core.storing import kind_of
-from catalog.core.values import Kind
+from catalog.adapters.db.migrate import Database, alembic_config
+from catalog.adapters.db.unit_of_work import SqlStore
+from catalog.core.budget.domain import campaign_account, day_account
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.jobs.domain.model import cut_key, poster_key
+from catalog.core.shared.ports import GenerationFilter, PageWish
+from catalog.core.shared.values import Kind
+from catalog.core.storage.admin import kind_of
+from catalog.core.storage.queries import DownloadCounts, Usage
 from servicekit.databases import open_engine
 from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id

@@ -11,20 +11,20 @@ import pytest
 from catalog_shelf import PRICE, RUN, Shelf
 from sqlalchemy import event, inspect, select, update
 
-from catalog.adapters import tables
-from catalog.adapters.documents import dump
-from catalog.adapters.runs import make_run
-from catalog.adapters.schema import Database
-from catalog.adapters.store import KEEP_APPLIED
-from catalog.core import generation_commands as gc
-from catalog.core.attempts import Attempts, Rules
-from catalog.core.generation import Stage
-from catalog.core.generation_decide import Step, decide
-from catalog.core.keys import KeyRing, digest
-from catalog.core.money import Account, campaign_account, day_account
-from catalog.core.ports import GenerationFilter, PageWish
-from catalog.core.records import Asset, Scope
-from catalog.core.values import Failure, FileFacts, Kind
+from catalog.adapters.db import tables
+from catalog.adapters.db.json_columns import dump
+from catalog.adapters.db.migrate import Database
+from catalog.adapters.db.unit_of_work import KEEP_APPLIED
+from catalog.adapters.generations.legacy_run_json import make_run
+from catalog.core.access.service import KeyRing, digest
+from catalog.core.budget.domain import Account, campaign_account, day_account
+from catalog.core.generations.attempts import Attempts, Rules
+from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.decide import Step, decide
+from catalog.core.generations.domain.model import Stage
+from catalog.core.shared.ports import GenerationFilter, PageWish
+from catalog.core.shared.records import Asset, Scope
+from catalog.core.shared.values import Failure, FileFacts, Kind
 from servicekit.databases import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id

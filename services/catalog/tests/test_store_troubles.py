@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from catalog.adapters.store import SqlStore
+from catalog.adapters.db.unit_of_work import SqlStore
 from servicekit.clock import SystemClock
 from servicekit.databases import open_engine
 from servicekit.errors import Unavailable

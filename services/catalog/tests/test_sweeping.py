@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from catalog_shelf import IMAGE, VIDEO, Storage
 
-from catalog.core import generation_commands as gc
-from catalog.core.blob_keys import Room, place_of
-from catalog.core.job import cut_key, poster_key, thumbnail_key
-from catalog.core.ports import PageWish
-from catalog.core.records import Asset
-from catalog.core.sweeping import Sweeping
+from catalog.core.generations.domain import commands as gc
+from catalog.core.jobs.domain.model import cut_key, poster_key, thumbnail_key
+from catalog.core.shared.ports import PageWish
+from catalog.core.shared.records import Asset
+from catalog.core.storage.blob_keys import Room, place_of
+from catalog.core.storage.orphans import Sweeping
 from servicekit.ids import new_id
 
 

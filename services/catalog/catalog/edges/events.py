@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from catalog.core import generation_commands as gc
-from catalog.core.hearing import Hearing
-from catalog.wire import facts_of, failure_of
+from catalog.core.generations.domain import commands as gc
+from catalog.core.inbox.service import Hearing
+from catalog.proto_enums import facts_of, failure_of
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
 from servicekit.events import ConsumerSpec, Event, Handler

@@ -1,6 +1,6 @@
 """AssetService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.library import Library, has_thumbnail
-from catalog.core.ports import PageWish
-from catalog.core.records import Asset
-from catalog.wire import KINDS, facts_message, facts_of
-from rushes.catalog.v1 import assets_pb2 as pb
-from rushes.catalog.v1 import assets_pb2_grpc
-
-from .messages import (
+from catalog.core.campaigns.service import Library, has_thumbnail
+from catalog.core.shared.ports import PageWish
+from catalog.core.shared.records import Asset
+from catalog.edges.grpc.proto_mapping import (
     Context,
     asset_thumbnail_url,
     asset_url,
@@ -26,6 +22,9 @@ from .messages import (
     stamp,
     struct,
 )
+from catalog.proto_enums import KINDS, facts_message, facts_of
+from rushes.catalog.v1 import assets_pb2 as pb
+from rushes.catalog.v1 import assets_pb2_grpc
 
 NAME = "rushes.catalog.v1.AssetService"
 _UNSET = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """AttemptService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 import structlog
 
-from catalog.core.attempts import Attempts
-from catalog.core.generation import Attempt, AttemptState, Generation
-from catalog.core.generation_decide import Step
-from catalog.wire import KINDS, failure_of
+from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.domain.decide import Step
+from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
+from catalog.edges.grpc.proto_mapping import Context, stamp, struct
+from catalog.proto_enums import KINDS, failure_of
 from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
-
-from .messages import Context, stamp, struct
 
 NAME = "rushes.catalog.v1.AttemptService"
 STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in Step}

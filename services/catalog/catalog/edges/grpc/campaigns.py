@@ -1,6 +1,6 @@
 """CampaignService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.library import Library
-from catalog.core.ports import PageWish
-from catalog.core.records import Campaign
+from catalog.core.campaigns.service import Library
+from catalog.core.shared.ports import PageWish
+from catalog.core.shared.records import Campaign
+from catalog.edges.grpc.proto_mapping import Context, cents, mapping, page_within, stamp, struct
 from rushes.catalog.v1 import campaigns_pb2 as pb
 from rushes.catalog.v1 import campaigns_pb2_grpc
-
-from .messages import Context, cents, mapping, page_within, stamp, struct
 
 NAME = "rushes.catalog.v1.CampaignService"
 _OPTIONAL = ("brief", "budget_cents")

@@ -1,6 +1,6 @@
 """ClientService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.library import Library
-from catalog.core.ports import PageWish
-from catalog.core.records import Client
+from catalog.core.campaigns.service import Library
+from catalog.core.shared.ports import PageWish
+from catalog.core.shared.records import Client
+from catalog.edges.grpc.proto_mapping import Context, mapping, page_within, stamp, struct
 from rushes.catalog.v1 import clients_pb2 as pb
 from rushes.catalog.v1 import clients_pb2_grpc
-
-from .messages import Context, mapping, page_within, stamp, struct
 
 NAME = "rushes.catalog.v1.ClientService"
 

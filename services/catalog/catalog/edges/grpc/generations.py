@@ -1,26 +1,20 @@
 """GenerationService and DownloadService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.generating import Asked, Generating
-from catalog.core.generation import STATUS, Generation, Output, Stage, Status
-from catalog.core.library import has_thumbnail
-from catalog.core.ports import GenerationFilter, PageWish
-from catalog.core.progress import generation_percent
-from catalog.core.records import LostOutput
-from catalog.core.storing import Storing
-from catalog.core.values import FileFacts
-from catalog.wire import KINDS, facts_message, failure_message
-from rushes.catalog.v1 import generations_pb2 as pb
-from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
-from rushes.common.v1 import media_pb2 as common_pb2
-from servicekit.clock import Clock
-
-from .messages import (
+from catalog.core.campaigns.service import has_thumbnail
+from catalog.core.generations.domain.model import STATUS, Generation, Output, Stage, Status
+from catalog.core.generations.service import Asked, Generating
+from catalog.core.jobs.domain.progress import generation_percent
+from catalog.core.shared.ports import GenerationFilter, PageWish
+from catalog.core.shared.records import LostOutput
+from catalog.core.shared.values import FileFacts
+from catalog.core.storage.admin import Storing
+from catalog.edges.grpc.proto_mapping import (
     Context,
     cents,
     kind_filter,
@@ -32,6 +26,11 @@ from .messages import (
     stamp,
     struct,
 )
+from catalog.proto_enums import KINDS, facts_message, failure_message
+from rushes.catalog.v1 import generations_pb2 as pb
+from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
+from rushes.common.v1 import media_pb2 as common_pb2
+from servicekit.clock import Clock
 
 NAME = "rushes.catalog.v1.GenerationService"
 DOWNLOADS = "rushes.catalog.v1.DownloadService"

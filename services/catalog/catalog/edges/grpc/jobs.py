@@ -1,22 +1,22 @@
 """JobService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
-from catalog.core.generation import Generation, OutputState, Stage
-from catalog.core.job import Cut, Edit, Job, JobStatus, Music, Scene, Transition
-from catalog.core.ports import PageWish
-from catalog.core.producing import Producing, Production
-from catalog.core.progress import generation_percent, job_progress
-from catalog.core.wishes import Asked, Composed, edit_of, pairs_wish, wish_of
-from catalog.wire import facts_message, failure_message
+from catalog.core.generations.domain.model import Generation, OutputState, Stage
+from catalog.core.jobs.domain.model import Cut, Edit, Job, JobStatus, Music, Scene, Transition
+from catalog.core.jobs.domain.progress import generation_percent, job_progress
+from catalog.core.jobs.domain.request import Asked, Composed, edit_of, pairs_wish, wish_of
+from catalog.core.jobs.service import Producing, Production
+from catalog.core.shared.ports import PageWish
+from catalog.edges.grpc.proto_mapping import Context, cents, clip_url, cut_url, page_within, poster_url, stamp
+from catalog.proto_enums import facts_message, failure_message
 from rushes.catalog.v1 import jobs_pb2 as pb
 from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2
 
 from .generations import output_message
-from .messages import Context, cents, clip_url, cut_url, page_within, poster_url, stamp
 
 NAME = "rushes.catalog.v1.JobService"
 STATUSES = {status: getattr(pb, f"JOB_STATUS_{status.name}") for status in JobStatus}

@@ -1,17 +1,16 @@
 """KeyService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.keys import KeyRing
-from catalog.core.records import ApiKey, Scope
+from catalog.core.access.service import KeyRing
+from catalog.core.shared.records import ApiKey, Scope
+from catalog.edges.grpc.proto_mapping import Context, moment, page_wish, stamp
 from rushes.catalog.v1 import keys_pb2 as pb
 from rushes.catalog.v1 import keys_pb2_grpc
-
-from .messages import Context, moment, page_wish, stamp
 
 NAME = "rushes.catalog.v1.KeyService"
 SCOPES = {Scope.READ: pb.SCOPE_READ, Scope.WRITE: pb.SCOPE_WRITE, Scope.ADMIN: pb.SCOPE_ADMIN}

@@ -1,18 +1,17 @@
 """MediaService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
-from catalog.core.library import Library, has_thumbnail
-from catalog.core.locate import Locator
-from catalog.core.records import StoredObject
-from catalog.wire import facts_message
+from catalog.core.campaigns.service import Library, has_thumbnail
+from catalog.core.shared.records import StoredObject
+from catalog.core.storage.blob_locator import Locator
+from catalog.edges.grpc.proto_mapping import Context, media_thumbnail_url, media_url, stamp
+from catalog.proto_enums import facts_message
 from rushes.catalog.v1 import media_pb2 as pb
 from rushes.catalog.v1 import media_pb2_grpc
 from servicekit.errors import Invalid
-
-from .messages import Context, media_thumbnail_url, media_url, stamp
 
 NAME = "rushes.catalog.v1.MediaService"
 

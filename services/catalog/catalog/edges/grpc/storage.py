@@ -1,6 +1,6 @@
 """StorageService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Mapping
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.files import File, Usage
-from catalog.core.storing import Storing
-from catalog.core.sweeping import Sweeping
-from catalog.core.values import Kind
-from catalog.wire import KINDS
+from catalog.core.shared.values import Kind
+from catalog.core.storage.admin import Storing
+from catalog.core.storage.orphans import Sweeping
+from catalog.core.storage.queries import File, Usage
+from catalog.edges.grpc.proto_mapping import Context, cut_url, media_url, page_wish, stamp
+from catalog.proto_enums import KINDS
 from rushes.catalog.v1 import storage_pb2 as pb
 from rushes.catalog.v1 import storage_pb2_grpc
-
-from .messages import Context, cut_url, media_url, page_wish, stamp
 
 NAME = "rushes.catalog.v1.StorageService"
 MEGA, GIGA = 10**6, 10**9

@@ -1,0 +1,34 @@
+"""Alarms for operators: an error in the log, and the counters that the downloader's alarms have too."""
+
+from __future__ import annotations
+
+import structlog
+
+from catalog.core.shared.records import LostOutput
+from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
+
+
+class LoggedAlarms:
+    """See `core.expiring.Alarms`."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("catalog")
+
+    def at_risk(self, output: LostOutput, seconds_left: float) -> None:
+        """It expires soon and is not stored."""
+        OUTPUTS_AT_RISK.inc()
+        self._log.error("output at risk", seconds_left=round(seconds_left), **_about(output))
+
+    def lost(self, output: LostOutput) -> None:
+        """It has expired and is not stored."""
+        OUTPUTS_LOST.inc()
+        self._log.error("output lost", **_about(output))
+
+
+def _about(output: LostOutput) -> dict[str, object]:
+    return {
+        "generation": output.generation_id,
+        "index": output.index,
+        "job": output.job_id,
+        "reason": output.failure.message,
+    }

@@ -1,0 +1,218 @@
+"""What happens to a generation, in the past tense. The tables are the fold of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from catalog.core.generations.domain.model import AttemptState
+from catalog.core.shared.values import Failure, FileFacts, Run
+
+
+@dataclass(frozen=True)
+class GenerationCreated:
+    """Somebody asked for a run."""
+
+    at: datetime
+    id: str
+    run: Run
+    campaign_id: str = ""
+    job_id: str = ""
+    scene_id: str = ""
+
+
+@dataclass(frozen=True)
+class GenerationRequested:
+    """The generator is asked, `delay` seconds from now. `silent`: because nothing was heard for too long."""
+
+    at: datetime
+    round: int
+    delay: float = 0.0
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class AttemptIntended:
+    """Money is set aside, and one submission is allowed."""
+
+    at: datetime
+    attempt_id: str
+    number: int
+    reserved_micros: int
+    intended_at: datetime
+
+
+@dataclass(frozen=True)
+class AttemptDoubted:
+    """Somebody else found the intent: whether it was sent is to be found out."""
+
+    at: datetime
+    attempt_id: str
+
+
+@dataclass(frozen=True)
+class AttemptSubmitted:
+    """The provider has it."""
+
+    at: datetime
+    attempt_id: str
+    prediction_id: str
+
+
+@dataclass(frozen=True)
+class AttemptAdopted:
+    """The provider had taken an attempt that was given up: its money is booked again, cap or no cap."""
+
+    at: datetime
+    attempt_id: str
+    prediction_id: str
+    reserved_micros: int
+    intended_at: datetime
+
+
+@dataclass(frozen=True)
+class AttemptReleased:
+    """It cost nothing, and its money is free again."""
+
+    at: datetime
+    attempt_id: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class AttemptEnded:
+    """Done at the provider: the real cost replaces what was set aside."""
+
+    at: datetime
+    attempt_id: str
+    state: AttemptState
+    cost_micros: int
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class RunReturned:
+    """It waits to be asked for again."""
+
+    at: datetime
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class OutputsAnnounced:
+    """The provider is done: so many outputs, until then."""
+
+    at: datetime
+    attempt_id: str
+    count: int
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OutputStored:
+    """One output is here."""
+
+    at: datetime
+    index: int
+    media_id: str
+    blob_key: str
+    facts: FileFacts
+
+
+@dataclass(frozen=True)
+class OutputLost:
+    """The fetching of one output was given up."""
+
+    at: datetime
+    index: int
+    failure: Failure
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """Somebody wants it stopped; the provider may have it."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class DownloadRequeued:
+    """Its lost outputs are to be fetched once more."""
+
+    at: datetime
+    automatic: bool
+
+
+@dataclass(frozen=True)
+class GenerationCompleted:
+    """Every output is here."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class GenerationFailed:
+    """Given up. `requeue_at`: its outputs will be asked for again by themselves then; None: for good."""
+
+    at: datetime
+    failure: Failure
+    requeue_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class GenerationCanceled:
+    """Stopped by request."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class OutputDeleted:
+    """One output was deleted; its bytes are to be removed."""
+
+    at: datetime
+    index: int
+    media_id: str
+    blob_key: str
+
+
+@dataclass(frozen=True)
+class OutputRefused:
+    """Bytes came for what was deleted: they are to be removed, and nothing is recorded of them."""
+
+    at: datetime
+    index: int
+    media_id: str
+    blob_key: str
+
+
+@dataclass(frozen=True)
+class GenerationDeleted:
+    """It is shown no longer. What it has cost stays."""
+
+    at: datetime
+
+
+GenerationEvent = (
+    GenerationCreated
+    | GenerationRequested
+    | AttemptIntended
+    | AttemptDoubted
+    | AttemptSubmitted
+    | AttemptAdopted
+    | AttemptReleased
+    | AttemptEnded
+    | RunReturned
+    | OutputsAnnounced
+    | OutputStored
+    | OutputLost
+    | CancelRequested
+    | DownloadRequeued
+    | GenerationCompleted
+    | GenerationFailed
+    | GenerationCanceled
+    | OutputDeleted
+    | OutputRefused
+    | GenerationDeleted
+)

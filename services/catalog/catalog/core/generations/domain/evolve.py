@@ -1,0 +1,219 @@
+"""How each event changes a generation: `evolve` and its fold. No decision is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from catalog.core.generations.domain import events as ev
+from catalog.core.generations.domain.model import (
+    Attempt,
+    AttemptState,
+    Generation,
+    Output,
+    OutputState,
+    Stage,
+)
+
+
+def fold(state: Generation | None, events: Iterable[ev.GenerationEvent]) -> Generation | None:
+    """The state after all of them."""
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def evolve(state: Generation | None, event: ev.GenerationEvent) -> Generation:
+    """The state after one event."""
+    if isinstance(event, ev.GenerationCreated):
+        return _created(event)
+    if state is None:
+        raise ValueError(f"{type(event).__name__} happened to no generation")
+    after = _attempts(state, event) or _outputs(state, event) or _gone(state, event) or _stage(state, event)
+    heard = max(event.at, after.heard_at)
+    if isinstance(event, ev.GenerationRequested):
+        return replace(after, updated_at=event.at)
+    return replace(after, updated_at=event.at, heard_at=heard, silent_rounds=0)
+
+
+def _created(event: ev.GenerationCreated) -> Generation:
+    return Generation(
+        id=event.id,
+        run=event.run,
+        campaign_id=event.campaign_id,
+        job_id=event.job_id,
+        scene_id=event.scene_id,
+        created_at=event.at,
+        updated_at=event.at,
+        heard_at=event.at,
+        message="waiting for a free slot",
+    )
+
+
+def _attempts(  # noqa: PLR0911  # one case for each event
+    state: Generation, event: ev.GenerationEvent
+) -> Generation | None:
+    """What happens to attempts; None for what does not."""
+    match event:
+        case ev.AttemptIntended():
+            attempt = Attempt(
+                event.attempt_id,
+                event.number,
+                AttemptState.INTENDED,
+                event.reserved_micros,
+                event.intended_at,
+            )
+            moved = replace(state, attempts=(*state.attempts, attempt), not_before=None)
+            return _at(moved, Stage.SUBMITTING, "on its way to the provider")
+        case ev.AttemptDoubted():
+            return _changed(state, event.attempt_id, state=AttemptState.UNKNOWN)
+        case ev.AttemptSubmitted() | ev.AttemptAdopted():
+            taken = _changed(
+                state,
+                event.attempt_id,
+                state=AttemptState.SUBMITTED,
+                prediction_id=event.prediction_id,
+                submitted_at=event.at,
+                failure=None,
+            )
+            if state.stage in (Stage.REQUESTED, Stage.SUBMITTING):
+                return _at(taken, Stage.RUNNING, "running at the provider")
+            return taken
+        case ev.AttemptReleased():
+            return _changed(state, event.attempt_id, state=AttemptState.RELEASED, failure=event.failure)
+        case ev.AttemptEnded():
+            return _changed(
+                state,
+                event.attempt_id,
+                state=event.state,
+                cost_micros=event.cost_micros,
+                failure=event.failure,
+            )
+        case _:
+            return None
+
+
+def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
+    """What happens to outputs; None for what does not."""
+    match event:
+        case ev.OutputsAnnounced():
+            told = replace(
+                state,
+                winner=event.attempt_id,
+                output_count=event.count,
+                expires_at=event.expires_at,
+                failure=None,
+                finished_at=None,
+            )
+            return _at(told, Stage.FETCHING, "fetching from the provider")
+        case ev.OutputStored():
+            stored = Output(
+                event.index, OutputState.STORED, event.at, event.media_id, event.blob_key, event.facts
+            )
+            return _with_output(state, stored)
+        case ev.OutputLost():
+            lost = Output(
+                event.index,
+                OutputState.LOST,
+                event.at,
+                failure=event.failure,
+                expires_at=event.expires_at,
+            )
+            return _with_output(state, lost)
+        case ev.DownloadRequeued():
+            outputs = tuple(
+                Output(each.index, OutputState.PENDING, event.at, expires_at=each.expires_at)
+                if each in state.lost
+                else each
+                for each in state.outputs
+            )
+            again = replace(
+                state,
+                outputs=outputs,
+                failure=None,
+                finished_at=None,
+                requeue_at=None,
+                requeues=state.requeues + 1,
+                requeue_round=state.round + 1,
+                cancel_requested=False,
+            )
+            return _at(again, Stage.FETCHING, "fetching once more")
+        case _:
+            return None
+
+
+def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
+    match event:
+        case ev.GenerationRequested():
+            due = event.at + timedelta(seconds=event.delay)
+            return replace(
+                state,
+                round=event.round,
+                not_before=due if event.delay > 0 else state.not_before,
+                heard_at=max(due, event.at),
+                silent_rounds=state.silent_rounds + 1 if event.silent else 0,
+            )
+        case ev.RunReturned():
+            why = f": {event.failure.message}" if event.failure else ""
+            return _at(state, Stage.REQUESTED, f"waiting to be tried again{why}"[:300])
+        case ev.CancelRequested():
+            return replace(state, cancel_requested=True, message="being stopped")
+        case ev.GenerationCompleted():
+            done = replace(state, finished_at=event.at, failure=None, percent=100.0)
+            return replace(done, stage=Stage.COMPLETED, message="stored")
+        case ev.GenerationFailed():
+            return replace(
+                state,
+                stage=Stage.FAILED,
+                failure=event.failure,
+                message=event.failure.message[:300],
+                finished_at=event.at,
+                requeue_at=event.requeue_at,
+            )
+        case ev.GenerationCanceled():
+            return replace(
+                state,
+                stage=Stage.CANCELED,
+                failure=None,
+                message="stopped",
+                finished_at=event.at,
+            )
+        case _:
+            raise TypeError(f"evolve does not know {type(event).__name__}")
+
+
+def _at(state: Generation, stage: Stage, message: str) -> Generation:
+    return replace(state, stage=stage, message=message, percent=0.0)
+
+
+def _changed(generation: Generation, attempt_id: str, **changes: Any) -> Generation:
+    attempts = tuple(
+        replace(attempt, **changes) if attempt.id == attempt_id else attempt
+        for attempt in generation.attempts
+    )
+    return replace(generation, attempts=attempts)
+
+
+def _gone(state: Generation, event: ev.GenerationEvent) -> Generation | None:
+    """What is deleted; None for what is not."""
+    match event:
+        case ev.OutputDeleted():
+            outputs = tuple(
+                replace(each, state=OutputState.DELETED) if each.index == event.index else each
+                for each in state.outputs
+            )
+            return replace(state, outputs=outputs)
+        case ev.OutputRefused():
+            return state
+        case ev.GenerationDeleted():
+            outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
+            return replace(state, outputs=outputs, deleted_at=event.at, requeue_at=None)
+        case _:
+            return None
+
+
+def _with_output(state: Generation, output: Output) -> Generation:
+    others = [each for each in state.outputs if each.index != output.index]
+    return replace(state, outputs=tuple(sorted([*others, output], key=lambda each: each.index)))

@@ -1,0 +1,200 @@
+"""Generations as people ask for them: create, batch, estimate, cancel, retry, and fetch once more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from catalog.core.budget.domain import campaign_account, day_account
+from catalog.core.campaigns.asset_references import problems_of
+from catalog.core.generations.apply import carry_out, locked
+from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.domain.commands import CancelGeneration, CreateGeneration, RequeueDownload
+from catalog.core.generations.domain.decide import decide
+from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.shared.ports import GenerationFilter, Generator, PageWish, Store, Unit
+from catalog.core.shared.records import LostOutput, Page
+from catalog.core.shared.values import MICROS_PER_CENT, Run
+from servicekit.clock import Clock
+from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
+from servicekit.ids import new_id
+
+AT_ONCE = 8
+"""Inputs of a batch that the generator checks at the same time."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A run somebody wants."""
+
+    model: str
+    version: str
+    input: Mapping[str, Any]
+    campaign_id: str = ""
+
+
+class Generating:
+    """The use cases on generations."""
+
+    def __init__(self, store: Store, generator: Generator, attempts: Attempts, clock: Clock) -> None:
+        self._store = store
+        self._generator = generator
+        self._attempts = attempts
+        self._clock = clock
+
+    async def create(self, asked: Asked) -> Generation:
+        """Record one run; nothing is recorded when its input does not fit, nor its cost under a cap."""
+        if asked.campaign_id:
+            async with self._store.read() as unit:
+                await _campaign(unit, asked.campaign_id, "campaign_id")
+        run = await self._generator.prepare(asked.model, asked.version, asked.input)
+        async with self._store.write() as unit:
+            await _check_assets(unit, [run])
+            await self._check_room(unit, [(run, asked.campaign_id)])
+            return await self._record(unit, run, asked.campaign_id)
+
+    async def create_all(self, wanted: Sequence[Asked]) -> Sequence[Generation]:
+        """Record all of them, or none: each input must fit, and the sum must fit under each cap."""
+        async with self._store.read() as unit:
+            first = {each.campaign_id: number for number, each in reversed(list(enumerate(wanted)))}
+            for campaign_id, number in first.items():
+                if campaign_id:
+                    await _campaign(unit, campaign_id, f"requests[{number}].campaign_id")
+        runs = await self._prepare_all(wanted)
+        paid_by = [(run, each.campaign_id) for run, each in zip(runs, wanted, strict=True)]
+        async with self._store.write() as unit:
+            await _check_assets(unit, runs, "requests[{}].")
+            await self._check_room(unit, paid_by)
+            return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
+
+    async def estimate(self, asked: Asked) -> Run:
+        """What it would cost, and what it could."""
+        return await self._generator.prepare(asked.model, asked.version, asked.input)
+
+    async def get(self, generation_id: str) -> Generation:
+        """One."""
+        async with self._store.read() as unit:
+            return await unit.generations.get(generation_id)
+
+    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+        """Newest first."""
+        async with self._store.read() as unit:
+            return await unit.generations.page(wish, only)
+
+    async def cancel(self, generation_id: str) -> Generation:
+        """Stop it. What is final stays as it is."""
+        async with self._store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            after, _ = await carry_out(unit, job, generation, CancelGeneration(self._clock.now()))
+            return after
+
+    async def retry(self, generation_id: str) -> Generation:
+        """The same run as a new generation. Precondition: the old one did not fail, or a cap is too low."""
+        async with self._store.write() as unit:
+            old = await unit.generations.get(generation_id)
+            if old.stage not in (Stage.FAILED, Stage.CANCELED):
+                raise Precondition(
+                    f"generation {generation_id} is {old.stage}: only a failed or canceled one is run again",
+                    code="wrong_status",
+                )
+            await _check_assets(unit, [old.run])
+            await self._check_room(unit, [(old.run, old.campaign_id)])
+            return await self._record(unit, old.run, old.campaign_id)
+
+    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+        """The retry queue."""
+        async with self._store.read() as unit:
+            return await unit.generations.lost(wish)
+
+    async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
+        """Fetch lost outputs once more."""
+        async with self._store.write() as unit:
+            job, generation = await locked(unit, generation_id)
+            command = RequeueDownload(self._clock.now(), automatic=automatic)
+            after, _ = await carry_out(unit, job, generation, command)
+            return after
+
+    async def _record(self, unit: Unit, run: Run, campaign_id: str) -> Generation:
+        if campaign_id:  # it may have gone since: nobody would pay, and the run would wait for ever
+            await unit.campaigns.get(campaign_id)
+        command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
+        return await unit.generations.save(None, decide(None, command))
+
+    async def _check_room(self, unit: Unit, wanted: Sequence[tuple[Run, str]]) -> None:
+        """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
+
+        Nothing is set aside: that is done with each intent, and is what holds when many ask at once.
+        """
+        campaigns = sorted({campaign_id for _, campaign_id in wanted})
+        if len(campaigns) > 1:  # all at once, in their order: nobody waits in a circle
+            names = [campaign_account(campaign_id) for campaign_id in campaigns if campaign_id]
+            await unit.ledger.lock([*names, day_account(self._clock.now())])
+        total = sum(run.set_aside_micros for run, _ in wanted)
+        for campaign_id in campaigns:
+            mine = sum(run.set_aside_micros for run, paid_by in wanted if paid_by == campaign_id)
+            for name, account in (await self._attempts.payers(unit, campaign_id)).items():
+                its_own = name == campaign_account(campaign_id)
+                most = mine if its_own else total
+                if not account.fits(most):
+                    cap = (
+                        f"{campaign_id}: raise its budget_cents"
+                        if its_own
+                        else "the day: raise DAILY_BUDGET_CENTS"
+                    )
+                    raise Precondition(
+                        f"this can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
+                        f"the cap of {cap}, or ask for less",
+                        code="budget",
+                    )
+
+    async def _prepare_all(self, wanted: Sequence[Asked]) -> list[Run]:
+        """Check every input; what is asked for several times (variants of one prompt) once."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(asked: Asked) -> Run | AppError:
+            async with slots:
+                try:
+                    return await self._generator.prepare(asked.model, asked.version, asked.input)
+                except AppError as error:
+                    return error
+
+        same = [_content(asked) for asked in wanted]
+        distinct = dict(zip(same, wanted, strict=True))
+        outcomes = await asyncio.gather(*(one(asked) for asked in distinct.values()))
+        prepared = dict(zip(distinct, outcomes, strict=True))
+        done = [prepared[content] for content in same]
+        problems: list[FieldProblem] = []
+        for number, outcome in enumerate(done):
+            if isinstance(outcome, Invalid | NotFound):
+                fields = outcome.fields or (FieldProblem("input", outcome.message),)
+                problems += [FieldProblem(f"requests[{number}].{f.field}", f.message) for f in fields]
+            elif isinstance(outcome, AppError):
+                raise outcome
+        _refuse(problems)
+        return [run for run in done if isinstance(run, Run)]
+
+
+async def _campaign(unit: Unit, campaign_id: str, field: str) -> None:
+    try:
+        await unit.campaigns.get(campaign_id)
+    except NotFound as error:
+        message = f"{error.message}: name one of GET /api/v3/campaigns, or leave it out"
+        raise NotFound(message, fields=[FieldProblem(field, message)]) from error
+
+
+async def _check_assets(unit: Unit, runs: Sequence[Run], prefix: str = "") -> None:
+    _refuse(await problems_of(unit, runs, prefix))
+
+
+def _refuse(problems: Sequence[FieldProblem]) -> None:
+    if problems:
+        told = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
+        raise Invalid(f"nothing was admitted: {told}", fields=problems)
+
+
+def _content(asked: Asked) -> str:
+    """The same for what would be prepared alike."""
+    return json.dumps([asked.model, asked.version, asked.input], sort_keys=True, default=repr)

@@ -1,0 +1,161 @@
+"""Jobs as people ask for them: create, approve, pause, resume, cancel, and look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from catalog.core.campaigns.asset_references import problem_with
+from catalog.core.generations.apply import carry_job
+from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.domain.commands import CreateGeneration, RequestAgain
+from catalog.core.generations.domain.decide import decide
+from catalog.core.generations.domain.model import Generation
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.decide import decide as decide_job
+from catalog.core.jobs.domain.model import Edit, Job, JobStatus, Wish
+from catalog.core.jobs.planning import Planning, photos_of
+from catalog.core.shared.ports import PageWish, Store, Unit
+from catalog.core.shared.records import Page, TimelineEntry
+from catalog.core.shared.values import Kind, Run
+from servicekit.clock import Clock
+from servicekit.errors import FieldProblem, Invalid, Precondition
+from servicekit.ids import new_id
+
+
+@dataclass(frozen=True)
+class Production:
+    """A job with the generations that make its parts, by id, and its timeline."""
+
+    job: Job
+    generations: dict[str, Generation]
+    timeline: Sequence[TimelineEntry] = ()
+
+    @property
+    def cost_micros(self) -> int:
+        """What it has cost so far."""
+        return sum(generation.cost_micros for generation in self.generations.values())
+
+
+class Producing:
+    """The use cases on jobs."""
+
+    def __init__(self, store: Store, planning: Planning, attempts: Attempts, clock: Clock) -> None:
+        self._store = store
+        self._planning = planning
+        self._attempts = attempts
+        self._clock = clock
+
+    async def create(self, campaign_id: str, wish: Wish, edit: Edit) -> Production:
+        """Record a draft and plan it; a draft is answered when planning takes long.
+
+        Raises:
+            Precondition: the campaign has no photos.
+            Invalid: a picture or the music is not what it should be, or a model does not take it.
+        """
+        async with self._store.write() as unit:
+            await unit.campaigns.get(campaign_id)
+            if wish.pairs:
+                await _check_pairs(unit, wish)
+            elif not photos_of(await unit.assets.of(campaign_id=campaign_id)):
+                raise Precondition(
+                    f"campaign {campaign_id} has no photos: upload some to /api/v3/assets first",
+                    code="no_photos",
+                )
+            edit = await _with_music(unit, edit)
+            command = jc.CreateJob(self._clock.now(), new_id("job"), campaign_id, wish, edit)
+            job = await unit.jobs.save(None, decide_job(None, command))
+        await self._planning.begin(job.id)
+        return await self.get(job.id)
+
+    async def get(self, job_id: str) -> Production:
+        """One with everything about it."""
+        async with self._store.read() as unit:
+            return await _production(unit, await unit.jobs.get(job_id))
+
+    async def page(self, wish: PageWish, *, campaign_id: str, status: JobStatus | None) -> Page[Production]:
+        """Newest first."""
+        async with self._store.read() as unit:
+            page = await unit.jobs.page(wish, campaign_id=campaign_id, status=status)
+            return Page(tuple([await _production(unit, job) for job in page.items]), page.next_token)
+
+    async def approve(self, job_id: str) -> Production:
+        """Let it spend: a generation for each scene and the composed music, in one transaction."""
+        now = self._clock.now()
+        async with self._store.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            music = job.edit.music.run if job.edit.music else None
+            ids = tuple(new_id("generation") for _ in job.scenes)
+            music_id = new_id("generation") if music else ""
+            accounts = await self._attempts.accounts(unit, job.campaign_id)
+            events = decide_job(job, jc.ApproveJob(now, ids, music_id, accounts))
+            job = await unit.jobs.save(job, events)
+            for scene in job.scenes:
+                await self._ask(unit, job, scene.run, scene.generation_id, scene.id)
+            if music:
+                await self._ask(unit, job, music, music_id, "")
+        return await self.get(job_id)
+
+    async def _ask(self, unit: Unit, job: Job, run: Run, generation_id: str, scene_id: str) -> None:
+        command = CreateGeneration(self._clock.now(), generation_id, run, job.campaign_id, job.id, scene_id)
+        await unit.generations.save(None, decide(None, command))
+
+    async def pause(self, job_id: str) -> Production:
+        """Hold new submissions back."""
+        return await self._do(job_id, jc.PauseJob(self._clock.now()))
+
+    async def resume(self, job_id: str) -> Production:
+        """Go on: what still waits is asked for again."""
+        now = self._clock.now()
+        async with self._store.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            events = decide_job(job, jc.ResumeJob(now))
+            await unit.jobs.save(job, events)
+            if events:
+                for generation in await unit.generations.of_job(job_id, lock=True):
+                    again = decide(generation, RequestAgain(now))
+                    await unit.generations.save(generation, again)
+        return await self.get(job_id)
+
+    async def cancel(self, job_id: str) -> Production:
+        """Stop it and everything it runs."""
+        return await self._do(job_id, jc.CancelJob(self._clock.now()))
+
+    async def _do(self, job_id: str, command: jc.JobCommand) -> Production:
+        async with self._store.write() as unit:
+            await carry_job(unit, await unit.jobs.get(job_id, lock=True), command)
+        return await self.get(job_id)
+
+
+async def _production(unit: Unit, job: Job) -> Production:
+    generations = {each.id: each for each in await unit.generations.of_job(job.id)}
+    return Production(job, generations, await unit.jobs.timeline(job.id))
+
+
+async def _check_pairs(unit: Unit, wish: Wish) -> None:
+    problems: list[FieldProblem] = []
+    for number, pair in enumerate(wish.pairs):
+        for name, asset_id in (
+            ("first_asset_id", pair.first_asset_id),
+            ("last_asset_id", pair.last_asset_id),
+        ):
+            message = await problem_with(unit, asset_id)
+            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not Kind.IMAGE:
+                message = f"asset {asset_id} is {kind}, and a scene needs a picture"
+            if message:
+                problems.append(FieldProblem(f"pairs[{number}].{name}", message))
+    if problems:
+        raise Invalid("; ".join(f"{each.field}: {each.message}" for each in problems), fields=problems)
+
+
+async def _with_music(unit: Unit, edit: Edit) -> Edit:
+    """The edit with the place of an uploaded piece of music filled in."""
+    if edit.music is None or not edit.music.asset_id:
+        return edit
+    if message := await problem_with(unit, edit.music.asset_id):
+        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
+    asset = await unit.assets.get(edit.music.asset_id)
+    if asset.facts.kind is not Kind.AUDIO:
+        message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
+        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
+    return replace(edit, music=replace(edit.music, blob_key=asset.blob_key))

@@ -1,0 +1,130 @@
+"""The reconciler: what has been silent too long is asked for again, with the next round."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from catalog.core.generations.apply import carry_job, carry_out, locked
+from catalog.core.generations.domain.commands import RequestAgain
+from catalog.core.generations.service import Generating
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.model import JobStatus
+from catalog.core.jobs.planning_retries import Drafts
+from catalog.core.shared.ports import Store
+from servicekit.clock import Clock
+
+AT_ONCE = 200
+"""Records looked at in one round: the rest comes with the next, a few seconds later."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sick:
+    """A record that could not be asked for again, and what was in the way."""
+
+    id: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many were asked for again, by what they are; and those that could not be."""
+
+    generations: int = 0
+    jobs: int = 0
+    drafts: int = 0
+    downloads: int = 0
+    sick: tuple[Sick, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether there was anything."""
+        return bool(self.generations or self.jobs or self.drafts or self.downloads)
+
+
+class Reconciler:
+    """Looks for silence. Messages get lost, and processes die; the tables know what should go on."""
+
+    def __init__(self, store: Store, generating: Generating, drafts: Drafts, clock: Clock) -> None:
+        self._store = store
+        self._generating = generating
+        self._drafts = drafts
+        self._clock = clock
+
+    async def run_once(self) -> Asked:
+        """One round: first what expires. A record that cannot be asked for again is put off for a while."""
+        now = self._clock.now()
+        async with self._store.read() as unit:
+            generations = await unit.generations.silent(now, AT_ONCE)
+            lost = await unit.generations.lost_again(now, AT_ONCE)
+            jobs = await unit.jobs.silent(now, AT_ONCE)
+        sick: list[Sick] = []
+        fetched = await _each(lost, self._fetch_again, self._fetch_later, sick)
+        asked = await _each(generations, self._ask_again, self._ask_later, sick)
+        statuses = await _each(jobs, self._look_at, self._look_later, sick)
+        return Asked(
+            sum(asked),
+            statuses.count(JobStatus.STITCHING),
+            statuses.count(JobStatus.DRAFT),
+            len(fetched),
+            tuple(sick),
+        )
+
+    async def _ask_again(self, generation_id: str) -> int:
+        now = self._clock.now()
+        async with self._store.write() as unit:
+            job, generation = await locked(unit, generation_id, deleted=True)
+            waits = job is not None and job.held and not generation.open_attempts
+            if waits and not generation.winner:
+                await unit.generations.snooze(generation_id)
+                return 0
+            _, events = await carry_out(unit, job, generation, RequestAgain(now, silent=True))
+            return len(events)
+
+    async def _ask_later(self, generation_id: str) -> None:
+        async with self._store.write() as unit:
+            await unit.generations.snooze(generation_id)
+
+    async def _fetch_again(self, generation_id: str) -> None:
+        await self._generating.requeue(generation_id, automatic=True)
+
+    async def _fetch_later(self, generation_id: str) -> None:
+        async with self._store.write() as unit:
+            await unit.generations.requeue_later(generation_id)
+
+    async def _look_at(self, job_id: str) -> JobStatus:
+        now = self._clock.now()
+        async with self._store.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            if job.status is JobStatus.STITCHING:
+                await carry_job(unit, job, jc.RequestStitchAgain(now))
+            elif job.status is JobStatus.DRAFT:
+                await carry_job(unit, job, jc.PlanAgain(now))
+        if job.status is JobStatus.DRAFT:
+            self._drafts.begin(job_id)
+        return job.status
+
+    async def _look_later(self, job_id: str) -> None:
+        async with self._store.write() as unit:
+            await unit.jobs.snooze(job_id)
+
+
+async def _each(
+    ids: Sequence[str],
+    work: Callable[[str], Awaitable[T]],
+    later: Callable[[str], Awaitable[None]],
+    sick: list[Sick],
+) -> list[T]:
+    """Do it for every record; one that raises is put off, with what it raised told, and the others go on."""
+    done: list[T] = []
+    for record_id in ids:
+        try:
+            done.append(await work(record_id))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the records behind it are not to wait; it is told
+            sick.append(Sick(record_id, error))
+            await later(record_id)  # else it would come first again, and enough of them would fill each round
+    return done

@@ -34,13 +34,13 @@ class Settings:
     max_attempts: int = setting(
         "MAX_ATTEMPTS", doc="Paid attempts per generation before it is given up.", default=3
     )
-    silent_after: timedelta = setting(
-        "SILENT_AFTER_S",
+    stalled_after: timedelta = setting(
+        "STALLED_AFTER_S",
         doc="Seconds of silence after which work is asked for again; doubled each time.",
         default=timedelta(seconds=60),
     )
     reconcile_every: timedelta = setting(
-        "RECONCILE_EVERY_S", doc="Seconds between two looks for silent work.", default=timedelta(seconds=5)
+        "RECONCILE_EVERY_S", doc="Seconds between two looks for stalled work.", default=timedelta(seconds=5)
     )
     plan_patience: timedelta = setting(
         "PLAN_PATIENCE_S",

@@ -17,7 +17,7 @@ from catalog.core.access.service import KeyRing
 from catalog.core.campaigns.service import Library
 from catalog.core.generations.attempts import Attempts, Rules
 from catalog.core.generations.service import Generating
-from catalog.core.inbox.service import Hearing
+from catalog.core.inbox.service import EventHandlers
 from catalog.core.jobs.planning import Planning
 from catalog.core.jobs.planning_retries import Drafts
 from catalog.core.jobs.service import Producing
@@ -60,7 +60,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     """Everything put together."""
     engine = open_engine(settings.database_url)
     log = EventLog(settings.nats_url, service="catalog", clock=clock)
-    store = SqlStore(engine, clock, silent_after=settings.silent_after)
+    store = SqlStore(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=store.writing)
     store.on_commit(relay.wake)
     generator = GrpcGenerator(open_channel(settings.generator_address))
@@ -88,7 +88,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         jobs.JobServicer(producing, fps=settings.cut_fps),
         storage.StorageServicer(storing, Sweeping(store)),
     )
-    consumers = _consumers(log, Hearing(store, clock), clock, settings)
+    consumers = _consumers(log, EventHandlers(store, clock), clock, settings)
     tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
     tasks.every(settings.reconcile_every.total_seconds(), deadlines.run_once, "tell what expires")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
@@ -110,10 +110,10 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     return Catalog(parts, store, relay, reconciler, server)
 
 
-def _consumers(log: EventLog, hearing: Hearing, clock: Clock, settings: Settings) -> list[Consumer]:
+def _consumers(log: EventLog, handlers: EventHandlers, clock: Clock, settings: Settings) -> list[Consumer]:
     """Whose facts are heard."""
-    predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)
-    downloads, stitches = events.DownloadEvents(hearing, clock), events.StitchEvents(hearing)
+    predictions = events.PredictionEvents(handlers, clock, max_attempts=settings.max_attempts)
+    downloads, stitches = events.DownloadEvents(handlers, clock), events.StitchEvents(handlers)
     return [
         Consumer(log, events.PREDICTIONS, predictions.handlers()),
         Consumer(log, events.DOWNLOADS, downloads.handlers()),
@@ -142,8 +142,8 @@ def _told(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
         log = structlog.get_logger("catalog.reconcile")
         if asked.any:
             counts = {name: count for name, count in vars(asked).items() if name != "sick"}
-            log.warning("silent work asked for again", **counts)
+            log.warning("stalled work asked for again", **counts)
         for each in asked.sick:
-            log.error("silent work could not be asked for again", record=each.id, exc_info=each.error)
+            log.error("stalled work could not be asked for again", record=each.id, exc_info=each.error)
 
     return round_

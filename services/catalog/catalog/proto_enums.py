@@ -1,25 +1,25 @@
-"""The values that both sides of catalog speak, as records and messages: kinds, failures, measured files."""
+"""The values that both sides of catalog speak, as records and messages: kinds, errors, measured files."""
 
 from __future__ import annotations
 
-from catalog.core.shared.values import Failure, FileFacts, Kind
+from catalog.core.shared.values import Error, Facts, MediaKind
 from rushes.common.v1 import media_pb2
 
 KINDS = {
-    Kind.UNKNOWN: media_pb2.MEDIA_KIND_UNSPECIFIED,
-    Kind.VIDEO: media_pb2.MEDIA_KIND_VIDEO,
-    Kind.IMAGE: media_pb2.MEDIA_KIND_IMAGE,
-    Kind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
+    MediaKind.UNKNOWN: media_pb2.MEDIA_KIND_UNSPECIFIED,
+    MediaKind.VIDEO: media_pb2.MEDIA_KIND_VIDEO,
+    MediaKind.IMAGE: media_pb2.MEDIA_KIND_IMAGE,
+    MediaKind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
 }
 KIND_OF = {message: kind for kind, message in KINDS.items()}
 
 
-def failure_message(failure: Failure) -> media_pb2.Failure:
-    """A failure as it is told."""
-    return media_pb2.Failure(code=failure.code, message=failure.message, retryable=failure.retryable)
+def error_message(error: Error) -> media_pb2.Failure:
+    """A error as it is told."""
+    return media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable)
 
 
-def facts_message(facts: FileFacts) -> media_pb2.MediaFacts:
+def facts_message(facts: Facts) -> media_pb2.MediaFacts:
     """What was measured, as it is told."""
     return media_pb2.MediaFacts(
         kind=KINDS[facts.kind],
@@ -34,15 +34,15 @@ def facts_message(facts: FileFacts) -> media_pb2.MediaFacts:
     )
 
 
-def failure_of(message: media_pb2.Failure) -> Failure:
-    """A failure as it was told, but for NUL characters: PostgreSQL keeps none, and the fact must count."""
+def error_of(message: media_pb2.Failure) -> Error:
+    """A error as it was told, but for NUL characters: PostgreSQL keeps none, and the fact must count."""
     code, told = (text.replace("\0", "") for text in (message.code, message.message))
-    return Failure(code or "unknown", told, message.retryable)
+    return Error(code or "unknown", told, message.retryable)
 
 
-def facts_of(message: media_pb2.MediaFacts) -> FileFacts:
+def facts_of(message: media_pb2.MediaFacts) -> Facts:
     """What was measured, as it was told."""
-    return FileFacts(
+    return Facts(
         kind=KIND_OF[message.kind],
         content_type=message.content_type,
         size_bytes=message.size_bytes,

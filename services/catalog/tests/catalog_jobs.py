@@ -10,8 +10,8 @@ from rushes.events.v1 import events_pb2
 
 
 async def planned(world: World, campaign_id: str, **more: object) -> jobs_pb2.Job:
-    wish = {"scene_count": 2, "size": "640x360", "music": jobs_pb2.MusicRequest(prompt="calm"), **more}
-    return await world.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign_id, **wish))
+    request = {"scene_count": 2, "size": "640x360", "music": jobs_pb2.MusicRequest(prompt="calm"), **more}
+    return await world.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign_id, **request))
 
 
 async def approved(world: World, **more: object) -> jobs_pb2.Job:

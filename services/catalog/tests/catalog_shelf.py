@@ -19,9 +19,9 @@ from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.decide import decide as decide_job
-from catalog.core.jobs.domain.model import Edit, Job, Wish, cut_key, poster_key
-from catalog.core.shared.ports import PageWish
-from catalog.core.shared.values import Failure, FileFacts, Kind, Run
+from catalog.core.jobs.domain.model import Edit, Job, JobRequest, cut_key, cut_thumbnail_key
+from catalog.core.shared.ports import PageRequest
+from catalog.core.shared.values import Error, Facts, MediaKind, RunSpec
 from catalog.core.storage.admin import Storing
 from catalog.core.storage.queries import File
 from rushes.events.v1 import events_pb2
@@ -29,7 +29,9 @@ from servicekit.ids import new_id
 from servicekit.testing import TestClock
 
 PRICE = 300
-RUN = Run("replicate", "rushes/instant", "v1", Kind.VIDEO, {"prompt": "x", "n": 2.5, "o": [1, None]}, PRICE)
+RUN = RunSpec(
+    "replicate", "rushes/instant", "v1", MediaKind.VIDEO, {"prompt": "x", "n": 2.5, "o": [1, None]}, PRICE
+)
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Shelf:
         )
         return campaign.id
 
-    async def generation(self, campaign_id: str = "", run: Run = RUN, job_id: str = "") -> Generation:
+    async def generation(self, campaign_id: str = "", run: RunSpec = RUN, job_id: str = "") -> Generation:
         self.clock.advance(0.001)
         command = gc.CreateGeneration(self.clock.now(), new_id("generation"), run, campaign_id, job_id)
         async with self.store.write() as unit:
@@ -66,14 +68,14 @@ class Shelf:
 
     async def accounts(self, *names: str) -> Sequence[Account]:
         async with self.store.write() as unit:
-            found = await unit.ledger.lock(names)
+            found = await unit.accounts.lock(names)
         return [found[name] for name in names]
 
 
 DAY = 86_400.0
 VIDEO, IMAGE = (
-    FileFacts(Kind.VIDEO, "video/mp4", 700, "a" * 64),
-    FileFacts(Kind.IMAGE, "image/png", 30, "b" * 64),
+    Facts(MediaKind.VIDEO, "video/mp4", 700, "a" * 64),
+    Facts(MediaKind.IMAGE, "image/png", 30, "b" * 64),
 )
 
 
@@ -85,7 +87,7 @@ class Storage(Shelf):
         return Storing(self.store, self.clock)
 
     async def made(
-        self, *files: FileFacts, campaign_id: str = "", job_id: str = "", lose: bool = False
+        self, *files: Facts, campaign_id: str = "", job_id: str = "", lose: bool = False
     ) -> Generation:
         """A generation that went well, with these outputs; `lose`: one more was lost."""
         made = await self.generation(campaign_id, RUN, job_id)
@@ -102,8 +104,8 @@ class Storage(Shelf):
                 made.id, gc.RecordStored(now, attempt.id, index, new_id("media"), key, facts)
             )
         if lose:
-            failure = Failure("truncated", "short", retryable=True)
-            after = await self.do(made.id, gc.RecordLost(now, attempt.id, len(files), failure, 1, ends))
+            error = Error("truncated", "short", retryable=True)
+            after = await self.do(made.id, gc.RecordLost(now, attempt.id, len(files), error, 1, ends))
         return after
 
     async def do_late(self, generation_id: str, command: gc.GenerationCommand) -> None:
@@ -113,8 +115,8 @@ class Storage(Shelf):
             await carry_out(unit, job, generation, command)
 
     async def job(self, campaign_id: str) -> Job:
-        wish, edit = Wish(1, 2.0), Edit(640, 360, 25.0)
-        command = jc.CreateJob(self.clock.now(), new_id("job"), campaign_id, wish, edit)
+        request, edit = JobRequest(1, 2.0), Edit(640, 360, 25.0)
+        command = jc.CreateJob(self.clock.now(), new_id("job"), campaign_id, request, edit)
         async with self.store.write() as unit:
             return await unit.jobs.save(None, decide_job(None, command))
 
@@ -123,13 +125,13 @@ class Storage(Shelf):
         async with self.store.write() as unit:
             state = await unit.jobs.get(job.id, lock=True)
             state = await unit.jobs.save(
-                state, decide_job(state, jc.FailJob(self.clock.now(), Failure("x", "x")))
+                state, decide_job(state, jc.FailJob(self.clock.now(), Error("x", "x")))
             )
             if cut:
                 await unit._connection.execute(  # what a stitcher would have brought
                     insert(t.cuts).values(
                         job_id=job.id, version=1,
-                        cut_key=cut_key(job.id, 1), poster_key=poster_key(job.id, 1),
+                        cut_key=cut_key(job.id, 1), thumbnail_key=cut_thumbnail_key(job.id, 1),
                         facts={"kind": "video", "size_bytes": 5000, "sha256": "c" * 64}, size_bytes=5000,
                         created_at=self.clock.now(),
                     )
@@ -151,10 +153,10 @@ class Storage(Shelf):
 
     async def all_files(self, size: int = 3) -> list[File]:
         found: list[File] = []
-        wish = PageWish(size=size)
+        request = PageRequest(size=size)
         while True:
-            page = (await self.storing.stats(wish)).files
+            page = (await self.storing.stats(request)).files
             found += page.items
             if not page.next_token:
                 return found
-            wish = PageWish(size, page.next_token)
+            request = PageRequest(size, page.next_token)

@@ -278,9 +278,9 @@ class World:
     async def fail(
         self, attempt: Any, code: str = "E005", *, retryable: bool = False, wait: float = 0.0
     ) -> None:
-        failure = media_pb2.Failure(code=code, message=f"{code} at the provider", retryable=retryable)
+        error = media_pb2.Failure(code=code, message=f"{code} at the provider", retryable=retryable)
         fact = events_pb2.PredictionFailed(
-            prediction=self.ref(attempt), failure=failure, cost_micros=15_000, retry_after_s=wait
+            prediction=self.ref(attempt), failure=error, cost_micros=15_000, retry_after_s=wait
         )
         await self.say("prediction.failed", attempt.generation_id, fact, attempt.id)
 
@@ -296,10 +296,8 @@ class World:
     async def lose(
         self, attempt: Any, *, retryable: bool, round_: int = 1, life: float = 3600, code: str = "truncated"
     ) -> None:
-        failure = media_pb2.Failure(code=code, message="it ends too early", retryable=retryable)
-        fact = events_pb2.DownloadFailed(
-            prediction=self.ref(attempt, round_=round_), index=0, failure=failure
-        )
+        error = media_pb2.Failure(code=code, message="it ends too early", retryable=retryable)
+        fact = events_pb2.DownloadFailed(prediction=self.ref(attempt, round_=round_), index=0, failure=error)
         fact.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
         await self.say("download.failed", attempt.generation_id, fact, f"{attempt.id}:{round_}")
 

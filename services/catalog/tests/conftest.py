@@ -52,6 +52,6 @@ async def _stored(kind: type[S], database_url: str, clock: TestClock) -> AsyncIt
     engine = open_engine(database_url, pool_size=10)
     database = Database(engine)
     await database.start()
-    store = SqlStore(engine, clock, silent_after=timedelta(seconds=60))
+    store = SqlStore(engine, clock, stalled_after=timedelta(seconds=60))
     yield kind(store, clock, Library(store, clock), Attempts(store, clock, Rules()))
     await database.stop()

@@ -15,14 +15,14 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Generation, Stage
-from catalog.core.shared.values import Failure, FileFacts, Kind, Run
+from catalog.core.shared.values import Error, Facts, MediaKind, RunSpec
 from servicekit.errors import AppError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-RUN = Run("replicate", "rushes/instant", "", Kind.VIDEO, {"prompt": "x"}, estimate_micros=100)
+RUN = RunSpec("replicate", "rushes/instant", "", MediaKind.VIDEO, {"prompt": "x"}, estimate_micros=100)
 CAP = 350
-FACTS = FileFacts(Kind.VIDEO, "video/mp4", 7)
-PASSING, FINAL = Failure("E6716", "passing", retryable=True), Failure("E005", "refused")
+FACTS = Facts(MediaKind.VIDEO, "video/mp4", 7)
+PASSING, FINAL = Error("E6716", "passing", retryable=True), Error("E005", "refused")
 
 
 class Life:
@@ -79,8 +79,8 @@ def succeeded(attempt_id: str, *, outputs: int = 1, cost: int = 80) -> gc.Record
     return gc.RecordSucceeded(NOW, attempt_id, prediction(attempt_id), outputs, cost, ends)
 
 
-def failed(attempt_id: str, failure: Failure = PASSING, cost: int = 80) -> gc.RecordFailed:
-    return gc.RecordFailed(NOW, attempt_id, prediction(attempt_id), failure, cost)
+def failed(attempt_id: str, error: Error = PASSING, cost: int = 80) -> gc.RecordFailed:
+    return gc.RecordFailed(NOW, attempt_id, prediction(attempt_id), error, cost)
 
 
 def stored(attempt_id: str, index: int = 0, media: str = "med_1") -> gc.RecordStored:
@@ -88,8 +88,8 @@ def stored(attempt_id: str, index: int = 0, media: str = "med_1") -> gc.RecordSt
 
 
 def lost(attempt_id: str, index: int = 0, *, retryable: bool = True, round_: int = 9) -> gc.RecordLost:
-    failure = Failure("truncated", "too short", retryable)
-    return gc.RecordLost(NOW, attempt_id, index, failure, round_, NOW + timedelta(hours=1))
+    error = Error("truncated", "too short", retryable)
+    return gc.RecordLost(NOW, attempt_id, index, error, round_, NOW + timedelta(hours=1))
 
 
 def ended(how: str) -> Life:
@@ -109,12 +109,12 @@ def ended(how: str) -> Life:
 
 attempts = st.sampled_from(["att_1", "att_2", "att_3"])
 costs = st.integers(0, RUN.estimate_micros)
-failures = st.sampled_from([PASSING, FINAL, Failure("gone", "gone")])
+errors = st.sampled_from([PASSING, FINAL, Error("gone", "gone")])
 facts = st.one_of(
     st.builds(lambda a: gc.RecordStarted(NOW, a, prediction(a)), attempts),
     st.builds(lambda a: gc.RecordSubmitted(NOW, a, prediction(a)), attempts),
     st.builds(lambda a, n, c: succeeded(a, outputs=n, cost=c), attempts, st.integers(1, 2), costs),
-    st.builds(failed, attempts, failures, costs),
+    st.builds(failed, attempts, errors, costs),
     st.builds(lambda a, c, d: gc.RecordCanceled(NOW, a, prediction(a), c, d), attempts, costs, st.booleans()),
     st.builds(stored, attempts, st.integers(0, 1)),
     st.builds(lambda a, i, r: lost(a, i, retryable=r), attempts, st.integers(0, 1), st.booleans()),

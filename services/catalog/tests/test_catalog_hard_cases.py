@@ -51,8 +51,8 @@ async def test_a_text_with_nul_is_refused_or_kept_and_never_a_fault_of_ours(pair
 
 async def test_a_failure_text_with_nul_ends_its_generation_all_the_same(pair: World) -> None:
     attempt = await pair.submitted((await pair.generation()).id)
-    failure = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
-    fact = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=failure, cost_micros=1)
+    error = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
+    fact = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=error, cost_micros=1)
     await pair.say("prediction.failed", attempt.generation_id, fact, attempt.id)
     told = await pair.stage(attempt.generation_id, "failed")
     assert told.error.message.endswith("bad  tensor"), told.error
@@ -61,8 +61,8 @@ async def test_a_failure_text_with_nul_ends_its_generation_all_the_same(pair: Wo
 async def test_what_nobody_would_pay_for_any_more_is_not_run_again(pair: World) -> None:
     campaign = await pair.campaign(0)
     generation = await pair.generation(campaign.id)
-    wish = generations_pb2.CancelGenerationRequest(id=generation.id)
-    await pair.generations.CancelGeneration(wish)
+    request = generations_pb2.CancelGenerationRequest(id=generation.id)
+    await pair.generations.CancelGeneration(request)
     await pair.campaigns.DeleteCampaign(campaigns_pb2.DeleteCampaignRequest(id=campaign.id))
     with pytest.raises(NotFound, match=campaign.id):
         await pair.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=generation.id))

@@ -6,7 +6,7 @@ import pytest
 from catalog_world import World
 from structlog.testing import capture_logs
 
-from catalog.core.shared.values import Kind, Run
+from catalog.core.shared.values import MediaKind, RunSpec
 from rushes.catalog.v1 import attempts_pb2, campaigns_pb2, generations_pb2, jobs_pb2
 from servicekit.errors import Precondition
 from servicekit.testing import eventually
@@ -103,4 +103,4 @@ async def test_what_costs_more_than_was_set_aside_is_booked_and_told(world: Worl
 
 
 def test_a_run_recorded_before_there_were_reserves_sets_its_estimate_aside() -> None:
-    assert Run("replicate", "a/b", "", Kind.VIDEO, estimate_micros=7).set_aside_micros == 7
+    assert RunSpec("replicate", "a/b", "", MediaKind.VIDEO, estimate_micros=7).reserve_or_estimate_micros == 7

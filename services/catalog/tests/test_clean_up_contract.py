@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from catalog_shelf import DAY, IMAGE, VIDEO, Storage
 
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.storage import admin as storing_module
 from catalog.core.storage.admin import Storing
 from catalog.core.storage.queries import Usage
@@ -35,11 +35,11 @@ async def aged(storage: Storage) -> tuple[list[str], list[str]]:
 
 async def test_a_dry_run_says_what_a_clean_up_does_and_touches_nothing(storage: Storage) -> None:
     old, left = await aged(storage)
-    before = await storage.storing.stats(PageWish())
+    before = await storage.storing.stats(PageRequest())
     would = await storage.storing.clean_up(30, dry_run=True)
     assert sorted(would.ids) == sorted(old)
     assert (would.generations, would.total, would.more) == (3, Usage(4, 6430), False)
-    assert await storage.storing.stats(PageWish()) == before
+    assert await storage.storing.stats(PageRequest()) == before
     assert await storage.removed() == []
 
     done = await storage.storing.clean_up(30, dry_run=False)

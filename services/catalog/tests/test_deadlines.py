@@ -14,7 +14,7 @@ from catalog.adapters.watchdog.alerts import LoggedAlarms
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import EXPIRED, Failure
+from catalog.core.shared.values import EXPIRED, Error
 from catalog.core.watchdog.expiry_alerts import Deadlines
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
@@ -31,11 +31,11 @@ class Told(LoggedAlarms):
 
     def at_risk(self, output: LostOutput, seconds_left: float) -> None:
         super().at_risk(output, seconds_left)
-        self.said.append(f"{output.index} at risk, {seconds_left:g} s left: {output.failure.code}")
+        self.said.append(f"{output.index} at risk, {seconds_left:g} s left: {output.error.code}")
 
     def lost(self, output: LostOutput) -> None:
         super().lost(output)
-        self.said.append(f"{output.index} lost: {output.failure.code}")
+        self.said.append(f"{output.index} lost: {output.error.code}")
 
 
 async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_counted_once(
@@ -77,13 +77,13 @@ async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloade
     storage.clock.advance(10 * 60)
     await deadlines.run_once()
     now = storage.clock.now()
-    given_up = gc.RecordLost(now, made.winner, 0, Failure(EXPIRED, "deleted"), 2, ends)
+    given_up = gc.RecordLost(now, made.winner, 0, Error(EXPIRED, "deleted"), 2, ends)
     after = await storage.do(made.id, given_up)
     assert after.output(0).state is OutputState.LOST  # type: ignore[union-attr]
     await deadlines.run_once()
     assert told.said == ["0 at risk, 540 s left: download"], "the downloader has counted it"
     await storage.do(made.id, gc.RequeueDownload(now))
-    await storage.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Failure("gone", "gone")))
+    await storage.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone")))
     await deadlines.run_once()
     assert len(told.said) == 1, "what was counted is not counted again"
 
@@ -96,7 +96,7 @@ async def test_what_the_provider_has_no_longer_is_counted_at_once(storage: Stora
     now = storage.clock.now()
     await storage.do(made.id, gc.RequeueDownload(now))
     after = await storage.do(
-        made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Failure("gone", "gone"))
+        made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone"))
     )
     assert after.stage is Stage.FAILED
     await deadlines.run_once()

@@ -77,8 +77,8 @@ def test_no_fact_brings_a_deleted_one_back(how: str, said: list[object]) -> None
     before = life.now
     for fact in said:
         apply(life, fact)
-    assert replace(life.now, attempts=(), updated_at=NOW, heard_at=NOW) == replace(
-        before, attempts=(), updated_at=NOW, heard_at=NOW
+    assert replace(life.now, attempts=(), updated_at=NOW, last_event_at=NOW) == replace(
+        before, attempts=(), updated_at=NOW, last_event_at=NOW
     )
     assert life.now.attempts == before.attempts or how == "canceled"
 

@@ -33,7 +33,7 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import Step, decide, next_step
 from catalog.core.generations.domain.evolve import fold
 from catalog.core.generations.domain.model import AttemptState, Stage
-from catalog.core.shared.values import Failure
+from catalog.core.shared.values import Error
 from servicekit.errors import Conflict
 
 
@@ -45,12 +45,12 @@ def test_what_is_final_stays_and_money_adds_up(steps: list[object]) -> None:
         before = life.now
         events = apply(life, step)
         after = life.now
-        was_gone = before.failure is not None and before.failure.code == "gone"
+        was_gone = before.error is not None and before.error.code == "gone"
         late = was_gone and any(isinstance(event, ge.OutputsAnnounced) for event in events)
         if before.final and not late:  # an older fact, heard after `gone`: docs/architecture.md, Lives
-            assert (after.stage, after.failure, after.finished_at) == (
+            assert (after.stage, after.error, after.finished_at) == (
                 before.stage,
-                before.failure,
+                before.error,
                 before.finished_at,
             )
         if before.stage in (Stage.COMPLETED, Stage.CANCELED):
@@ -149,7 +149,7 @@ def test_over_the_cap_it_fails_for_that_reason() -> None:
     life = Life(cap=99)
     (ended,) = life.begin()
     assert isinstance(ended, ge.GenerationFailed)
-    assert ended.failure.code == "budget"
+    assert ended.error.code == "budget"
     assert next_step(life.now, NOW).reason == "final"
 
 
@@ -170,7 +170,7 @@ def test_three_attempts_and_no_more() -> None:
         life.at = NOW + timedelta(minutes=number)
         life.do(failed(life.submit()))
     assert life.now.stage is Stage.FAILED
-    assert life.now.failure == PASSING
+    assert life.now.error == PASSING
     assert life.now.cost_micros == 240
 
 
@@ -236,13 +236,13 @@ def test_the_end_of_its_time_is_a_failure_unless_somebody_wanted_it_stopped() ->
     life, stopped = Life(), Life()
     one = life.submit()
     life.do(gc.RecordCanceled(NOW, one, prediction(one), 30, by_deadline=True))
-    assert life.now.failure is not None
-    assert (life.now.stage, life.now.failure.code, life.now.cost_micros) == (Stage.FAILED, "deadline", 30)
+    assert life.now.error is not None
+    assert (life.now.stage, life.now.error.code, life.now.cost_micros) == (Stage.FAILED, "deadline", 30)
     assert life.now.attempts[0].state is AttemptState.FAILED
     stopped.submit()
     stopped.do(gc.CancelGeneration(NOW))
     stopped.do(gc.RecordCanceled(NOW, one, prediction(one), 30, by_deadline=True))
-    assert (stopped.now.stage, stopped.now.failure) == (Stage.CANCELED, None)
+    assert (stopped.now.stage, stopped.now.error) == (Stage.CANCELED, None)
 
 
 @pytest.mark.parametrize(("most", "runs"), [(0, 1), (1, 2), (2, 3), (9, 3), (None, 3)])
@@ -261,7 +261,7 @@ def test_only_failures_with_the_same_code_count_against_its_retries() -> None:
     for _ in range(2):
         assert not life.now.final
         life.at += timedelta(hours=1)
-        upload = Failure("E9825", "upload failed", retryable=True)
+        upload = Error("E9825", "upload failed", retryable=True)
         life.do(replace(failed(life.submit(), upload, cost=1), most_retries=1, max_attempts=9))
     assert (life.now.stage, life.now.submissions) == (Stage.FAILED, 3)
 

@@ -21,7 +21,7 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import Step, next_step
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.jobs.domain import commands as jc
-from catalog.core.shared.values import Failure
+from catalog.core.shared.values import Error
 from servicekit.errors import Precondition
 
 
@@ -78,14 +78,14 @@ def test_outputs_that_the_provider_has_no_longer_are_lost_and_not_forgotten() ->
     life.do(lost(one, 1))
     life.do(gc.RequeueDownload(NOW))
     assert [each.state for each in life.now.outputs] == [OutputState.STORED, OutputState.PENDING]
-    life.do(failed(one, Failure("gone", "deleted", retryable=True)))
+    life.do(failed(one, Error("gone", "deleted", retryable=True)))
     assert life.now.requeue_at is None
-    assert [(each.index, each.failure) for each in life.now.lost] == [
-        (1, Failure("gone", "deleted")),
-        (2, Failure("gone", "deleted")),
+    assert [(each.index, each.error) for each in life.now.lost] == [
+        (1, Error("gone", "deleted")),
+        (2, Error("gone", "deleted")),
     ]
     life.do(gc.RequeueDownload(NOW))
-    life.do(failed(one, Failure("gone", "deleted")))
+    life.do(failed(one, Error("gone", "deleted")))
     assert len(life.now.lost) == 2, "nor after the next requeue"
 
 
@@ -96,9 +96,9 @@ def test_a_second_lost_output_is_lost_too() -> None:
     before = life.now
     life.do(lost(one, 0))
     assert [each.index for each in life.now.lost] == [0, 1]
-    assert (life.now.stage, life.now.failure, life.now.requeue_at) == (
+    assert (life.now.stage, life.now.error, life.now.requeue_at) == (
         before.stage,
-        before.failure,
+        before.error,
         before.requeue_at,
     )
 
@@ -107,12 +107,12 @@ def test_a_second_lost_output_is_lost_too() -> None:
 def test_outputs_that_were_stored_are_kept_though_their_run_was_told_gone_first(stored_first: bool) -> None:
     life = Life()
     one = life.submit()
-    life.do(failed(one, Failure("gone", "deleted")))
+    life.do(failed(one, Error("gone", "deleted")))
     assert life.now.stage is Stage.FAILED
     late = [succeeded(one), stored(one)]
     for fact in reversed(late) if stored_first else late:
         life.do(fact)
-    assert (life.now.stage, life.now.failure) == (Stage.COMPLETED, None)
+    assert (life.now.stage, life.now.error) == (Stage.COMPLETED, None)
     assert [each.media_id for each in life.now.stored] == ["med_1"]
     assert life.now.cost_micros == 80, "it is booked once"
     assert next_step(life.now, NOW).step is Step.NOTHING
@@ -121,13 +121,13 @@ def test_outputs_that_were_stored_are_kept_though_their_run_was_told_gone_first(
 def test_of_a_run_that_was_told_gone_first_what_is_not_here_is_asked_for() -> None:
     life = Life()
     one = life.submit()
-    life.do(failed(one, Failure("gone", "deleted")))
+    life.do(failed(one, Error("gone", "deleted")))
     life.do(succeeded(one))
     assert (life.now.stage, life.now.finished_at) == (Stage.FETCHING, None)
     assert next_step(life.now, NOW).step is Step.FOLLOW
-    life.do(failed(one, Failure("gone", "deleted")))
+    life.do(failed(one, Error("gone", "deleted")))
     assert life.now.stage is Stage.FAILED
-    assert [each.failure for each in life.now.lost] == [Failure("gone", "deleted")]
+    assert [each.error for each in life.now.lost] == [Error("gone", "deleted")]
 
 
 @pytest.mark.parametrize("dead", [0, 1])
@@ -169,7 +169,7 @@ def test_a_refused_output_is_lost_for_good_but_an_operator_may_try() -> None:
     assert life.now.output(0).state is OutputState.LOST  # type: ignore[union-attr]
     life.do(gc.RequeueDownload(NOW))
     assert life.now.stage is Stage.FETCHING
-    life.do(failed(one, Failure("gone", "deleted")))
+    life.do(failed(one, Error("gone", "deleted")))
     assert life.now.stage is Stage.FAILED
     assert life.now.cost_micros == 80, "nothing is paid for it again"
 

@@ -16,7 +16,7 @@ from catalog.core.jobs.domain.decide import MAX_STITCHES
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import JobStatus, Transition
 from catalog.core.jobs.domain.request import Asked, edit_of
-from catalog.core.shared.values import Failure
+from catalog.core.shared.values import Error
 from servicekit.errors import AppError, Invalid, Precondition
 
 
@@ -97,7 +97,7 @@ def test_a_scene_that_fails_for_good_fails_the_job_with_its_reason() -> None:
     life.do(stored(1))
     life.do(jc.RecordRunEnded(NOW, "gen_2", BAD))
     assert life.now.status is JobStatus.FAILED
-    assert life.now.failure == Failure("E005", "scene 2: refused")
+    assert life.now.error == Error("E005", "scene 2: refused")
     assert life.now.scenes[0].blob_key, "what was made stays"
 
 
@@ -114,7 +114,7 @@ def test_silent_stitching_is_asked_for_with_the_next_round_and_version_unchanged
     life = Life().stitching()
     (again,) = life.do(jc.RequestStitchAgain(NOW))
     assert isinstance(again, je.StitchRequested)
-    assert (again.version, again.round, life.now.silent_rounds) == (1, 2, 1)
+    assert (again.version, again.round, life.now.stalled_rounds) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from catalog.core.generations.domain.model import Stage
 from catalog.core.generations.service import Generating
 from catalog.core.jobs.planning import Planning
 from catalog.core.jobs.planning_retries import AT_ONCE, Drafts
-from catalog.core.shared.ports import Plan, PlanWish
+from catalog.core.shared.ports import Plan, PlanRequest
 from catalog.core.watchdog import reconciler as reconcile
 from catalog.core.watchdog.reconciler import Reconciler
 from servicekit.clock import SystemClock
@@ -29,7 +29,7 @@ class StuckGenerator:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def plan(self, _wish: PlanWish) -> Plan:
+    async def plan(self, _wish: PlanRequest) -> Plan:
         self.asked += 1
         await asyncio.Event().wait()
         raise AssertionError("it never answers")

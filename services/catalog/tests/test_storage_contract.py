@@ -14,9 +14,9 @@ from catalog.adapters.db.unit_of_work import SqlStore
 from catalog.core.budget.domain import campaign_account, day_account
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.model import Generation, Stage
-from catalog.core.jobs.domain.model import cut_key, poster_key
-from catalog.core.shared.ports import GenerationFilter, PageWish
-from catalog.core.shared.values import Kind
+from catalog.core.jobs.domain.model import cut_key, cut_thumbnail_key
+from catalog.core.shared.ports import GenerationFilter, PageRequest
+from catalog.core.shared.values import MediaKind
 from catalog.core.storage.admin import kind_of
 from catalog.core.storage.queries import DownloadCounts, Usage
 from servicekit.databases import open_engine
@@ -30,20 +30,20 @@ async def test_the_numbers_are_those_of_what_is_there(storage: Storage) -> None:
     await storage.made(VIDEO, VIDEO)
     await storage.made(IMAGE, lose=True)
     await storage.end(await storage.job(campaign), cut=True)
-    stats = await storage.storing.stats(PageWish())
-    assert stats.by_kind == {Kind.VIDEO: Usage(3, 6400), Kind.IMAGE: Usage(1, 30)}
+    stats = await storage.storing.stats(PageRequest())
+    assert stats.by_kind == {MediaKind.VIDEO: Usage(3, 6400), MediaKind.IMAGE: Usage(1, 30)}
     assert stats.total == Usage(4, 6430)
     assert stats.downloads == DownloadCounts(completed=3, failed=1)
     storage.clock.advance(3601)
-    assert (await storage.storing.stats(PageWish())).downloads.lost == 1
+    assert (await storage.storing.stats(PageRequest())).downloads.lost == 1
     lost = next(each for each in (await _page(storage)) if each.lost)
     await storage.do(lost.id, gc.RequeueDownload(storage.clock.now()))
-    assert (await storage.storing.stats(PageWish())).downloads == DownloadCounts(completed=3, retried=1)
+    assert (await storage.storing.stats(PageRequest())).downloads == DownloadCounts(completed=3, retried=1)
 
 
 async def _page(storage: Storage) -> tuple[Generation, ...]:
     async with storage.store.read() as unit:
-        return (await unit.generations.page(PageWish(), GenerationFilter())).items
+        return (await unit.generations.page(PageRequest(), GenerationFilter())).items
 
 
 async def test_files_come_in_pages_newest_first_each_once(storage: Storage) -> None:
@@ -60,7 +60,7 @@ async def test_files_come_in_pages_newest_first_each_once(storage: Storage) -> N
     assert sorted(each.media_id or each.job_id for each in found) == sorted(wanted)
     assert [each.created_at for each in found] == sorted((each.created_at for each in found), reverse=True)
     with pytest.raises(Invalid, match="page_token"):
-        await storage.storing.stats(PageWish(token="xyz"))
+        await storage.storing.stats(PageRequest(token="xyz"))
 
 
 async def test_a_deleted_generation_is_nowhere_and_its_money_is_where_it_was(storage: Storage) -> None:
@@ -79,7 +79,7 @@ async def test_a_deleted_generation_is_nowhere_and_its_money_is_where_it_was(sto
                 await unit.generations.media(output.media_id)
         kept = await unit.generations.get(made.id, deleted=True)
     assert (kept.attempts, kept.cost_micros, kept.stage) == (made.attempts, 200, Stage.COMPLETED)
-    stats = await storage.storing.stats(PageWish())
+    stats = await storage.storing.stats(PageRequest())
     assert (stats.total, stats.files.items, stats.downloads) == (Usage(), (), DownloadCounts())
     assert await storage.accounts(*names) == before
     assert before[0].spent == 200
@@ -98,7 +98,7 @@ async def test_what_is_said_of_a_deleted_one_changes_nothing_and_late_bytes_go(s
     await storage.storing.delete(made.id)
     async with storage.store.read() as unit:
         gone = await unit.generations.get(made.id, deleted=True)
-        assert (await unit.generations.lost(PageWish())).items == ()
+        assert (await unit.generations.lost(PageRequest())).items == ()
         assert await unit.generations.lost_again(storage.clock.now() + timedelta(days=1), 9) == []
     now = storage.clock.now()
     for index in (0, 1):
@@ -111,7 +111,7 @@ async def test_what_is_said_of_a_deleted_one_changes_nothing_and_late_bytes_go(s
     assert (after.outputs, after.attempts, after.deleted_at) == (gone.outputs, gone.attempts, gone.deleted_at)
     removed = [keys[0] for keys in await storage.removed()]
     assert removed == [f"media/{made.id}/{index}.mp4" for index in (0, 0, 1)]
-    assert (await storage.storing.stats(PageWish())).total == Usage()
+    assert (await storage.storing.stats(PageRequest())).total == Usage()
     with pytest.raises(NotFound):
         await storage.do(made.id, gc.RequeueDownload(now))
 
@@ -121,7 +121,7 @@ async def test_one_media_goes_alone_and_the_last_takes_its_generation_with_it(st
     first, second = made.stored
     await storage.storing.delete(first.media_id)
     assert [each.index for each in (await storage.get(made.id)).stored] == [1]
-    assert (await storage.storing.stats(PageWish())).total == Usage(1, 30)
+    assert (await storage.storing.stats(PageRequest())).total == Usage(1, 30)
     await storage.storing.delete(second.media_id)
     with pytest.raises(NotFound):
         await storage.get(made.id)
@@ -141,10 +141,10 @@ async def test_what_runs_or_is_needed_stays(storage: Storage) -> None:
         await storage.storing.delete(job.id)
     await storage.end(job, cut=True)
     await storage.storing.delete(clip.id)
-    assert (await storage.storing.stats(PageWish())).total == Usage(1, 5000), "the cut stays"
+    assert (await storage.storing.stats(PageRequest())).total == Usage(1, 5000), "the cut stays"
     await storage.storing.delete(job.id)
-    assert (await storage.removed())[-1] == [cut_key(job.id, 1), poster_key(job.id, 1)]
-    assert (await storage.storing.stats(PageWish())).total == Usage()
+    assert (await storage.removed())[-1] == [cut_key(job.id, 1), cut_thumbnail_key(job.id, 1)]
+    assert (await storage.storing.stats(PageRequest())).total == Usage()
     with pytest.raises(NotFound, match="no cut"):
         await storage.storing.delete(job.id)
 
@@ -194,7 +194,7 @@ async def test_what_was_stored_before_the_sizes_were_columns_is_counted(database
         await connection.execute(insert(table("cuts", *names, column("facts", JSON))).values(row))
     await database.stop()
     await database.start()
-    store = SqlStore(engine, TestClock(), silent_after=timedelta(seconds=60))
+    store = SqlStore(engine, TestClock(), stalled_after=timedelta(seconds=60))
     async with store.read() as unit:
-        assert await unit.files.usage() == {Kind.IMAGE: Usage(1, 42), Kind.VIDEO: Usage(1, 42)}
+        assert await unit.files.usage() == {MediaKind.IMAGE: Usage(1, 42), MediaKind.VIDEO: Usage(1, 42)}
     await database.stop()

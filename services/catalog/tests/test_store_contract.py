@@ -22,9 +22,9 @@ from catalog.core.generations.attempts import Attempts, Rules
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.decide import Step, decide
 from catalog.core.generations.domain.model import Stage
-from catalog.core.shared.ports import GenerationFilter, PageWish
+from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.records import Asset, Scope
-from catalog.core.shared.values import Failure, FileFacts, Kind
+from catalog.core.shared.values import Error, Facts, MediaKind
 from servicekit.databases import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id
@@ -40,19 +40,19 @@ async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
     await shelf.attempts.submitted(work.attempt.id, "p1")
     now = shelf.clock.now()
     await shelf.do(made.id, gc.RecordSucceeded(now, work.attempt.id, "p1", 2, 200, now + timedelta(hours=1)))
-    facts = FileFacts(Kind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
+    facts = Facts(MediaKind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
     await shelf.do(made.id, gc.RecordStored(now, work.attempt.id, 0, new_id("media"), "media/0.mp4", facts))
     after = await shelf.do(
         made.id,
         gc.RecordLost(
-            now, work.attempt.id, 1, Failure("truncated", "short", True), 1, now + timedelta(hours=1)
+            now, work.attempt.id, 1, Error("truncated", "short", True), 1, now + timedelta(hours=1)
         ),
     )
     assert after.stage is Stage.FAILED
     assert await shelf.get(made.id) == after
     async with shelf.store.read() as unit:
         media = await unit.generations.media(after.stored[0].media_id)
-        queue = await unit.generations.lost(PageWish())
+        queue = await unit.generations.lost(PageRequest())
     assert (media.facts, media.generation_id) == (facts, made.id)
     assert [(each.generation_id, each.index) for each in queue.items] == [(made.id, 1)]
 
@@ -134,8 +134,8 @@ async def test_the_real_cost_replaces_what_was_set_aside(shelf: Shelf) -> None:
     attempt = (await shelf.attempts.begin(made.id)).attempt
     assert attempt is not None
     await shelf.attempts.submitted(attempt.id, "p1")
-    failure = Failure("E6716", "busy", retryable=True)
-    fact = gc.RecordFailed(shelf.clock.now(), attempt.id, "p1", failure, cost_micros=250)
+    error = Error("E6716", "busy", retryable=True)
+    fact = gc.RecordFailed(shelf.clock.now(), attempt.id, "p1", error, cost_micros=250)
     await shelf.do(made.id, fact)
     await shelf.do(made.id, fact)
     (account,) = await shelf.accounts(campaign_account(campaign_id))
@@ -146,21 +146,21 @@ async def test_the_real_cost_replaces_what_was_set_aside(shelf: Shelf) -> None:
 async def test_pages_go_through_everything_once_newest_first(shelf: Shelf) -> None:
     made = [await shelf.generation() for _ in range(7)]
     seen: list[str] = []
-    wish = PageWish(size=3)
+    request = PageRequest(size=3)
     while True:
         async with shelf.store.read() as unit:
-            page = await unit.generations.page(wish, GenerationFilter(kind=Kind.VIDEO))
+            page = await unit.generations.page(request, GenerationFilter(kind=MediaKind.VIDEO))
         seen += [each.id for each in page.items]
         if not page.next_token:
             break
-        wish = replace(wish, token=page.next_token)
+        request = replace(request, token=page.next_token)
     assert sorted(seen, reverse=True) == seen
     assert set(seen) == {each.id for each in made}
     assert len(seen) == 7
     async with shelf.store.read() as unit:
         for token in ("xyz", "e30", "WzFd"):
             with pytest.raises(Invalid, match="page_token"):
-                await unit.generations.page(PageWish(token=token), GenerationFilter())
+                await unit.generations.page(PageRequest(token=token), GenerationFilter())
 
 
 async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Shelf) -> None:
@@ -207,7 +207,7 @@ async def test_assets_find_their_client_and_their_tags(shelf: Shelf) -> None:
         "n",
         "f.jpg",
         "k",
-        FileFacts(Kind.IMAGE),
+        Facts(MediaKind.IMAGE),
         now,
         now,
         campaign_id,
@@ -218,7 +218,7 @@ async def test_assets_find_their_client_and_their_tags(shelf: Shelf) -> None:
     assert await shelf.library.add_asset(asset) == made, "the same again is the same"
 
     async def tagged(tag: str) -> list[str]:
-        page = await shelf.library.assets(PageWish(), client_id="", campaign_id="", kind=None, tag=tag)
+        page = await shelf.library.assets(PageRequest(), client_id="", campaign_id="", kind=None, tag=tag)
         return [each.id for each in page.items]
 
     assert await tagged("a") == [asset.id]

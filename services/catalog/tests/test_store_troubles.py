@@ -19,7 +19,7 @@ from servicekit.errors import Unavailable
 async def test_a_locked_database_is_unavailable(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/catalog.db")
     event.listen(engine.sync_engine, "connect", lambda raw, _: raw.cursor().execute("PRAGMA busy_timeout=10"))
-    store = SqlStore(engine, SystemClock(), silent_after=timedelta(seconds=60))
+    store = SqlStore(engine, SystemClock(), stalled_after=timedelta(seconds=60))
     async with store.read():
         pass
     with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as other:

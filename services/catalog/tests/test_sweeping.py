@@ -5,8 +5,8 @@ from __future__ import annotations
 from catalog_shelf import IMAGE, VIDEO, Storage
 
 from catalog.core.generations.domain import commands as gc
-from catalog.core.jobs.domain.model import cut_key, poster_key, thumbnail_key
-from catalog.core.shared.ports import PageWish
+from catalog.core.jobs.domain.model import cut_key, cut_thumbnail_key, thumbnail_key
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Asset
 from catalog.core.storage.blob_keys import Room, place_of
 from catalog.core.storage.orphans import Sweeping
@@ -28,7 +28,7 @@ def test_every_key_that_we_give_has_a_known_shape() -> None:
         thumbnail_key(new_id("media")): Room.THUMBNAIL,
         f"media/{new_id('generation')}/12.mp4": Room.OUTPUT,
         cut_key(new_id("job"), 3): Room.CUT,
-        poster_key(new_id("job"), 3): Room.CUT,
+        cut_thumbnail_key(new_id("job"), 3): Room.CUT,
     }
     for key, room in shapes.items():
         place = place_of(key)
@@ -70,7 +70,7 @@ async def test_what_is_named_or_waited_for_stays_and_the_rest_can_go(storage: St
         f"media/{lossy.id}/1.mp4",  # a requeue may find it here
         f"media/{running.id}/0.mp4",  # stored, and about to be recorded
         cut_key(stitched.id, 1),
-        poster_key(stitched.id, 1),
+        cut_thumbnail_key(stitched.id, 1),
         cut_key(stitching.id, 1),
         "somebody/elses.txt",
     ]
@@ -82,7 +82,7 @@ async def test_what_is_named_or_waited_for_stays_and_the_rest_can_go(storage: St
         f"media/{whole.id}/7.mp4",
         f"media/{canceled.id}/0.mp4",
         cut_key(stitched.id, 2),
-        poster_key(stitched.id, 2),
+        cut_thumbnail_key(stitched.id, 2),
     ]
     assert await sweeping.unneeded([*needed, *unneeded]) == unneeded
     await storage.storing.delete(stitched.id)
@@ -97,7 +97,7 @@ async def test_what_a_restored_database_has_forgotten_stays(storage: Storage) ->
         f"media/{new_id('generation')}/0.mp4",
         thumbnail_key(new_id("media")),
         cut_key(new_id("job"), 1),
-        poster_key(new_id("job"), 1),
+        cut_thumbnail_key(new_id("job"), 1),
     ]
     assert await Sweeping(storage.store).unneeded(forgotten) == []
 
@@ -111,11 +111,11 @@ async def test_every_named_blob_is_listed_once(storage: Storage) -> None:
         wanted.append(cut_key((await storage.end(await storage.job(campaign), cut=True)).id, 1))
     await storage.storing.delete((await storage.made(VIDEO)).id)
     found: list[str] = []
-    wish = PageWish(size=2)
+    request = PageRequest(size=2)
     while True:
-        page = await Sweeping(storage.store).named(wish)
+        page = await Sweeping(storage.store).named(request)
         found += [blob.key for blob in page.items]
         if not page.next_token:
             break
-        wish = PageWish(2, page.next_token)
+        request = PageRequest(2, page.next_token)
     assert sorted(found) == sorted(wanted)

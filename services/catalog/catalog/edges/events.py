@@ -8,8 +8,8 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.generations.domain import commands as gc
-from catalog.core.inbox.service import Hearing
-from catalog.proto_enums import facts_of, failure_of
+from catalog.core.inbox.service import EventHandlers
+from catalog.proto_enums import error_of, facts_of
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
 from servicekit.events import ConsumerSpec, Event, Handler
@@ -32,8 +32,8 @@ STITCHES = ConsumerSpec(
 class PredictionEvents:
     """What the generator says."""
 
-    def __init__(self, hearing: Hearing, clock: Clock, *, max_attempts: int) -> None:
-        self._hearing = hearing
+    def __init__(self, handlers: EventHandlers, clock: Clock, *, max_attempts: int) -> None:
+        self._handlers = handlers
         self._clock = clock
         self._max_attempts = max_attempts
         self._log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class PredictionEvents:
         """How far it is."""
         fact = event.message(pb.PredictionProgressed)
         told = fact.progress
-        await self._hearing.running(fact.prediction.generation_id, told.percent, told.message)
+        await self._handlers.running(fact.prediction.generation_id, told.percent, told.message)
 
     async def succeeded(self, event: Event) -> None:
         """Its outputs wait to be fetched."""
@@ -81,7 +81,7 @@ class PredictionEvents:
             self._clock.now(),
             fact.prediction.attempt_id,
             fact.prediction.prediction_id,
-            failure_of(fact.failure),
+            error_of(fact.failure),
             cost_micros=fact.cost_micros,
             retry_after=fact.retry_after_s,
             max_attempts=self._max_attempts,
@@ -102,7 +102,7 @@ class PredictionEvents:
         await self._apply(event, fact.prediction, command)
 
     async def _apply(self, event: Event, whose: pb.PredictionRef, command: gc.GenerationCommand) -> None:
-        dearer = await self._hearing.of_generation(PREDICTIONS.name, event.id, whose.generation_id, command)
+        dearer = await self._handlers.of_generation(PREDICTIONS.name, event.id, whose.generation_id, command)
         if dearer is not None:
             self._log.error(
                 "a run has cost more than was set aside for it: it is booked, cap or no cap; "
@@ -117,8 +117,8 @@ class PredictionEvents:
 class DownloadEvents:
     """What the downloader says."""
 
-    def __init__(self, hearing: Hearing, clock: Clock) -> None:
-        self._hearing = hearing
+    def __init__(self, handlers: EventHandlers, clock: Clock) -> None:
+        self._handlers = handlers
         self._clock = clock
 
     def handlers(self) -> dict[str, Handler]:
@@ -134,7 +134,7 @@ class DownloadEvents:
         fact = event.message(pb.DownloadProgressed)
         percent = 100 * fact.received_bytes / fact.total_bytes if fact.total_bytes > 0 else 0.0
         told = f"fetching from the provider: {fact.received_bytes / 1e6:.1f} MB"
-        await self._hearing.fetching(fact.prediction.generation_id, min(percent, 100.0), told)
+        await self._handlers.fetching(fact.prediction.generation_id, min(percent, 100.0), told)
 
     async def completed(self, event: Event) -> None:
         """One output is stored."""
@@ -147,7 +147,7 @@ class DownloadEvents:
             fact.blob_key,
             facts_of(fact.facts),
         )
-        await self._hearing.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
+        await self._handlers.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
 
     async def failed(self, event: Event) -> None:
         """One output is given up."""
@@ -156,18 +156,18 @@ class DownloadEvents:
             self._clock.now(),
             fact.prediction.attempt_id,
             fact.index,
-            failure_of(fact.failure),
+            error_of(fact.failure),
             fact.prediction.round,
             _moment(fact.expires_at) if fact.HasField("expires_at") else None,
         )
-        await self._hearing.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
+        await self._handlers.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
 
 
 class StitchEvents:
     """What the stitcher says."""
 
-    def __init__(self, hearing: Hearing) -> None:
-        self._hearing = hearing
+    def __init__(self, handlers: EventHandlers) -> None:
+        self._handlers = handlers
         self._log = structlog.get_logger(__name__)
 
     def handlers(self) -> dict[str, Handler]:
@@ -182,27 +182,27 @@ class StitchEvents:
     async def started(self, event: Event) -> None:
         """A cut is being made."""
         fact = event.message(pb.StitchStarted)
-        await self._hearing.stitching(fact.job_id, fact.version, 0.0, "stitching")
+        await self._handlers.stitching(fact.job_id, fact.version, 0.0, "stitching")
 
     async def progressed(self, event: Event) -> None:
         """How far a cut is."""
         fact = event.message(pb.StitchProgressed)
         told = fact.progress
-        await self._hearing.stitching(fact.job_id, fact.version, told.percent, told.message)
+        await self._handlers.stitching(fact.job_id, fact.version, told.percent, told.message)
 
     async def completed(self, event: Event) -> None:
         """A cut is stored."""
         fact = event.message(pb.StitchCompleted)
         keys = (fact.cut_key, fact.poster_key)
         facts = facts_of(fact.facts)
-        await self._hearing.cut_stored(STITCHES.name, event.id, fact.job_id, fact.version, keys, facts)
+        await self._handlers.cut_stored(STITCHES.name, event.id, fact.job_id, fact.version, keys, facts)
 
     async def failed(self, event: Event) -> None:
         """A cut was given up."""
         fact = event.message(pb.StitchFailed)
         self._log.warning("cut failed", job=fact.job_id, code=fact.failure.code, why=fact.failure.message)
-        failure = failure_of(fact.failure)
-        await self._hearing.cut_failed(STITCHES.name, event.id, fact.job_id, fact.version, failure)
+        error = error_of(fact.failure)
+        await self._handlers.cut_failed(STITCHES.name, event.id, fact.job_id, fact.version, error)
 
 
 def _moment(message: Timestamp) -> datetime:

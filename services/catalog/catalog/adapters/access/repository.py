@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import page_of
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import ApiKey, Page, Scope
 from servicekit.errors import NotFound
 
@@ -54,9 +54,9 @@ class SqlKeys:
         """Make it an admin's that has not ended."""
         await self._set(t.api_keys.c.id == key_id, revoked_at=None, scope=Scope.ADMIN)
 
-    async def page(self, wish: PageWish) -> Page[ApiKey]:
+    async def page(self, paging: PageRequest) -> Page[ApiKey]:
         """Newest first."""
-        return await page_of(self._connection, select(t.api_keys), t.api_keys, wish, _key)
+        return await page_of(self._connection, select(t.api_keys), t.api_keys, paging, _key)
 
     async def _set(self, condition: Any, **columns: object) -> None:
         await self._connection.execute(update(t.api_keys).where(condition).values(columns))

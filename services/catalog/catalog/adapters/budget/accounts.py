@@ -16,24 +16,24 @@ from catalog.core.budget.domain import Account, Posting
 
 def _adding(insert: Callable[[Table], Any]) -> Any:
     """The change of one account, of a row that may not be there yet."""
-    statement = insert(t.ledger)
+    statement = insert(t.accounts)
     added = {
-        name: t.ledger.c[name] + statement.excluded[name] for name in ("spent_micros", "reserved_micros")
+        name: t.accounts.c[name] + statement.excluded[name] for name in ("spent_micros", "reserved_micros")
     }
     return statement.on_conflict_do_update(index_elements=["account"], set_=added)
 
 
 _ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
 _LOCK = (
-    select(t.ledger)
-    .where(t.ledger.c.account.in_(bindparam("names", expanding=True)))
-    .order_by(t.ledger.c.account)
+    select(t.accounts)
+    .where(t.accounts.c.account.in_(bindparam("names", expanding=True)))
+    .order_by(t.accounts.c.account)
     .with_for_update()
 )
 
 
-class SqlLedger:
-    """`Ledger`."""
+class SqlAccounts:
+    """`Accounts`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection

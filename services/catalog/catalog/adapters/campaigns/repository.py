@@ -14,9 +14,9 @@ from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import Outgoing
 from catalog.core.budget.domain import campaign_account
 from catalog.core.jobs.domain.model import FINAL
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Asset, Campaign, Client, Page
-from catalog.core.shared.values import FileFacts, Kind
+from catalog.core.shared.values import Facts, MediaKind
 from servicekit.errors import NotFound
 
 
@@ -48,12 +48,12 @@ class SqlClients:
         """Forget it."""
         await self._connection.execute(delete(t.clients).where(t.clients.c.id == client_id))
 
-    async def page(self, wish: PageWish, *, q: str = "") -> Page[Client]:
+    async def page(self, paging: PageRequest, *, q: str = "") -> Page[Client]:
         """Newest first."""
         query = select(t.clients)
         if q:
             query = query.where(func.lower(t.clients.c.name).contains(q.lower(), autoescape=True))
-        return await page_of(self._connection, query, t.clients, wish, _client)
+        return await page_of(self._connection, query, t.clients, paging, _client)
 
 
 class SqlCampaigns:
@@ -90,14 +90,14 @@ class SqlCampaigns:
         query = select(func.count()).select_from(t.campaigns).where(t.campaigns.c.client_id == client_id)
         return int((await self._connection.execute(query)).scalar_one())
 
-    async def page(self, wish: PageWish, *, client_id: str = "", q: str = "") -> Page[Campaign]:
+    async def page(self, paging: PageRequest, *, client_id: str = "", q: str = "") -> Page[Campaign]:
         """Newest first."""
         query = _with_account()
         if client_id:
             query = query.where(t.campaigns.c.client_id == client_id)
         if q:
             query = query.where(func.lower(t.campaigns.c.name).contains(q.lower(), autoescape=True))
-        return await page_of(self._connection, query, t.campaigns, wish, _campaign)
+        return await page_of(self._connection, query, t.campaigns, paging, _campaign)
 
 
 class SqlAssets:
@@ -163,11 +163,11 @@ class SqlAssets:
 
     async def page(
         self,
-        wish: PageWish,
+        paging: PageRequest,
         *,
         client_id: str = "",
         campaign_id: str = "",
-        kind: Kind | None = None,
+        kind: MediaKind | None = None,
         tag: str = "",
     ) -> Page[Asset]:
         """Newest first."""
@@ -182,7 +182,7 @@ class SqlAssets:
             query = query.join(t.asset_tags, t.asset_tags.c.asset_id == t.assets.c.id).where(
                 t.asset_tags.c.tag == tag
             )
-        return await page_of(self._connection, query, t.assets, wish, _asset)
+        return await page_of(self._connection, query, t.assets, paging, _asset)
 
     async def _tag(self, asset: Asset) -> None:
         rows = [{"tag": tag, "asset_id": asset.id} for tag in dict.fromkeys(asset.tags)]
@@ -195,8 +195,8 @@ class SqlAssets:
 
 def _with_account() -> Any:
     account = literal("campaign:") + t.campaigns.c.id
-    joined = t.campaigns.outerjoin(t.ledger, t.ledger.c.account == account)
-    return select(t.campaigns, t.ledger.c.spent_micros, t.ledger.c.reserved_micros).select_from(joined)
+    joined = t.campaigns.outerjoin(t.accounts, t.accounts.c.account == account)
+    return select(t.campaigns, t.accounts.c.spent_micros, t.accounts.c.reserved_micros).select_from(joined)
 
 
 assert campaign_account("x") == "campaign:x"  # noqa: S101  # the join above spells it out
@@ -279,7 +279,7 @@ def _asset(row: Row[Any]) -> Asset:
         description=row.description,
         filename=row.filename,
         blob_key=row.blob_key,
-        facts=load(FileFacts, row.facts),
+        facts=load(Facts, row.facts),
         tags=tuple(row.tags),
         metadata=row._mapping["metadata"],  # noqa: SLF001  # public in spite of its name
         created_at=row.created_at,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Row, Select, Table, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import PAGE, Page
 from servicekit.errors import FieldProblem, Invalid
 
@@ -41,11 +41,11 @@ def _wrong(token: str) -> Invalid:
     return Invalid(f"page_token: {message}", fields=[FieldProblem("page_token", message)])
 
 
-def before(table: Table, wish: PageWish) -> ColumnElement[bool]:
+def before(table: Table, paging: PageRequest) -> ColumnElement[bool]:
     """The condition that begins the page, for lists that go by descending id."""
-    if not wish.token:
+    if not paging.token:
         return true()
-    (last,) = decode(wish.token, str)
+    (last,) = decode(paging.token, str)
     older: ColumnElement[bool] = table.c.id < last
     return older
 
@@ -54,13 +54,15 @@ async def page_of(
     connection: AsyncConnection,
     query: Select[Any],
     table: Table,
-    wish: PageWish,
+    paging: PageRequest,
     make: Callable[[Row[Any]], T],
 ) -> Page[T]:
     """The page of a query over `table` (its conditions are set), newest first."""
-    size = wish.size or PAGE
+    size = paging.size or PAGE
     found = (
-        await connection.execute(query.where(before(table, wish)).order_by(table.c.id.desc()).limit(size + 1))
+        await connection.execute(
+            query.where(before(table, paging)).order_by(table.c.id.desc()).limit(size + 1)
+        )
     ).all()
     items = tuple(make(row) for row in found[:size])
     return Page(items, encode(found[size - 1].id) if len(found) > size else "")

@@ -14,9 +14,9 @@ from catalog.core.campaigns.service import has_thumbnail
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.jobs.domain import events as je
-from catalog.core.jobs.domain.model import Job, Transition, cut_key, poster_key, thumbnail_key
+from catalog.core.jobs.domain.model import Job, Transition, cut_key, cut_thumbnail_key, thumbnail_key
 from catalog.core.shared.records import Asset
-from catalog.proto_enums import KINDS, facts_message, failure_message
+from catalog.proto_enums import KINDS, error_message, facts_message
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
 from servicekit.events import Event
@@ -121,7 +121,7 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> Said | None:
             done = pb.GenerationCompleted(**whose, media_ids=media_ids, cost_micros=state.cost_micros)
             said = _event("generation.completed", state.id, done, refs=refs)
         case ge.GenerationFailed():
-            failed = pb.GenerationFailed(**whose, failure=failure_message(event.failure))
+            failed = pb.GenerationFailed(**whose, failure=error_message(event.error))
             said = _event("generation.failed", state.id, failed, turn=str(state.round), refs=refs)
         case ge.OutputDeleted() | ge.OutputRefused():
             keys = [event.blob_key, thumbnail_key(event.media_id)]
@@ -160,8 +160,8 @@ def _of_attempt(event: ge.GenerationEvent, whose: dict[str, Any], refs: dict[str
             )
             return _event("attempt.submitted", event.attempt_id, submitted, refs=refs)
         case ge.AttemptReleased():
-            failure = failure_message(event.failure) if event.failure else None
-            released = pb.AttemptReleased(**whose, attempt_id=event.attempt_id, failure=failure)
+            error = error_message(event.error) if event.error else None
+            released = pb.AttemptReleased(**whose, attempt_id=event.attempt_id, failure=error)
             return _event("attempt.released", event.attempt_id, released, refs=refs)
         case _:
             return None
@@ -189,7 +189,7 @@ def _of_job(state: Job, event: je.JobEvent) -> Said | None:
             message = _edit(state, event)
             return _event("stitch.requested", state.id, message, turn=turn, delay=delay, refs=refs)
         case je.CutDeleted():
-            keys = [event.cut_key, event.poster_key]
+            keys = [event.cut_key, event.thumbnail_key]
             message = pb.MediaDeleted(
                 job_id=state.id, campaign_id=state.campaign_id, blob_keys=keys, version=event.version
             )
@@ -200,7 +200,7 @@ def _of_job(state: Job, event: je.JobEvent) -> Said | None:
                 **whose, version=event.version, facts=facts, cost_micros=event.cost_micros
             )
         case je.JobFailed():
-            message = pb.JobFailed(**whose, failure=failure_message(event.failure))
+            message = pb.JobFailed(**whose, failure=error_message(event.error))
         case je.JobCanceled():
             message = pb.JobCanceled(**whose)
         case _:
@@ -234,7 +234,7 @@ def _edit(job: Job, event: je.StitchRequested) -> pb.StitchRequested:
             for scene in job.scenes
         ],
         cut_key=cut_key(job.id, event.version),
-        poster_key=poster_key(job.id, event.version),
+        poster_key=cut_thumbnail_key(job.id, event.version),
     )
     if job.edit.music is not None:
         music = pb.EditMusic(blob_key=job.edit.music.blob_key, gain_db=job.edit.music.gain_db)

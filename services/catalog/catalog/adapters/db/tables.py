@@ -112,8 +112,8 @@ asset_tags = Table(
     Index("ix_asset_tags_asset", "asset_id"),
 )
 
-ledger = Table(
-    "ledger",
+accounts = Table(
+    "accounts",
     metadata,
     # "campaign:<id>" or "day:<date>": locked, in the order of the names, by whoever sets money aside.
     Column("account", String(60), primary_key=True),
@@ -128,25 +128,25 @@ jobs = Table(
     Column("campaign_id", _ID, nullable=False),
     Column("status", String(20), nullable=False),
     Column("paused", Boolean, nullable=False),
-    Column("wish", JSON, nullable=False),
+    Column("request", JSON, nullable=False),
     Column("edit", JSON, nullable=False),
     Column("planner", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("stitch_round", Integer, nullable=False),
-    Column("stitch_failures", Integer, nullable=False),
+    Column("stitch_errors", Integer, nullable=False),
     Column("percent", Float, nullable=False),
     Column("message", Text, nullable=False),
-    Column("failure", JSON),
+    Column("error", JSON),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("finished_at", Moment),
-    Column("heard_at", Moment, nullable=False),
-    Column("silent_rounds", Integer, nullable=False),
+    Column("last_event_at", Moment, nullable=False),
+    Column("stalled_rounds", Integer, nullable=False),
     # When the reconciler looks at it; null when nothing is to be heard.
-    Column("silent_at", Moment),
+    Column("stalled_at", Moment),
     Index("ix_jobs_campaign", "campaign_id", "id"),
     Index("ix_jobs_status", "status", "id"),
-    Index("ix_jobs_silent", "silent_at"),
+    Index("ix_jobs_stalled", "stalled_at"),
     Index("ix_jobs_ended", "finished_at", "id"),
 )
 
@@ -165,7 +165,7 @@ scenes = Table(
     Column("generation_id", _ID, nullable=False),
     Column("media_id", _ID, nullable=False),
     Column("blob_key", Text, nullable=False),
-    Column("failure", JSON),
+    Column("error", JSON),
     Index("ix_scenes_job", "job_id", "position"),
     Index("ix_scenes_first_asset", "first_asset_id"),
     Index("ix_scenes_last_asset", "last_asset_id"),
@@ -186,7 +186,7 @@ generations = Table(
     Column("status", String(20), nullable=False),
     Column("percent", Float, nullable=False),
     Column("message", Text, nullable=False),
-    Column("failure", JSON),
+    Column("error", JSON),
     Column("round", Integer, nullable=False),
     Column("cancel_requested", Boolean, nullable=False),
     Column("not_before", Moment),
@@ -199,9 +199,9 @@ generations = Table(
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("finished_at", Moment),
-    Column("heard_at", Moment, nullable=False),
-    Column("silent_rounds", Integer, nullable=False),
-    Column("silent_at", Moment),
+    Column("last_event_at", Moment, nullable=False),
+    Column("stalled_rounds", Integer, nullable=False),
+    Column("stalled_at", Moment),
     # A deleted one stays for the books, and so that late facts about it find that it is gone.
     Column("deleted_at", Moment),
     # Every list is "newest first" within a filter: an id sorts by time, so each index ends with it.
@@ -211,7 +211,7 @@ generations = Table(
     Index("ix_generations_kind", "kind", "status", "id"),
     Index("ix_generations_kind_only", "kind", "id"),
     Index("ix_generations_model", "model", "id"),
-    Index("ix_generations_silent", "silent_at"),
+    Index("ix_generations_stalled", "stalled_at"),
     Index("ix_generations_requeue", "requeue_at"),
     # What the clean-up goes through, and what the statistics add up.
     Index(
@@ -241,7 +241,7 @@ attempts = Table(
     Column("cost_micros", BigInteger, nullable=False),
     Column("intended_at", Moment, nullable=False),
     Column("submitted_at", Moment),
-    Column("failure", JSON),
+    Column("error", JSON),
     UniqueConstraint("generation_id", "number", name="uq_attempts_number"),
     UniqueConstraint("prediction_id", name="uq_attempts_prediction"),
 )
@@ -254,7 +254,7 @@ outputs = Table(
     Column("state", String(20), nullable=False),
     Column("at", Moment, nullable=False),
     Column("media_id", _ID, nullable=False),
-    Column("failure", JSON),
+    Column("error", JSON),
     Column("expires_at", Moment),
     # When operators were warned that it expires, and when it was counted as lost: no part of the state.
     Column("warned_at", Moment),
@@ -301,7 +301,7 @@ cuts = Table(
     Column("job_id", _ID, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("cut_key", Text, nullable=False),
-    Column("poster_key", Text, nullable=False),
+    Column("thumbnail_key", Text, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),

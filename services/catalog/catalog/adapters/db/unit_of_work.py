@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from catalog.adapters.access.repository import SqlKeys
-from catalog.adapters.budget.accounts import SqlLedger
+from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.campaigns.repository import SqlAssets, SqlCampaigns, SqlClients
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.group_commit import SharedCommits
@@ -36,7 +36,7 @@ KEEP_APPLIED = timedelta(days=35)
 class SqlUnit:
     """`Unit`: one transaction."""
 
-    def __init__(self, connection: AsyncConnection, clock: Clock, silent_after: timedelta) -> None:
+    def __init__(self, connection: AsyncConnection, clock: Clock, stalled_after: timedelta) -> None:
         self._connection = connection
         self._clock = clock
         outgoing = Outgoing(connection, clock)
@@ -45,12 +45,12 @@ class SqlUnit:
         self.campaigns = SqlCampaigns(connection)
         self.assets = SqlAssets(connection, outgoing)
         self.keys = SqlKeys(connection)
-        self.ledger = SqlLedger(connection)
+        self.accounts = SqlAccounts(connection)
         self.files = SqlFiles(connection)
         self.expiring = SqlExpiring(connection)
         self.blob_keys = SqlBlobKeys(connection)
-        self.generations = SqlGenerations(connection, clock, outgoing, self.ledger, timeline, silent_after)
-        self.jobs = SqlJobs(connection, clock, outgoing, timeline, silent_after)
+        self.generations = SqlGenerations(connection, clock, outgoing, self.accounts, timeline, stalled_after)
+        self.jobs = SqlJobs(connection, clock, outgoing, timeline, stalled_after)
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         """Whether a fact is applied for the first time: then in this unit."""
@@ -61,14 +61,14 @@ class SqlStore:
     """`Store`.
 
     Args:
-        silent_after: after how long a silence the reconciler looks.
+        stalled_after: after how long a silence the reconciler looks.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, *, silent_after: timedelta) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Clock, *, stalled_after: timedelta) -> None:
         self._writing = engine.execution_options(short=True)  # units touch few rows, by their keys
         self._reading = engine.execution_options(read_only=True)
         self._clock = clock
-        self._silent_after = silent_after
+        self._silent_after = stalled_after
         self._committed: Callable[[], None] = lambda: None
         # SQLite has one writer; waiting here is first come, first served, and its busy timeout is neither.
         self._shared = SharedCommits(self._writing) if is_sqlite(engine) else None

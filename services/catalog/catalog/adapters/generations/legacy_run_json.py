@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from catalog.adapters.db.json_columns import load
-from catalog.core.shared.values import Run
+from catalog.core.shared.values import RunSpec
 
 _REFERENCE = re.compile(r"asset:(ast_[0-9A-Z]{26})")
 
 
-def make_run(document: Mapping[str, Any]) -> Run:
+def make_run(document: Mapping[str, Any]) -> RunSpec:
     """The run. An older one has the files that its input names anywhere: so it was sent then.
 
     Without them a run that was recorded, or shown in a plan, before an upgrade would be bought with the
     text `asset:<id>` in place of its photo.
     """
-    run = load(Run, document)
+    run = load(RunSpec, document)
     return run if "assets" in document else replace(run, assets=tuple(dict.fromkeys(_named(run.input))))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog.adapters.budget.accounts import SqlLedger
+from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode, page_of
@@ -22,9 +22,9 @@ from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
 from catalog.core.generations.domain.recovery import SHARE
-from catalog.core.shared.ports import GenerationFilter, PageWish
+from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.records import PAGE, LostOutput, Media, Page
-from catalog.core.shared.values import FileFacts
+from catalog.core.shared.values import Facts
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
@@ -67,16 +67,16 @@ class SqlGenerations:
         connection: AsyncConnection,
         clock: Clock,
         outgoing: Outgoing,
-        ledger: SqlLedger,
+        accounts: SqlAccounts,
         timeline: SqlTimeline,
-        silent_after: timedelta,
+        stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._outgoing = outgoing
-        self._ledger = ledger
+        self._accounts = accounts
         self._timeline = timeline
-        self._silent_after = silent_after
+        self._silent_after = stalled_after
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class SqlGenerations:
             raise NotFound(f"there is no generation {generation_id}")
         return str(job_id)
 
-    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
         """Newest first."""
         columns = t.generations.c
         wanted = (
@@ -107,7 +107,7 @@ class SqlGenerations:
         )
         kept = columns.deleted_at.is_(None)
         query = select(t.generations).where(kept, *(column == value for column, value in wanted if value))
-        page = await page_of(self._connection, query, t.generations, wish, lambda row: row)
+        page = await page_of(self._connection, query, t.generations, paging, lambda row: row)
         return Page(tuple(await self._whole(page.items)), page.next_token)
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
@@ -129,15 +129,15 @@ class SqlGenerations:
         row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
         return None if row is None else (row.generation_id, rows.make_attempt(row))
 
-    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
         """Those that should have been heard of by now."""
-        return await self._due(t.generations.c.silent_at, at, limit)
+        return await self._due(t.generations.c.stalled_at, at, limit)
 
     async def lost_again(self, at: datetime, limit: int) -> Sequence[str]:
         """Those whose lost outputs are to be asked for again by now."""
         return await self._due(t.generations.c.requeue_at, at, limit)
 
-    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+    async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         """The retry queue, newest first."""
         columns = t.outputs.c
         key = (columns.at, columns.generation_id, columns.index)
@@ -147,13 +147,13 @@ class SqlGenerations:
             .where(columns.state == "lost")
             .order_by(*(column.desc() for column in key))
         )
-        if wish.token:
-            at, generation_id, index = decode(wish.token, str, str, int)
+        if paging.token:
+            at, generation_id, index = decode(paging.token, str, str, int)
             moment = datetime.fromisoformat(at)
             same = and_(columns.generation_id == generation_id, columns.index < index)
             within = and_(columns.at == moment, or_(columns.generation_id < generation_id, same))
             query = query.where(or_(columns.at < moment, within))
-        size = wish.size or PAGE
+        size = paging.size or PAGE
         found = (await self._connection.execute(query.limit(size + 1))).all()
         items = tuple(rows.make_lost(row) for row in found[:size])
         if len(found) <= size:
@@ -177,7 +177,7 @@ class SqlGenerations:
             job_id=row.job_id,
             index=row._mapping["index"],  # noqa: SLF001  # rows have a method of that name
             blob_key=row.blob_key,
-            facts=load(FileFacts, row.facts),
+            facts=load(Facts, row.facts),
             created_at=row.created_at,
             model=row.model,
         )
@@ -211,7 +211,7 @@ class SqlGenerations:
         if not events:
             return state
         await self._write(before, state)
-        await self._ledger.post(booked)
+        await self._accounts.post(booked)
         await self._outgoing.generation(state, events)
         if state.job_id:
             await self._timeline.generation(state, events)
@@ -261,14 +261,16 @@ class SqlGenerations:
             progress.where(columns.percent <= percent).values(percent=percent, message=message[:300])
         )
         await self._connection.execute(
-            progress.values(updated_at=now, heard_at=now, silent_rounds=0, silent_at=now + self._silent_after)
+            progress.values(
+                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._silent_after
+            )
         )
 
-    async def snooze(self, generation_id: str) -> None:
+    async def postpone(self, generation_id: str) -> None:
         """Look at it later: silence is right, or it could not be asked for again."""
-        await self._put_off(generation_id, "silent_at")
+        await self._put_off(generation_id, "stalled_at")
 
-    async def requeue_later(self, generation_id: str) -> None:
+    async def postpone_requeue(self, generation_id: str) -> None:
         """Ask for its lost outputs later: now they could not be. The nearer they expire, the sooner."""
         columns, now = t.generations.c, self._clock.now()
         expires = select(columns.expires_at).where(columns.id == generation_id)

@@ -20,13 +20,13 @@ from catalog.core.generations.domain.model import (
     Stage,
 )
 from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import Failure, FileFacts
+from catalog.core.shared.values import Error, Facts
 
 LONGEST_SILENCE = 6
 """How often the silence that is borne may double: 60 s become an hour."""
 
 
-def generation_columns(state: Generation, silent_after: timedelta) -> dict[str, Any]:
+def generation_columns(state: Generation, stalled_after: timedelta) -> dict[str, Any]:
     """The row of a generation."""
     return {
         "id": state.id,
@@ -41,7 +41,7 @@ def generation_columns(state: Generation, silent_after: timedelta) -> dict[str, 
         "status": STATUS[state.stage].value,
         "percent": state.percent,
         "message": state.message,
-        "failure": dump(state.failure),
+        "error": dump(state.error),
         "round": state.round,
         "cancel_requested": state.cancel_requested,
         "not_before": state.not_before,
@@ -54,18 +54,23 @@ def generation_columns(state: Generation, silent_after: timedelta) -> dict[str, 
         "created_at": state.created_at,
         "updated_at": state.updated_at,
         "finished_at": state.finished_at,
-        "heard_at": state.heard_at,
+        "last_event_at": state.last_event_at,
         "deleted_at": state.deleted_at,
-        "silent_rounds": state.silent_rounds,
-        "silent_at": silent_at(
-            state.heard_at, state.silent_rounds, silent_after, done=state.final and not state.open_attempts
+        "stalled_rounds": state.stalled_rounds,
+        "stalled_at": stalled_at(
+            state.last_event_at,
+            state.stalled_rounds,
+            stalled_after,
+            done=state.final and not state.open_attempts,
         ),
     }
 
 
-def silent_at(heard_at: datetime, rounds: int, silent_after: timedelta, *, done: bool) -> datetime | None:
+def stalled_at(
+    last_event_at: datetime, rounds: int, stalled_after: timedelta, *, done: bool
+) -> datetime | None:
     """When somebody asks again unless something is heard: later each time, for asking fills the queue."""
-    return None if done else heard_at + silent_after * 2 ** min(rounds, LONGEST_SILENCE)
+    return None if done else last_event_at + stalled_after * 2 ** min(rounds, LONGEST_SILENCE)
 
 
 def attempt_columns(generation_id: str, attempt: Attempt) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def attempt_columns(generation_id: str, attempt: Attempt) -> dict[str, Any]:
         "cost_micros": attempt.cost_micros,
         "intended_at": attempt.intended_at,
         "submitted_at": attempt.submitted_at,
-        "failure": dump(attempt.failure),
+        "error": dump(attempt.error),
     }
 
 
@@ -92,14 +97,14 @@ def output_columns(generation_id: str, output: Output) -> dict[str, Any]:
         "state": output.state.value,
         "at": output.at,
         "media_id": output.media_id,
-        "failure": dump(output.failure),
+        "error": dump(output.error),
         "expires_at": output.expires_at,
     }
 
 
 def media_columns(generation_id: str, output: Output) -> dict[str, Any]:
     """The row of a stored output."""
-    facts = output.facts or FileFacts()
+    facts = output.facts or Facts()
     return {
         "id": output.media_id,
         "generation_id": generation_id,
@@ -123,7 +128,7 @@ def make_attempt(row: Row[Any]) -> Attempt:
         prediction_id=row.prediction_id or "",
         cost_micros=row.cost_micros,
         submitted_at=row.submitted_at,
-        failure=load_optional(Failure, row.failure),
+        error=load_optional(Error, row.error),
     )
 
 
@@ -136,8 +141,8 @@ def make_output(row: Row[Any]) -> Output:
         at=row.at,
         media_id=row.media_id,
         blob_key=row.blob_key or "",
-        facts=load_optional(FileFacts, row.facts),
-        failure=load_optional(Failure, row.failure),
+        facts=load_optional(Facts, row.facts),
+        error=load_optional(Error, row.error),
         expires_at=row.expires_at,
     )
 
@@ -153,9 +158,9 @@ def make_generation(row: Row[Any], attempts: Sequence[Attempt], outputs: Sequenc
         stage=Stage(row.stage),
         percent=row.percent,
         message=row.message,
-        failure=load_optional(Failure, row.failure),
+        error=load_optional(Error, row.error),
         round=row.round,
-        silent_rounds=row.silent_rounds,
+        stalled_rounds=row.stalled_rounds,
         not_before=row.not_before,
         cancel_requested=row.cancel_requested,
         attempts=tuple(attempts),
@@ -169,20 +174,20 @@ def make_generation(row: Row[Any], attempts: Sequence[Attempt], outputs: Sequenc
         created_at=row.created_at,
         updated_at=row.updated_at,
         finished_at=row.finished_at,
-        heard_at=row.heard_at,
+        last_event_at=row.last_event_at,
         deleted_at=row.deleted_at,
     )
 
 
 def make_lost(row: Row[Any]) -> LostOutput:
     """A lost output of its row, joined with its generation's."""
-    failure = load_optional(Failure, row.failure) or Failure("download", "could not be fetched")
+    error = load_optional(Error, row.error) or Error("download", "could not be fetched")
     return LostOutput(
         generation_id=row.generation_id,
         job_id=row.job_id,
         index=row._mapping["index"],  # noqa: SLF001  # public in spite of its name
         model=row.model,
-        failure=failure,
+        error=error,
         failed_at=row.at,
         expires_at=row.expires_at,
     )

@@ -9,9 +9,9 @@ import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
-from catalog.core.shared.ports import Plan, PlannedScene, PlanWish, SceneParts
+from catalog.core.shared.ports import Plan, PlannedScene, PlanRequest, SceneParts
 from catalog.core.shared.records import Asset
-from catalog.core.shared.values import Run
+from catalog.core.shared.values import RunSpec
 from catalog.proto_enums import KIND_OF
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
 
@@ -34,12 +34,12 @@ class GrpcGenerator:
         """Close the channel."""
         await self._channel.close()
 
-    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> Run:  # noqa: A002  # the contract's word
+    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
         """Check an input; Invalid names what is wrong."""
         given = json_format.ParseDict(dict(input), Struct())
         return await self._prepare(models_pb2.PrepareInputRequest(model=model, version=version, input=given))
 
-    async def prepare_scene(self, model: str, parts: SceneParts) -> Run:
+    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
         """Fit a scene to a model, and check it."""
         scene = models_pb2.SceneInput(
             prompt=parts.prompt,
@@ -51,19 +51,19 @@ class GrpcGenerator:
         )
         return await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
 
-    async def plan(self, wish: PlanWish) -> Plan:
+    async def plan(self, request: PlanRequest) -> Plan:
         """Choose scenes from photos."""
         answer: plan_pb2.PlanScenesResponse = await self._plans.PlanScenes(
             plan_pb2.PlanScenesRequest(
-                photos=[_photo(asset) for asset in wish.photos],
-                brief=wish.brief,
-                brand_guidelines=wish.brand_guidelines,
-                scene_count=wish.scene_count,
-                scene_seconds=wish.scene_seconds,
-                planner=wish.planner,
-                model=wish.model,
-                width=wish.width,
-                height=wish.height,
+                photos=[_photo(asset) for asset in request.photos],
+                brief=request.brief,
+                brand_guidelines=request.brand_guidelines,
+                scene_count=request.scene_count,
+                scene_seconds=request.scene_seconds,
+                planner=request.planner,
+                model=request.model,
+                width=request.width,
+                height=request.height,
             ),
             timeout=PLAN_S,
         )
@@ -72,17 +72,17 @@ class GrpcGenerator:
                 each.first_asset_id,
                 each.last_asset_id,
                 each.prompt,
-                each.seconds or wish.scene_seconds,
+                each.seconds or request.scene_seconds,
                 each.reason,
-                each.model or wish.model,
+                each.model or request.model,
             )
             for each in answer.scenes
         )
         return Plan(scenes, answer.planner, answer.music_model, answer.pair_model)
 
-    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> Run:
+    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> RunSpec:
         ready: models_pb2.PrepareInputResponse = await self._models.PrepareInput(request, timeout=PREPARE_S)
-        return Run(
+        return RunSpec(
             provider=ready.provider,
             model=ready.model,
             version=ready.version,

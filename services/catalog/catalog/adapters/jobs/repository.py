@@ -15,14 +15,14 @@ from catalog.adapters.db.json_columns import dump, load, load_optional
 from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import Outgoing
 from catalog.adapters.generations.legacy_run_json import make_run
-from catalog.adapters.generations.rows import silent_at
+from catalog.adapters.generations.rows import stalled_at
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
-from catalog.core.jobs.domain.model import Cut, Edit, Job, JobStatus, Scene, Wish
-from catalog.core.shared.ports import PageWish
+from catalog.core.jobs.domain.model import Cut, Edit, Job, JobRequest, JobStatus, Scene
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Page, TimelineEntry
-from catalog.core.shared.values import Failure, FileFacts
+from catalog.core.shared.values import Error, Facts
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
@@ -39,13 +39,13 @@ class SqlJobs:
         clock: Clock,
         outgoing: Outgoing,
         timeline: SqlTimeline,
-        silent_after: timedelta,
+        stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._outgoing = outgoing
         self._timeline = timeline
-        self._silent_after = silent_after
+        self._silent_after = stalled_after
 
     async def get(self, job_id: str, *, lock: bool = False) -> Job:
         """One, locked for the rest of the unit when asked; NotFound."""
@@ -85,7 +85,7 @@ class SqlJobs:
         )
         await self._connection.execute(
             stitching.values(
-                updated_at=now, heard_at=now, silent_rounds=0, silent_at=now + self._silent_after
+                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._silent_after
             )
         )
 
@@ -95,7 +95,7 @@ class SqlJobs:
         return int((await self._connection.execute(query)).scalar_one())
 
     async def page(
-        self, wish: PageWish, *, campaign_id: str = "", status: JobStatus | None = None
+        self, paging: PageRequest, *, campaign_id: str = "", status: JobStatus | None = None
     ) -> Page[Job]:
         """Newest first."""
         query = select(t.jobs)
@@ -103,23 +103,23 @@ class SqlJobs:
             query = query.where(t.jobs.c.campaign_id == campaign_id)
         if status is not None:
             query = query.where(t.jobs.c.status == status.value)
-        page = await page_of(self._connection, query, t.jobs, wish, lambda row: row)
+        page = await page_of(self._connection, query, t.jobs, paging, lambda row: row)
         return Page(tuple(await self._whole(page.items)), page.next_token)
 
     async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
         """What has happened, oldest first."""
         return await self._timeline.read(job_id)
 
-    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
         """Those that should have been heard of by now."""
-        due = select(t.jobs.c.id).where(t.jobs.c.silent_at <= at).order_by(t.jobs.c.silent_at).limit(limit)
+        due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at).order_by(t.jobs.c.stalled_at).limit(limit)
         return list((await self._connection.execute(due)).scalars())
 
-    async def snooze(self, job_id: str) -> None:
+    async def postpone(self, job_id: str) -> None:
         """Look at it later: it could not be asked for again."""
         columns, later = t.jobs.c, self._clock.now() + self._silent_after
-        mine = and_(columns.id == job_id, columns.silent_at.is_not(None))
-        await self._connection.execute(update(t.jobs).where(mine).values(silent_at=later))
+        mine = and_(columns.id == job_id, columns.stalled_at.is_not(None))
+        await self._connection.execute(update(t.jobs).where(mine).values(stalled_at=later))
 
     async def _write_parts(self, before: Job | None, after: Job) -> None:
         known = {scene.id: scene for scene in before.scenes} if before else {}
@@ -143,7 +143,7 @@ class SqlJobs:
                     job_id=after.id,
                     version=cut.version,
                     cut_key=cut.cut_key,
-                    poster_key=cut.poster_key,
+                    thumbnail_key=cut.thumbnail_key,
                     facts=dump(cut.facts),
                     size_bytes=cut.facts.size_bytes,
                     created_at=cut.created_at,
@@ -160,35 +160,35 @@ class SqlJobs:
                 scenes[row.job_id].append(_scene(row))
             made = select(t.cuts).where(t.cuts.c.job_id.in_(ids)).order_by(t.cuts.c.version)
             for row in await self._connection.execute(made):
-                facts = load(FileFacts, row.facts)
+                facts = load(Facts, row.facts)
                 cuts[row.job_id].append(
-                    Cut(row.version, row.cut_key, row.poster_key, facts, row.created_at, row.deleted_at)
+                    Cut(row.version, row.cut_key, row.thumbnail_key, facts, row.created_at, row.deleted_at)
                 )
         return [_job(row, scenes[row.id], cuts[row.id]) for row in found]
 
 
-def _columns(job: Job, silent_after: timedelta) -> dict[str, Any]:
-    silent = silent_at(job.heard_at, job.silent_rounds, silent_after, done=job.status not in _HEARD)
+def _columns(job: Job, stalled_after: timedelta) -> dict[str, Any]:
+    stalled = stalled_at(job.last_event_at, job.stalled_rounds, stalled_after, done=job.status not in _HEARD)
     return {
         "id": job.id,
         "campaign_id": job.campaign_id,
         "status": job.status.value,
         "paused": job.paused,
-        "wish": dump(job.wish),
+        "request": dump(job.request),
         "edit": dump(job.edit),
         "planner": job.planner,
         "version": job.version,
         "stitch_round": job.stitch_round,
-        "stitch_failures": job.stitch_failures,
+        "stitch_errors": job.stitch_errors,
         "percent": job.percent,
         "message": job.message,
-        "failure": dump(job.failure),
+        "error": dump(job.error),
         "created_at": job.created_at,
         "updated_at": job.updated_at,
         "finished_at": job.finished_at,
-        "heard_at": job.heard_at,
-        "silent_rounds": job.silent_rounds,
-        "silent_at": silent,
+        "last_event_at": job.last_event_at,
+        "stalled_rounds": job.stalled_rounds,
+        "stalled_at": stalled,
     }
 
 
@@ -206,7 +206,7 @@ def _scene_columns(job_id: str, scene: Scene) -> dict[str, Any]:
         "generation_id": scene.generation_id,
         "media_id": scene.media_id,
         "blob_key": scene.blob_key,
-        "failure": dump(scene.failure),
+        "error": dump(scene.error),
     }
 
 
@@ -223,7 +223,7 @@ def _scene(row: Row[Any]) -> Scene:
         generation_id=row.generation_id,
         media_id=row.media_id,
         blob_key=row.blob_key,
-        failure=load_optional(Failure, row.failure),
+        error=load_optional(Error, row.error),
     )
 
 
@@ -231,11 +231,11 @@ def _job(row: Row[Any], scenes: Sequence[Scene], cuts: Sequence[Cut]) -> Job:
     return Job(
         id=row.id,
         campaign_id=row.campaign_id,
-        wish=load(Wish, row.wish),
+        request=load(JobRequest, row.request),
         edit=load(Edit, row.edit),
         created_at=row.created_at,
         updated_at=row.updated_at,
-        heard_at=row.heard_at,
+        last_event_at=row.last_event_at,
         status=JobStatus(row.status),
         paused=row.paused,
         planner=row.planner,
@@ -243,10 +243,10 @@ def _job(row: Row[Any], scenes: Sequence[Scene], cuts: Sequence[Cut]) -> Job:
         cuts=tuple(cuts),
         version=row.version,
         stitch_round=row.stitch_round,
-        stitch_failures=row.stitch_failures,
+        stitch_errors=row.stitch_errors,
         percent=row.percent,
         message=row.message,
-        failure=load_optional(Failure, row.failure),
-        silent_rounds=row.silent_rounds,
+        error=load_optional(Error, row.error),
+        stalled_rounds=row.stalled_rounds,
         finished_at=row.finished_at,
     )

@@ -56,7 +56,7 @@ def _of_generation(  # noqa: PLR0911  # one case each
         case ge.GenerationCompleted():
             return "generation.completed", f"{name} is stored"
         case ge.GenerationFailed():
-            return "generation.failed", f"{name}: {event.failure.message}"
+            return "generation.failed", f"{name}: {event.error.message}"
         case ge.GenerationCanceled():
             return "generation.canceled", f"{name} was stopped"
         case ge.OutputDeleted():
@@ -65,8 +65,8 @@ def _of_generation(  # noqa: PLR0911  # one case each
             return "generation.deleted", f"{name} was deleted"
         case ge.DownloadRequeued():
             return "generation.requeued", f"{name}: its outputs are fetched once more"
-        case ge.RunReturned() if event.failure is not None:
-            return "generation.retried", f"{name} is tried again: {event.failure.message}"
+        case ge.RunReturned() if event.error is not None:
+            return "generation.retried", f"{name} is tried again: {event.error.message}"
         case _:
             return None
 
@@ -76,7 +76,7 @@ def _of_job(event: je.JobEvent) -> tuple[str, str] | None:
         case je.JobPlanned():
             told = f"{len(event.scenes)} scenes, chosen by {event.planner}"
         case je.JobFailed():
-            told = event.failure.message
+            told = event.error.message
         case je.JobCompleted():
             told = f"version {event.version} is ready"
         case je.StitchRequested():
@@ -84,7 +84,7 @@ def _of_job(event: je.JobEvent) -> tuple[str, str] | None:
         case je.CutDeleted():
             return "media.deleted", f"version {event.version} was deleted"
         case je.StitchFailed():
-            return "stitch.failed", event.failure.message
+            return "stitch.failed", event.error.message
         case je.JobCreated() | je.JobApproved() | je.JobPaused() | je.JobResumed() | je.JobCanceled():
             told = job_fact(event).replace("job.", "")
         case _:

@@ -15,7 +15,7 @@ from catalog.adapters.db.keyset_pagination import decode, encode
 from catalog.core.generations.domain.model import OPEN, OutputState
 from catalog.core.jobs.domain.model import FINAL
 from catalog.core.shared.records import PAGE, Page
-from catalog.core.shared.values import FileFacts, Kind
+from catalog.core.shared.values import Facts, MediaKind
 from catalog.core.storage.queries import Aged, DownloadCounts, File, Old, Usage
 
 _MEDIA_KEPT = t.media.c.deleted_at.is_(None)
@@ -29,7 +29,7 @@ class SqlFiles:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def usage(self) -> Mapping[Kind, Usage]:
+    async def usage(self) -> Mapping[MediaKind, Usage]:
         """What the files take, by kind; cuts are videos."""
         outputs = select(t.media.c.kind, *_size(t.media.c)).where(_MEDIA_KEPT).group_by(t.media.c.kind)
         return await self._by_kind(outputs, select(*_size(t.cuts.c)).where(_CUTS_KEPT))
@@ -93,14 +93,14 @@ class SqlFiles:
 
     async def _by_kind(
         self, outputs: Select[*tuple[Any, ...]], cuts: Select[*tuple[Any, ...]]
-    ) -> dict[Kind, Usage]:
+    ) -> dict[MediaKind, Usage]:
         found = {
-            Kind(kind): Usage(int(count), int(size))
+            MediaKind(kind): Usage(int(count), int(size))
             for kind, count, size in await self._connection.execute(outputs)
         }
         count, size = (await self._connection.execute(cuts)).one()
         if count:
-            found[Kind.VIDEO] = found.get(Kind.VIDEO, Usage()) + Usage(int(count), int(size))
+            found[MediaKind.VIDEO] = found.get(MediaKind.VIDEO, Usage()) + Usage(int(count), int(size))
         return found
 
 
@@ -172,9 +172,9 @@ def _place(file: File) -> tuple[datetime, str, int]:
 
 def _output(row: Row[Any]) -> File:
     return File(
-        kind=Kind(row.kind),
+        kind=MediaKind(row.kind),
         size_bytes=row.size_bytes,
-        sha256=load(FileFacts, row.facts).sha256,
+        sha256=load(Facts, row.facts).sha256,
         created_at=row.created_at,
         media_id=row.id,
         generation_id=row.generation_id,
@@ -184,9 +184,9 @@ def _output(row: Row[Any]) -> File:
 
 def _cut(row: Row[Any]) -> File:
     return File(
-        kind=Kind.VIDEO,
+        kind=MediaKind.VIDEO,
         size_bytes=row.size_bytes,
-        sha256=load(FileFacts, row.facts).sha256,
+        sha256=load(Facts, row.facts).sha256,
         created_at=row.created_at,
         job_id=row.job_id,
         version=row.version,

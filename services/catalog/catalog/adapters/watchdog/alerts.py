@@ -30,5 +30,5 @@ def _about(output: LostOutput) -> dict[str, object]:
         "generation": output.generation_id,
         "index": output.index,
         "job": output.job_id,
-        "reason": output.failure.message,
+        "reason": output.error.message,
     }

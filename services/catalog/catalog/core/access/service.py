@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from catalog.core.shared.ports import PageWish, Store
+from catalog.core.shared.ports import PageRequest, Store
 from catalog.core.shared.records import ApiKey, Page, Scope
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, Unauthenticated
@@ -51,10 +51,10 @@ class KeyRing:
             elif known.revoked_at is not None or known.scope is not Scope.ADMIN:
                 await unit.keys.reinstate(known.id)
 
-    async def page(self, wish: PageWish) -> Page[ApiKey]:
+    async def page(self, paging: PageRequest) -> Page[ApiKey]:
         """Newest first."""
         async with self._store.read() as unit:
-            return await unit.keys.page(wish)
+            return await unit.keys.page(paging)
 
     async def revoke(self, key_id: str) -> None:
         """End it at once."""

@@ -1,4 +1,4 @@
-"""The assets that a wish names: whether they are there, told by field before anything is recorded."""
+"""The assets that a request names: whether they are there, told by field before anything is recorded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catalog.core.shared.ports import Unit
-from catalog.core.shared.values import Run
+from catalog.core.shared.values import RunSpec
 from servicekit.errors import FieldProblem, NotFound
 
 
@@ -19,7 +19,7 @@ async def problem_with(unit: Unit, asset_id: str) -> str:
     return ""
 
 
-async def problems_of(unit: Unit, runs: Sequence[Run], prefix: str = "") -> list[FieldProblem]:
+async def problems_of(unit: Unit, runs: Sequence[RunSpec], prefix: str = "") -> list[FieldProblem]:
     """The fields of the runs' inputs that name an asset which is not there.
 
     Args:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from catalog.core.generations.domain.model import Status
-from catalog.core.shared.ports import GenerationFilter, PageWish, Store, Unit
+from catalog.core.shared.ports import GenerationFilter, PageRequest, Store, Unit
 from catalog.core.shared.records import Asset, Campaign, Client, Media, Page
-from catalog.core.shared.values import Kind
+from catalog.core.shared.values import MediaKind
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
@@ -39,10 +39,10 @@ class Library:
         async with self._store.read() as unit:
             return await unit.clients.get(client_id)
 
-    async def clients(self, wish: PageWish, q: str) -> Page[Client]:
+    async def clients(self, paging: PageRequest, q: str) -> Page[Client]:
         """Newest first."""
         async with self._store.read() as unit:
-            return await unit.clients.page(wish, q=q)
+            return await unit.clients.page(paging, q=q)
 
     async def change_client(self, client_id: str, **changes: Any) -> Client:
         """Change the fields that are named."""
@@ -88,12 +88,12 @@ class Library:
         async with self._store.read() as unit:
             return await unit.campaigns.get(campaign_id)
 
-    async def campaigns(self, wish: PageWish, client_id: str, q: str) -> Page[Campaign]:
+    async def campaigns(self, paging: PageRequest, client_id: str, q: str) -> Page[Campaign]:
         """Newest first."""
         async with self._store.read() as unit:
             if client_id:
                 await unit.clients.get(client_id)
-            return await unit.campaigns.page(wish, client_id=client_id, q=q)
+            return await unit.campaigns.page(paging, client_id=client_id, q=q)
 
     async def change_campaign(self, campaign_id: str, **changes: Any) -> Campaign:
         """Change the fields that are named."""
@@ -114,7 +114,7 @@ class Library:
                 )
             for status in (Status.QUEUED, Status.PROCESSING):
                 only = GenerationFilter(campaign_id=campaign_id, status=status)
-                if (await unit.generations.page(PageWish(size=1), only)).items:
+                if (await unit.generations.page(PageRequest(size=1), only)).items:
                     raise Precondition(
                         f"campaign {campaign_id} pays for generations that are under way: cancel them first",
                         code="in_use",
@@ -143,7 +143,7 @@ class Library:
             return await unit.assets.get(asset_id)
 
     async def assets(
-        self, wish: PageWish, *, client_id: str, campaign_id: str, kind: Kind | None, tag: str
+        self, paging: PageRequest, *, client_id: str, campaign_id: str, kind: MediaKind | None, tag: str
     ) -> Page[Asset]:
         """Newest first."""
         async with self._store.read() as unit:
@@ -152,7 +152,7 @@ class Library:
             if campaign_id:
                 await unit.campaigns.get(campaign_id)
             return await unit.assets.page(
-                wish, client_id=client_id, campaign_id=campaign_id, kind=kind, tag=tag
+                paging, client_id=client_id, campaign_id=campaign_id, kind=kind, tag=tag
             )
 
     async def change_asset(self, asset_id: str, **changes: Any) -> Asset:
@@ -195,6 +195,6 @@ async def _owner(unit: Unit, asset: Asset) -> str:
     raise Invalid(message, fields=[FieldProblem("client_id", message)])
 
 
-def has_thumbnail(kind: Kind) -> bool:
+def has_thumbnail(kind: MediaKind) -> bool:
     """Whether a small picture is made of such a file."""
-    return kind in (Kind.IMAGE, Kind.VIDEO)
+    return kind in (MediaKind.IMAGE, MediaKind.VIDEO)

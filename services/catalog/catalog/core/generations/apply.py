@@ -17,7 +17,7 @@ from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.decide import decide as decide_job
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.ports import Unit
-from catalog.core.shared.values import Failure
+from catalog.core.shared.values import Error
 
 
 async def locked(unit: Unit, generation_id: str, *, deleted: bool = False) -> tuple[Job | None, Generation]:
@@ -63,10 +63,10 @@ def consequence(after: Generation, events: Sequence[ge.GenerationEvent]) -> jc.J
                 return jc.RecordRunStored(event.at, after.id, first.media_id, first.blob_key)
             case ge.OutputDeleted():
                 return jc.RecordRunDeleted(event.at, after.id, event.blob_key)
-            case ge.GenerationFailed() if event.requeue_at is None or not event.failure.retryable:
-                return jc.RecordRunEnded(event.at, after.id, event.failure)
+            case ge.GenerationFailed() if event.requeue_at is None or not event.error.retryable:
+                return jc.RecordRunEnded(event.at, after.id, event.error)
             case ge.GenerationCanceled():
-                return jc.RecordRunEnded(event.at, after.id, Failure("canceled", "was stopped by request"))
+                return jc.RecordRunEnded(event.at, after.id, Error("canceled", "was stopped by request"))
     return None
 
 

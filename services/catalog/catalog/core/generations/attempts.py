@@ -11,7 +11,7 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import Next, Step, next_step
 from catalog.core.generations.domain.model import Attempt, Generation
 from catalog.core.shared.ports import Store, Unit
-from catalog.core.shared.values import MICROS_PER_CENT, Failure
+from catalog.core.shared.values import MICROS_PER_CENT, Error
 from servicekit.clock import Clock
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.ids import new_id
@@ -82,7 +82,7 @@ class Attempts:
             campaign = await unit.campaigns.get(campaign_id)
             cap = campaign.budget_cents
             caps[campaign_account(campaign_id)] = None if cap is None else cap * MICROS_PER_CENT
-        found = await unit.ledger.lock(list(caps))
+        found = await unit.accounts.lock(list(caps))
         return {name: replace(account, cap=caps[name]) for name, account in found.items()}
 
     async def submitted(self, attempt_id: str, prediction_id: str) -> tuple[Generation, Attempt, bool]:
@@ -101,13 +101,13 @@ class Attempts:
         return after, after.attempt(attempt_id), adopted
 
     async def release(
-        self, attempt_id: str, failure: Failure, *, fail: bool, retry_after: float
+        self, attempt_id: str, error: Error, *, fail: bool, retry_after: float
     ) -> tuple[Generation, Attempt]:
         """It cost nothing: its money is free again. Conflict: the provider has it."""
         async with self._store.write() as unit:
             job, generation = await locked(unit, await unit.generations.of_attempt(attempt_id), deleted=True)
             command = gc.ReleaseAttempt(
-                self._clock.now(), attempt_id, failure, fail=fail, retry_after=retry_after
+                self._clock.now(), attempt_id, error, fail=fail, retry_after=retry_after
             )
             after, _ = await carry_out(unit, job, generation, command)
         return after, after.attempt(attempt_id)
@@ -140,7 +140,7 @@ class Attempts:
 def _answer(following: Next, after: Generation) -> Work:
     if following.step is Step.SUBMIT:
         if not after.open_attempts:
-            return Work(Step.NOTHING, after, reason=after.failure.code if after.failure else "final")
+            return Work(Step.NOTHING, after, reason=after.error.code if after.error else "final")
         return Work(Step.SUBMIT, after, after.open_attempts[-1])
     attempt = after.attempt(following.attempt.id) if following.attempt else None
     return Work(following.step, after, attempt, following.reason)

@@ -15,9 +15,9 @@ from catalog.core.generations.attempts import Attempts
 from catalog.core.generations.domain.commands import CancelGeneration, CreateGeneration, RequeueDownload
 from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation, Stage
-from catalog.core.shared.ports import GenerationFilter, Generator, PageWish, Store, Unit
+from catalog.core.shared.ports import GenerationFilter, Generator, PageRequest, Store, Unit
 from catalog.core.shared.records import LostOutput, Page
-from catalog.core.shared.values import MICROS_PER_CENT, Run
+from catalog.core.shared.values import MICROS_PER_CENT, RunSpec
 from servicekit.clock import Clock
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
@@ -70,7 +70,7 @@ class Generating:
             await self._check_room(unit, paid_by)
             return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
 
-    async def estimate(self, asked: Asked) -> Run:
+    async def estimate(self, asked: Asked) -> RunSpec:
         """What it would cost, and what it could."""
         return await self._generator.prepare(asked.model, asked.version, asked.input)
 
@@ -79,10 +79,10 @@ class Generating:
         async with self._store.read() as unit:
             return await unit.generations.get(generation_id)
 
-    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
         """Newest first."""
         async with self._store.read() as unit:
-            return await unit.generations.page(wish, only)
+            return await unit.generations.page(paging, only)
 
     async def cancel(self, generation_id: str) -> Generation:
         """Stop it. What is final stays as it is."""
@@ -104,10 +104,10 @@ class Generating:
             await self._check_room(unit, [(old.run, old.campaign_id)])
             return await self._record(unit, old.run, old.campaign_id)
 
-    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+    async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         """The retry queue."""
         async with self._store.read() as unit:
-            return await unit.generations.lost(wish)
+            return await unit.generations.lost(paging)
 
     async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
         """Fetch lost outputs once more."""
@@ -117,13 +117,13 @@ class Generating:
             after, _ = await carry_out(unit, job, generation, command)
             return after
 
-    async def _record(self, unit: Unit, run: Run, campaign_id: str) -> Generation:
+    async def _record(self, unit: Unit, run: RunSpec, campaign_id: str) -> Generation:
         if campaign_id:  # it may have gone since: nobody would pay, and the run would wait for ever
             await unit.campaigns.get(campaign_id)
         command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
         return await unit.generations.save(None, decide(None, command))
 
-    async def _check_room(self, unit: Unit, wanted: Sequence[tuple[Run, str]]) -> None:
+    async def _check_room(self, unit: Unit, wanted: Sequence[tuple[RunSpec, str]]) -> None:
         """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
 
         Nothing is set aside: that is done with each intent, and is what holds when many ask at once.
@@ -131,10 +131,10 @@ class Generating:
         campaigns = sorted({campaign_id for _, campaign_id in wanted})
         if len(campaigns) > 1:  # all at once, in their order: nobody waits in a circle
             names = [campaign_account(campaign_id) for campaign_id in campaigns if campaign_id]
-            await unit.ledger.lock([*names, day_account(self._clock.now())])
-        total = sum(run.set_aside_micros for run, _ in wanted)
+            await unit.accounts.lock([*names, day_account(self._clock.now())])
+        total = sum(run.reserve_or_estimate_micros for run, _ in wanted)
         for campaign_id in campaigns:
-            mine = sum(run.set_aside_micros for run, paid_by in wanted if paid_by == campaign_id)
+            mine = sum(run.reserve_or_estimate_micros for run, paid_by in wanted if paid_by == campaign_id)
             for name, account in (await self._attempts.payers(unit, campaign_id)).items():
                 its_own = name == campaign_account(campaign_id)
                 most = mine if its_own else total
@@ -150,11 +150,11 @@ class Generating:
                         code="budget",
                     )
 
-    async def _prepare_all(self, wanted: Sequence[Asked]) -> list[Run]:
+    async def _prepare_all(self, wanted: Sequence[Asked]) -> list[RunSpec]:
         """Check every input; what is asked for several times (variants of one prompt) once."""
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def one(asked: Asked) -> Run | AppError:
+        async def one(asked: Asked) -> RunSpec | AppError:
             async with slots:
                 try:
                     return await self._generator.prepare(asked.model, asked.version, asked.input)
@@ -174,7 +174,7 @@ class Generating:
             elif isinstance(outcome, AppError):
                 raise outcome
         _refuse(problems)
-        return [run for run in done if isinstance(run, Run)]
+        return [run for run in done if isinstance(run, RunSpec)]
 
 
 async def _campaign(unit: Unit, campaign_id: str, field: str) -> None:
@@ -185,7 +185,7 @@ async def _campaign(unit: Unit, campaign_id: str, field: str) -> None:
         raise NotFound(message, fields=[FieldProblem(field, message)]) from error
 
 
-async def _check_assets(unit: Unit, runs: Sequence[Run], prefix: str = "") -> None:
+async def _check_assets(unit: Unit, runs: Sequence[RunSpec], prefix: str = "") -> None:
     _refuse(await problems_of(unit, runs, prefix))
 
 

@@ -1,4 +1,4 @@
-"""Hearing facts: what generator, downloader and stitcher say, applied once, in the unit that remembers it."""
+"""EventHandlers facts: what generator, downloader and stitcher say, applied once, in the unit that remembers it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from catalog.core.generations.domain.commands import GenerationCommand
 from catalog.core.generations.domain.model import Stage
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.shared.ports import Store
-from catalog.core.shared.values import Failure, FileFacts
+from catalog.core.shared.values import Error, Facts
 from servicekit.clock import Clock
 
 RUNNING = (Stage.SUBMITTING.value, Stage.RUNNING.value)
 FETCHING = (Stage.FETCHING.value,)
 
 
-class Hearing:
+class EventHandlers:
     """The use cases of the event log."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
@@ -54,7 +54,7 @@ class Hearing:
             await unit.jobs.note(job_id, version, percent, message)
 
     async def cut_stored(
-        self, consumer: str, event_id: str, job_id: str, version: int, keys: tuple[str, str], facts: FileFacts
+        self, consumer: str, event_id: str, job_id: str, version: int, keys: tuple[str, str], facts: Facts
     ) -> None:
         """A cut is here; `keys`: its own and its poster's."""
 
@@ -63,11 +63,9 @@ class Hearing:
 
         await self._of_job(consumer, event_id, job_id, made)
 
-    async def cut_failed(
-        self, consumer: str, event_id: str, job_id: str, version: int, failure: Failure
-    ) -> None:
+    async def cut_failed(self, consumer: str, event_id: str, job_id: str, version: int, error: Error) -> None:
         """A cut was given up."""
-        command = jc.RecordStitchFailed(self._clock.now(), version, failure)
+        command = jc.RecordStitchFailed(self._clock.now(), version, error)
         await self._of_job(consumer, event_id, job_id, lambda _cost: command)
 
     async def _of_job(

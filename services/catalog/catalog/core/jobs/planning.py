@@ -9,9 +9,9 @@ from dataclasses import replace
 from catalog.core.generations.apply import carry_job
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene, Transition
-from catalog.core.shared.ports import Generator, Plan, PlannedScene, PlanWish, SceneParts, Store
+from catalog.core.shared.ports import Generator, Plan, PlannedScene, PlanRequest, SceneParts, Store
 from catalog.core.shared.records import Asset
-from catalog.core.shared.values import Failure, Kind, Run
+from catalog.core.shared.values import Error, MediaKind, RunSpec
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid, NotFound, Retry
 from servicekit.ids import new_id
@@ -94,22 +94,22 @@ class Planning:
             campaign = await unit.campaigns.get(job.campaign_id)
             client = await unit.clients.get(campaign.client_id)
             assets = await unit.assets.of(campaign_id=campaign.id)
-            paired = [await unit.assets.get(pair.first_asset_id) for pair in job.wish.pairs]
+            paired = [await unit.assets.get(pair.first_asset_id) for pair in job.request.pairs]
         photos = tuple(paired) or photos_of(assets)
-        wish = PlanWish(
+        request = PlanRequest(
             photos=photos,
             brief=campaign.brief or "",
             brand_guidelines=client.brand_guidelines or "",
-            scene_count=job.wish.scene_count,
-            scene_seconds=job.wish.scene_seconds,
-            planner=job.wish.planner,
-            model=job.wish.model,
+            scene_count=job.request.scene_count,
+            scene_seconds=job.request.scene_seconds,
+            planner=job.request.planner,
+            model=job.request.model,
             width=job.edit.width,
             height=job.edit.height,
         )
-        plan = await self._generator.plan(wish)
-        planned = _pairs(job, plan) if job.wish.pairs else plan.scenes
-        planner = "image pairs" if job.wish.pairs else plan.planner
+        plan = await self._generator.plan(request)
+        planned = _pairs(job, plan) if job.request.pairs else plan.scenes
+        planner = "image pairs" if job.request.pairs else plan.planner
         runs = await asyncio.gather(*(self._run(job, scene) for scene in planned))
         scenes = tuple(
             _scene(number, scene, run)
@@ -120,7 +120,7 @@ class Planning:
             locked = await unit.jobs.get(job_id, lock=True)
             await carry_job(unit, locked, jc.PlanJob(self._clock.now(), scenes, planner, music))
 
-    async def _run(self, job: Job, scene: PlannedScene) -> Run:
+    async def _run(self, job: Job, scene: PlannedScene) -> RunSpec:
         parts = SceneParts(
             scene.prompt,
             _reference(scene.first_asset_id),
@@ -130,7 +130,7 @@ class Planning:
             job.edit.height,
         )
         run = await self._generator.prepare_scene(scene.model, parts)
-        if run.kind not in (Kind.VIDEO, Kind.UNKNOWN):
+        if run.kind not in (MediaKind.VIDEO, MediaKind.UNKNOWN):
             raise Invalid(f"model {run.model} makes {run.kind}, and a scene needs a model that makes video")
         return run
 
@@ -142,20 +142,19 @@ class Planning:
         seconds = sum(scene.seconds for scene in scenes) - overlaps * job.edit.transition_seconds
         parts = SceneParts(music.prompt, "", "", max(seconds, 1.0), 0, 0)
         run = await self._generator.prepare_scene(music.model or standard, parts)
-        if run.kind not in (Kind.AUDIO, Kind.UNKNOWN):
+        if run.kind not in (MediaKind.AUDIO, MediaKind.UNKNOWN):
             raise Invalid(f"model {run.model} makes {run.kind}, and music needs a model that makes audio")
         return replace(music, model=run.model, run=run)
 
-    async def _give_up(self, job_id: str, error: AppError) -> None:
+    async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._store.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            failure = Failure("planning", error.message)
-            await carry_job(unit, job, jc.FailJob(self._clock.now(), failure))
+            await carry_job(unit, job, jc.FailJob(self._clock.now(), Error("planning", cause.message)))
 
 
 def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:
     """The pictures among assets, the newest of very many."""
-    return tuple(asset for asset in assets if asset.facts.kind is Kind.IMAGE)[-MOST_PHOTOS:]
+    return tuple(asset for asset in assets if asset.facts.kind is MediaKind.IMAGE)[-MOST_PHOTOS:]
 
 
 def _pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:
@@ -166,13 +165,13 @@ def _pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:
             pair.prompt or DEFAULT_PROMPT,
             pair.seconds,
             "paired by hand",
-            job.wish.model or plan.pair_model,
+            job.request.model or plan.pair_model,
         )
-        for pair in job.wish.pairs
+        for pair in job.request.pairs
     )
 
 
-def _scene(number: int, planned: PlannedScene, run: Run) -> Scene:
+def _scene(number: int, planned: PlannedScene, run: RunSpec) -> Scene:
     return Scene(
         id=new_id("scene"),
         position=number,

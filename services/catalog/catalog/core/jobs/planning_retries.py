@@ -1,4 +1,4 @@
-"""Drafts whose planning fell silent: begun again a few at a time, while nobody waits for them."""
+"""Drafts whose planning fell stalled: begun again a few at a time, while nobody waits for them."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.decide import decide as decide_job
-from catalog.core.jobs.domain.model import Edit, Job, JobStatus, Wish
+from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus
 from catalog.core.jobs.planning import Planning, photos_of
-from catalog.core.shared.ports import PageWish, Store, Unit
+from catalog.core.shared.ports import PageRequest, Store, Unit
 from catalog.core.shared.records import Page, TimelineEntry
-from catalog.core.shared.values import Kind, Run
+from catalog.core.shared.values import MediaKind, RunSpec
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, Precondition
 from servicekit.ids import new_id
@@ -46,7 +46,7 @@ class Producing:
         self._attempts = attempts
         self._clock = clock
 
-    async def create(self, campaign_id: str, wish: Wish, edit: Edit) -> Production:
+    async def create(self, campaign_id: str, request: JobRequest, edit: Edit) -> Production:
         """Record a draft and plan it; a draft is answered when planning takes long.
 
         Raises:
@@ -55,15 +55,15 @@ class Producing:
         """
         async with self._store.write() as unit:
             await unit.campaigns.get(campaign_id)
-            if wish.pairs:
-                await _check_pairs(unit, wish)
+            if request.pairs:
+                await _check_pairs(unit, request)
             elif not photos_of(await unit.assets.of(campaign_id=campaign_id)):
                 raise Precondition(
                     f"campaign {campaign_id} has no photos: upload some to /api/v3/assets first",
                     code="no_photos",
                 )
             edit = await _with_music(unit, edit)
-            command = jc.CreateJob(self._clock.now(), new_id("job"), campaign_id, wish, edit)
+            command = jc.CreateJob(self._clock.now(), new_id("job"), campaign_id, request, edit)
             job = await unit.jobs.save(None, decide_job(None, command))
         await self._planning.begin(job.id)
         return await self.get(job.id)
@@ -73,10 +73,12 @@ class Producing:
         async with self._store.read() as unit:
             return await _production(unit, await unit.jobs.get(job_id))
 
-    async def page(self, wish: PageWish, *, campaign_id: str, status: JobStatus | None) -> Page[Production]:
+    async def page(
+        self, paging: PageRequest, *, campaign_id: str, status: JobStatus | None
+    ) -> Page[Production]:
         """Newest first."""
         async with self._store.read() as unit:
-            page = await unit.jobs.page(wish, campaign_id=campaign_id, status=status)
+            page = await unit.jobs.page(paging, campaign_id=campaign_id, status=status)
             return Page(tuple([await _production(unit, job) for job in page.items]), page.next_token)
 
     async def approve(self, job_id: str) -> Production:
@@ -96,7 +98,7 @@ class Producing:
                 await self._ask(unit, job, music, music_id, "")
         return await self.get(job_id)
 
-    async def _ask(self, unit: Unit, job: Job, run: Run, generation_id: str, scene_id: str) -> None:
+    async def _ask(self, unit: Unit, job: Job, run: RunSpec, generation_id: str, scene_id: str) -> None:
         command = CreateGeneration(self._clock.now(), generation_id, run, job.campaign_id, job.id, scene_id)
         await unit.generations.save(None, decide(None, command))
 
@@ -132,15 +134,15 @@ async def _production(unit: Unit, job: Job) -> Production:
     return Production(job, generations, await unit.jobs.timeline(job.id))
 
 
-async def _check_pairs(unit: Unit, wish: Wish) -> None:
+async def _check_pairs(unit: Unit, request: JobRequest) -> None:
     problems: list[FieldProblem] = []
-    for number, pair in enumerate(wish.pairs):
+    for number, pair in enumerate(request.pairs):
         for name, asset_id in (
             ("first_asset_id", pair.first_asset_id),
             ("last_asset_id", pair.last_asset_id),
         ):
             message = await problem_with(unit, asset_id)
-            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not Kind.IMAGE:
+            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not MediaKind.IMAGE:
                 message = f"asset {asset_id} is {kind}, and a scene needs a picture"
             if message:
                 problems.append(FieldProblem(f"pairs[{number}].{name}", message))
@@ -155,7 +157,7 @@ async def _with_music(unit: Unit, edit: Edit) -> Edit:
     if message := await problem_with(unit, edit.music.asset_id):
         raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
     asset = await unit.assets.get(edit.music.asset_id)
-    if asset.facts.kind is not Kind.AUDIO:
+    if asset.facts.kind is not MediaKind.AUDIO:
         message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
         raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
     return replace(edit, music=replace(edit.music, blob_key=asset.blob_key))

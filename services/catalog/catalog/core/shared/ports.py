@@ -23,14 +23,14 @@ from catalog.core.shared.records import (
     Page,
     TimelineEntry,
 )
-from catalog.core.shared.values import Kind, Run
+from catalog.core.shared.values import MediaKind, RunSpec
 from catalog.core.storage.blob_keys import BlobKeys
 from catalog.core.storage.queries import Files
 from catalog.core.watchdog.ports import Expiring
 
 
 @dataclass(frozen=True)
-class PageWish:
+class PageRequest:
     """Which page: how many items (0: the usual number), after which token."""
 
     size: int = 0
@@ -56,7 +56,7 @@ class Clients(Protocol):
         """Forget it."""
         ...
 
-    async def page(self, wish: PageWish, *, q: str = "") -> Page[Client]:
+    async def page(self, paging: PageRequest, *, q: str = "") -> Page[Client]:
         """Newest first."""
         ...
 
@@ -84,7 +84,7 @@ class Campaigns(Protocol):
         """How many a client has."""
         ...
 
-    async def page(self, wish: PageWish, *, client_id: str = "", q: str = "") -> Page[Campaign]:
+    async def page(self, paging: PageRequest, *, client_id: str = "", q: str = "") -> Page[Campaign]:
         """Newest first."""
         ...
 
@@ -118,11 +118,11 @@ class Assets(Protocol):
 
     async def page(
         self,
-        wish: PageWish,
+        paging: PageRequest,
         *,
         client_id: str = "",
         campaign_id: str = "",
-        kind: Kind | None = None,
+        kind: MediaKind | None = None,
         tag: str = "",
     ) -> Page[Asset]:
         """Newest first."""
@@ -160,7 +160,7 @@ class Keys(Protocol):
         """Make it an admin's that has not ended."""
         ...
 
-    async def page(self, wish: PageWish) -> Page[ApiKey]:
+    async def page(self, paging: PageRequest) -> Page[ApiKey]:
         """Newest first."""
         ...
 
@@ -169,7 +169,7 @@ class Keys(Protocol):
 class GenerationFilter:
     """Which generations; empty or None: any."""
 
-    kind: Kind | None = None
+    kind: MediaKind | None = None
     status: Status | None = None
     model: str = ""
     campaign_id: str = ""
@@ -195,7 +195,7 @@ class Generations(Protocol):
         """Set how far it is, cheaply, if it is in one of these stages."""
         ...
 
-    async def page(self, wish: PageWish, only: GenerationFilter) -> Page[Generation]:
+    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
         """Newest first."""
         ...
 
@@ -211,7 +211,7 @@ class Generations(Protocol):
         """The generation and the attempt that own a prediction."""
         ...
 
-    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
         """Those that should have been heard of by now."""
         ...
 
@@ -219,15 +219,15 @@ class Generations(Protocol):
         """Those whose lost outputs are to be asked for again by now."""
         ...
 
-    async def snooze(self, generation_id: str) -> None:
+    async def postpone(self, generation_id: str) -> None:
         """Look at it later: silence is right, or it could not be asked for again."""
         ...
 
-    async def requeue_later(self, generation_id: str) -> None:
+    async def postpone_requeue(self, generation_id: str) -> None:
         """Ask for its lost outputs later: now they could not be."""
         ...
 
-    async def lost(self, wish: PageWish) -> Page[LostOutput]:
+    async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         """The retry queue, newest first."""
         ...
 
@@ -256,7 +256,7 @@ class Jobs(Protocol):
         ...
 
     async def page(
-        self, wish: PageWish, *, campaign_id: str = "", status: JobStatus | None = None
+        self, paging: PageRequest, *, campaign_id: str = "", status: JobStatus | None = None
     ) -> Page[Job]:
         """Newest first."""
         ...
@@ -265,16 +265,16 @@ class Jobs(Protocol):
         """What has happened, oldest first."""
         ...
 
-    async def silent(self, at: datetime, limit: int) -> Sequence[str]:
+    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
         """Those that should have been heard of by now."""
         ...
 
-    async def snooze(self, job_id: str) -> None:
+    async def postpone(self, job_id: str) -> None:
         """Look at it later: it could not be asked for again."""
         ...
 
 
-class Ledger(Protocol):
+class Accounts(Protocol):
     """The accounts."""
 
     async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
@@ -298,7 +298,7 @@ class Unit(Protocol):
     @property
     def jobs(self) -> Jobs: ...  # its type says it
     @property
-    def ledger(self) -> Ledger: ...  # its type says it
+    def accounts(self) -> Accounts: ...  # its type says it
     @property
     def files(self) -> Files: ...  # its type says it
     @property
@@ -358,7 +358,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class PlanWish:
+class PlanRequest:
     """What is to be planned."""
 
     photos: tuple[Asset, ...]
@@ -375,14 +375,14 @@ class PlanWish:
 class Generator(Protocol):
     """The generator, before anything is paid."""
 
-    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> Run:  # noqa: A002  # the contract's word
+    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
         """Check an input; Invalid names what is wrong."""
         ...
 
-    async def prepare_scene(self, model: str, parts: SceneParts) -> Run:
+    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
         """Fit a scene to a model, and check it."""
         ...
 
-    async def plan(self, wish: PlanWish) -> Plan:
+    async def plan(self, paging: PlanRequest) -> Plan:
         """Choose scenes from photos."""
         ...

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from catalog.core.shared.values import GONE, Failure, FileFacts
+from catalog.core.shared.values import GONE, Error, Facts
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Asset:
     name: str
     filename: str
     blob_key: str
-    facts: FileFacts
+    facts: Facts
     created_at: datetime
     updated_at: datetime
     campaign_id: str = ""
@@ -102,7 +102,7 @@ class Media:
     job_id: str
     index: int
     blob_key: str
-    facts: FileFacts
+    facts: Facts
     created_at: datetime
     model: str = ""
 
@@ -115,13 +115,13 @@ class LostOutput:
     job_id: str
     index: int
     model: str
-    failure: Failure
+    error: Error
     failed_at: datetime
     expires_at: datetime | None
 
     def may_live(self, at: datetime) -> bool:
         """Whether its address may still lead to it: it has not expired, and did not answer "gone"."""
-        return self.failure.code != GONE and self.expires_at is not None and self.expires_at > at
+        return self.error.code != GONE and self.expires_at is not None and self.expires_at > at
 
 
 @dataclass(frozen=True)

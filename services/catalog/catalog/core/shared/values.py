@@ -1,4 +1,4 @@
-"""The small values that records share: kinds, failures, measured files, checked runs."""
+"""The small values that records share: kinds, errors, measured files, checked runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "[secret]"  # noqa: S105  # it stands for one
 """What is shown in place of a secret."""
 
 
-class Kind(StrEnum):
+class MediaKind(StrEnum):
     """What a file is."""
 
     UNKNOWN = "unknown"
@@ -25,14 +25,14 @@ class Kind(StrEnum):
 
 
 GONE = "gone"
-"""The code of a failure: an address leads to nothing (any more), or the provider has the run no longer."""
+"""The code of a error: an address leads to nothing (any more), or the provider has the run no longer."""
 
 EXPIRED = "expired"
-"""The code of a failure: the output was not fetched before the provider deleted it."""
+"""The code of a error: the output was not fetched before the provider deleted it."""
 
 
 @dataclass(frozen=True)
-class Failure:
+class Error:
     """How something went wrong: a short code, the text as given, and whether trying again makes sense."""
 
     code: str
@@ -41,10 +41,10 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class FileFacts:
+class Facts:
     """What was measured on a stored file; lengths in seconds, sizes in bytes and pixels, 0 for "has none"."""
 
-    kind: Kind = Kind.UNKNOWN
+    kind: MediaKind = MediaKind.UNKNOWN
     content_type: str = ""
     size_bytes: int = 0
     sha256: str = ""
@@ -56,7 +56,7 @@ class FileFacts:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSpec:
     """One run of a model whose input was checked: what is submitted, and what it costs.
 
     Args:
@@ -70,7 +70,7 @@ class Run:
     provider: str
     model: str
     version: str
-    kind: Kind
+    kind: MediaKind
     input: Mapping[str, Any] = field(default_factory=dict)
     estimate_micros: int = 0
     basis: str = ""
@@ -85,6 +85,6 @@ class Run:
         return {name: SECRET if name in self.secrets else value for name, value in self.input.items()}
 
     @property
-    def set_aside_micros(self) -> int:
+    def reserve_or_estimate_micros(self) -> int:
         """What is set aside for an attempt: never less than it should cost."""
         return max(self.reserve_micros, self.estimate_micros)

@@ -11,9 +11,9 @@ from catalog.core.generations.domain.commands import DeleteGeneration
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.commands import DeleteCuts
 from catalog.core.jobs.domain.model import Job
-from catalog.core.shared.ports import PageWish, Store, Unit
+from catalog.core.shared.ports import PageRequest, Store, Unit
 from catalog.core.shared.records import Page
-from catalog.core.shared.values import Kind
+from catalog.core.shared.values import MediaKind
 from catalog.core.storage.queries import DownloadCounts, File, Old, Usage
 from servicekit.clock import Clock
 from servicekit.errors import AppError, FieldProblem, Invalid
@@ -35,7 +35,7 @@ _KINDS = ("generation", "media", "job")
 class Stats:
     """What is stored."""
 
-    by_kind: Mapping[Kind, Usage]
+    by_kind: Mapping[MediaKind, Usage]
     downloads: DownloadCounts
     files: Page[File]
 
@@ -50,7 +50,7 @@ class Cleared:
     """What a clean-up deleted, or would. `more`: it ended before everything was."""
 
     generations: int = 0
-    by_kind: Mapping[Kind, Usage] = field(default_factory=dict)
+    by_kind: Mapping[MediaKind, Usage] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
     more: bool = False
 
@@ -76,13 +76,13 @@ class Storing:
         self._store = store
         self._clock = clock
 
-    async def stats(self, wish: PageWish) -> Stats:
+    async def stats(self, paging: PageRequest) -> Stats:
         """What is there now, and a page of the files."""
         async with self._store.read() as unit:
             return Stats(
                 await unit.files.usage(),
                 await unit.files.downloads(self._clock.now()),
-                await unit.files.page(wish.size, wish.token),
+                await unit.files.page(paging.size, paging.token),
             )
 
     async def delete(self, id_: str) -> None:
@@ -168,7 +168,7 @@ class Storing:
                 if job.shown_cuts and _ended(job, before):
                     await carry_job(unit, job, DeleteCuts(self._clock.now()))
                     sizes = sum((Usage(1, cut.facts.size_bytes) for cut in job.shown_cuts), Usage())
-                    done += Cleared(0, {Kind.VIDEO: sizes}, (job.id,))
+                    done += Cleared(0, {MediaKind.VIDEO: sizes}, (job.id,))
         return _next(found), done
 
 
@@ -208,8 +208,8 @@ def _still_old(generation: Generation, job: Job | None, before: datetime) -> boo
     return job is None or _ended(job, before)
 
 
-def _sizes(generation: Generation) -> dict[Kind, Usage]:
-    sizes: dict[Kind, Usage] = {}
+def _sizes(generation: Generation) -> dict[MediaKind, Usage]:
+    sizes: dict[MediaKind, Usage] = {}
     for output in generation.stored:
         if output.facts is not None:
             kind = output.facts.kind

@@ -72,7 +72,9 @@ class Locator:
             campaign = await unit.campaigns.get(job.campaign_id)
         cut = _version(job_id, job.shown_cuts, version)
         if thumbnail:
-            return StoredObject(cut.poster_key, "image/jpeg", cut.created_at, f"{job_id}-v{cut.version}.jpg")
+            return StoredObject(
+                cut.thumbnail_key, "image/jpeg", cut.created_at, f"{job_id}-v{cut.version}.jpg"
+            )
         return StoredObject(
             cut.cut_key,
             cut.facts.content_type or "video/mp4",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from catalog.core.shared.ports import PageWish, Store
+from catalog.core.shared.ports import PageRequest, Store
 from catalog.core.shared.records import Page
 from catalog.core.storage.blob_keys import NamedBlob, place_of
 
@@ -27,7 +27,7 @@ class Sweeping:
             needed = await unit.blob_keys.needed(places)
         return [place.key for place in places if place.key not in needed]
 
-    async def named(self, wish: PageWish) -> Page[NamedBlob]:
+    async def named(self, paging: PageRequest) -> Page[NamedBlob]:
         """What should be in the blob store."""
         async with self._store.read() as unit:
-            return await unit.blob_keys.page(wish.size, wish.token)
+            return await unit.blob_keys.page(paging.size, paging.token)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from catalog.core.shared.records import Page
-from catalog.core.shared.values import Kind
+from catalog.core.shared.values import MediaKind
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DownloadCounts:
 class File:
     """A stored output (`media_id`) or a cut (`version` of its job)."""
 
-    kind: Kind
+    kind: MediaKind
     size_bytes: int
     sha256: str
     created_at: datetime
@@ -60,13 +60,13 @@ class Aged:
     """Everything that is old enough, in numbers."""
 
     generations: int = 0
-    by_kind: Mapping[Kind, Usage] = field(default_factory=dict)
+    by_kind: Mapping[MediaKind, Usage] = field(default_factory=dict)
 
 
 class Files(Protocol):
     """What the tables know of stored outputs and cuts; deleted ones are never told of."""
 
-    async def usage(self) -> Mapping[Kind, Usage]:
+    async def usage(self) -> Mapping[MediaKind, Usage]:
         """What the files take, by kind; cuts are videos."""
         ...
 

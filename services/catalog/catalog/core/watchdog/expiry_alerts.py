@@ -47,5 +47,5 @@ class Deadlines:
             if output.expires_at is not None:
                 self._alarms.at_risk(output, (output.expires_at - now).total_seconds())
         for output in counted:
-            if output.failure.code != EXPIRED:
+            if output.error.code != EXPIRED:
                 self._alarms.lost(output)

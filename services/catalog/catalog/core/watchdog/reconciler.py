@@ -1,4 +1,4 @@
-"""The reconciler: what has been silent too long is asked for again, with the next round."""
+"""The reconciler: what has been stalled too long is asked for again, with the next round."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Reconciler:
         """One round: first what expires. A record that cannot be asked for again is put off for a while."""
         now = self._clock.now()
         async with self._store.read() as unit:
-            generations = await unit.generations.silent(now, AT_ONCE)
+            generations = await unit.generations.stalled(now, AT_ONCE)
             lost = await unit.generations.lost_again(now, AT_ONCE)
-            jobs = await unit.jobs.silent(now, AT_ONCE)
+            jobs = await unit.jobs.stalled(now, AT_ONCE)
         sick: list[Sick] = []
         fetched = await _each(lost, self._fetch_again, self._fetch_later, sick)
         asked = await _each(generations, self._ask_again, self._ask_later, sick)
@@ -80,21 +80,21 @@ class Reconciler:
             job, generation = await locked(unit, generation_id, deleted=True)
             waits = job is not None and job.held and not generation.open_attempts
             if waits and not generation.winner:
-                await unit.generations.snooze(generation_id)
+                await unit.generations.postpone(generation_id)
                 return 0
-            _, events = await carry_out(unit, job, generation, RequestAgain(now, silent=True))
+            _, events = await carry_out(unit, job, generation, RequestAgain(now, stalled=True))
             return len(events)
 
     async def _ask_later(self, generation_id: str) -> None:
         async with self._store.write() as unit:
-            await unit.generations.snooze(generation_id)
+            await unit.generations.postpone(generation_id)
 
     async def _fetch_again(self, generation_id: str) -> None:
         await self._generating.requeue(generation_id, automatic=True)
 
     async def _fetch_later(self, generation_id: str) -> None:
         async with self._store.write() as unit:
-            await unit.generations.requeue_later(generation_id)
+            await unit.generations.postpone_requeue(generation_id)
 
     async def _look_at(self, job_id: str) -> JobStatus:
         now = self._clock.now()
@@ -110,7 +110,7 @@ class Reconciler:
 
     async def _look_later(self, job_id: str) -> None:
         async with self._store.write() as unit:
-            await unit.jobs.snooze(job_id)
+            await unit.jobs.postpone(job_id)
 
 
 async def _each(

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.campaigns.service import Library, has_thumbnail
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Asset
 from catalog.edges.grpc.proto_mapping import (
     Context,
@@ -43,9 +43,9 @@ class AssetServicer(assets_pb2_grpc.AssetServiceServicer):
         return asset_message(await self._library.asset(request.id))
 
     async def ListAssets(self, request: pb.ListAssetsRequest, context: Context) -> pb.ListAssetsResponse:
-        async def ask(wish: PageWish) -> pb.ListAssetsResponse:
+        async def ask(paging: PageRequest) -> pb.ListAssetsResponse:
             page = await self._library.assets(
-                wish,
+                paging,
                 client_id=request.client_id,
                 campaign_id=request.campaign_id,
                 kind=kind_filter(request.kind),

@@ -12,7 +12,7 @@ from catalog.core.generations.attempts import Attempts
 from catalog.core.generations.domain.decide import Step
 from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
 from catalog.edges.grpc.proto_mapping import Context, stamp, struct
-from catalog.proto_enums import KINDS, failure_of
+from catalog.proto_enums import KINDS, error_of
 from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
 
@@ -77,7 +77,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
     async def ReleaseAttempt(self, request: pb.ReleaseAttemptRequest, context: Context) -> pb.Attempt:
         found = await self._attempts.release(
             request.attempt_id,
-            failure_of(request.failure),
+            error_of(request.failure),
             fail=request.fail_generation,
             retry_after=request.retry_after_s,
         )

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.campaigns.service import Library
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Campaign
 from catalog.edges.grpc.proto_mapping import Context, cents, mapping, page_within, stamp, struct
 from rushes.catalog.v1 import campaigns_pb2 as pb
@@ -43,8 +43,8 @@ class CampaignServicer(campaigns_pb2_grpc.CampaignServiceServicer):
         request: pb.ListCampaignsRequest,
         context: Context,
     ) -> pb.ListCampaignsResponse:
-        async def ask(wish: PageWish) -> pb.ListCampaignsResponse:
-            page = await self._library.campaigns(wish, request.client_id, request.q)
+        async def ask(paging: PageRequest) -> pb.ListCampaignsResponse:
+            page = await self._library.campaigns(paging, request.client_id, request.q)
             return pb.ListCampaignsResponse(
                 campaigns=[campaign_message(each) for each in page.items], next_page_token=page.next_token
             )

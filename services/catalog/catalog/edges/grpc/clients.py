@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.campaigns.service import Library
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Client
 from catalog.edges.grpc.proto_mapping import Context, mapping, page_within, stamp, struct
 from rushes.catalog.v1 import clients_pb2 as pb
@@ -31,8 +31,8 @@ class ClientServicer(clients_pb2_grpc.ClientServiceServicer):
         return client_message(await self._library.client(request.id))
 
     async def ListClients(self, request: pb.ListClientsRequest, context: Context) -> pb.ListClientsResponse:
-        async def ask(wish: PageWish) -> pb.ListClientsResponse:
-            page = await self._library.clients(wish, request.q)
+        async def ask(paging: PageRequest) -> pb.ListClientsResponse:
+            page = await self._library.clients(paging, request.q)
             return pb.ListClientsResponse(
                 clients=[client_message(each) for each in page.items], next_page_token=page.next_token
             )

@@ -10,9 +10,9 @@ from catalog.core.campaigns.service import has_thumbnail
 from catalog.core.generations.domain.model import STATUS, Generation, Output, Stage, Status
 from catalog.core.generations.service import Asked, Generating
 from catalog.core.jobs.domain.progress import generation_percent
-from catalog.core.shared.ports import GenerationFilter, PageWish
+from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import FileFacts
+from catalog.core.shared.values import Facts
 from catalog.core.storage.admin import Storing
 from catalog.edges.grpc.proto_mapping import (
     Context,
@@ -21,12 +21,12 @@ from catalog.edges.grpc.proto_mapping import (
     mapping,
     media_thumbnail_url,
     media_url,
-    page_wish,
+    page_request,
     page_within,
     stamp,
     struct,
 )
-from catalog.proto_enums import KINDS, facts_message, failure_message
+from catalog.proto_enums import KINDS, error_message, facts_message
 from rushes.catalog.v1 import generations_pb2 as pb
 from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -66,7 +66,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         return pb.EstimateGenerationResponse(
             estimated_cost_cents=cents(run.estimate_micros),
             basis=run.basis,
-            reserve_cents=cents(run.set_aside_micros),
+            reserve_cents=cents(run.reserve_or_estimate_micros),
         )
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.Generation:
@@ -85,8 +85,8 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
             job_id=request.job_id,
         )
 
-        async def ask(wish: PageWish) -> pb.ListGenerationsResponse:
-            page = await self._generating.page(wish, only)
+        async def ask(paging: PageRequest) -> pb.ListGenerationsResponse:
+            page = await self._generating.page(paging, only)
             return pb.ListGenerationsResponse(
                 generations=[generation_message(each) for each in page.items],
                 next_page_token=page.next_token,
@@ -117,7 +117,7 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
         request: pb.ListFailedDownloadsRequest,
         context: Context,
     ) -> pb.ListFailedDownloadsResponse:
-        page = await self._generating.lost(page_wish(request))
+        page = await self._generating.lost(page_request(request))
         return pb.ListFailedDownloadsResponse(
             downloads=[self._message(each) for each in page.items], next_page_token=page.next_token
         )
@@ -131,7 +131,7 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
             job_id=lost.job_id or None,
             index=lost.index,
             model=lost.model,
-            error=failure_message(lost.failure),
+            error=error_message(lost.error),
             failed_at=stamp(lost.failed_at),
             expires_at=stamp(lost.expires_at),
             alive=lost.may_live(self._clock.now()),
@@ -150,7 +150,7 @@ def generation_message(generation: Generation) -> pb.Generation:
         version=run.version,
         kind=KINDS[run.kind],
         input=struct(run.shown_input),
-        error=failure_message(generation.failure) if generation.failure else None,
+        error=error_message(generation.error) if generation.error else None,
         media=[output_message(generation.id, each) for each in generation.stored],
         attempts=generation.submissions,
         estimated_cost_cents=cents(run.estimate_micros),
@@ -162,13 +162,13 @@ def generation_message(generation: Generation) -> pb.Generation:
         created_at=stamp(generation.created_at),
         updated_at=stamp(generation.updated_at),
         finished_at=stamp(generation.finished_at),
-        reserve_cents=cents(run.set_aside_micros),
+        reserve_cents=cents(run.reserve_or_estimate_micros),
     )
 
 
 def output_message(generation_id: str, output: Output) -> media_pb2.Media:
     """A stored output as a message."""
-    facts = output.facts or FileFacts()
+    facts = output.facts or Facts()
     return media_pb2.Media(
         id=output.media_id,
         generation_id=generation_id,

@@ -7,11 +7,11 @@ from __future__ import annotations
 from catalog.core.generations.domain.model import Generation, OutputState, Stage
 from catalog.core.jobs.domain.model import Cut, Edit, Job, JobStatus, Music, Scene, Transition
 from catalog.core.jobs.domain.progress import generation_percent, job_progress
-from catalog.core.jobs.domain.request import Asked, Composed, edit_of, pairs_wish, wish_of
+from catalog.core.jobs.domain.request import Asked, Composed, edit_of, pairs_request, planned_request
 from catalog.core.jobs.service import Producing, Production
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.edges.grpc.proto_mapping import Context, cents, clip_url, cut_url, page_within, poster_url, stamp
-from catalog.proto_enums import facts_message, failure_message
+from catalog.proto_enums import error_message, facts_message
 from rushes.catalog.v1 import jobs_pb2 as pb
 from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -35,9 +35,11 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
         asked = _asked(request, aspect=request.aspect)
-        wish = wish_of(request.scene_count, request.scene_seconds, request.model, request.planner)
+        job_request = planned_request(
+            request.scene_count, request.scene_seconds, request.model, request.planner
+        )
         edit = edit_of(asked, self._fps)
-        return job_message(await self._producing.create(request.campaign_id, wish, edit))
+        return job_message(await self._producing.create(request.campaign_id, job_request, edit))
 
     async def CreateJobFromImagePairs(
         self,
@@ -46,16 +48,16 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
     ) -> pb.Job:
         pairs = [(p.first_asset_id, p.last_asset_id, p.prompt, p.seconds) for p in request.pairs]
         edit = edit_of(_asked(request), self._fps)
-        made = await self._producing.create(request.campaign_id, pairs_wish(pairs, request.model), edit)
+        made = await self._producing.create(request.campaign_id, pairs_request(pairs, request.model), edit)
         return job_message(made)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
         return job_message(await self._producing.get(request.id))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        async def ask(wish: PageWish) -> pb.ListJobsResponse:
+        async def ask(paging: PageRequest) -> pb.ListJobsResponse:
             page = await self._producing.page(
-                wish, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
+                paging, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
             )
             return pb.ListJobsResponse(
                 jobs=[job_message(each) for each in page.items], next_page_token=page.next_token
@@ -101,7 +103,7 @@ def job_message(production: Production) -> pb.Job:
         scenes=[_scene(job, each, production.generations.get(each.generation_id)) for each in job.scenes],
         edit=_edit(job.edit),
         result=_cut(job, job.shown_cuts[-1]) if job.shown_cuts else None,
-        error=failure_message(job.failure) if job.failure else None,
+        error=error_message(job.error) if job.error else None,
         estimated_cost_cents=cents(job.estimate_micros),
         cost_cents=cents(production.cost_micros),
         planner=job.planner,
@@ -119,7 +121,7 @@ def job_message(production: Production) -> pb.Job:
 def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
     first = generation.fetched[0] if generation and generation.fetched else None
     stored = first if first and first.state is OutputState.STORED else None
-    failure = generation.failure if generation else scene.failure
+    error = generation.error if generation else scene.error
     return pb.Scene(
         id=scene.id,
         position=scene.position,
@@ -137,7 +139,7 @@ def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
         generation_id=scene.generation_id or None,
         clip=output_message(scene.generation_id, stored) if stored else None,
         clip_url=clip_url(job.id, scene.position, stored.media_id) if stored else "",
-        error=failure_message(failure) if failure else None,
+        error=error_message(error) if error else None,
     )
 
 

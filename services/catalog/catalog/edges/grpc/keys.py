@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.access.service import KeyRing
 from catalog.core.shared.records import ApiKey, Scope
-from catalog.edges.grpc.proto_mapping import Context, moment, page_wish, stamp
+from catalog.edges.grpc.proto_mapping import Context, moment, page_request, stamp
 from rushes.catalog.v1 import keys_pb2 as pb
 from rushes.catalog.v1 import keys_pb2_grpc
 
@@ -32,7 +32,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         return pb.CreateApiKeyResponse(key=key, api_key=key_message(record))
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
-        page = await self._keys.page(page_wish(request))
+        page = await self._keys.page(page_request(request))
         return pb.ListApiKeysResponse(
             api_keys=[key_message(each) for each in page.items], next_page_token=page.next_token
         )

@@ -13,9 +13,9 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from catalog.core.shared.ports import PageWish
+from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import PAGE
-from catalog.core.shared.values import MICROS_PER_CENT, Kind
+from catalog.core.shared.values import MICROS_PER_CENT, MediaKind
 from catalog.proto_enums import KIND_OF
 from rushes.common.v1 import media_pb2
 from servicekit.grpc.limits import PAGE_LIMIT
@@ -32,25 +32,25 @@ class Paged(Protocol):
     page_token: str
 
 
-def page_wish(request: Paged) -> PageWish:
+def page_request(request: Paged) -> PageRequest:
     """Which page is asked for."""
-    return PageWish(request.page_size, request.page_token)
+    return PageRequest(request.page_size, request.page_token)
 
 
 async def page_within(
-    request: Paged, ask: Callable[[PageWish], Awaitable[Answer]], *, limit: int = PAGE_LIMIT
+    request: Paged, ask: Callable[[PageRequest], Awaitable[Answer]], *, limit: int = PAGE_LIMIT
 ) -> Answer:
     """The page that `ask` answers, of fewer records when they are too large together for a message.
 
     Inputs and metadata may have a megabyte each. The page's own token says where the next one begins, so a
     shorter page loses nothing.
     """
-    wish = page_wish(request)
+    paging = page_request(request)
     while True:
-        answer = await ask(wish)
-        if answer.ByteSize() <= limit or wish.size == 1:
+        answer = await ask(paging)
+        if answer.ByteSize() <= limit or paging.size == 1:
             return answer
-        wish = replace(wish, size=max((wish.size or PAGE) // 2, 1))
+        paging = replace(paging, size=max((paging.size or PAGE) // 2, 1))
 
 
 def stamp(at: datetime | None) -> Timestamp | None:
@@ -84,10 +84,10 @@ def mapping(message: Struct) -> dict[str, Any]:
     return json_format.MessageToDict(message)
 
 
-def kind_filter(value: media_pb2.MediaKind.ValueType) -> Kind | None:
+def kind_filter(value: media_pb2.MediaKind.ValueType) -> MediaKind | None:
     """A filter by kind; unspecified is none."""
-    kind = KIND_OF.get(value, Kind.UNKNOWN)
-    return None if kind is Kind.UNKNOWN else kind
+    kind = KIND_OF.get(value, MediaKind.UNKNOWN)
+    return None if kind is MediaKind.UNKNOWN else kind
 
 
 def asset_url(asset_id: str) -> str:

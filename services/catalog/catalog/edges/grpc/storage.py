@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.shared.values import Kind
+from catalog.core.shared.values import MediaKind
 from catalog.core.storage.admin import Storing
 from catalog.core.storage.orphans import Sweeping
 from catalog.core.storage.queries import File, Usage
-from catalog.edges.grpc.proto_mapping import Context, cut_url, media_url, page_wish, stamp
+from catalog.edges.grpc.proto_mapping import Context, cut_url, media_url, page_request, stamp
 from catalog.proto_enums import KINDS
 from rushes.catalog.v1 import storage_pb2 as pb
 from rushes.catalog.v1 import storage_pb2_grpc
@@ -29,10 +29,10 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         self._sweeping = sweeping
 
     async def GetStorageStats(self, request: pb.GetStorageStatsRequest, context: Context) -> pb.StorageStats:
-        stats = await self._storing.stats(page_wish(request))
+        stats = await self._storing.stats(page_request(request))
         size, counts = stats.total.size_bytes, stats.downloads
         return pb.StorageStats(
-            total_videos=stats.by_kind.get(Kind.VIDEO, Usage()).count,
+            total_videos=stats.by_kind.get(MediaKind.VIDEO, Usage()).count,
             total_size_bytes=size,
             total_size_mb=round(size / MEGA, 3),
             total_size_gb=round(size / GIGA, 6),
@@ -71,14 +71,14 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def ListNamedBlobs(
         self, request: pb.ListNamedBlobsRequest, context: Context
     ) -> pb.ListNamedBlobsResponse:
-        page = await self._sweeping.named(page_wish(request))
+        page = await self._sweeping.named(page_request(request))
         return pb.ListNamedBlobsResponse(
             blobs=[pb.NamedBlob(id=each.id, blob_key=each.key) for each in page.items],
             next_page_token=page.next_token,
         )
 
 
-def _by_kind(found: Mapping[Kind, Usage]) -> dict[str, pb.StorageUsage]:
+def _by_kind(found: Mapping[MediaKind, Usage]) -> dict[str, pb.StorageUsage]:
     return {
         kind.value: pb.StorageUsage(count=usage.count, size_bytes=usage.size_bytes)
         for kind, usage in found.items()

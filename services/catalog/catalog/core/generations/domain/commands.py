@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalog.core.budget.domain import Account
-from catalog.core.shared.values import Failure, FileFacts, Run
+from catalog.core.shared.values import Error, Facts, RunSpec
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class CreateGeneration:
 
     at: datetime
     id: str
-    run: Run
+    run: RunSpec
     campaign_id: str = ""
     job_id: str = ""
     scene_id: str = ""
@@ -53,7 +53,7 @@ class ReleaseAttempt:
 
     at: datetime
     attempt_id: str
-    failure: Failure
+    error: Error
     fail: bool = False
     retry_after: float = 0.0
 
@@ -86,7 +86,7 @@ class RecordFailed:
     at: datetime
     attempt_id: str
     prediction_id: str
-    failure: Failure
+    error: Error
     cost_micros: int = 0
     retry_after: float = 0.0
     max_attempts: int = 3
@@ -113,7 +113,7 @@ class RecordStored:
     index: int
     media_id: str
     blob_key: str
-    facts: FileFacts
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class RecordLost:
     at: datetime
     attempt_id: str
     index: int
-    failure: Failure
+    error: Error
     round: int
     expires_at: datetime | None = None
 
@@ -137,10 +137,10 @@ class CancelGeneration:
 
 @dataclass(frozen=True)
 class RequestAgain:
-    """Ask the generator with the next round: `silent` too long, or its job goes on."""
+    """Ask the generator with the next round: `stalled` too long, or its job goes on."""
 
     at: datetime
-    silent: bool = False
+    stalled: bool = False
 
 
 @dataclass(frozen=True)

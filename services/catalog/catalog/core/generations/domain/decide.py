@@ -19,7 +19,7 @@ from catalog.core.generations.domain.model import (
     Stage,
 )
 from catalog.core.generations.domain.recovery import lose, lose_all, requeue, settled
-from catalog.core.shared.values import GONE, Failure
+from catalog.core.shared.values import GONE, Error
 from servicekit.errors import Conflict, NotFound
 
 RETRY_WAIT = 2.0
@@ -136,16 +136,16 @@ def _begin(state: Generation, command: cmd.BeginAttempt) -> Events:
     if following.step is not Step.SUBMIT:
         return ()
     if state.submissions >= command.max_attempts:
-        failure = Failure("attempts", f"given up after {state.submissions} attempts")
-        return (ev.GenerationFailed(command.at, failure),)
-    most = state.run.set_aside_micros
+        error = Error("attempts", f"given up after {state.submissions} attempts")
+        return (ev.GenerationFailed(command.at, error),)
+    most = state.run.reserve_or_estimate_micros
     if not all(account.fits(most) for account in command.accounts):
-        failure = Failure(
+        error = Error(
             "budget",
             f"up to {most / 1e6:.4f} dollars for {state.run.model} do not fit under the cap of the campaign "
             "or of the day: raise the cap, and retry",
         )
-        return (ev.GenerationFailed(command.at, failure),)
+        return (ev.GenerationFailed(command.at, error),)
     number = len(state.attempts) + 1
     return (ev.AttemptIntended(command.at, command.attempt_id, number, most, command.at),)
 
@@ -176,14 +176,14 @@ def _release(state: Generation, command: cmd.ReleaseAttempt) -> Events:
             f"attempt {attempt.id} is {attempt.state}: what the provider has cannot be released",
             code="already_recorded",
         )
-    released = ev.AttemptReleased(command.at, attempt.id, command.failure)
+    released = ev.AttemptReleased(command.at, attempt.id, command.error)
     if state.final or len(state.open_attempts) > 1 or state.stage is Stage.FETCHING:
         return (released,)
     if state.cancel_requested:
         return (released, ev.GenerationCanceled(command.at))
     if command.fail:
-        return (released, ev.GenerationFailed(command.at, command.failure))
-    returned = ev.RunReturned(command.at, command.failure)
+        return (released, ev.GenerationFailed(command.at, command.error))
+    returned = ev.RunReturned(command.at, command.error)
     if command.retry_after <= 0:
         return (released, returned)
     asked = ev.GenerationRequested(command.at, state.round + 1, delay=command.retry_after)
@@ -206,8 +206,8 @@ def _succeeded(state: Generation, command: cmd.RecordSucceeded) -> Events:
     if state.final or state.stage is Stage.FETCHING:
         return events
     if command.count == 0:
-        failure = Failure("no_output", "the model ended well but made no file")
-        return (*events, ev.GenerationFailed(command.at, failure))
+        error = Error("no_output", "the model ended well but made no file")
+        return (*events, ev.GenerationFailed(command.at, error))
     return settled(state, (*events, announced), command.at)
 
 
@@ -215,21 +215,21 @@ def _failed(state: Generation, command: cmd.RecordFailed) -> Events:
     attempt = state.attempt(command.attempt_id)
     if attempt.state not in OPEN and attempt.state is not AttemptState.RELEASED:
         waits = state.stage is Stage.FETCHING and state.winner == attempt.id
-        gone = waits and command.failure.code == GONE  # it was asked for once more
-        return lose_all(state, command.at, command.failure) if gone else ()
+        gone = waits and command.error.code == GONE  # it was asked for once more
+        return lose_all(state, command.at, command.error) if gone else ()
     events: Events = (
         *_taken(state, attempt.id, command.prediction_id, command.at),
-        ev.AttemptEnded(command.at, attempt.id, AttemptState.FAILED, command.cost_micros, command.failure),
+        ev.AttemptEnded(command.at, attempt.id, AttemptState.FAILED, command.cost_micros, command.error),
     )
     if _others_decide(state, attempt):
         return events
     if state.cancel_requested:
         return (*events, ev.GenerationCanceled(command.at))
-    if not command.failure.retryable or _tried_enough(state, command):
-        return (*events, ev.GenerationFailed(command.at, command.failure))
+    if not command.error.retryable or _tried_enough(state, command):
+        return (*events, ev.GenerationFailed(command.at, command.error))
     wait = command.retry_after or RETRY_WAIT * 2 ** (attempt.number - 1)
     asked = ev.GenerationRequested(command.at, state.round + 1, delay=wait)
-    return (*events, ev.RunReturned(command.at, command.failure), asked)
+    return (*events, ev.RunReturned(command.at, command.error), asked)
 
 
 def _tried_enough(state: Generation, command: cmd.RecordFailed) -> bool:
@@ -238,8 +238,8 @@ def _tried_enough(state: Generation, command: cmd.RecordFailed) -> bool:
         return True
     if command.most_retries is None:
         return False
-    failed = (each.failure for each in state.attempts if each.state is AttemptState.FAILED)
-    before = sum(failure is not None and failure.code == command.failure.code for failure in failed)
+    failed = (each.error for each in state.attempts if each.state is AttemptState.FAILED)
+    before = sum(error is not None and error.code == command.error.code for error in failed)
     return before >= command.most_retries
 
 
@@ -249,9 +249,9 @@ def _canceled(state: Generation, command: cmd.RecordCanceled) -> Events:
         return ()
     taken = _taken(state, attempt.id, command.prediction_id, command.at)
     if command.by_deadline and not state.cancel_requested:  # whoever stopped it, nobody wanted it stopped
-        failure = Failure("deadline", f"stopped at its deadline{_after(state.run.deadline_s)}")
-        over = ev.AttemptEnded(command.at, attempt.id, AttemptState.FAILED, command.cost_micros, failure)
-        end: ev.GenerationEvent = ev.GenerationFailed(command.at, failure)
+        error = Error("deadline", f"stopped at its deadline{_after(state.run.deadline_s)}")
+        over = ev.AttemptEnded(command.at, attempt.id, AttemptState.FAILED, command.cost_micros, error)
+        end: ev.GenerationEvent = ev.GenerationFailed(command.at, error)
     else:
         over = ev.AttemptEnded(command.at, attempt.id, AttemptState.CANCELED, command.cost_micros)
         end = ev.GenerationCanceled(command.at)
@@ -289,7 +289,7 @@ def _told_gone(state: Generation, attempt: Attempt) -> bool:
     That it had succeeded, and that its outputs are stored, may have been said long before: facts that could
     not be applied for a while are delivered after younger ones.
     """
-    gone = attempt.failure is not None and attempt.failure.code == GONE
+    gone = attempt.error is not None and attempt.error.code == GONE
     return gone and state.stage is Stage.FAILED and not state.winner and state.deleted_at is None
 
 
@@ -304,8 +304,8 @@ def _cancel(state: Generation, at: datetime) -> Events:
 def _again(state: Generation, command: cmd.RequestAgain) -> Events:
     if state.final and not state.open_attempts:
         return ()
-    if not command.silent and (state.stage is not Stage.REQUESTED or state.open_attempts):
+    if not command.stalled and (state.stage is not Stage.REQUESTED or state.open_attempts):
         return ()
     left = (state.not_before - command.at).total_seconds() if state.not_before else 0.0
-    asked = ev.GenerationRequested(command.at, state.round + 1, delay=max(left, 0.0), silent=command.silent)
+    asked = ev.GenerationRequested(command.at, state.round + 1, delay=max(left, 0.0), stalled=command.stalled)
     return (asked,)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalog.core.generations.domain.model import AttemptState
-from catalog.core.shared.values import Failure, FileFacts, Run
+from catalog.core.shared.values import Error, Facts, RunSpec
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class GenerationCreated:
 
     at: datetime
     id: str
-    run: Run
+    run: RunSpec
     campaign_id: str = ""
     job_id: str = ""
     scene_id: str = ""
@@ -23,12 +23,12 @@ class GenerationCreated:
 
 @dataclass(frozen=True)
 class GenerationRequested:
-    """The generator is asked, `delay` seconds from now. `silent`: because nothing was heard for too long."""
+    """The generator is asked, `delay` seconds from now. `stalled`: because nothing was heard for too long."""
 
     at: datetime
     round: int
     delay: float = 0.0
-    silent: bool = False
+    stalled: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class AttemptReleased:
 
     at: datetime
     attempt_id: str
-    failure: Failure | None = None
+    error: Error | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class AttemptEnded:
     attempt_id: str
     state: AttemptState
     cost_micros: int
-    failure: Failure | None = None
+    error: Error | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class RunReturned:
     """It waits to be asked for again."""
 
     at: datetime
-    failure: Failure | None = None
+    error: Error | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class OutputStored:
     index: int
     media_id: str
     blob_key: str
-    facts: FileFacts
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class OutputLost:
 
     at: datetime
     index: int
-    failure: Failure
+    error: Error
     expires_at: datetime | None = None
 
 
@@ -156,7 +156,7 @@ class GenerationFailed:
     """Given up. `requeue_at`: its outputs will be asked for again by themselves then; None: for good."""
 
     at: datetime
-    failure: Failure
+    error: Error
     requeue_at: datetime | None = None
 
 

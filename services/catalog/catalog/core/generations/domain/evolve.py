@@ -32,10 +32,10 @@ def evolve(state: Generation | None, event: ev.GenerationEvent) -> Generation:
     if state is None:
         raise ValueError(f"{type(event).__name__} happened to no generation")
     after = _attempts(state, event) or _outputs(state, event) or _gone(state, event) or _stage(state, event)
-    heard = max(event.at, after.heard_at)
+    heard = max(event.at, after.last_event_at)
     if isinstance(event, ev.GenerationRequested):
         return replace(after, updated_at=event.at)
-    return replace(after, updated_at=event.at, heard_at=heard, silent_rounds=0)
+    return replace(after, updated_at=event.at, last_event_at=heard, stalled_rounds=0)
 
 
 def _created(event: ev.GenerationCreated) -> Generation:
@@ -47,7 +47,7 @@ def _created(event: ev.GenerationCreated) -> Generation:
         scene_id=event.scene_id,
         created_at=event.at,
         updated_at=event.at,
-        heard_at=event.at,
+        last_event_at=event.at,
         message="waiting for a free slot",
     )
 
@@ -76,20 +76,20 @@ def _attempts(  # noqa: PLR0911  # one case for each event
                 state=AttemptState.SUBMITTED,
                 prediction_id=event.prediction_id,
                 submitted_at=event.at,
-                failure=None,
+                error=None,
             )
             if state.stage in (Stage.REQUESTED, Stage.SUBMITTING):
                 return _at(taken, Stage.RUNNING, "running at the provider")
             return taken
         case ev.AttemptReleased():
-            return _changed(state, event.attempt_id, state=AttemptState.RELEASED, failure=event.failure)
+            return _changed(state, event.attempt_id, state=AttemptState.RELEASED, error=event.error)
         case ev.AttemptEnded():
             return _changed(
                 state,
                 event.attempt_id,
                 state=event.state,
                 cost_micros=event.cost_micros,
-                failure=event.failure,
+                error=event.error,
             )
         case _:
             return None
@@ -104,7 +104,7 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
                 winner=event.attempt_id,
                 output_count=event.count,
                 expires_at=event.expires_at,
-                failure=None,
+                error=None,
                 finished_at=None,
             )
             return _at(told, Stage.FETCHING, "fetching from the provider")
@@ -118,7 +118,7 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
                 event.index,
                 OutputState.LOST,
                 event.at,
-                failure=event.failure,
+                error=event.error,
                 expires_at=event.expires_at,
             )
             return _with_output(state, lost)
@@ -132,7 +132,7 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
             again = replace(
                 state,
                 outputs=outputs,
-                failure=None,
+                error=None,
                 finished_at=None,
                 requeue_at=None,
                 requeues=state.requeues + 1,
@@ -152,23 +152,23 @@ def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
                 state,
                 round=event.round,
                 not_before=due if event.delay > 0 else state.not_before,
-                heard_at=max(due, event.at),
-                silent_rounds=state.silent_rounds + 1 if event.silent else 0,
+                last_event_at=max(due, event.at),
+                stalled_rounds=state.stalled_rounds + 1 if event.stalled else 0,
             )
         case ev.RunReturned():
-            why = f": {event.failure.message}" if event.failure else ""
+            why = f": {event.error.message}" if event.error else ""
             return _at(state, Stage.REQUESTED, f"waiting to be tried again{why}"[:300])
         case ev.CancelRequested():
             return replace(state, cancel_requested=True, message="being stopped")
         case ev.GenerationCompleted():
-            done = replace(state, finished_at=event.at, failure=None, percent=100.0)
+            done = replace(state, finished_at=event.at, error=None, percent=100.0)
             return replace(done, stage=Stage.COMPLETED, message="stored")
         case ev.GenerationFailed():
             return replace(
                 state,
                 stage=Stage.FAILED,
-                failure=event.failure,
-                message=event.failure.message[:300],
+                error=event.error,
+                message=event.error.message[:300],
                 finished_at=event.at,
                 requeue_at=event.requeue_at,
             )
@@ -176,7 +176,7 @@ def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
             return replace(
                 state,
                 stage=Stage.CANCELED,
-                failure=None,
+                error=None,
                 message="stopped",
                 finished_at=event.at,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from catalog.core.shared.values import Failure, FileFacts, Run
+from catalog.core.shared.values import Error, Facts, RunSpec
 from servicekit.errors import NotFound
 
 
@@ -76,7 +76,7 @@ class Attempt:
     prediction_id: str = ""
     cost_micros: int = 0
     submitted_at: datetime | None = None
-    failure: Failure | None = None
+    error: Error | None = None
 
     @property
     def open(self) -> bool:
@@ -97,15 +97,15 @@ class OutputState(StrEnum):
 
 @dataclass(frozen=True)
 class Output:
-    """One output: stored under `media_id` (until deleted), or lost for `failure`. `at`: when it became so."""
+    """One output: stored under `media_id` (until deleted), or lost for `error`. `at`: when it became so."""
 
     index: int
     state: OutputState
     at: datetime
     media_id: str = ""
     blob_key: str = ""
-    facts: FileFacts | None = None
-    failure: Failure | None = None
+    facts: Facts | None = None
+    error: Error | None = None
     expires_at: datetime | None = None
 
 
@@ -121,23 +121,23 @@ class Generation:
         requeues: how often lost outputs were asked for again; `requeue_round` is the round of the last time.
         requeue_at: when lost outputs are asked for again by themselves; None: not by themselves.
         deleted_at: when somebody deleted it: the record stays for the books and for late facts, unseen.
-        heard_at: when something was last heard of it, or was to be; `silent_rounds`: askings since then.
+        last_event_at: when something was last heard of it, or was to be; `stalled_rounds`: askings since then.
     """
 
     id: str
-    run: Run
+    run: RunSpec
     created_at: datetime
     updated_at: datetime
-    heard_at: datetime
+    last_event_at: datetime
     campaign_id: str = ""
     job_id: str = ""
     scene_id: str = ""
     stage: Stage = Stage.REQUESTED
     percent: float = 0.0
     message: str = ""
-    failure: Failure | None = None
+    error: Error | None = None
     round: int = 0
-    silent_rounds: int = 0
+    stalled_rounds: int = 0
     not_before: datetime | None = None
     cancel_requested: bool = False
     attempts: tuple[Attempt, ...] = ()

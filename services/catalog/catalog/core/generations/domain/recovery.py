@@ -9,7 +9,7 @@ from catalog.core.generations.domain import commands as cmd
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Generation, OutputState, Stage
-from catalog.core.shared.values import Failure
+from catalog.core.shared.values import Error
 from servicekit.errors import Precondition
 
 REQUEUE_WAIT, LONGEST_WAIT = 60.0, 300.0
@@ -23,7 +23,7 @@ TOO_LATE = 15.0
 
 Events = tuple[ev.GenerationEvent, ...]
 
-_LOST = Failure("download", "an output could not be fetched")
+_LOST = Error("download", "an output could not be fetched")
 
 
 def settled(state: Generation, events: Events, at: datetime) -> Events:
@@ -45,22 +45,22 @@ def ended(state: Generation, at: datetime) -> ev.GenerationFailed:
 
     What else it has lost is paid for all the same, and asked for again while it may come.
     """
-    failures = [each.failure or _LOST for each in state.lost]
-    failure = next((each for each in failures if not each.retryable), failures[0])
+    errors = [each.error or _LOST for each in state.lost]
+    error = next((each for each in errors if not each.retryable), errors[0])
     due = (
-        requeue_at(failure, lost.expires_at, at, state.requeues)
-        for lost, failure in zip(state.lost, failures, strict=True)
+        requeue_at(error, lost.expires_at, at, state.requeues)
+        for lost, error in zip(state.lost, errors, strict=True)
     )
-    return ev.GenerationFailed(at, failure, min((each for each in due if each is not None), default=None))
+    return ev.GenerationFailed(at, error, min((each for each in due if each is not None), default=None))
 
 
-def requeue_at(failure: Failure, expires_at: datetime | None, at: datetime, requeues: int) -> datetime | None:
+def requeue_at(error: Error, expires_at: datetime | None, at: datetime, requeues: int) -> datetime | None:
     """When an output that was lost at `at` is asked for again by itself; None: it is not.
 
     The provider may be back at any time while it has the output: only the expiry ends the tries.
     """
     left = (expires_at - at).total_seconds() if expires_at is not None else 0.0
-    if not failure.retryable or left <= TOO_LATE:
+    if not error.retryable or left <= TOO_LATE:
         return None
     wait = min(REQUEUE_WAIT * 2 ** min(requeues, 10), LONGEST_WAIT, left * SHARE)
     return at + timedelta(seconds=wait)
@@ -74,7 +74,7 @@ def lose(state: Generation, command: cmd.RecordLost) -> Events:
         return ()
     if known is not None and known.state is not OutputState.PENDING:
         return ()
-    lost = ev.OutputLost(command.at, command.index, command.failure, command.expires_at or state.expires_at)
+    lost = ev.OutputLost(command.at, command.index, command.error, command.expires_at or state.expires_at)
     if state.stage is Stage.FAILED and state.lost and command.index < state.output_count:
         again = ended(evolve(state, lost), command.at)
         # One more of them: the end stays as it is, unless this is the first that may be asked for again.
@@ -82,9 +82,9 @@ def lose(state: Generation, command: cmd.RecordLost) -> Events:
     return () if state.final else settled(state, (lost,), command.at)
 
 
-def lose_all(state: Generation, at: datetime, failure: Failure) -> Events:
+def lose_all(state: Generation, at: datetime, error: Error) -> Events:
     """The provider has them no longer: what is not here by now never comes."""
-    never = replace(failure, retryable=False)
+    never = replace(error, retryable=False)
     ended = min(at, state.expires_at or at)
     missing = (
         index
@@ -92,7 +92,7 @@ def lose_all(state: Generation, at: datetime, failure: Failure) -> Events:
         if (known := state.output(index)) is None or known.state is OutputState.PENDING
     )
     lost = tuple(ev.OutputLost(at, index, never, ended) for index in missing)
-    return (*lost, ev.GenerationFailed(at, failure))
+    return (*lost, ev.GenerationFailed(at, error))
 
 
 def requeue(state: Generation, command: cmd.RequeueDownload) -> Events:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalog.core.budget.domain import Account
-from catalog.core.jobs.domain.model import Edit, Music, Scene, Wish
-from catalog.core.shared.values import Failure, FileFacts
+from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Scene
+from catalog.core.shared.values import Error, Facts
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,13 @@ class CreateJob:
     at: datetime
     id: str
     campaign_id: str
-    wish: Wish
+    request: JobRequest
     edit: Edit
 
 
 @dataclass(frozen=True)
 class PlanAgain:
-    """Its planning was silent too long."""
+    """Its planning was stalled too long."""
 
     at: datetime
 
@@ -74,7 +74,7 @@ class FailJob:
     """Give it up, for a reason outside its scenes."""
 
     at: datetime
-    failure: Failure
+    error: Error
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class RecordRunEnded:
 
     at: datetime
     generation_id: str
-    failure: Failure
+    error: Error
 
 
 @dataclass(frozen=True)
 class RequestStitchAgain:
-    """The stitcher was silent too long."""
+    """The stitcher was stalled too long."""
 
     at: datetime
 
@@ -109,7 +109,7 @@ class RecordStitchFailed:
 
     at: datetime
     version: int
-    failure: Failure
+    error: Error
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class RecordCut:
     at: datetime
     version: int
     cut_key: str
-    poster_key: str
-    facts: FileFacts
+    thumbnail_key: str
+    facts: Facts
     cost_micros: int
 
 

@@ -6,7 +6,7 @@ from catalog.core.jobs.domain import commands as cmd
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import Job, JobStatus
-from catalog.core.shared.values import MICROS_PER_CENT, Failure
+from catalog.core.shared.values import MICROS_PER_CENT, Error
 from servicekit.errors import NotFound, Precondition
 
 MAX_STITCHES = 3
@@ -27,7 +27,7 @@ def decide(state: Job | None, command: cmd.JobCommand) -> Events:  # noqa: PLR09
     if isinstance(command, cmd.CreateJob):
         if state is not None:
             return ()
-        return (ev.JobCreated(command.at, command.id, command.campaign_id, command.wish, command.edit),)
+        return (ev.JobCreated(command.at, command.id, command.campaign_id, command.request, command.edit),)
     if state is None:
         raise NotFound("there is no such job")
     match command:
@@ -55,19 +55,21 @@ def _heard(state: Job, command: cmd.JobCommand) -> Events:
         case cmd.PlanAgain() if state.status is JobStatus.DRAFT:
             events = (ev.PlanningRepeated(command.at),)
         case cmd.FailJob():
-            events = (ev.JobFailed(command.at, command.failure),)
+            events = (ev.JobFailed(command.at, command.error),)
         case cmd.RecordRunStored() if state.status is JobStatus.RENDERING:
             events = _run_stored(state, command)
         case cmd.RecordRunEnded() if state.status is JobStatus.RENDERING:
             events = _run_ended(state, command)
         case cmd.RequestStitchAgain() if state.status is JobStatus.STITCHING:
-            again = ev.StitchRequested(command.at, state.version, state.stitch_round + 1, silent=True)
+            again = ev.StitchRequested(command.at, state.version, state.stitch_round + 1, stalled=True)
             events = (again,)
         case cmd.RecordStitchFailed() if _is_asked(state, command.version):
             events = _stitch_failed(state, command)
         case cmd.RecordCut() if _is_asked(state, command.version):
             events = (
-                ev.CutStored(command.at, command.version, command.cut_key, command.poster_key, command.facts),
+                ev.CutStored(
+                    command.at, command.version, command.cut_key, command.thumbnail_key, command.facts
+                ),
                 ev.JobCompleted(command.at, command.version, command.cost_micros),
             )
         case _:
@@ -133,7 +135,7 @@ def _delete_cuts(state: Job, command: cmd.DeleteCuts) -> Events:
             code="in_use",
         )
     return tuple(
-        ev.CutDeleted(command.at, cut.version, cut.cut_key, cut.poster_key) for cut in state.shown_cuts
+        ev.CutDeleted(command.at, cut.version, cut.cut_key, cut.thumbnail_key) for cut in state.shown_cuts
     )
 
 
@@ -168,21 +170,21 @@ def _run_stored(state: Job, command: cmd.RecordRunStored) -> Events:
 
 def _run_ended(state: Job, command: cmd.RecordRunEnded) -> Events:
     scene = next((each for each in state.scenes if each.generation_id == command.generation_id), None)
-    failure = command.failure
+    error = command.error
     if scene is not None:
-        told = Failure(failure.code, f"scene {scene.position}: {failure.message}", failure.retryable)
-        return (ev.SceneFailed(command.at, scene.id, failure), ev.JobFailed(command.at, told))
+        told = Error(error.code, f"scene {scene.position}: {error.message}", error.retryable)
+        return (ev.SceneFailed(command.at, scene.id, error), ev.JobFailed(command.at, told))
     music = state.edit.music
     if music is not None and music.generation_id == command.generation_id:
-        told = Failure(failure.code, f"music: {failure.message}", failure.retryable)
+        told = Error(error.code, f"music: {error.message}", error.retryable)
         return (ev.JobFailed(command.at, told),)
     return ()
 
 
 def _stitch_failed(state: Job, command: cmd.RecordStitchFailed) -> Events:
-    failed = ev.StitchFailed(command.at, command.version, command.failure)
-    if not command.failure.retryable or state.stitch_failures + 1 >= MAX_STITCHES:
-        return (failed, ev.JobFailed(command.at, command.failure))
-    wait = STITCH_WAIT * 2**state.stitch_failures
+    failed = ev.StitchFailed(command.at, command.version, command.error)
+    if not command.error.retryable or state.stitch_errors + 1 >= MAX_STITCHES:
+        return (failed, ev.JobFailed(command.at, command.error))
+    wait = STITCH_WAIT * 2**state.stitch_errors
     again = ev.StitchRequested(command.at, command.version, state.stitch_round + 1, delay=wait)
     return (failed, again)

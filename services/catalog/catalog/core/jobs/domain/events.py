@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from catalog.core.jobs.domain.model import Edit, Music, Scene, Wish
-from catalog.core.shared.values import Failure, FileFacts
+from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Scene
+from catalog.core.shared.values import Error, Facts
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class JobCreated:
     at: datetime
     id: str
     campaign_id: str
-    wish: Wish
+    request: JobRequest
     edit: Edit
 
 
@@ -84,7 +84,7 @@ class SceneFailed:
 
     at: datetime
     scene_id: str
-    failure: Failure
+    error: Error
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class StitchRequested:
     version: int
     round: int
     delay: float = 0.0
-    silent: bool = False
+    stalled: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class StitchFailed:
 
     at: datetime
     version: int
-    failure: Failure
+    error: Error
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class CutStored:
     at: datetime
     version: int
     cut_key: str
-    poster_key: str
-    facts: FileFacts
+    thumbnail_key: str
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class JobFailed:
     """Given up."""
 
     at: datetime
-    failure: Failure
+    error: Error
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class CutDeleted:
     at: datetime
     version: int
     cut_key: str
-    poster_key: str
+    thumbnail_key: str
 
 
 JobEvent = (

@@ -23,11 +23,11 @@ def evolve(state: Job | None, event: ev.JobEvent) -> Job:
         return Job(
             id=event.id,
             campaign_id=event.campaign_id,
-            wish=event.wish,
+            request=event.request,
             edit=event.edit,
             created_at=event.at,
             updated_at=event.at,
-            heard_at=event.at,
+            last_event_at=event.at,
             message="choosing scenes",
         )
     if state is None:
@@ -35,7 +35,7 @@ def evolve(state: Job | None, event: ev.JobEvent) -> Job:
     after = replace(_life(state, event) or _parts(state, event), updated_at=event.at)
     if isinstance(event, ev.StitchRequested | ev.PlanningRepeated):
         return after
-    return replace(after, heard_at=max(event.at, after.heard_at), silent_rounds=0)
+    return replace(after, last_event_at=max(event.at, after.last_event_at), stalled_rounds=0)
 
 
 def _life(state: Job, event: ev.JobEvent) -> Job | None:
@@ -55,8 +55,8 @@ def _life(state: Job, event: ev.JobEvent) -> Job | None:
             done = replace(state, status=JobStatus.COMPLETED, paused=False, percent=100.0)
             after = replace(done, message="the video is ready", finished_at=event.at)
         case ev.JobFailed():
-            failed = replace(state, status=JobStatus.FAILED, paused=False, failure=event.failure)
-            after = replace(failed, message=event.failure.message[:300], finished_at=event.at)
+            failed = replace(state, status=JobStatus.FAILED, paused=False, error=event.error)
+            after = replace(failed, message=event.error.message[:300], finished_at=event.at)
         case ev.JobCanceled():
             canceled = replace(state, status=JobStatus.CANCELED, paused=False)
             after = replace(canceled, message="stopped", finished_at=event.at)
@@ -81,7 +81,7 @@ def _parts(state: Job, event: ev.JobEvent) -> Job:  # noqa: PLR0911  # one case 
         case ev.ClipStored():
             return _with_scene(state, event.scene_id, media_id=event.media_id, blob_key=event.blob_key)
         case ev.SceneFailed():
-            return _with_scene(state, event.scene_id, failure=event.failure)
+            return _with_scene(state, event.scene_id, error=event.error)
         case ev.MusicStored() if state.edit.music is not None:
             music = replace(state.edit.music, blob_key=event.blob_key)
             return replace(state, edit=replace(state.edit, music=music))
@@ -91,13 +91,13 @@ def _parts(state: Job, event: ev.JobEvent) -> Job:  # noqa: PLR0911  # one case 
                 asked,
                 stitch_round=event.round,
                 message="stitching",
-                heard_at=event.at + timedelta(seconds=event.delay),
-                silent_rounds=state.silent_rounds + 1 if event.silent else 0,
+                last_event_at=event.at + timedelta(seconds=event.delay),
+                stalled_rounds=state.stalled_rounds + 1 if event.stalled else 0,
             )
         case ev.StitchFailed():
-            return replace(state, stitch_failures=state.stitch_failures + 1)
+            return replace(state, stitch_errors=state.stitch_errors + 1)
         case ev.CutStored():
-            cut = Cut(event.version, event.cut_key, event.poster_key, event.facts, event.at)
+            cut = Cut(event.version, event.cut_key, event.thumbnail_key, event.facts, event.at)
             return replace(state, cuts=(*state.cuts, cut))
         case ev.ClipDeleted():
             return _with_scene(state, event.scene_id, media_id="", blob_key="")
@@ -110,7 +110,7 @@ def _parts(state: Job, event: ev.JobEvent) -> Job:  # noqa: PLR0911  # one case 
             )
             return replace(state, cuts=tuple(cuts))
         case ev.PlanningRepeated():
-            return replace(state, heard_at=event.at, silent_rounds=state.silent_rounds + 1)
+            return replace(state, last_event_at=event.at, stalled_rounds=state.stalled_rounds + 1)
         case _:
             raise TypeError(f"evolve does not know {type(event).__name__}")
 

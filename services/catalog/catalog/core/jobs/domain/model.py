@@ -1,4 +1,4 @@
-"""The state of a job: its wish, its scenes, its edit, its cuts."""
+"""The state of a job: its request, its scenes, its edit, its cuts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from catalog.core.shared.values import Failure, FileFacts, Run
+from catalog.core.shared.values import Error, Facts, RunSpec
 
 
 class JobStatus(StrEnum):
@@ -42,7 +42,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Wish:
+class JobRequest:
     """What was asked for; with `pairs` there is nothing to choose. Empty texts: whatever is set up."""
 
     scene_count: int
@@ -60,7 +60,7 @@ class Music:
     prompt: str = ""
     model: str = ""
     gain_db: float = 0.0
-    run: Run | None = None
+    run: RunSpec | None = None
     generation_id: str = ""
     blob_key: str = ""
 
@@ -88,11 +88,11 @@ class Scene:
     first_asset_id: str
     last_asset_id: str
     reason: str
-    run: Run
+    run: RunSpec
     generation_id: str = ""
     media_id: str = ""
     blob_key: str = ""
-    failure: Failure | None = None
+    error: Error | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Cut:
 
     version: int
     cut_key: str
-    poster_key: str
-    facts: FileFacts
+    thumbnail_key: str
+    facts: Facts
     created_at: datetime
     deleted_at: datetime | None = None
 
@@ -113,18 +113,18 @@ class Job:
 
     Args:
         version: of the cut that is asked for; 0 before the first.
-        stitch_round: how often that version was asked for; `stitch_failures` how often it was given up.
+        stitch_round: how often that version was asked for; `stitch_errors` how often it was given up.
         percent, message: how far the cut is, while it is being made.
-        heard_at, silent_rounds: as in a generation.
+        last_event_at, stalled_rounds: as in a generation.
     """
 
     id: str
     campaign_id: str
-    wish: Wish
+    request: JobRequest
     edit: Edit
     created_at: datetime
     updated_at: datetime
-    heard_at: datetime
+    last_event_at: datetime
     status: JobStatus = JobStatus.DRAFT
     paused: bool = False
     planner: str = ""
@@ -132,11 +132,11 @@ class Job:
     cuts: tuple[Cut, ...] = ()
     version: int = 0
     stitch_round: int = 0
-    stitch_failures: int = 0
+    stitch_errors: int = 0
     percent: float = 0.0
     message: str = ""
-    failure: Failure | None = None
-    silent_rounds: int = 0
+    error: Error | None = None
+    stalled_rounds: int = 0
     finished_at: datetime | None = None
 
     @property
@@ -145,7 +145,7 @@ class Job:
         return self.status in FINAL
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[RunSpec, ...]:
         """Every run it needs: the scenes', and the music's when it is composed."""
         music = self.edit.music.run if self.edit.music else None
         return tuple(scene.run for scene in self.scenes) + ((music,) if music else ())
@@ -158,7 +158,7 @@ class Job:
     @property
     def reserve_micros(self) -> int:
         """The most that its runs can cost, each made once."""
-        return sum(run.set_aside_micros for run in self.runs)
+        return sum(run.reserve_or_estimate_micros for run in self.runs)
 
     @property
     def held(self) -> str:
@@ -184,7 +184,7 @@ def cut_key(job_id: str, version: int) -> str:
     return f"cuts/{job_id}/v{version}.mp4"
 
 
-def poster_key(job_id: str, version: int) -> str:
+def cut_thumbnail_key(job_id: str, version: int) -> str:
     """Where a cut's poster lies."""
     return f"thumbs/{job_id}-v{version}.jpg"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from catalog.core.jobs.domain.model import Edit, Music, Pair, Transition, Wish
+from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Pair, Transition
 from servicekit.errors import FieldProblem, Invalid
 
 SCENE_COUNT, SCENE_SECONDS, CROSSFADE_SECONDS = 4, 4.0, 0.5
@@ -35,20 +35,20 @@ class Asked:
     music: Composed | None = None
 
 
-def wish_of(scene_count: int, scene_seconds: float, model: str, planner: str) -> Wish:
-    """The wish for planned scenes; Invalid when nobody is called like the planner."""
+def planned_request(scene_count: int, scene_seconds: float, model: str, planner: str) -> JobRequest:
+    """The request for planned scenes; Invalid when nobody is called like the planner."""
     if planner not in PLANNERS:
         raise _invalid("planner", f"{planner!r} is none: write deterministic or llm, or leave it out")
-    return Wish(scene_count or SCENE_COUNT, _seconds(scene_seconds, "scene_seconds"), model, planner)
+    return JobRequest(scene_count or SCENE_COUNT, _seconds(scene_seconds, "scene_seconds"), model, planner)
 
 
-def pairs_wish(pairs: Sequence[tuple[str, str, str, float]], model: str) -> Wish:
-    """The wish for given pairs (first picture, last picture, prompt, seconds)."""
+def pairs_request(pairs: Sequence[tuple[str, str, str, float]], model: str) -> JobRequest:
+    """The request for given pairs (first picture, last picture, prompt, seconds)."""
     made = tuple(
         Pair(first, last, prompt, _seconds(seconds, f"pairs[{number}].seconds"))
         for number, (first, last, prompt, seconds) in enumerate(pairs)
     )
-    return Wish(len(made), made[0].seconds, model, pairs=made)
+    return JobRequest(len(made), made[0].seconds, model, pairs=made)
 
 
 def edit_of(asked: Asked, fps: float) -> Edit:

@@ -88,7 +88,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         jobs.JobServicer(producing, fps=settings.cut_fps),
         storage.StorageServicer(storing, Sweeping(store)),
     )
-    consumers = _consumers(log, Inbox(store, clock), clock, settings)
+    consumers = _consumers(log, Inbox(store, clock), settings)
     tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
     tasks.every(settings.reconcile_every.total_seconds(), deadlines.run_once, "tell what expires")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
@@ -110,10 +110,10 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     return Catalog(parts, store, relay, reconciler, server)
 
 
-def _consumers(log: EventLog, handlers: Inbox, clock: Clock, settings: Settings) -> list[Consumer]:
+def _consumers(log: EventLog, handlers: Inbox, settings: Settings) -> list[Consumer]:
     """Whose facts are heard."""
-    predictions = events.PredictionEvents(handlers, clock, max_attempts=settings.max_attempts)
-    downloads, stitches = events.DownloadEvents(handlers, clock), events.StitchEvents(handlers)
+    predictions = events.PredictionEvents(handlers, max_attempts=settings.max_attempts)
+    downloads, stitches = events.DownloadEvents(handlers), events.StitchEvents(handlers)
     return [
         Consumer(log, events.PREDICTIONS, predictions.handlers()),
         Consumer(log, events.DOWNLOADS, downloads.handlers()),

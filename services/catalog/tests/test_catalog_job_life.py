@@ -22,7 +22,7 @@ async def test_a_job_from_photos_to_the_cut(world: World) -> None:
 
     job = await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
     assert job.status == jobs_pb2.JOB_STATUS_RENDERING
-    requests = await world.said("generation.requested.>", 3)
+    requests = await world.published("generation.requested.>", 3)
     assert {event.key for event in requests} == {
         f"replicate.{each}" for each in [s.generation_id for s in job.scenes] + [job.edit.music.generation_id]
     }
@@ -31,7 +31,7 @@ async def test_a_job_from_photos_to_the_cut(world: World) -> None:
     await world.made(job.edit.music.generation_id, AUDIO)
 
     job = await world.status(job.id, "stitching")
-    (asked,) = await world.said("stitch.requested.>")
+    (asked,) = await world.published("stitch.requested.>")
     edit = asked.message(events_pb2.StitchRequested)
     assert [clip.scene_id for clip in edit.clips] == [scene.id for scene in job.scenes]
     assert [clip.blob_key for clip in edit.clips] == [f"media/{s.generation_id}/0.mp4" for s in job.scenes]
@@ -46,7 +46,7 @@ async def test_a_job_from_photos_to_the_cut(world: World) -> None:
     assert job.result.thumbnail_url == f"/api/v3/videos/{job.id}/thumbnail?version=1"
     assert job.cost_cents == 3 * 1.5
     assert job.progress.percent == 100
-    (done,) = await world.said("job.completed.>")
+    (done,) = await world.published("job.completed.>")
     assert done.message(events_pb2.JobCompleted).cost_micros == 45_000
     scene = job.scenes[0]
     assert scene.clip_url == f"/api/v3/videos/{job.id}/clips/scene-1-{scene.clip.id}.mp4"

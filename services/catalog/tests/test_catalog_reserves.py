@@ -82,7 +82,7 @@ async def test_the_generator_is_told_how_long_the_money_lasts(world: World) -> N
     assert (await world.begin(made.id)).deadline_s == 300.0
 
 
-async def test_what_costs_more_than_was_set_aside_is_booked_and_told(world: World) -> None:
+async def test_what_costs_more_than_its_reserve_is_booked_and_logged(world: World) -> None:
     campaign = await world.campaign(photos=0, budget_cents=3)
     made = await asked(world, campaign.id)
     attempt = await world.submitted(made.id)
@@ -94,7 +94,7 @@ async def test_what_costs_more_than_was_set_aside_is_booked_and_told(world: Worl
             assert (now.spent_cents, now.reserved_cents) == (4, 0)
 
         await eventually(booked)
-    (line,) = [each for each in lines if "more than was set aside" in each["event"]]
+    (line,) = [each for each in lines if "more than its reserve" in each["event"]]
     assert (line["log_level"], line["cost_micros"], line["reserved_micros"]) == (
         "error",
         4 * CENTS,

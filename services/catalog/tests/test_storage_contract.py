@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 from alembic import command
 from catalog_shelf import IMAGE, VIDEO, Storage
+from generation_life import stored, succeeded
 from sqlalchemy import JSON, column, insert, table
 
 from catalog.adapters.db.migrate import Database, alembic_config
 from catalog.adapters.db.unit_of_work import SqlStore
 from catalog.core.budget.domain import campaign_account, day_account
-from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.generations.domain.recovery import requeue_download
 from catalog.core.jobs.domain.model import cut_key, cut_thumbnail_key
 from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.values import MediaKind
@@ -37,7 +38,7 @@ async def test_the_numbers_are_those_of_what_is_there(storage: Storage) -> None:
     storage.clock.advance(3601)
     assert (await storage.storing.stats(PageRequest())).downloads.lost == 1
     lost = next(each for each in (await _page(storage)) if each.lost)
-    await storage.do(lost.id, gc.RequeueDownload(storage.clock.now()))
+    await storage.do(lost.id, requeue_download)
     assert (await storage.storing.stats(PageRequest())).downloads == DownloadCounts(completed=3, retried=1)
 
 
@@ -100,12 +101,13 @@ async def test_what_is_said_of_a_deleted_one_changes_nothing_and_late_bytes_go(s
         gone = await unit.generations.get(made.id, deleted=True)
         assert (await unit.generations.lost(PageRequest())).items == ()
         assert await unit.generations.lost_again(storage.clock.now() + timedelta(days=1), 9) == []
-    now = storage.clock.now()
     for index in (0, 1):
         key = f"media/{made.id}/{index}.mp4"
-        late = gc.RecordStored(now, attempt.id, index, new_id("media"), key, VIDEO)
-        await storage.do_late(made.id, late)
-    await storage.do_late(made.id, gc.RecordSucceeded(now, attempt.id, f"p-{made.id}", 2, 999))
+        late = stored(attempt.id, index, new_id("media"), VIDEO, key)
+        await storage.do(made.id, late, deleted=True)
+    await storage.do(
+        made.id, succeeded(attempt.id, prediction_id=f"p-{made.id}", outputs=2, cost=999), deleted=True
+    )
     async with storage.store.read() as unit:
         after = await unit.generations.get(made.id, deleted=True)
     assert (after.outputs, after.attempts, after.deleted_at) == (gone.outputs, gone.attempts, gone.deleted_at)
@@ -113,7 +115,7 @@ async def test_what_is_said_of_a_deleted_one_changes_nothing_and_late_bytes_go(s
     assert removed == [f"media/{made.id}/{index}.mp4" for index in (0, 0, 1)]
     assert (await storage.storing.stats(PageRequest())).total == Usage()
     with pytest.raises(NotFound):
-        await storage.do(made.id, gc.RequeueDownload(now))
+        await storage.do(made.id, requeue_download)
 
 
 async def test_one_media_goes_alone_and_the_last_takes_its_generation_with_it(storage: Storage) -> None:

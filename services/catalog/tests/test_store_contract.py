@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from catalog_shelf import PRICE, RUN, Shelf
+from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters.db import tables
@@ -19,9 +20,9 @@ from catalog.adapters.generations.legacy_run_json import make_run
 from catalog.core.access.service import KeyRing, digest
 from catalog.core.budget.domain import Account, campaign_account, day_account
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
-from catalog.core.generations.domain import commands as gc
-from catalog.core.generations.domain.decide import NextStep, decide
+from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.records import Asset, Scope
 from catalog.core.shared.values import Error, Facts, MediaKind
@@ -37,16 +38,19 @@ async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
     assert await shelf.get(made.id) == made
     work = await shelf.attempts.begin(made.id)
     assert work.attempt is not None
-    await shelf.attempts.submitted(work.attempt.id, "p1")
+    await shelf.attempts.record_submitted(work.attempt.id, "p1")
     now = shelf.clock.now()
-    await shelf.do(made.id, gc.RecordSucceeded(now, work.attempt.id, "p1", 2, 200, now + timedelta(hours=1)))
+    await shelf.do(
+        made.id,
+        succeeded(
+            work.attempt.id, prediction_id="p1", outputs=2, cost=200, expires_at=now + timedelta(hours=1)
+        ),
+    )
     facts = Facts(MediaKind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
-    await shelf.do(made.id, gc.RecordStored(now, work.attempt.id, 0, new_id("media"), "media/0.mp4", facts))
+    await shelf.do(made.id, stored(work.attempt.id, 0, new_id("media"), facts, "media/0.mp4"))
     after = await shelf.do(
         made.id,
-        gc.RecordLost(
-            now, work.attempt.id, 1, Error("truncated", "short", True), 1, now + timedelta(hours=1)
-        ),
+        lost(work.attempt.id, 1, round_=1, expires_at=now + timedelta(hours=1)),
     )
     assert after.stage is Stage.FAILED
     assert await shelf.get(made.id) == after
@@ -99,7 +103,7 @@ async def test_the_day_has_a_cap_over_all_campaigns(shelf: Shelf) -> None:
     assert (await attempts.begin(tomorrow.id)).step is NextStep.SUBMIT
 
 
-async def test_one_submission_however_many_ask(shelf: Shelf) -> None:
+async def test_one_submission_however_many_request_it(shelf: Shelf) -> None:
     made = await shelf.generation(await shelf.campaign())
     works = await asyncio.gather(*(shelf.attempts.begin(made.id) for _ in range(16)))
     steps = [work.step for work in works]
@@ -114,30 +118,30 @@ async def test_a_prediction_belongs_to_one_attempt(shelf: Shelf) -> None:
     assert one is not None
     assert two is not None
     outcomes = await asyncio.gather(
-        shelf.attempts.submitted(one.id, "p1"),
-        shelf.attempts.submitted(two.id, "p1"),
+        shelf.attempts.record_submitted(one.id, "p1"),
+        shelf.attempts.record_submitted(two.id, "p1"),
         return_exceptions=True,
     )
     assert sorted(type(each).__name__ for each in outcomes) == ["Conflict", "tuple"]
     owner = await shelf.attempts.find(prediction_id="p1", generation_id="")
     with pytest.raises(Conflict):
-        await shelf.attempts.submitted(owner[1].id, "p2")
+        await shelf.attempts.record_submitted(owner[1].id, "p2")
     with pytest.raises(NotFound):
         await shelf.attempts.find(prediction_id="p2", generation_id="")
     newest = await shelf.attempts.find(prediction_id="", generation_id=first.id)
     assert newest[1].id == one.id
 
 
-async def test_the_real_cost_replaces_what_was_set_aside(shelf: Shelf) -> None:
+async def test_the_real_cost_replaces_the_reserve(shelf: Shelf) -> None:
     campaign_id = await shelf.campaign(cents=1)
     made = await shelf.generation(campaign_id)
     attempt = (await shelf.attempts.begin(made.id)).attempt
     assert attempt is not None
-    await shelf.attempts.submitted(attempt.id, "p1")
+    await shelf.attempts.record_submitted(attempt.id, "p1")
     error = Error("E6716", "busy", retryable=True)
-    fact = gc.RecordFailed(shelf.clock.now(), attempt.id, "p1", error, cost_micros=250)
-    await shelf.do(made.id, fact)
-    await shelf.do(made.id, fact)
+    ended = failed(attempt.id, error, cost=250, prediction_id="p1")
+    await shelf.do(made.id, ended)
+    await shelf.do(made.id, ended)
     (account,) = await shelf.accounts(campaign_account(campaign_id))
     assert account == Account(spent=250, reserved=0)
     assert (await shelf.get(made.id)).stage is Stage.REQUESTED
@@ -163,7 +167,7 @@ async def test_pages_go_through_everything_once_newest_first(shelf: Shelf) -> No
                 await unit.generations.page(PageRequest(token=token), GenerationFilter())
 
 
-async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Shelf) -> None:
+async def test_an_event_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Shelf) -> None:
     async def died() -> None:
         async with shelf.store.write() as unit:
             assert await unit.first_time("c", "e1")
@@ -189,7 +193,7 @@ async def test_a_unit_that_fails_leaves_nothing(shelf: Shelf) -> None:
     async def killed() -> None:
         async with shelf.store.write() as unit:
             generation = await unit.generations.get(made.id, lock=True)
-            stopped = decide(generation, gc.CancelGeneration(shelf.clock.now()))
+            stopped = cancel_generation(generation, shelf.clock.now())
             await unit.generations.save(generation, stopped)
             raise RuntimeError("killed before the commit")
 
@@ -239,7 +243,7 @@ async def test_what_has_parts_is_not_removed(shelf: Shelf) -> None:
     made = await shelf.generation(campaign_id)
     with pytest.raises(Precondition, match="under way"):
         await shelf.library.remove_campaign(campaign_id)
-    await shelf.do(made.id, gc.CancelGeneration(shelf.clock.now()))
+    await shelf.do(made.id, cancel_generation)
     await shelf.library.remove_campaign(campaign_id)
     await shelf.library.remove_client(client_id)
     with pytest.raises(NotFound, match=client_id):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalog_shelf import IMAGE, VIDEO, Storage
 
-from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.jobs.domain.model import cut_key, cut_thumbnail_key, thumbnail_key
 from catalog.core.shared.ports import PageRequest
 from catalog.core.shared.records import Asset
@@ -59,7 +59,7 @@ async def test_what_is_named_or_waited_for_stays_and_the_rest_can_go(storage: St
     gone = await storage.made(VIDEO)
     await storage.storing.delete(gone.id)
     canceled = await storage.generation(campaign)
-    await storage.do(canceled.id, gc.CancelGeneration(storage.clock.now()))
+    await storage.do(canceled.id, cancel_generation)
     stitched, stitching = await storage.job(campaign), await storage.job(campaign)
     await storage.end(stitched, cut=True)
     needed = [

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from catalog.core.generations.apply import carry_job, carry_out, locked
-from catalog.core.generations.domain.commands import DeleteGeneration
+from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.commands import DeleteCuts
 from catalog.core.jobs.domain.model import Job
@@ -106,19 +106,20 @@ class Storing:
     async def delete_generation(self, generation_id: str) -> None:
         """Delete one with all its media. Raises like `delete`."""
         async with self._store.write() as unit:
-            await self._delete(unit, *await locked(unit, generation_id))
+            await self._delete(unit, *await lock_generation(unit, generation_id))
 
     async def _delete_media(self, media_id: str) -> None:
         async with self._store.write() as unit:
             media = await unit.generations.media(media_id)
-            job, generation = await locked(unit, media.generation_id)
+            job, generation = await lock_generation(unit, media.generation_id)
             await self._delete(unit, job, generation, media.index)
 
     async def _delete(
         self, unit: Unit, job: Job | None, generation: Generation, index: int | None = None
     ) -> None:
         needed_by = job.id if job is not None and not job.final else ""
-        await carry_out(unit, job, generation, DeleteGeneration(self._clock.now(), index, needed_by))
+        events = delete_generation(generation, self._clock.now(), index=index, needed_by=needed_by)
+        await save_generation(unit, job, generation, events)
 
     async def clean_up(self, days: int, *, dry_run: bool) -> Cleared:
         """Delete what ended more than so many days ago, a transaction for each batch.
@@ -153,7 +154,7 @@ class Storing:
         async with self._store.write() as unit:
             found = await unit.files.old_generations(before, after, BATCH)
             for each in _in_order(found):
-                job, generation = await locked(unit, each.generation_id, deleted=True)
+                job, generation = await lock_generation(unit, each.generation_id, deleted=True)
                 if _still_old(generation, job, before):  # it was looked at without a lock
                     await self._delete(unit, job, generation)
                     done += Cleared(1, _sizes(generation), (generation.id,))

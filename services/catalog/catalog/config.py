@@ -40,7 +40,9 @@ class Settings:
         default=timedelta(seconds=60),
     )
     reconcile_every: timedelta = setting(
-        "RECONCILE_EVERY_S", doc="Seconds between two searches for stalled work.", default=timedelta(seconds=5)
+        "RECONCILE_EVERY_S",
+        doc="Seconds between two searches for stalled work.",
+        default=timedelta(seconds=5),
     )
     plan_patience: timedelta = setting(
         "PLAN_PATIENCE_S",

@@ -11,13 +11,13 @@ from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import Database
 from catalog.adapters.db.unit_of_work import SqlStore
 from catalog.adapters.jobs.generator_client import GrpcGenerator
-from catalog.adapters.watchdog.alerts import LoggedAlarms
+from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
 from catalog.core.access.service import KeyRing
 from catalog.core.campaigns.service import Library
-from catalog.core.generations.attempts import Attempts, Rules
-from catalog.core.generations.service import Generating
-from catalog.core.inbox.service import EventHandlers
+from catalog.core.generations.attempts import AttemptLimits, AttemptService
+from catalog.core.generations.service import GenerationService
+from catalog.core.inbox.service import Inbox
 from catalog.core.jobs.planning import Planning
 from catalog.core.jobs.planning_retries import Drafts
 from catalog.core.jobs.service import Producing
@@ -25,7 +25,7 @@ from catalog.core.shared.values import MICROS_PER_CENT
 from catalog.core.storage.admin import Storing
 from catalog.core.storage.blob_locator import Locator
 from catalog.core.storage.orphans import Sweeping
-from catalog.core.watchdog.expiry_alerts import Deadlines
+from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
@@ -65,16 +65,16 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     store.on_commit(relay.wake)
     generator = GrpcGenerator(open_channel(settings.generator_address))
 
-    rules = Rules(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
-    intents = Attempts(store, clock, rules)
-    generating = Generating(store, generator, intents, clock)
+    rules = AttemptLimits(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
+    intents = AttemptService(store, clock, rules)
+    generating = GenerationService(store, generator, intents, clock)
     planning = Planning(store, generator, clock, patience=settings.plan_patience.total_seconds())
     producing = Producing(store, planning, intents, clock)
     library, key_ring = Library(store, clock), KeyRing(store, clock)
     storing = Storing(store, clock)
     drafts = Drafts(planning)
     reconciler = Reconciler(store, generating, drafts, clock)
-    deadlines = Deadlines(store, LoggedAlarms(), clock)
+    deadlines = ExpiryAlerts(store, LoggedAlerts(), clock)
 
     services = served(
         clients.ClientServicer(library),
@@ -88,7 +88,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         jobs.JobServicer(producing, fps=settings.cut_fps),
         storage.StorageServicer(storing, Sweeping(store)),
     )
-    consumers = _consumers(log, EventHandlers(store, clock), clock, settings)
+    consumers = _consumers(log, Inbox(store, clock), clock, settings)
     tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
     tasks.every(settings.reconcile_every.total_seconds(), deadlines.run_once, "tell what expires")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
@@ -110,7 +110,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     return Catalog(parts, store, relay, reconciler, server)
 
 
-def _consumers(log: EventLog, handlers: EventHandlers, clock: Clock, settings: Settings) -> list[Consumer]:
+def _consumers(log: EventLog, handlers: Inbox, clock: Clock, settings: Settings) -> list[Consumer]:
     """Whose facts are heard."""
     predictions = events.PredictionEvents(handlers, clock, max_attempts=settings.max_attempts)
     downloads, stitches = events.DownloadEvents(handlers, clock), events.StitchEvents(handlers)
@@ -141,9 +141,9 @@ def _told(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
         asked = await reconciler.run_once()
         log = structlog.get_logger("catalog.reconcile")
         if asked.any:
-            counts = {name: count for name, count in vars(asked).items() if name != "sick"}
+            counts = {name: count for name, count in vars(asked).items() if name != "failed"}
             log.warning("stalled work asked for again", **counts)
-        for each in asked.sick:
+        for each in asked.failed:
             log.error("stalled work could not be asked for again", record=each.id, exc_info=each.error)
 
     return round_

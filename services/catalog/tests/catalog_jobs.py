@@ -34,4 +34,4 @@ async def stitched(world: World, job_id: str, version: int = 1) -> None:
             duration_s=8,
         ),
     )
-    await world.say("stitch.completed", job_id, fact, f"v{version}")
+    await world.publish("stitch.completed", job_id, fact, f"v{version}")

@@ -13,7 +13,7 @@ from catalog.adapters.db.unit_of_work import SqlStore
 from catalog.core.budget.domain import Account
 from catalog.core.campaigns.service import Library
 from catalog.core.generations.apply import carry_out, locked
-from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation
@@ -41,7 +41,7 @@ class Shelf:
     store: SqlStore
     clock: TestClock
     library: Library
-    attempts: Attempts
+    attempts: AttemptService
 
     async def campaign(self, cents: int | None = None) -> str:
         client = await self.library.add_client(name="c", brand_guidelines=None, metadata={"a": 1})

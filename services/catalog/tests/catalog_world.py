@@ -234,7 +234,7 @@ class World:
     async def begin(self, generation_id: str) -> Any:
         return await self.attempts.BeginAttempt(attempts_pb2.BeginAttemptRequest(generation_id=generation_id))
 
-    async def ahead(self, generation_id: str) -> tuple[str, str]:
+    async def next_step(self, generation_id: str) -> tuple[str, str]:
         """What would be done next, and why not more."""
         answer = await self.attempts.GetNextStep(attempts_pb2.GetNextStepRequest(generation_id=generation_id))
         return attempts_pb2.NextStep.Name(answer.next_step).removeprefix("NEXT_STEP_").lower(), answer.reason
@@ -249,7 +249,7 @@ class World:
             )
         )
 
-    async def say(self, type_: str, key: str, message: Message, turn: str = "") -> Event:
+    async def publish(self, type_: str, key: str, message: Message, turn: str = "") -> Event:
         event = Event(
             id=f"{key}:{type_}:{turn}", type=type_, key=key, data=message.SerializeToString(), source="test"
         )
@@ -273,7 +273,7 @@ class World:
             cost_micros=cost,
         )
         fact.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
-        await self.say("prediction.succeeded", attempt.generation_id, fact, f"{attempt.id}:{round_}")
+        await self.publish("prediction.succeeded", attempt.generation_id, fact, f"{attempt.id}:{round_}")
 
     async def fail(
         self, attempt: Any, code: str = "E005", *, retryable: bool = False, wait: float = 0.0
@@ -282,7 +282,7 @@ class World:
         fact = events_pb2.PredictionFailed(
             prediction=self.ref(attempt), failure=error, cost_micros=15_000, retry_after_s=wait
         )
-        await self.say("prediction.failed", attempt.generation_id, fact, attempt.id)
+        await self.publish("prediction.failed", attempt.generation_id, fact, attempt.id)
 
     async def store(self, attempt: Any, index: int = 0, kind: Any = media_pb2.MEDIA_KIND_VIDEO) -> None:
         fact = events_pb2.DownloadCompleted(
@@ -291,7 +291,7 @@ class World:
             blob_key=f"media/{attempt.generation_id}/{index}.mp4",
             facts=media_pb2.MediaFacts(kind=kind, content_type="video/mp4", size_bytes=7, sha256="b" * 64),
         )
-        await self.say("download.completed", attempt.generation_id, fact, f"{attempt.id}:{index}")
+        await self.publish("download.completed", attempt.generation_id, fact, f"{attempt.id}:{index}")
 
     async def lose(
         self, attempt: Any, *, retryable: bool, round_: int = 1, life: float = 3600, code: str = "truncated"
@@ -299,7 +299,7 @@ class World:
         error = media_pb2.Failure(code=code, message="it ends too early", retryable=retryable)
         fact = events_pb2.DownloadFailed(prediction=self.ref(attempt, round_=round_), index=0, failure=error)
         fact.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
-        await self.say("download.failed", attempt.generation_id, fact, f"{attempt.id}:{round_}")
+        await self.publish("download.failed", attempt.generation_id, fact, f"{attempt.id}:{round_}")
 
     async def made(self, generation_id: str, kind: Any = media_pb2.MEDIA_KIND_VIDEO) -> Any:
         """The whole life of a generation that goes well."""
@@ -310,7 +310,7 @@ class World:
 
     # Reading the log ----------------------------------------------------------------------------
 
-    async def facts(self, subject: str) -> list[Event]:
+    async def events_in_log(self, subject: str) -> list[Event]:
         """What stands in the log now under a subject, oldest first."""
         consumer = await self.log.js.subscribe(subject, ordered_consumer=True, stream="RUSHES")
         found: list[Event] = []
@@ -331,11 +331,11 @@ class World:
         finally:
             await consumer.unsubscribe()
 
-    async def said(self, subject: str, count: int = 1) -> list[Event]:
+    async def published(self, subject: str, count: int = 1) -> list[Event]:
         """The facts under a subject once there are so many."""
 
         async def enough() -> list[Event]:
-            found = await self.facts(subject)
+            found = await self.events_in_log(subject)
             assert len(found) >= count, f"{len(found)} of {count}"
             return found
 

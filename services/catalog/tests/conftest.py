@@ -14,7 +14,7 @@ import pytest_asyncio
 from catalog.adapters.db.migrate import Database
 from catalog.adapters.db.unit_of_work import SqlStore
 from catalog.core.campaigns.service import Library
-from catalog.core.generations.attempts import Attempts, Rules
+from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from servicekit.databases import open_engine
 from servicekit.testing import NatsFixture, TestClock
 
@@ -53,5 +53,5 @@ async def _stored(kind: type[S], database_url: str, clock: TestClock) -> AsyncIt
     database = Database(engine)
     await database.start()
     store = SqlStore(engine, clock, stalled_after=timedelta(seconds=60))
-    yield kind(store, clock, Library(store, clock), Attempts(store, clock, Rules()))
+    yield kind(store, clock, Library(store, clock), AttemptService(store, clock, AttemptLimits()))
     await database.stop()

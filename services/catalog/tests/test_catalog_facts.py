@@ -29,7 +29,7 @@ async def test_a_passing_failure_is_asked_for_again_after_its_wait(world: World)
     await world.fail(await world.submitted(made.id), "E6716", retryable=True, wait=0.3)
     told = await world.stage(made.id, "requested")
     assert told.cost_cents == 1.5, "a failed attempt is paid for"
-    first, second = await world.said("generation.requested.>", 2)
+    first, second = await world.published("generation.requested.>", 2)
     rounds = [each.message(events_pb2.GenerationRequested).round for each in (first, second)]
     assert rounds == [1, 2]
     assert (first.id, second.id) == (f"{made.id}:requested:1", f"{made.id}:requested:2")
@@ -60,10 +60,10 @@ async def test_outputs_may_come_before_the_success_that_announces_them(world: Wo
     await world.succeed(attempt, outputs=2)
     told = await world.stage(made.id, "completed")
     assert [each.index for each in told.media] == [0, 1]
-    stored = await world.said("media.stored.>", 2)
+    stored = await world.published("media.stored.>", 2)
     posters = {each.message(events_pb2.MediaStored).thumbnail_key for each in stored}
     assert posters == {f"thumbs/{each.id}.webp" for each in told.media}
-    (done,) = await world.said("generation.completed.>")
+    (done,) = await world.published("generation.completed.>")
     assert list(done.message(events_pb2.GenerationCompleted).media_ids) == [each.id for each in told.media]
 
 
@@ -74,7 +74,7 @@ async def test_progress_is_shown_while_it_runs_and_never_after(world: World) -> 
     async def progress(percent: float) -> None:
         told = common_pb2.Progress(percent=percent, message=f"frame {percent:g}")
         fact = events_pb2.PredictionProgressed(prediction=world.ref(attempt), progress=told)
-        await world.say("prediction.progressed", made.id, fact, f"{percent}")
+        await world.publish("prediction.progressed", made.id, fact, f"{percent}")
 
     await progress(50)
 
@@ -105,11 +105,11 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
     await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
     queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
     assert not queue.downloads
-    (asked,) = await world.said("generation.fetch_requested.>")
+    (asked,) = await world.published("generation.fetch_requested.>")
     fetch = asked.message(events_pb2.GenerationFetchRequested)
     assert (asked.key, asked.id) == (f"replicate.{made.id}", f"{made.id}:fetch_requested:2")
     assert (fetch.generation_id, fetch.round) == (made.id, 2)
-    assert len(await world.facts("generation.requested.>")) == 1, "it does not queue where runs are bought"
+    assert len(await world.events_in_log("generation.requested.>")) == 1, "it waits for no slot"
     work = await world.begin(made.id)
     assert work.next_step == attempts_pb2.NEXT_STEP_FOLLOW
     assert work.attempt.prediction_id == attempt.prediction_id
@@ -123,16 +123,16 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
 async def test_what_is_next_is_told_and_nothing_is_recorded(world: World) -> None:
     job = await approved(world, scene_count=2, music=None)
     first, second = (scene.generation_id for scene in job.scenes)
-    assert await world.ahead(first) == await world.ahead(first) == ("submit", "")
-    assert not await world.facts("attempt.>")
+    assert await world.next_step(first) == await world.next_step(first) == ("submit", "")
+    assert not await world.events_in_log("attempt.>")
     await world.begin(first)
-    assert await world.ahead(first) == ("reconcile", "")
+    assert await world.next_step(first) == ("reconcile", "")
     await world.jobs.PauseJob(jobs_pb2.PauseJobRequest(id=job.id))
-    assert await world.ahead(second) == ("nothing", "paused")
+    assert await world.next_step(second) == ("nothing", "paused")
     await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
-    assert await world.ahead(second) == ("nothing", "canceled")
+    assert await world.next_step(second) == ("nothing", "canceled")
     with pytest.raises(NotFound):
-        await world.ahead(new_id("generation"))
+        await world.next_step(new_id("generation"))
 
 
 async def test_a_requeue_that_finds_the_output_gone_keeps_it_in_the_queue_as_not_alive(world: World) -> None:
@@ -193,17 +193,17 @@ async def test_canceling_a_job_stops_everything_it_runs(world: World) -> None:
     told = await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
     assert told.status == jobs_pb2.JOB_STATUS_CANCELED
     await world.stage(second, "canceled")
-    (asked,) = await world.said("generation.cancel_requested.>")
+    (asked,) = await world.published("generation.cancel_requested.>")
     assert asked.key == f"replicate.{first}"
     assert (await world.begin(first)).attempt.cancel_requested
     fact = events_pb2.PredictionCanceled(prediction=world.ref(attempt), cost_micros=5000)
-    await world.say("prediction.canceled", first, fact)
+    await world.publish("prediction.canceled", first, fact)
     assert (await world.stage(first, "canceled")).cost_cents == 0.5
 
 
 async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again(world: World) -> None:
     job = await approved(world)
-    await world.said("generation.requested.>", 3)
+    await world.published("generation.requested.>", 3)
     first = job.scenes[0].generation_id
     await world.submitted(first)
     await world.jobs.PauseJob(jobs_pb2.PauseJobRequest(id=job.id))
@@ -213,7 +213,7 @@ async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again
     assert (await world.begin(first)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
     told = await world.jobs.ResumeJob(jobs_pb2.ResumeJobRequest(id=job.id))
     assert not told.paused
-    asked = (await world.said("generation.requested.>", 5))[3:]
+    asked = (await world.published("generation.requested.>", 5))[3:]
     assert {each.key.removeprefix("replicate.") for each in asked} == {waits, job.edit.music.generation_id}
 
 
@@ -234,7 +234,7 @@ async def test_silent_work_is_asked_for_with_the_next_round_and_less_and_less_of
         assert seconds_until_asked == [60, 120, 240]
         rounds = [
             e.message(events_pb2.GenerationRequested).round
-            for e in await world.said("generation.requested.>", 4)
+            for e in await world.published("generation.requested.>", 4)
         ]
         assert rounds == [1, 2, 3, 4]
         assert (await world.begin(made.id)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
@@ -253,7 +253,7 @@ async def test_a_silent_stitch_is_asked_for_again_and_a_paused_job_is_left_alone
         clock.moved += timedelta(seconds=61)
         asked = await world.catalog.reconciler.run_once()
         assert (asked.jobs, asked.generations) == (1, 0)
-        first, second = await world.said("stitch.requested.>", 2)
+        first, second = await world.published("stitch.requested.>", 2)
         assert (first.id, second.id) == (f"{job.id}:requested:v1:1", f"{job.id}:requested:v1:2")
 
 
@@ -268,7 +268,7 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
     for part in reversed(dying.parts):
         await part.stop()
     async with running(sqlite_database, nats) as world:
-        (asked,) = await world.said("generation.requested.>")
+        (asked,) = await world.published("generation.requested.>")
         assert asked.key == f"replicate.{made.id}"
         assert (await world.get(made.id)).stage == generations_pb2.GENERATION_STAGE_REQUESTED
 
@@ -292,7 +292,7 @@ async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(w
     attempt = await world.submitted(made.id)
     assert attempt.round == 1
     await world.fail(attempt, "E6716", retryable=True, wait=0.01)
-    await world.said("generation.requested.>", 2)
+    await world.published("generation.requested.>", 2)
     told = await world.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
     assert (told.number, told.round) == (1, 2)
 
@@ -311,10 +311,10 @@ async def test_a_sick_generation_keeps_no_other_from_being_asked_again(
         clock.moved += timedelta(seconds=61)
         asked = await world.catalog.reconciler.run_once()
         assert asked.generations == 2
-        assert [each.id for each in asked.sick] == [sick]
+        assert [each.id for each in asked.failed] == [sick]
         again = await world.catalog.reconciler.run_once()
         assert not again.any
-        assert not again.sick, "it is looked at again when the others had their turn"
+        assert not again.failed, "it is looked at again when the others had their turn"
 
 
 async def test_whoever_finds_an_intent_is_told_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
@@ -348,6 +348,6 @@ async def test_the_attempt_to_stop_is_the_one_that_holds_money(world: World) -> 
     await world.attempts.RecordSubmitted(
         attempts_pb2.RecordSubmittedRequest(attempt_id=first.id, prediction_id="late")
     )
-    await world.said("generation.cancel_requested.>")
+    await world.published("generation.cancel_requested.>")
     found = await world.attempts.FindAttempt(attempts_pb2.FindAttemptRequest(generation_id=made.id))
     assert (found.id, found.prediction_id, found.cancel_requested) == (first.id, "late", True)

@@ -53,7 +53,7 @@ async def test_a_failure_text_with_nul_ends_its_generation_all_the_same(pair: Wo
     attempt = await pair.submitted((await pair.generation()).id)
     error = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
     fact = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=error, cost_micros=1)
-    await pair.say("prediction.failed", attempt.generation_id, fact, attempt.id)
+    await pair.publish("prediction.failed", attempt.generation_id, fact, attempt.id)
     told = await pair.stage(attempt.generation_id, "failed")
     assert told.error.message.endswith("bad  tensor"), told.error
 

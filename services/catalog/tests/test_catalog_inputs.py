@@ -43,7 +43,7 @@ async def test_a_secret_goes_to_the_provider_and_is_shown_to_nobody(world: World
     work = await world.begin(again.id)
     assert dict(work.input) == {"prompt": "x", "api_key": "hush-hush"}
     assert work.secret_fields == ["api_key"], "the provider shows it to nobody either"
-    assert all(b"hush" not in fact.data for fact in await world.facts("generation.>"))
+    assert all(b"hush" not in fact.data for fact in await world.events_in_log("generation.>"))
 
 
 async def test_an_asset_nobody_knows_is_refused_by_its_field_and_nothing_is_recorded(world: World) -> None:
@@ -65,7 +65,7 @@ async def test_an_asset_nobody_knows_is_refused_by_its_field_and_nothing_is_reco
     ]
     assert not await _recorded(world)
     made = await world.generation(image=f"asset:{known.id}", prompt="asset: a villa")
-    (fact,) = await world.said(f"generation.requested.replicate.{made.id}")
+    (fact,) = await world.published(f"generation.requested.replicate.{made.id}")
     assert fact.message(events_pb2.GenerationRequested).asset_ids == [known.id]
 
 

@@ -86,7 +86,7 @@ async def test_assets_have_addresses_of_ours_and_stay_while_a_job_needs_them(wor
         await world.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
     await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
     await world.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
-    await world.said("asset.deleted.>")
+    await world.published("asset.deleted.>")
 
 
 async def test_a_key_signs_in_until_it_is_revoked(world: World) -> None:
@@ -322,7 +322,7 @@ async def test_requests_in_parallel_all_get_their_own(world: World) -> None:
     assert len({each.id for each in made}) == 30
 
     async def all_said() -> bool:
-        return len(await world.facts("generation.requested.>")) == 30
+        return len(await world.events_in_log("generation.requested.>")) == 30
 
     await eventually(all_said)
 

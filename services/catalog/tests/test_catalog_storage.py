@@ -37,11 +37,11 @@ async def test_a_deleted_generation_is_told_of_once_and_its_cost_stays(world: Wo
     assert dict(told.by_kind)["video"] == storage_pb2.StorageUsage(count=1, size_bytes=7)
 
     await world.generations.DeleteGeneration(generations_pb2.DeleteGenerationRequest(id=made.id))
-    (gone,) = await world.said("media.deleted.>")
+    (gone,) = await world.published("media.deleted.>")
     assert (gone.id, gone.key) == (f"{media.id}:deleted", media.id)
     fact = gone.message(events_pb2.MediaDeleted)
     assert list(fact.blob_keys) == [f"media/{made.id}/0.mp4", f"thumbs/{media.id}.webp"]
-    (deleted,) = await world.said("generation.deleted.>")
+    (deleted,) = await world.published("generation.deleted.>")
     assert deleted.id == f"{made.id}:deleted"
     for ask in (
         world.get(made.id),
@@ -64,14 +64,14 @@ async def test_a_deleted_generation_is_told_of_once_and_its_cost_stays(world: Wo
     fact_again = events_pb2.DownloadCompleted(
         prediction=world.ref(attempt), index=0, blob_key=f"media/{made.id}/0.mp4", facts=media.facts
     )
-    await world.say("download.completed", made.id, fact_again, "again")
-    late = (await world.said("media.deleted.>", 2))[1]
+    await world.publish("download.completed", made.id, fact_again, "again")
+    late = (await world.published("media.deleted.>", 2))[1]
     assert late.message(events_pb2.MediaDeleted).blob_keys[0] == f"media/{made.id}/0.mp4"
     with pytest.raises(NotFound):
         await world.get(made.id)
     assert not (await stats(world)).files
     assert await spent(world, campaign.id) == 1.5
-    assert len(await world.facts("dlq.>")) == 0
+    assert len(await world.events_in_log("dlq.>")) == 0
 
 
 async def test_a_job_keeps_its_parts_until_it_is_over(world: World) -> None:
@@ -106,7 +106,7 @@ async def test_a_cut_outlives_its_clips_and_goes_by_its_jobs_id(world: World) ->
         job_id=job.id, version=1, cut_key="cuts/x.mp4", poster_key="thumbs/x.jpg"
     )
     fact.facts.size_bytes = 90
-    await world.say("stitch.completed", job.id, fact)
+    await world.publish("stitch.completed", job.id, fact)
     await world.status(job.id, "completed")
     await world.delete(scene)
     async with (
@@ -117,7 +117,7 @@ async def test_a_cut_outlives_its_clips_and_goes_by_its_jobs_id(world: World) ->
     assert [(file.id, file.version, file.size_bytes) for file in told.files] == [(job.id, 1, 90)]
     assert told.files[0].url == (await world.job(job.id)).result.url
     await world.delete(job.id)
-    (gone,) = [each for each in await world.said("media.deleted.>", 2) if each.key == job.id]
+    (gone,) = [each for each in await world.published("media.deleted.>", 2) if each.key == job.id]
     assert gone.id == f"{job.id}:deleted:v1"
     assert list(gone.message(events_pb2.MediaDeleted).blob_keys) == ["cuts/x.mp4", "thumbs/x.jpg"]
     assert not (await world.job(job.id)).HasField("result")

@@ -10,19 +10,19 @@ from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
-from catalog.adapters.watchdog.alerts import LoggedAlarms
+from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.shared.records import LostOutput
 from catalog.core.shared.values import EXPIRED, Error
-from catalog.core.watchdog.expiry_alerts import Deadlines
+from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
 from servicekit.databases import open_engine
 from servicekit.outbox.tables import micros
 
 
-class Told(LoggedAlarms):
+class Told(LoggedAlerts):
     """What operators were told, in words."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_cou
     storage: Storage,
 ) -> None:
     told = Told()
-    replicas = [Deadlines(storage.store, told, storage.clock) for _ in range(2)]
+    replicas = [ExpiryAlerts(storage.store, told, storage.clock) for _ in range(2)]
     risk, lost = OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()
 
     async def look() -> list[str]:
@@ -67,7 +67,7 @@ async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_cou
 
 async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloader(storage: Storage) -> None:
     told = Told()
-    deadlines = Deadlines(storage.store, told, storage.clock)
+    deadlines = ExpiryAlerts(storage.store, told, storage.clock)
     made = await storage.made(lose=True)
     ends = made.lost[0].expires_at
     await storage.do(made.id, gc.RequeueDownload(storage.clock.now()))
@@ -90,7 +90,7 @@ async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloade
 
 async def test_what_the_provider_has_no_longer_is_counted_at_once(storage: Storage) -> None:
     told = Told()
-    deadlines = Deadlines(storage.store, told, storage.clock)
+    deadlines = ExpiryAlerts(storage.store, told, storage.clock)
     made = await storage.made(lose=True)
     storage.clock.advance(60)
     now = storage.clock.now()
@@ -106,17 +106,17 @@ async def test_what_the_provider_has_no_longer_is_counted_at_once(storage: Stora
 
 async def test_what_came_after_all_or_was_deleted_is_not_told_of(storage: Storage) -> None:
     told = Told()
-    deadlines = Deadlines(storage.store, told, storage.clock)
+    deadlines = ExpiryAlerts(storage.store, told, storage.clock)
     came, deleted = await storage.made(lose=True), await storage.made(lose=True)
     now = storage.clock.now()
     async with storage.store.read() as unit:
-        stale = await unit.expiring.at_risk(now, now + timedelta(hours=2), 10)
+        stale = await unit.expiring_outputs.at_risk(now, now + timedelta(hours=2), 10)
     key = f"media/{came.id}/0.mp4"
     await storage.do(came.id, gc.RecordStored(now, came.winner, 0, "med_1", key, VIDEO))
     await storage.do(deleted.id, gc.DeleteGeneration(now))
     async with storage.store.write() as unit:
-        assert not any([await unit.expiring.warn(each, now) for each in stale])
-        assert not any([await unit.expiring.count(each, now) for each in stale])
+        assert not any([await unit.expiring_outputs.warn(each, now) for each in stale])
+        assert not any([await unit.expiring_outputs.count(each, now) for each in stale])
     storage.clock.advance(2 * 3600)
     await deadlines.run_once()
     assert told.said == []

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from catalog.core.budget.domain import Account
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.decide import Step, next_step
+from catalog.core.generations.domain.decide import NextStep, next_step
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain import events as je
@@ -92,7 +92,7 @@ def test_all_its_media_go_and_then_itself() -> None:
     assert [type(each) for each in events] == [ge.OutputDeleted, ge.OutputDeleted, ge.GenerationDeleted]
     assert keys(events, ge.OutputDeleted) == ["media/gen_1/0.mp4", "media/gen_1/1.mp4"]
     assert (life.now.deleted_at, life.now.stage) == (LATER, Stage.COMPLETED)
-    assert next_step(life.now, LATER).step is Step.NOTHING
+    assert next_step(life.now, LATER).step is NextStep.NOTHING
     with pytest.raises(NotFound, match="gen_1: it was deleted"):
         life.do(gc.DeleteGeneration(LATER))
 

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from catalog.core.budget.domain import Account, campaign_account
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.decide import Step, decide, next_step
+from catalog.core.generations.domain.decide import NextStep, decide, next_step
 from catalog.core.generations.domain.evolve import fold
 from catalog.core.generations.domain.model import AttemptState, Stage
 from catalog.core.shared.values import Error
@@ -133,7 +133,7 @@ def test_a_second_begin_finds_the_intent_and_reconciles() -> None:
     life = Life()
     life.begin()
     assert [type(e) for e in life.begin(number=7)] == [ge.AttemptDoubted]
-    assert next_step(life.now, NOW).step is Step.RECONCILE
+    assert next_step(life.now, NOW).step is NextStep.RECONCILE
     assert life.now.attempts[0].state is AttemptState.UNKNOWN
     assert life.begin(number=8) == ()
 
@@ -141,7 +141,7 @@ def test_a_second_begin_finds_the_intent_and_reconciles() -> None:
 def test_submitted_is_followed_and_never_submitted_again() -> None:
     life = Life()
     life.submit()
-    assert next_step(life.now, NOW).step is Step.FOLLOW
+    assert next_step(life.now, NOW).step is NextStep.FOLLOW
     assert life.begin(number=7) == ()
 
 
@@ -160,7 +160,7 @@ def test_a_failed_paid_attempt_counts_and_the_next_waits_its_time() -> None:
     (asked,) = [event for event in events if isinstance(event, ge.GenerationRequested)]
     assert (asked.round, asked.delay) == (2, 30.0)
     assert next_step(life.now, NOW).reason == "waiting"
-    assert next_step(life.now, NOW + timedelta(seconds=31)).step is Step.SUBMIT
+    assert next_step(life.now, NOW + timedelta(seconds=31)).step is NextStep.SUBMIT
     assert life.accounts[campaign_account("cmp_1")] == Account(spent=80, reserved=0)
 
 
@@ -208,7 +208,7 @@ def test_the_provider_had_taken_what_was_released() -> None:
     events = life.do(gc.RecordSubmitted(NOW, "att_1", "p-att_1"))
     assert [type(event) for event in events] == [ge.AttemptAdopted]
     assert life.accounts[campaign_account("cmp_1")] == Account(reserved=100)
-    assert next_step(life.now, NOW).step is Step.FOLLOW
+    assert next_step(life.now, NOW).step is NextStep.FOLLOW
 
 
 def test_cancel_before_anything_was_submitted_is_at_once() -> None:
@@ -277,4 +277,4 @@ def test_a_held_job_submits_nothing_but_follows_what_runs() -> None:
     assert life.begin(held="paused") == ()
     assert next_step(life.now, NOW, "paused").reason == "paused"
     life.submit()
-    assert next_step(life.now, NOW, "paused").step is Step.FOLLOW
+    assert next_step(life.now, NOW, "paused").step is NextStep.FOLLOW

@@ -18,7 +18,7 @@ from generation_life import (
 from catalog.core.generations.apply import consequence
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.decide import Step, next_step
+from catalog.core.generations.domain.decide import NextStep, next_step
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.shared.values import Error
@@ -35,7 +35,7 @@ def test_a_lost_output_is_asked_for_again_by_itself_while_it_may_live() -> None:
     assert isinstance(requeued, ge.DownloadRequeued)
     assert isinstance(asked, ge.GenerationRequested)
     assert life.now.stage is Stage.FETCHING
-    assert next_step(life.now, NOW).step is Step.FOLLOW
+    assert next_step(life.now, NOW).step is NextStep.FOLLOW
     assert life.do(lost(one, round_=1)) == (), "the round before does not count any more"
     life.do(lost(one, round_=2))
     assert life.now.requeue_at == NOW + timedelta(seconds=120)
@@ -115,7 +115,7 @@ def test_outputs_that_were_stored_are_kept_though_their_run_was_told_gone_first(
     assert (life.now.stage, life.now.error) == (Stage.COMPLETED, None)
     assert [each.media_id for each in life.now.stored] == ["med_1"]
     assert life.now.cost_micros == 80, "it is booked once"
-    assert next_step(life.now, NOW).step is Step.NOTHING
+    assert next_step(life.now, NOW).step is NextStep.NOTHING
 
 
 def test_of_a_run_that_was_told_gone_first_what_is_not_here_is_asked_for() -> None:
@@ -124,7 +124,7 @@ def test_of_a_run_that_was_told_gone_first_what_is_not_here_is_asked_for() -> No
     life.do(failed(one, Error("gone", "deleted")))
     life.do(succeeded(one))
     assert (life.now.stage, life.now.finished_at) == (Stage.FETCHING, None)
-    assert next_step(life.now, NOW).step is Step.FOLLOW
+    assert next_step(life.now, NOW).step is NextStep.FOLLOW
     life.do(failed(one, Error("gone", "deleted")))
     assert life.now.stage is Stage.FAILED
     assert [each.error for each in life.now.lost] == [Error("gone", "deleted")]

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from catalog.adapters.db import tables
 from catalog.core.generations.domain.model import Stage
-from catalog.core.generations.service import Generating
+from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.planning import Planning
 from catalog.core.jobs.planning_retries import AT_ONCE, Drafts
 from catalog.core.shared.ports import Plan, PlanRequest
@@ -43,7 +43,7 @@ class Watch:
         self.generator: Any = StuckGenerator()
         self.planning = Planning(storage.store, self.generator, SystemClock(), patience=3600)
         self.drafts = Drafts(self.planning)
-        generating = Generating(storage.store, self.generator, storage.attempts, storage.clock)
+        generating = GenerationService(storage.store, self.generator, storage.attempts, storage.clock)
         self.reconciler = Reconciler(storage.store, generating, self.drafts, storage.clock)
 
     async def break_(self, table: Any, id_: str) -> None:
@@ -91,11 +91,11 @@ async def test_what_is_sick_keeps_no_other_waiting(
     await watch.break_(tables.jobs if what == "job" else tables.generations, sick)
     storage.clock.advance(61)
     first = await watch.reconciler.run_once()
-    assert ([each.id for each in first.sick], first.any) == ([sick], False)
+    assert ([each.id for each in first.failed], first.any) == ([sick], False)
     second = await watch.reconciler.run_once()
-    assert (second.sick, second.drafts + second.downloads) == ((), 1)
+    assert (second.failed, second.drafts + second.downloads) == ((), 1)
     storage.clock.advance(61)
-    assert sick in [each.id for each in (await watch.reconciler.run_once()).sick], "nor is it forgotten"
+    assert sick in [each.id for each in (await watch.reconciler.run_once()).failed], "nor is it forgotten"
 
 
 async def test_what_expires_soon_is_put_off_for_less(watch: Watch) -> None:
@@ -103,7 +103,7 @@ async def test_what_expires_soon_is_put_off_for_less(watch: Watch) -> None:
     lost = (await storage.made(lose=True)).id
     storage.clock.advance(3560)
     await watch.break_(tables.generations, lost)
-    assert [each.id for each in (await watch.reconciler.run_once()).sick] == [lost]
+    assert [each.id for each in (await watch.reconciler.run_once()).failed] == [lost]
     mended = update(tables.generations).where(tables.generations.c.id == lost)
     async with storage.store.writing() as connection:
         await connection.execute(mended.values(stage=Stage.FAILED.value))

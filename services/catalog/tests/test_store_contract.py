@@ -18,9 +18,9 @@ from catalog.adapters.db.unit_of_work import KEEP_APPLIED
 from catalog.adapters.generations.legacy_run_json import make_run
 from catalog.core.access.service import KeyRing, digest
 from catalog.core.budget.domain import Account, campaign_account, day_account
-from catalog.core.generations.attempts import Attempts, Rules
+from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.domain import commands as gc
-from catalog.core.generations.domain.decide import Step, decide
+from catalog.core.generations.domain.decide import NextStep, decide
 from catalog.core.generations.domain.model import Stage
 from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.records import Asset, Scope
@@ -74,9 +74,9 @@ async def test_sixty_four_race_for_the_last_money(shelf: Shelf) -> None:
     campaign_id = await shelf.campaign(cents=1)  # 10,000 micro-dollars: 33 runs of 300, and 100 left over
     made = [await shelf.generation(campaign_id) for _ in range(64)]
     works = await asyncio.gather(*(shelf.attempts.begin(each.id) for each in made))
-    allowed = [work for work in works if work.step is Step.SUBMIT]
+    allowed = [work for work in works if work.step is NextStep.SUBMIT]
     assert len(allowed) == 33
-    assert {work.reason for work in works if work.step is Step.NOTHING} == {"budget"}
+    assert {work.reason for work in works if work.step is NextStep.NOTHING} == {"budget"}
     campaign, day = await shelf.accounts(campaign_account(campaign_id), day_account(shelf.clock.now()))
     assert campaign == Account(spent=0, reserved=9900)
     assert day.reserved == 9900
@@ -90,21 +90,21 @@ async def test_an_account_without_a_row_has_its_cap_too(shelf: Shelf) -> None:
 
 
 async def test_the_day_has_a_cap_over_all_campaigns(shelf: Shelf) -> None:
-    attempts = Attempts(shelf.store, shelf.clock, Rules(daily_micros=10 * PRICE))
+    attempts = AttemptService(shelf.store, shelf.clock, AttemptLimits(daily_micros=10 * PRICE))
     made = [await shelf.generation(await shelf.campaign()) for _ in range(12)]
     works = await asyncio.gather(*(attempts.begin(each.id) for each in made))
-    assert sum(work.step is Step.SUBMIT for work in works) == 10
+    assert sum(work.step is NextStep.SUBMIT for work in works) == 10
     tomorrow = await shelf.generation()
     shelf.clock.advance(24 * 3600)
-    assert (await attempts.begin(tomorrow.id)).step is Step.SUBMIT
+    assert (await attempts.begin(tomorrow.id)).step is NextStep.SUBMIT
 
 
 async def test_one_submission_however_many_ask(shelf: Shelf) -> None:
     made = await shelf.generation(await shelf.campaign())
     works = await asyncio.gather(*(shelf.attempts.begin(made.id) for _ in range(16)))
     steps = [work.step for work in works]
-    assert steps.count(Step.SUBMIT) == 1
-    assert steps.count(Step.RECONCILE) == 15
+    assert steps.count(NextStep.SUBMIT) == 1
+    assert steps.count(NextStep.RECONCILE) == 15
     assert len({work.attempt.id for work in works if work.attempt}) == 1
 
 

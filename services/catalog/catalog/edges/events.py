@@ -8,7 +8,7 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.generations.domain import commands as gc
-from catalog.core.inbox.service import EventHandlers
+from catalog.core.inbox.service import Inbox
 from catalog.proto_enums import error_of, facts_of
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
@@ -32,7 +32,7 @@ STITCHES = ConsumerSpec(
 class PredictionEvents:
     """What the generator says."""
 
-    def __init__(self, handlers: EventHandlers, clock: Clock, *, max_attempts: int) -> None:
+    def __init__(self, handlers: Inbox, clock: Clock, *, max_attempts: int) -> None:
         self._handlers = handlers
         self._clock = clock
         self._max_attempts = max_attempts
@@ -117,7 +117,7 @@ class PredictionEvents:
 class DownloadEvents:
     """What the downloader says."""
 
-    def __init__(self, handlers: EventHandlers, clock: Clock) -> None:
+    def __init__(self, handlers: Inbox, clock: Clock) -> None:
         self._handlers = handlers
         self._clock = clock
 
@@ -166,7 +166,7 @@ class DownloadEvents:
 class StitchEvents:
     """What the stitcher says."""
 
-    def __init__(self, handlers: EventHandlers) -> None:
+    def __init__(self, handlers: Inbox) -> None:
         self._handlers = handlers
         self._log = structlog.get_logger(__name__)
 

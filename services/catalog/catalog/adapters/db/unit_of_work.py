@@ -21,7 +21,7 @@ from catalog.adapters.jobs.repository import SqlJobs
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.adapters.storage.blob_references import SqlBlobKeys
 from catalog.adapters.storage.queries import SqlFiles
-from catalog.adapters.watchdog.expiry import SqlExpiring
+from catalog.adapters.watchdog.expiry import SqlExpiringOutputs
 from servicekit.clock import Clock
 from servicekit.database_troubles import is_trouble
 from servicekit.databases import is_sqlite
@@ -47,7 +47,7 @@ class SqlUnit:
         self.keys = SqlKeys(connection)
         self.accounts = SqlAccounts(connection)
         self.files = SqlFiles(connection)
-        self.expiring = SqlExpiring(connection)
+        self.expiring_outputs = SqlExpiringOutputs(connection)
         self.blob_keys = SqlBlobKeys(connection)
         self.generations = SqlGenerations(connection, clock, outgoing, self.accounts, timeline, stalled_after)
         self.jobs = SqlJobs(connection, clock, outgoing, timeline, stalled_after)

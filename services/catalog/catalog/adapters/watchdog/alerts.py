@@ -8,8 +8,8 @@ from catalog.core.shared.records import LostOutput
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 
-class LoggedAlarms:
-    """See `core.expiring.Alarms`."""
+class LoggedAlerts:
+    """See `Alerts`."""
 
     def __init__(self) -> None:
         self._log = structlog.get_logger("catalog")

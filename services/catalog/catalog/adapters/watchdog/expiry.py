@@ -22,8 +22,8 @@ _MISSING = and_(
 _LOST = and_(_MISSING, _OUTPUTS.state == OutputState.LOST.value)
 
 
-class SqlExpiring:
-    """`Expiring`."""
+class SqlExpiringOutputs:
+    """`ExpiringOutputs`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection

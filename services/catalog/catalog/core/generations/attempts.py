@@ -8,7 +8,7 @@ from catalog.core.budget.domain import Account, campaign_account, day_account
 from catalog.core.generations.apply import carry_out, locked
 from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.decide import Next, Step, next_step
+from catalog.core.generations.domain.decide import Next, NextStep, next_step
 from catalog.core.generations.domain.model import Attempt, Generation
 from catalog.core.shared.ports import Store, Unit
 from catalog.core.shared.values import MICROS_PER_CENT, Error
@@ -18,7 +18,7 @@ from servicekit.ids import new_id
 
 
 @dataclass(frozen=True)
-class Rules:
+class AttemptLimits:
     """What catalog allows: attempts per generation, micro-dollars per day (0: any number)."""
 
     max_attempts: int = 3
@@ -29,20 +29,20 @@ class Rules:
 class Work:
     """What to do next, and the generation it is for. `age`: seconds since the attempt was intended."""
 
-    step: Step
+    step: NextStep
     generation: Generation
     attempt: Attempt | None = None
     reason: str = ""
     age: float = 0.0
 
 
-class Attempts:
+class AttemptService:
     """The use cases of the generator."""
 
-    def __init__(self, store: Store, clock: Clock, rules: Rules) -> None:
+    def __init__(self, store: Store, clock: Clock, limits: AttemptLimits) -> None:
         self._store = store
         self._clock = clock
-        self._rules = rules
+        self._limits = limits
 
     async def ahead(self, generation_id: str) -> Next:
         """What `begin` would answer now; nothing is recorded, and SUBMIT is no permission."""
@@ -59,10 +59,10 @@ class Attempts:
             held = job.held if job is not None else ""
             following = next_step(generation, now, held)
             accounts: tuple[Account, ...] = ()
-            if following.step is Step.SUBMIT:
+            if following.step is NextStep.SUBMIT:
                 accounts = await self.accounts(unit, generation.campaign_id)
             command = gc.BeginAttempt(
-                now, new_id("attempt"), accounts, held, max_attempts=self._rules.max_attempts
+                now, new_id("attempt"), accounts, held, max_attempts=self._limits.max_attempts
             )
             after, _ = await carry_out(unit, job, generation, command)
             work = _answer(following, after)
@@ -77,7 +77,7 @@ class Attempts:
     async def payers(self, unit: Unit, campaign_id: str) -> dict[str, Account]:
         """The same by their names."""
         day = day_account(self._clock.now())
-        caps: dict[str, int | None] = {day: self._rules.daily_micros or None}
+        caps: dict[str, int | None] = {day: self._limits.daily_micros or None}
         if campaign_id:
             campaign = await unit.campaigns.get(campaign_id)
             cap = campaign.budget_cents
@@ -138,9 +138,9 @@ class Attempts:
 
 
 def _answer(following: Next, after: Generation) -> Work:
-    if following.step is Step.SUBMIT:
+    if following.step is NextStep.SUBMIT:
         if not after.open_attempts:
-            return Work(Step.NOTHING, after, reason=after.error.code if after.error else "final")
-        return Work(Step.SUBMIT, after, after.open_attempts[-1])
+            return Work(NextStep.NOTHING, after, reason=after.error.code if after.error else "final")
+        return Work(NextStep.SUBMIT, after, after.open_attempts[-1])
     attempt = after.attempt(following.attempt.id) if following.attempt else None
     return Work(following.step, after, attempt, following.reason)

@@ -11,7 +11,7 @@ from typing import Any
 from catalog.core.budget.domain import campaign_account, day_account
 from catalog.core.campaigns.asset_references import problems_of
 from catalog.core.generations.apply import carry_out, locked
-from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.commands import CancelGeneration, CreateGeneration, RequeueDownload
 from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation, Stage
@@ -27,7 +27,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class GenerationRequest:
     """A run somebody wants."""
 
     model: str
@@ -36,43 +36,43 @@ class Asked:
     campaign_id: str = ""
 
 
-class Generating:
+class GenerationService:
     """The use cases on generations."""
 
-    def __init__(self, store: Store, generator: Generator, attempts: Attempts, clock: Clock) -> None:
+    def __init__(self, store: Store, generator: Generator, attempts: AttemptService, clock: Clock) -> None:
         self._store = store
         self._generator = generator
         self._attempts = attempts
         self._clock = clock
 
-    async def create(self, asked: Asked) -> Generation:
+    async def create(self, request: GenerationRequest) -> Generation:
         """Record one run; nothing is recorded when its input does not fit, nor its cost under a cap."""
-        if asked.campaign_id:
+        if request.campaign_id:
             async with self._store.read() as unit:
-                await _campaign(unit, asked.campaign_id, "campaign_id")
-        run = await self._generator.prepare(asked.model, asked.version, asked.input)
+                await _campaign(unit, request.campaign_id, "campaign_id")
+        run = await self._generator.prepare(request.model, request.version, request.input)
         async with self._store.write() as unit:
             await _check_assets(unit, [run])
-            await self._check_room(unit, [(run, asked.campaign_id)])
-            return await self._record(unit, run, asked.campaign_id)
+            await self._check_room(unit, [(run, request.campaign_id)])
+            return await self._record(unit, run, request.campaign_id)
 
-    async def create_all(self, wanted: Sequence[Asked]) -> Sequence[Generation]:
+    async def create_all(self, requests: Sequence[GenerationRequest]) -> Sequence[Generation]:
         """Record all of them, or none: each input must fit, and the sum must fit under each cap."""
         async with self._store.read() as unit:
-            first = {each.campaign_id: number for number, each in reversed(list(enumerate(wanted)))}
+            first = {each.campaign_id: number for number, each in reversed(list(enumerate(requests)))}
             for campaign_id, number in first.items():
                 if campaign_id:
                     await _campaign(unit, campaign_id, f"requests[{number}].campaign_id")
-        runs = await self._prepare_all(wanted)
-        paid_by = [(run, each.campaign_id) for run, each in zip(runs, wanted, strict=True)]
+        runs = await self._prepare_all(requests)
+        paid_by = [(run, each.campaign_id) for run, each in zip(runs, requests, strict=True)]
         async with self._store.write() as unit:
             await _check_assets(unit, runs, "requests[{}].")
             await self._check_room(unit, paid_by)
             return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
 
-    async def estimate(self, asked: Asked) -> RunSpec:
+    async def estimate(self, request: GenerationRequest) -> RunSpec:
         """What it would cost, and what it could."""
-        return await self._generator.prepare(asked.model, asked.version, asked.input)
+        return await self._generator.prepare(request.model, request.version, request.input)
 
     async def get(self, generation_id: str) -> Generation:
         """One."""
@@ -123,18 +123,18 @@ class Generating:
         command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
         return await unit.generations.save(None, decide(None, command))
 
-    async def _check_room(self, unit: Unit, wanted: Sequence[tuple[RunSpec, str]]) -> None:
+    async def _check_room(self, unit: Unit, requests: Sequence[tuple[RunSpec, str]]) -> None:
         """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
 
         Nothing is set aside: that is done with each intent, and is what holds when many ask at once.
         """
-        campaigns = sorted({campaign_id for _, campaign_id in wanted})
+        campaigns = sorted({campaign_id for _, campaign_id in requests})
         if len(campaigns) > 1:  # all at once, in their order: nobody waits in a circle
             names = [campaign_account(campaign_id) for campaign_id in campaigns if campaign_id]
             await unit.accounts.lock([*names, day_account(self._clock.now())])
-        total = sum(run.reserve_or_estimate_micros for run, _ in wanted)
+        total = sum(run.reserve_or_estimate_micros for run, _ in requests)
         for campaign_id in campaigns:
-            mine = sum(run.reserve_or_estimate_micros for run, paid_by in wanted if paid_by == campaign_id)
+            mine = sum(run.reserve_or_estimate_micros for run, paid_by in requests if paid_by == campaign_id)
             for name, account in (await self._attempts.payers(unit, campaign_id)).items():
                 its_own = name == campaign_account(campaign_id)
                 most = mine if its_own else total
@@ -150,20 +150,20 @@ class Generating:
                         code="budget",
                     )
 
-    async def _prepare_all(self, wanted: Sequence[Asked]) -> list[RunSpec]:
-        """Check every input; what is asked for several times (variants of one prompt) once."""
+    async def _prepare_all(self, requests: Sequence[GenerationRequest]) -> list[RunSpec]:
+        """Check every input; what several requests have in common (variants of one prompt) once."""
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def one(asked: Asked) -> RunSpec | AppError:
+        async def one(request: GenerationRequest) -> RunSpec | AppError:
             async with slots:
                 try:
-                    return await self._generator.prepare(asked.model, asked.version, asked.input)
+                    return await self._generator.prepare(request.model, request.version, request.input)
                 except AppError as error:
                     return error
 
-        same = [_content(asked) for asked in wanted]
-        distinct = dict(zip(same, wanted, strict=True))
-        outcomes = await asyncio.gather(*(one(asked) for asked in distinct.values()))
+        same = [_content(request) for request in requests]
+        distinct = dict(zip(same, requests, strict=True))
+        outcomes = await asyncio.gather(*(one(request) for request in distinct.values()))
         prepared = dict(zip(distinct, outcomes, strict=True))
         done = [prepared[content] for content in same]
         problems: list[FieldProblem] = []
@@ -191,10 +191,10 @@ async def _check_assets(unit: Unit, runs: Sequence[RunSpec], prefix: str = "") -
 
 def _refuse(problems: Sequence[FieldProblem]) -> None:
     if problems:
-        told = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
-        raise Invalid(f"nothing was admitted: {told}", fields=problems)
+        named = "; ".join(f"{each.field}: {each.message}" for each in problems[:10])
+        raise Invalid(f"nothing was admitted: {named}", fields=problems)
 
 
-def _content(asked: Asked) -> str:
+def _content(request: GenerationRequest) -> str:
     """The same for what would be prepared alike."""
-    return json.dumps([asked.model, asked.version, asked.input], sort_keys=True, default=repr)
+    return json.dumps([request.model, request.version, request.input], sort_keys=True, default=repr)

@@ -1,4 +1,4 @@
-"""EventHandlers facts: what generator, downloader and stitcher say, applied once, in the unit that remembers it."""
+"""Inbox facts: what generator, downloader and stitcher say, applied once, in the unit that remembers it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUNNING = (Stage.SUBMITTING.value, Stage.RUNNING.value)
 FETCHING = (Stage.FETCHING.value,)
 
 
-class EventHandlers:
+class Inbox:
     """The use cases of the event log."""
 
     def __init__(self, store: Store, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from catalog.core.campaigns.asset_references import problem_with
 from catalog.core.generations.apply import carry_job
-from catalog.core.generations.attempts import Attempts
+from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.commands import CreateGeneration, RequestAgain
 from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation
@@ -40,7 +40,7 @@ class Production:
 class Producing:
     """The use cases on jobs."""
 
-    def __init__(self, store: Store, planning: Planning, attempts: Attempts, clock: Clock) -> None:
+    def __init__(self, store: Store, planning: Planning, attempts: AttemptService, clock: Clock) -> None:
         self._store = store
         self._planning = planning
         self._attempts = attempts

@@ -26,7 +26,7 @@ from catalog.core.shared.records import (
 from catalog.core.shared.values import MediaKind, RunSpec
 from catalog.core.storage.blob_keys import BlobKeys
 from catalog.core.storage.queries import Files
-from catalog.core.watchdog.ports import Expiring
+from catalog.core.watchdog.ports import ExpiringOutputs
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ class Unit(Protocol):
     @property
     def files(self) -> Files: ...  # its type says it
     @property
-    def expiring(self) -> Expiring: ...  # its type says it
+    def expiring_outputs(self) -> ExpiringOutputs: ...  # its type says it
     @property
     def blob_keys(self) -> BlobKeys: ...  # its type says it
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from catalog.core.shared.ports import Store
 from catalog.core.shared.records import LostOutput
 from catalog.core.shared.values import EXPIRED
-from catalog.core.watchdog.ports import Alarms
+from catalog.core.watchdog.ports import Alerts
 from servicekit.clock import Clock
 
 AT_RISK = timedelta(minutes=10)
@@ -18,28 +18,28 @@ AT_ONCE = 200
 """Outputs told in one round: the rest comes with the next, a few seconds later."""
 
 
-class Deadlines:
+class ExpiryAlerts:
     """The use case: each output once, whichever replica sees it first, and however often it was fetched.
 
     What expires in the downloader's hands the downloader tells and counts, and gives up as `expired`.
     """
 
-    def __init__(self, store: Store, alarms: Alarms, clock: Clock) -> None:
+    def __init__(self, store: Store, alerts: Alerts, clock: Clock) -> None:
         self._store = store
-        self._alarms = alarms
+        self._alarms = alerts
         self._clock = clock
 
     async def run_once(self) -> None:
         """One round."""
         now = self._clock.now()
         async with self._store.read() as unit:
-            risky = await unit.expiring.at_risk(now, now + AT_RISK, AT_ONCE)
-            gone = await unit.expiring.lost(now, AT_ONCE)
+            risky = await unit.expiring_outputs.at_risk(now, now + AT_RISK, AT_ONCE)
+            gone = await unit.expiring_outputs.lost(now, AT_ONCE)
         if not risky and not gone:
             return
         async with self._store.write() as unit:
-            warned = [each for each in risky if await unit.expiring.warn(each, now)]
-            counted = [each for each in gone if await unit.expiring.count(each, now)]
+            warned = [each for each in risky if await unit.expiring_outputs.warn(each, now)]
+            counted = [each for each in gone if await unit.expiring_outputs.count(each, now)]
         self._tell(now, warned, counted)
 
     def _tell(self, now: datetime, warned: Sequence[LostOutput], counted: Sequence[LostOutput]) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from catalog.core.shared.records import LostOutput
 
 
-class Expiring(Protocol):
+class ExpiringOutputs(Protocol):
     """The outputs that are lost (or were, and are fetched once more), by when the provider deletes them."""
 
     async def at_risk(self, at: datetime, until: datetime, limit: int) -> Sequence[LostOutput]:
@@ -29,7 +29,7 @@ class Expiring(Protocol):
         ...
 
 
-class Alarms(Protocol):
+class Alerts(Protocol):
     """Who tells operators."""
 
     def at_risk(self, output: LostOutput, seconds_left: float) -> None:

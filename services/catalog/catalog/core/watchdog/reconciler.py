@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from catalog.core.generations.apply import carry_job, carry_out, locked
 from catalog.core.generations.domain.commands import RequestAgain
-from catalog.core.generations.service import Generating
+from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import JobStatus
 from catalog.core.jobs.planning_retries import Drafts
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Sick:
+class FailedRecord:
     """A record that could not be asked for again, and what was in the way."""
 
     id: str
@@ -31,14 +31,14 @@ class Sick:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReconcileReport:
     """How many were asked for again, by what they are; and those that could not be."""
 
     generations: int = 0
     jobs: int = 0
     drafts: int = 0
     downloads: int = 0
-    sick: tuple[Sick, ...] = ()
+    failed: tuple[FailedRecord, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -49,29 +49,29 @@ class Asked:
 class Reconciler:
     """Looks for silence. Messages get lost, and processes die; the tables know what should go on."""
 
-    def __init__(self, store: Store, generating: Generating, drafts: Drafts, clock: Clock) -> None:
+    def __init__(self, store: Store, generating: GenerationService, drafts: Drafts, clock: Clock) -> None:
         self._store = store
         self._generating = generating
         self._drafts = drafts
         self._clock = clock
 
-    async def run_once(self) -> Asked:
+    async def run_once(self) -> ReconcileReport:
         """One round: first what expires. A record that cannot be asked for again is put off for a while."""
         now = self._clock.now()
         async with self._store.read() as unit:
             generations = await unit.generations.stalled(now, AT_ONCE)
             lost = await unit.generations.lost_again(now, AT_ONCE)
             jobs = await unit.jobs.stalled(now, AT_ONCE)
-        sick: list[Sick] = []
-        fetched = await _each(lost, self._fetch_again, self._fetch_later, sick)
-        asked = await _each(generations, self._ask_again, self._ask_later, sick)
-        statuses = await _each(jobs, self._look_at, self._look_later, sick)
-        return Asked(
+        failed: list[FailedRecord] = []
+        fetched = await _each(lost, self._fetch_again, self._fetch_later, failed)
+        asked = await _each(generations, self._ask_again, self._ask_later, failed)
+        statuses = await _each(jobs, self._look_at, self._look_later, failed)
+        return ReconcileReport(
             sum(asked),
             statuses.count(JobStatus.STITCHING),
             statuses.count(JobStatus.DRAFT),
             len(fetched),
-            tuple(sick),
+            tuple(failed),
         )
 
     async def _ask_again(self, generation_id: str) -> int:
@@ -117,7 +117,7 @@ async def _each(
     ids: Sequence[str],
     work: Callable[[str], Awaitable[T]],
     later: Callable[[str], Awaitable[None]],
-    sick: list[Sick],
+    failed: list[FailedRecord],
 ) -> list[T]:
     """Do it for every record; one that raises is put off, with what it raised told, and the others go on."""
     done: list[T] = []
@@ -125,6 +125,6 @@ async def _each(
         try:
             done.append(await work(record_id))
         except Exception as error:  # noqa: BLE001  # whatever it is, the records behind it are not to wait; it is told
-            sick.append(Sick(record_id, error))
+            failed.append(FailedRecord(record_id, error))
             await later(record_id)  # else it would come first again, and enough of them would fill each round
     return done

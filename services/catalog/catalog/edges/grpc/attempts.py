@@ -8,8 +8,8 @@ from typing import Any
 
 import structlog
 
-from catalog.core.generations.attempts import Attempts
-from catalog.core.generations.domain.decide import Step
+from catalog.core.generations.attempts import AttemptService
+from catalog.core.generations.domain.decide import NextStep
 from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
 from catalog.edges.grpc.proto_mapping import Context, stamp, struct
 from catalog.proto_enums import KINDS, error_of
@@ -17,7 +17,7 @@ from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
 
 NAME = "rushes.catalog.v1.AttemptService"
-STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in Step}
+STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in NextStep}
 STATES: dict[AttemptState, Any] = {
     **{
         state: getattr(pb, f"ATTEMPT_STATE_{state.name}")
@@ -31,7 +31,7 @@ STATES: dict[AttemptState, Any] = {
 class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
     """Intents, for the generator."""
 
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: AttemptService) -> None:
         self._attempts = attempts
         self._log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.campaigns.service import has_thumbnail
 from catalog.core.generations.domain.model import STATUS, Generation, Output, Stage, Status
-from catalog.core.generations.service import Asked, Generating
+from catalog.core.generations.service import GenerationRequest, GenerationService
 from catalog.core.jobs.domain.progress import generation_percent
 from catalog.core.shared.ports import GenerationFilter, PageRequest
 from catalog.core.shared.records import LostOutput
@@ -42,19 +42,19 @@ _STATUS_OF = {message: status for status, message in STATUSES.items()}
 class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
     """Single runs of a model."""
 
-    def __init__(self, generating: Generating, storing: Storing) -> None:
+    def __init__(self, generating: GenerationService, storing: Storing) -> None:
         self._generating = generating
         self._storing = storing
 
     async def CreateGeneration(self, request: pb.CreateGenerationRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.create(_asked(request)))
+        return generation_message(await self._generating.create(_generation_request(request)))
 
     async def BatchCreateGenerations(
         self,
         request: pb.BatchCreateGenerationsRequest,
         context: Context,
     ) -> pb.BatchCreateGenerationsResponse:
-        made = await self._generating.create_all([_asked(each) for each in request.requests])
+        made = await self._generating.create_all([_generation_request(each) for each in request.requests])
         return pb.BatchCreateGenerationsResponse(generations=[generation_message(each) for each in made])
 
     async def EstimateGeneration(
@@ -62,7 +62,9 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         request: pb.EstimateGenerationRequest,
         context: Context,
     ) -> pb.EstimateGenerationResponse:
-        run = await self._generating.estimate(Asked(request.model, request.version, mapping(request.input)))
+        run = await self._generating.estimate(
+            GenerationRequest(request.model, request.version, mapping(request.input))
+        )
         return pb.EstimateGenerationResponse(
             estimated_cost_cents=cents(run.estimate_micros),
             basis=run.basis,
@@ -108,7 +110,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
 class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
     """Outputs that could not be fetched."""
 
-    def __init__(self, generating: Generating, clock: Clock) -> None:
+    def __init__(self, generating: GenerationService, clock: Clock) -> None:
         self._generating = generating
         self._clock = clock
 
@@ -180,5 +182,5 @@ def output_message(generation_id: str, output: Output) -> media_pb2.Media:
     )
 
 
-def _asked(request: pb.CreateGenerationRequest) -> Asked:
-    return Asked(request.model, request.version, mapping(request.input), request.campaign_id)
+def _generation_request(request: pb.CreateGenerationRequest) -> GenerationRequest:
+    return GenerationRequest(request.model, request.version, mapping(request.input), request.campaign_id)

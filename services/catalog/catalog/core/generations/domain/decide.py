@@ -28,7 +28,7 @@ RETRY_WAIT = 2.0
 Events = tuple[ev.GenerationEvent, ...]
 
 
-class Step(StrEnum):
+class NextStep(StrEnum):
     """What the generator does next."""
 
     SUBMIT = "submit"
@@ -41,7 +41,7 @@ class Step(StrEnum):
 class Next:
     """The step, the attempt it is about, or the reason why there is nothing to do."""
 
-    step: Step
+    step: NextStep
     attempt: Attempt | None = None
     reason: str = ""
 
@@ -52,20 +52,20 @@ def next_step(  # noqa: PLR0911  # a list of cases, the first that holds
     """What is to be done for a generation now. SUBMIT names no attempt: it has to be intended first."""
     for attempt in state.open_attempts:
         if attempt.state is AttemptState.SUBMITTED:
-            return Next(Step.FOLLOW, attempt)
+            return Next(NextStep.FOLLOW, attempt)
     for attempt in state.open_attempts:
-        return Next(Step.RECONCILE, attempt)
+        return Next(NextStep.RECONCILE, attempt)
     if state.stage is Stage.FETCHING:
-        return Next(Step.FOLLOW, state.attempt(state.winner))
+        return Next(NextStep.FOLLOW, state.attempt(state.winner))
     if state.stage is Stage.CANCELED or state.cancel_requested:
-        return Next(Step.NOTHING, reason="canceled")
+        return Next(NextStep.NOTHING, reason="canceled")
     if state.final:
-        return Next(Step.NOTHING, reason="final")
+        return Next(NextStep.NOTHING, reason="final")
     if held:
-        return Next(Step.NOTHING, reason=held)
+        return Next(NextStep.NOTHING, reason=held)
     if state.not_before is not None and state.not_before > at:
-        return Next(Step.NOTHING, reason="waiting")
-    return Next(Step.SUBMIT)
+        return Next(NextStep.NOTHING, reason="waiting")
+    return Next(NextStep.SUBMIT)
 
 
 def decide(  # noqa: PLR0911  # one case each
@@ -129,11 +129,11 @@ def _heard(state: Generation, command: cmd.GenerationCommand) -> Events:  # noqa
 
 def _begin(state: Generation, command: cmd.BeginAttempt) -> Events:
     following = next_step(state, command.at, command.held)
-    if following.step is Step.RECONCILE and following.attempt is not None:
+    if following.step is NextStep.RECONCILE and following.attempt is not None:
         if following.attempt.state is AttemptState.INTENDED:
             return (ev.AttemptDoubted(command.at, following.attempt.id),)
         return ()
-    if following.step is not Step.SUBMIT:
+    if following.step is not NextStep.SUBMIT:
         return ()
     if state.submissions >= command.max_attempts:
         error = Error("attempts", f"given up after {state.submissions} attempts")

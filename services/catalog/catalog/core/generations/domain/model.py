@@ -121,7 +121,7 @@ class Generation:
         requeues: how often lost outputs were asked for again; `requeue_round` is the round of the last time.
         requeue_at: when lost outputs are asked for again by themselves; None: not by themselves.
         deleted_at: when somebody deleted it: the record stays for the books and for late facts, unseen.
-        last_event_at: when something was last heard of it, or was to be; `stalled_rounds`: askings since then.
+        last_event_at: when something was last heard of it, or was to be; `stalled_rounds`: requests since.
     """
 
     id: str

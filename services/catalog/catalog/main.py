@@ -90,7 +90,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     )
     consumers = _consumers(log, Inbox(store, clock), settings)
     tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
-    tasks.every(settings.reconcile_every.total_seconds(), deadlines.run_once, "tell what expires")
+    tasks.every(settings.reconcile_every.total_seconds(), _alerting(deadlines), "alert of what expires")
     tasks.every(3600.0, store.forget_applied, "forget applied facts")
     server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
     operator = _Operator(key_ring, settings.admin_key)
@@ -145,5 +145,14 @@ def _told(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
             log.warning("stalled work asked for again", **counts)
         for each in asked.failed:
             log.error("stalled work could not be asked for again", record=each.id, exc_info=each.error)
+
+    return round_
+
+
+def _alerting(expiry_alerts: ExpiryAlerts) -> Callable[[], Awaitable[None]]:
+    async def round_() -> None:
+        log = structlog.get_logger("catalog.expiry")
+        for each in await expiry_alerts.run_once():
+            log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)
 
     return round_

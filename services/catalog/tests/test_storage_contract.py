@@ -100,7 +100,7 @@ async def test_what_is_said_of_a_deleted_one_changes_nothing_and_late_bytes_go(s
     async with storage.store.read() as unit:
         gone = await unit.generations.get(made.id, deleted=True)
         assert (await unit.generations.lost(PageRequest())).items == ()
-        assert await unit.generations.lost_again(storage.clock.now() + timedelta(days=1), 9) == []
+        assert await unit.generations.to_requeue(storage.clock.now() + timedelta(days=1), 9) == []
     for index in (0, 1):
         key = f"media/{made.id}/{index}.mp4"
         late = stored(attempt.id, index, new_id("media"), VIDEO, key)

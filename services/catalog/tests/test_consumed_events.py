@@ -1,4 +1,4 @@
-"""What the facts of the others do, over the real log: retries, losses, cancels, silence, crashes."""
+"""What the events of other services do, over the real log: retries, losses, cancels, stalls, crashes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, eventually
 
 
-async def test_a_passing_failure_is_asked_for_again_after_its_wait(world: World) -> None:
+async def test_a_passing_error_is_requested_again_after_its_wait(world: World) -> None:
     made = await world.generation()
     await world.fail(await world.submitted(made.id), "E6716", retryable=True, wait=0.3)
-    told = await world.stage(made.id, "requested")
-    assert told.cost_cents == 1.5, "a failed attempt is paid for"
+    shown = await world.stage(made.id, "requested")
+    assert shown.cost_cents == 1.5, "a failed attempt is paid for"
     first, second = await world.published("generation.requested.>", 2)
     rounds = [each.message(events_pb2.GenerationRequested).round for each in (first, second)]
     assert rounds == [1, 2]
     assert (first.id, second.id) == (f"{made.id}:requested:1", f"{made.id}:requested:2")
     await world.made(made.id)
-    told = await world.stage(made.id, "completed")
-    assert (told.attempts, told.cost_cents) == (2, 3.0)
+    shown = await world.stage(made.id, "completed")
+    assert (shown.attempts, shown.cost_cents) == (2, 3.0)
 
 
 async def test_a_refusal_is_final_in_the_providers_words(world: World) -> None:
     made = await world.generation()
     attempt = await world.submitted(made.id)
     await world.fail(attempt)
-    told = await world.stage(made.id, "failed")
-    assert (told.error.code, told.error.message) == ("E005", "E005 at the provider")
+    shown = await world.stage(made.id, "failed")
+    assert (shown.error.code, shown.error.message) == ("E005", "E005 at the provider")
     await world.succeed(attempt)
     await world.store(attempt)
     later = await world.generation()
@@ -57,13 +57,13 @@ async def test_outputs_may_come_before_the_success_that_announces_them(world: Wo
     await world.store(attempt, 1)
     await world.store(attempt, 0)
     await world.succeed(attempt, outputs=2)
-    told = await world.stage(made.id, "completed")
-    assert [each.index for each in told.media] == [0, 1]
+    shown = await world.stage(made.id, "completed")
+    assert [each.index for each in shown.media] == [0, 1]
     stored = await world.published("media.stored.>", 2)
-    posters = {each.message(events_pb2.MediaStored).thumbnail_key for each in stored}
-    assert posters == {f"thumbs/{each.id}.webp" for each in told.media}
+    thumbnails = {each.message(events_pb2.MediaStored).thumbnail_key for each in stored}
+    assert thumbnails == {f"thumbs/{each.id}.webp" for each in shown.media}
     (done,) = await world.published("generation.completed.>")
-    assert list(done.message(events_pb2.GenerationCompleted).media_ids) == [each.id for each in told.media]
+    assert list(done.message(events_pb2.GenerationCompleted).media_ids) == [each.id for each in shown.media]
 
 
 async def test_progress_is_shown_while_it_runs_and_never_after(world: World) -> None:
@@ -71,15 +71,15 @@ async def test_progress_is_shown_while_it_runs_and_never_after(world: World) -> 
     attempt = await world.submitted(made.id)
 
     async def progress(percent: float) -> None:
-        told = common_pb2.Progress(percent=percent, message=f"frame {percent:g}")
-        fact = events_pb2.PredictionProgressed(prediction=world.ref(attempt), progress=told)
-        await world.publish("prediction.progressed", made.id, fact, f"{percent}")
+        shown = common_pb2.Progress(percent=percent, message=f"frame {percent:g}")
+        message = events_pb2.PredictionProgressed(prediction=world.ref(attempt), progress=shown)
+        await world.publish("prediction.progressed", made.id, message, f"{percent}")
 
     await progress(50)
 
     async def shown() -> None:
-        told = (await world.get(made.id)).progress
-        assert (told.percent, told.message) == (45.0, "frame 50")
+        shown = (await world.get(made.id)).progress
+        assert (shown.percent, shown.message) == (45.0, "frame 50")
 
     await eventually(shown)
     await world.fail(attempt)
@@ -91,7 +91,7 @@ async def test_progress_is_shown_while_it_runs_and_never_after(world: World) -> 
     assert (await world.get(made.id)).progress.message == "E005 at the provider"
 
 
-async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_again(world: World) -> None:
+async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_requested_again(world: World) -> None:
     made = await world.generation()
     attempt = await world.submitted(made.id)
     await world.succeed(attempt)
@@ -104,9 +104,9 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
     await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
     queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
     assert not queue.downloads
-    (asked,) = await world.published("generation.fetch_requested.>")
-    fetch = asked.message(events_pb2.GenerationFetchRequested)
-    assert (asked.key, asked.id) == (f"replicate.{made.id}", f"{made.id}:fetch_requested:2")
+    (requested,) = await world.published("generation.fetch_requested.>")
+    fetch = requested.message(events_pb2.GenerationFetchRequested)
+    assert (requested.key, requested.id) == (f"replicate.{made.id}", f"{made.id}:fetch_requested:2")
     assert (fetch.generation_id, fetch.round) == (made.id, 2)
     assert len(await world.events_in_log("generation.requested.>")) == 1, "it waits for no slot"
     work = await world.begin(made.id)
@@ -119,7 +119,7 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
         await world.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
 
 
-async def test_what_is_next_is_told_and_nothing_is_recorded(world: World) -> None:
+async def test_the_next_step_is_answered_and_nothing_is_recorded(world: World) -> None:
     job = await approved(world, scene_count=2, music=None)
     first, second = (scene.generation_id for scene in job.scenes)
     assert await world.next_step(first) == await world.next_step(first) == ("submit", "")
@@ -145,13 +145,13 @@ async def test_a_requeue_that_finds_the_output_gone_keeps_it_in_the_queue_as_not
     await world.fail(attempt, "gone")
     await world.stage(made.id, "failed")
     queue = await world.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
-    told = [(each.generation_id, each.index, each.error.code, each.alive) for each in queue.downloads]
-    assert told == [(made.id, 0, "gone", False)]
+    shown = [(each.generation_id, each.index, each.error.code, each.alive) for each in queue.downloads]
+    assert shown == [(made.id, 0, "gone", False)]
     stats = await world.storage.GetStorageStats(storage_pb2.GetStorageStatsRequest())
     assert (stats.downloads.failed, stats.downloads.lost) == (1, 1)
 
 
-async def test_an_address_that_leads_nowhere_is_not_told_to_be_alive(world: World) -> None:
+async def test_an_address_that_leads_nowhere_is_not_shown_as_alive(world: World) -> None:
     made = await world.generation()
     attempt = await world.submitted(made.id)
     await world.succeed(attempt)
@@ -179,8 +179,8 @@ async def test_a_scene_that_fails_for_good_fails_the_job_and_stops_what_is_not_p
     job = await approved(world)
     first, second = (scene.generation_id for scene in job.scenes)
     await world.fail(await world.submitted(first))
-    told = await world.status(job.id, "failed")
-    assert told.error.message == "scene 1: E005 at the provider"
+    shown = await world.status(job.id, "failed")
+    assert shown.error.message == "scene 1: E005 at the provider"
     await world.stage(second, "canceled")
     assert (await world.begin(second)).reason == "canceled"
 
@@ -189,18 +189,18 @@ async def test_canceling_a_job_stops_everything_it_runs(world: World) -> None:
     job = await approved(world)
     first, second = (scene.generation_id for scene in job.scenes)
     attempt = await world.submitted(first)
-    told = await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
-    assert told.status == jobs_pb2.JOB_STATUS_CANCELED
+    shown = await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
+    assert shown.status == jobs_pb2.JOB_STATUS_CANCELED
     await world.stage(second, "canceled")
-    (asked,) = await world.published("generation.cancel_requested.>")
-    assert asked.key == f"replicate.{first}"
+    (requested,) = await world.published("generation.cancel_requested.>")
+    assert requested.key == f"replicate.{first}"
     assert (await world.begin(first)).attempt.cancel_requested
-    fact = events_pb2.PredictionCanceled(prediction=world.ref(attempt), cost_micros=5000)
-    await world.publish("prediction.canceled", first, fact)
+    message = events_pb2.PredictionCanceled(prediction=world.ref(attempt), cost_micros=5000)
+    await world.publish("prediction.canceled", first, message)
     assert (await world.stage(first, "canceled")).cost_cents == 0.5
 
 
-async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again(world: World) -> None:
+async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_requested_again(world: World) -> None:
     job = await approved(world)
     await world.published("generation.requested.>", 3)
     first = job.scenes[0].generation_id
@@ -210,27 +210,30 @@ async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again
     work = await world.begin(waits)
     assert (work.next_step, work.reason) == (attempts_pb2.NEXT_STEP_NOTHING, "paused")
     assert (await world.begin(first)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
-    told = await world.jobs.ResumeJob(jobs_pb2.ResumeJobRequest(id=job.id))
-    assert not told.paused
-    asked = (await world.published("generation.requested.>", 5))[3:]
-    assert {each.key.removeprefix("replicate.") for each in asked} == {waits, job.edit.music.generation_id}
+    shown = await world.jobs.ResumeJob(jobs_pb2.ResumeJobRequest(id=job.id))
+    assert not shown.paused
+    requested = (await world.published("generation.requested.>", 5))[3:]
+    assert {each.key.removeprefix("replicate.") for each in requested} == {
+        waits,
+        job.edit.music.generation_id,
+    }
 
 
-async def test_silent_work_is_asked_for_with_the_next_round_and_less_and_less_often(
+async def test_stalled_work_is_requested_with_the_next_round_and_less_and_less_often(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
     clock = MovedClock()
     async with running(sqlite_database, nats, clock=clock) as world:
         made = await world.generation()
         await world.submitted(made.id)
-        seconds_until_asked = []
+        seconds_until_requested = []
         for _ in range(3):
             waited = 0
             while not (await world.catalog.reconciler.run_once()).any:
                 clock.moved += timedelta(seconds=10)
                 waited += 10
-            seconds_until_asked.append(waited)
-        assert seconds_until_asked == [60, 120, 240]
+            seconds_until_requested.append(waited)
+        assert seconds_until_requested == [60, 120, 240]
         rounds = [
             e.message(events_pb2.GenerationRequested).round
             for e in await world.published("generation.requested.>", 4)
@@ -239,7 +242,7 @@ async def test_silent_work_is_asked_for_with_the_next_round_and_less_and_less_of
         assert (await world.begin(made.id)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
 
 
-async def test_a_silent_stitch_is_asked_for_again_and_a_paused_job_is_left_alone(
+async def test_a_stalled_stitch_is_requested_again_and_a_paused_job_is_left_alone(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
     clock = MovedClock()
@@ -250,8 +253,8 @@ async def test_a_silent_stitch_is_asked_for_again_and_a_paused_job_is_left_alone
         await world.made(job.scenes[0].generation_id)
         await world.status(job.id, "stitching")
         clock.moved += timedelta(seconds=61)
-        asked = await world.catalog.reconciler.run_once()
-        assert (asked.jobs, asked.generations) == (1, 0)
+        requested = await world.catalog.reconciler.run_once()
+        assert (requested.jobs, requested.generations) == (1, 0)
         first, second = await world.published("stitch.requested.>", 2)
         assert (first.id, second.id) == (f"{job.id}:requested:v1:1", f"{job.id}:requested:v1:2")
 
@@ -267,8 +270,8 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
     for part in reversed(dying.parts):
         await part.stop()
     async with running(sqlite_database, nats) as world:
-        (asked,) = await world.published("generation.requested.>")
-        assert asked.key == f"replicate.{made.id}"
+        (requested,) = await world.published("generation.requested.>")
+        assert requested.key == f"replicate.{made.id}"
         assert (await world.get(made.id)).stage == generations_pb2.GENERATION_STAGE_REQUESTED
 
 
@@ -286,37 +289,37 @@ async def test_a_running_catalog_alarms_before_a_lost_output_expires(
         await eventually(lambda: OUTPUTS_AT_RISK._value.get() == before + 1)
 
 
-async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(world: World) -> None:
+async def test_an_attempt_has_the_round_in_which_its_generation_was_requested_last(world: World) -> None:
     made = await world.generation()
     attempt = await world.submitted(made.id)
     assert attempt.round == 1
     await world.fail(attempt, "E6716", retryable=True, wait=0.01)
     await world.published("generation.requested.>", 2)
-    told = await world.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
-    assert (told.number, told.round) == (1, 2)
+    shown = await world.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
+    assert (shown.number, shown.round) == (1, 2)
 
 
-async def test_a_sick_generation_keeps_no_other_from_being_asked_again(
+async def test_a_generation_that_cannot_be_read_keeps_no_other_from_being_requested(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
     clock = MovedClock()
     async with running(sqlite_database, nats, clock=clock) as world:
         made = [await world.generation() for _ in range(3)]
-        sick = made[0].id
+        broken_id = made[0].id
         engine = world.catalog.store._writing
         async with engine.begin() as connection:
-            broken = update(tables.generations).where(tables.generations.c.id == sick)
+            broken = update(tables.generations).where(tables.generations.c.id == broken_id)
             await connection.execute(broken.values(stage="nowhere"))
         clock.moved += timedelta(seconds=61)
-        asked = await world.catalog.reconciler.run_once()
-        assert asked.generations == 2
-        assert [each.id for each in asked.failed] == [sick]
+        requested = await world.catalog.reconciler.run_once()
+        assert requested.generations == 2
+        assert [each.id for each in requested.failed] == [broken_id]
         again = await world.catalog.reconciler.run_once()
         assert not again.any
         assert not again.failed, "it is looked at again when the others had their turn"
 
 
-async def test_whoever_finds_an_intent_is_told_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
+async def test_whoever_finds_an_intent_learns_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
     clock = MovedClock()
     async with running(sqlite_database, nats, clock=clock) as world:
         made = await world.generation()

@@ -15,7 +15,7 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Generation, Stage
-from catalog.core.shared.values import Error, Facts, MediaKind, RunSpec
+from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from servicekit.errors import AppError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from alembic import command
-from catalog_shelf import VIDEO, Storage
+from catalog_core import VIDEO, CatalogCore
 from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import OutputState, Stage
-from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import EXPIRED, Error
+from catalog.core.shared.domain import EXPIRED, Error
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
@@ -39,10 +39,10 @@ class Told(LoggedAlerts):
 
 
 async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_counted_once(
-    storage: Storage,
+    core: CatalogCore,
 ) -> None:
     told = Told()
-    replicas = [ExpiryAlerts(storage.store, told, storage.clock) for _ in range(2)]
+    replicas = [ExpiryAlerts(core.database, told, core.clock) for _ in range(2)]
     risk, lost = OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()
 
     async def look() -> list[str]:
@@ -51,73 +51,71 @@ async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_cou
             await replica.run_once()
         return list(told.said)
 
-    await storage.made(lose=True)
-    storage.clock.advance(49 * 60)
+    await core.made(lose=True)
+    core.clock.advance(49 * 60)
     assert await look() == []
-    storage.clock.advance(2 * 60)
+    core.clock.advance(2 * 60)
     assert await look() == ["0 at risk, 540 s left: truncated"]
-    storage.clock.advance(8 * 60)
+    core.clock.advance(8 * 60)
     assert await look() == []
-    storage.clock.advance(60)
+    core.clock.advance(60)
     assert await look() == ["0 lost: truncated"]
-    storage.clock.advance(60)
+    core.clock.advance(60)
     assert await look() == []
     assert (OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()) == (risk + 1, lost + 1)
 
 
-async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloader(storage: Storage) -> None:
+async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloader(core: CatalogCore) -> None:
     told = Told()
-    deadlines = ExpiryAlerts(storage.store, told, storage.clock)
-    made = await storage.made(lose=True)
+    deadlines = ExpiryAlerts(core.database, told, core.clock)
+    made = await core.made(lose=True)
     ends = made.lost[0].expires_at
-    await storage.do(made.id, gc.RequeueDownload(storage.clock.now()))
-    storage.clock.advance(51 * 60)
+    await core.do(made.id, gc.RequeueDownload(core.clock.now()))
+    core.clock.advance(51 * 60)
     await deadlines.run_once()
     assert told.said == ["0 at risk, 540 s left: download"]
-    storage.clock.advance(10 * 60)
+    core.clock.advance(10 * 60)
     await deadlines.run_once()
-    now = storage.clock.now()
+    now = core.clock.now()
     given_up = gc.RecordLost(now, made.winner, 0, Error(EXPIRED, "deleted"), 2, ends)
-    after = await storage.do(made.id, given_up)
+    after = await core.do(made.id, given_up)
     assert after.output(0).state is OutputState.LOST  # type: ignore[union-attr]
     await deadlines.run_once()
     assert told.said == ["0 at risk, 540 s left: download"], "the downloader has counted it"
-    await storage.do(made.id, gc.RequeueDownload(now))
-    await storage.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone")))
+    await core.do(made.id, gc.RequeueDownload(now))
+    await core.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone")))
     await deadlines.run_once()
     assert len(told.said) == 1, "what was counted is not counted again"
 
 
-async def test_what_the_provider_has_no_longer_is_counted_at_once(storage: Storage) -> None:
+async def test_what_the_provider_has_no_longer_is_counted_at_once(core: CatalogCore) -> None:
     told = Told()
-    deadlines = ExpiryAlerts(storage.store, told, storage.clock)
-    made = await storage.made(lose=True)
-    storage.clock.advance(60)
-    now = storage.clock.now()
-    await storage.do(made.id, gc.RequeueDownload(now))
-    after = await storage.do(
-        made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone"))
-    )
+    deadlines = ExpiryAlerts(core.database, told, core.clock)
+    made = await core.made(lose=True)
+    core.clock.advance(60)
+    now = core.clock.now()
+    await core.do(made.id, gc.RequeueDownload(now))
+    after = await core.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone")))
     assert after.stage is Stage.FAILED
     await deadlines.run_once()
     await deadlines.run_once()
     assert told.said == ["0 lost: gone"]
 
 
-async def test_what_came_after_all_or_was_deleted_is_not_told_of(storage: Storage) -> None:
+async def test_what_came_after_all_or_was_deleted_is_not_told_of(core: CatalogCore) -> None:
     told = Told()
-    deadlines = ExpiryAlerts(storage.store, told, storage.clock)
-    came, deleted = await storage.made(lose=True), await storage.made(lose=True)
-    now = storage.clock.now()
-    async with storage.store.read() as unit:
+    deadlines = ExpiryAlerts(core.database, told, core.clock)
+    came, deleted = await core.made(lose=True), await core.made(lose=True)
+    now = core.clock.now()
+    async with core.database.read() as unit:
         stale = await unit.expiring_outputs.at_risk(now, now + timedelta(hours=2), 10)
     key = f"media/{came.id}/0.mp4"
-    await storage.do(came.id, gc.RecordStored(now, came.winner, 0, "med_1", key, VIDEO))
-    await storage.do(deleted.id, gc.DeleteGeneration(now))
-    async with storage.store.write() as unit:
+    await core.do(came.id, gc.RecordStored(now, came.winner, 0, "med_1", key, VIDEO))
+    await core.do(deleted.id, gc.DeleteGeneration(now))
+    async with core.database.write() as unit:
         assert not any([await unit.expiring_outputs.warn(each, now) for each in stale])
         assert not any([await unit.expiring_outputs.count(each, now) for each in stale])
-    storage.clock.advance(2 * 3600)
+    core.clock.advance(2 * 3600)
     await deadlines.run_once()
     assert told.said == []
 

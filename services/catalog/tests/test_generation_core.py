@@ -33,7 +33,7 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import NextStep, decide, next_step
 from catalog.core.generations.domain.evolve import fold
 from catalog.core.generations.domain.model import AttemptState, Stage
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
 from servicekit.errors import Conflict
 
 

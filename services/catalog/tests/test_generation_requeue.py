@@ -21,7 +21,7 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import NextStep, next_step
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.jobs.domain import commands as jc
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
 

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.generations.domain import commands as gc
 from catalog.core.inbox.service import Inbox
-from catalog.proto_enums import error_of, facts_of
+from catalog.proto_enums import error_from_proto, facts_from_proto
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
 from servicekit.events import ConsumerSpec, Event, Handler
@@ -81,7 +81,7 @@ class PredictionEvents:
             self._clock.now(),
             fact.prediction.attempt_id,
             fact.prediction.prediction_id,
-            error_of(fact.failure),
+            error_from_proto(fact.failure),
             cost_micros=fact.cost_micros,
             retry_after=fact.retry_after_s,
             max_attempts=self._max_attempts,
@@ -145,7 +145,7 @@ class DownloadEvents:
             fact.index,
             new_id("media"),
             fact.blob_key,
-            facts_of(fact.facts),
+            facts_from_proto(fact.facts),
         )
         await self._handlers.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
 
@@ -156,7 +156,7 @@ class DownloadEvents:
             self._clock.now(),
             fact.prediction.attempt_id,
             fact.index,
-            error_of(fact.failure),
+            error_from_proto(fact.failure),
             fact.prediction.round,
             _moment(fact.expires_at) if fact.HasField("expires_at") else None,
         )
@@ -194,14 +194,14 @@ class StitchEvents:
         """A cut is stored."""
         fact = event.message(pb.StitchCompleted)
         keys = (fact.cut_key, fact.poster_key)
-        facts = facts_of(fact.facts)
+        facts = facts_from_proto(fact.facts)
         await self._handlers.cut_stored(STITCHES.name, event.id, fact.job_id, fact.version, keys, facts)
 
     async def failed(self, event: Event) -> None:
         """A cut was given up."""
         fact = event.message(pb.StitchFailed)
         self._log.warning("cut failed", job=fact.job_id, code=fact.failure.code, why=fact.failure.message)
-        error = error_of(fact.failure)
+        error = error_from_proto(fact.failure)
         await self._handlers.cut_failed(STITCHES.name, event.id, fact.job_id, fact.version, error)
 
 

@@ -14,17 +14,18 @@ from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode, page_of
-from catalog.adapters.db.outbox_messages import Outgoing
+from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.generations import rows
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.core.budget.domain import Posting, postings
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
+from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
 from catalog.core.generations.domain.recovery import SHARE
-from catalog.core.shared.ports import GenerationFilter, PageRequest
-from catalog.core.shared.records import PAGE, LostOutput, Media, Page
-from catalog.core.shared.values import Facts
+from catalog.core.generations.ports import GenerationFilter
+from catalog.core.shared.domain import Facts
+from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
@@ -66,17 +67,17 @@ class SqlGenerations:
         self,
         connection: AsyncConnection,
         clock: Clock,
-        outgoing: Outgoing,
+        outbox: Outbox,
         accounts: SqlAccounts,
         timeline: SqlTimeline,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._outgoing = outgoing
+        self._outbox = outbox
         self._accounts = accounts
         self._timeline = timeline
-        self._silent_after = stalled_after
+        self._stalled_after = stalled_after
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class SqlGenerations:
             same = and_(columns.generation_id == generation_id, columns.index < index)
             within = and_(columns.at == moment, or_(columns.generation_id < generation_id, same))
             query = query.where(or_(columns.at < moment, within))
-        size = paging.size or PAGE
+        size = paging.size or DEFAULT_PAGE_SIZE
         found = (await self._connection.execute(query.limit(size + 1))).all()
         items = tuple(rows.make_lost(row) for row in found[:size])
         if len(found) <= size:
@@ -212,17 +213,17 @@ class SqlGenerations:
             return state
         await self._write(before, state)
         await self._accounts.post(booked)
-        await self._outgoing.generation(state, events)
+        await self._outbox.add_generation_events(state, events)
         if state.job_id:
-            await self._timeline.generation(state, events)
+            await self._timeline.add_generation_events(state, events)
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:
-        columns = rows.generation_columns(after, self._silent_after)
+        columns = rows.generation_columns(after, self._stalled_after)
         if before is None:
             await self._connection.execute(_ADD, columns)
         elif after != before:
-            were = rows.generation_columns(before, self._silent_after)
+            were = rows.generation_columns(before, self._stalled_after)
             changed = {name: value for name, value in columns.items() if value != were[name]}
             if changed:
                 await self._connection.execute(_CHANGE, {**changed, "of": after.id})
@@ -262,7 +263,7 @@ class SqlGenerations:
         )
         await self._connection.execute(
             progress.values(
-                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._silent_after
+                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._stalled_after
             )
         )
 
@@ -275,10 +276,10 @@ class SqlGenerations:
         columns, now = t.generations.c, self._clock.now()
         expires = select(columns.expires_at).where(columns.id == generation_id)
         expires_at = (await self._connection.execute(expires)).scalar_one_or_none()
-        left = max((expires_at - now) * SHARE, _SOON) if expires_at is not None else self._silent_after
-        await self._put_off(generation_id, "requeue_at", min(left, self._silent_after))
+        left = max((expires_at - now) * SHARE, _SOON) if expires_at is not None else self._stalled_after
+        await self._put_off(generation_id, "requeue_at", min(left, self._stalled_after))
 
     async def _put_off(self, generation_id: str, what: str, wait: timedelta | None = None) -> None:
-        columns, later = t.generations.c, self._clock.now() + (wait or self._silent_after)
+        columns, later = t.generations.c, self._clock.now() + (wait or self._stalled_after)
         mine = and_(columns.id == generation_id, columns[what].is_not(None))
         await self._connection.execute(update(t.generations).where(mine).values({what: later}))

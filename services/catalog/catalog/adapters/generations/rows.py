@@ -10,6 +10,7 @@ from sqlalchemy import Row
 
 from catalog.adapters.db.json_columns import dump, load_optional
 from catalog.adapters.generations.legacy_run_json import make_run
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import (
     STATUS,
     Attempt,
@@ -19,8 +20,7 @@ from catalog.core.generations.domain.model import (
     OutputState,
     Stage,
 )
-from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import Error, Facts
+from catalog.core.shared.domain import Error, Facts
 
 LONGEST_SILENCE = 6
 """How often the silence that is borne may double: 60 s become an hour."""

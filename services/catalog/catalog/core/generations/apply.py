@@ -16,11 +16,13 @@ from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.decide import decide as decide_job
 from catalog.core.jobs.domain.model import Job
-from catalog.core.shared.ports import Unit
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
+from catalog.core.shared.ports import UnitOfWork
 
 
-async def locked(unit: Unit, generation_id: str, *, deleted: bool = False) -> tuple[Job | None, Generation]:
+async def locked(
+    unit: UnitOfWork, generation_id: str, *, deleted: bool = False
+) -> tuple[Job | None, Generation]:
     """A generation (a deleted one only if asked for) and its job, if it has one, both locked; NotFound."""
     job_id = await unit.generations.job_of(generation_id)
     job = await unit.jobs.get(job_id, lock=True) if job_id else None
@@ -28,7 +30,7 @@ async def locked(unit: Unit, generation_id: str, *, deleted: bool = False) -> tu
 
 
 async def carry_out(
-    unit: Unit, job: Job | None, generation: Generation, command: GenerationCommand
+    unit: UnitOfWork, job: Job | None, generation: Generation, command: GenerationCommand
 ) -> tuple[Generation, Sequence[ge.GenerationEvent]]:
     """Do a command to a (locked) generation, and what follows from it to its (locked) job."""
     events = decide(generation, command)
@@ -41,7 +43,7 @@ async def carry_out(
     return after, events
 
 
-async def carry_job(unit: Unit, job: Job, command: jc.JobCommand) -> Job:
+async def carry_job(unit: UnitOfWork, job: Job, command: jc.JobCommand) -> Job:
     """Do a command to a (locked) job; when it ends, its generations are stopped as far as that is right."""
     events = decide_job(job, command)
     after = await unit.jobs.save(job, events)

@@ -10,8 +10,8 @@ from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.decide import Next, NextStep, next_step
 from catalog.core.generations.domain.model import Attempt, Generation
-from catalog.core.shared.ports import Store, Unit
-from catalog.core.shared.values import MICROS_PER_CENT, Error
+from catalog.core.shared.domain import MICROS_PER_CENT, Error
+from catalog.core.shared.ports import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.ids import new_id
@@ -39,24 +39,24 @@ class Work:
 class AttemptService:
     """The use cases of the generator."""
 
-    def __init__(self, store: Store, clock: Clock, limits: AttemptLimits) -> None:
-        self._store = store
+    def __init__(self, database: Database, clock: Clock, limits: AttemptLimits) -> None:
+        self._database = database
         self._clock = clock
         self._limits = limits
 
     async def ahead(self, generation_id: str) -> Next:
         """What `begin` would answer now; nothing is recorded, and SUBMIT is no permission."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             generation = await unit.generations.get(generation_id, deleted=True)
-            held = (await unit.jobs.get(generation.job_id)).held if generation.job_id else ""
+            held = (await unit.jobs.get(generation.job_id)).block_reason if generation.job_id else ""
         return next_step(generation, self._clock.now(), held)
 
     async def begin(self, generation_id: str) -> Work:
         """What to do next for a generation. SUBMIT is answered once for each attempt."""
         now = self._clock.now()
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await locked(unit, generation_id, deleted=True)
-            held = job.held if job is not None else ""
+            held = job.block_reason if job is not None else ""
             following = next_step(generation, now, held)
             accounts: tuple[Account, ...] = ()
             if following.step is NextStep.SUBMIT:
@@ -70,11 +70,11 @@ class AttemptService:
             return work
         return replace(work, age=max((self._clock.now() - work.attempt.intended_at).total_seconds(), 0.0))
 
-    async def accounts(self, unit: Unit, campaign_id: str) -> tuple[Account, ...]:
+    async def accounts(self, unit: UnitOfWork, campaign_id: str) -> tuple[Account, ...]:
         """The accounts that pay today, with their caps, locked."""
         return tuple((await self.payers(unit, campaign_id)).values())
 
-    async def payers(self, unit: Unit, campaign_id: str) -> dict[str, Account]:
+    async def payers(self, unit: UnitOfWork, campaign_id: str) -> dict[str, Account]:
         """The same by their names."""
         day = day_account(self._clock.now())
         caps: dict[str, int | None] = {day: self._limits.daily_micros or None}
@@ -87,7 +87,7 @@ class AttemptService:
 
     async def submitted(self, attempt_id: str, prediction_id: str) -> tuple[Generation, Attempt, bool]:
         """The provider accepted it; True: though it was given up. Conflict: one belongs to another."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             owner = await unit.generations.of_prediction(prediction_id)
             if owner is not None and owner[1].id != attempt_id:
                 raise Conflict(
@@ -104,7 +104,7 @@ class AttemptService:
         self, attempt_id: str, error: Error, *, fail: bool, retry_after: float
     ) -> tuple[Generation, Attempt]:
         """It cost nothing: its money is free again. Conflict: the provider has it."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await locked(unit, await unit.generations.of_attempt(attempt_id), deleted=True)
             command = gc.ReleaseAttempt(
                 self._clock.now(), attempt_id, error, fail=fail, retry_after=retry_after
@@ -114,7 +114,7 @@ class AttemptService:
 
     async def get(self, attempt_id: str) -> tuple[Generation, Attempt]:
         """One attempt."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             generation = await unit.generations.get(
                 await unit.generations.of_attempt(attempt_id), deleted=True
             )
@@ -124,7 +124,7 @@ class AttemptService:
         """The attempt that owns a prediction, or of a generation the newest, an open one first; NotFound."""
         if bool(prediction_id) == bool(generation_id):
             raise Invalid("name a prediction_id or a generation_id, and not both")
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             if prediction_id:
                 owner = await unit.generations.of_prediction(prediction_id)
                 if owner is None:

@@ -9,8 +9,8 @@ from catalog.core.generations.apply import carry_job, carry_out, locked
 from catalog.core.generations.domain.commands import GenerationCommand
 from catalog.core.generations.domain.model import Stage
 from catalog.core.jobs.domain import commands as jc
-from catalog.core.shared.ports import Store
-from catalog.core.shared.values import Error, Facts
+from catalog.core.shared.domain import Error, Facts
+from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
 
 RUNNING = (Stage.SUBMITTING.value, Stage.RUNNING.value)
@@ -20,8 +20,8 @@ FETCHING = (Stage.FETCHING.value,)
 class Inbox:
     """The use cases of the event log."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
 
     async def of_generation(
@@ -31,7 +31,7 @@ class Inbox:
 
         Answers the attempt that has cost more than was set aside for it, if the fact ended one.
         """
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             if not await unit.first_time(consumer, event_id):
                 return None
             job, generation = await locked(unit, generation_id, deleted=True)
@@ -40,17 +40,17 @@ class Inbox:
 
     async def running(self, generation_id: str, percent: float, message: str) -> None:
         """How far the provider is: no row is kept of it."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.generations.note(generation_id, percent, message, RUNNING)
 
     async def fetching(self, generation_id: str, percent: float, message: str) -> None:
         """How far the downloader is."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.generations.note(generation_id, percent, message, FETCHING)
 
     async def stitching(self, job_id: str, version: int, percent: float, message: str) -> None:
         """How far the stitcher is."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.jobs.note(job_id, version, percent, message)
 
     async def cut_stored(
@@ -71,7 +71,7 @@ class Inbox:
     async def _of_job(
         self, consumer: str, event_id: str, job_id: str, make: Callable[[int], jc.JobCommand]
     ) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             if await unit.first_time(consumer, event_id):
                 job = await unit.jobs.get(job_id, lock=True)
                 cost = sum(each.cost_micros for each in await unit.generations.of_job(job_id))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from catalog.core.shared.ports import Store
-from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import EXPIRED
+from catalog.core.generations.domain.media import LostOutput
+from catalog.core.shared.domain import EXPIRED
+from catalog.core.shared.ports import Database
 from catalog.core.watchdog.ports import Alerts
 from servicekit.clock import Clock
 
@@ -24,20 +24,20 @@ class ExpiryAlerts:
     What expires in the downloader's hands the downloader tells and counts, and gives up as `expired`.
     """
 
-    def __init__(self, store: Store, alerts: Alerts, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, database: Database, alerts: Alerts, clock: Clock) -> None:
+        self._database = database
         self._alarms = alerts
         self._clock = clock
 
     async def run_once(self) -> None:
         """One round."""
         now = self._clock.now()
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             risky = await unit.expiring_outputs.at_risk(now, now + AT_RISK, AT_ONCE)
             gone = await unit.expiring_outputs.lost(now, AT_ONCE)
         if not risky and not gone:
             return
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             warned = [each for each in risky if await unit.expiring_outputs.warn(each, now)]
             counted = [each for each in gone if await unit.expiring_outputs.count(each, now)]
         self._tell(now, warned, counted)

@@ -11,8 +11,8 @@ from catalog.core.generations.domain.commands import RequestAgain
 from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import JobStatus
-from catalog.core.jobs.planning_retries import Drafts
-from catalog.core.shared.ports import Store
+from catalog.core.jobs.planning_retries import PlanningRetries
+from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
 
 AT_ONCE = 200
@@ -49,8 +49,10 @@ class ReconcileReport:
 class Reconciler:
     """Looks for silence. Messages get lost, and processes die; the tables know what should go on."""
 
-    def __init__(self, store: Store, generating: GenerationService, drafts: Drafts, clock: Clock) -> None:
-        self._store = store
+    def __init__(
+        self, database: Database, generating: GenerationService, drafts: PlanningRetries, clock: Clock
+    ) -> None:
+        self._database = database
         self._generating = generating
         self._drafts = drafts
         self._clock = clock
@@ -58,7 +60,7 @@ class Reconciler:
     async def run_once(self) -> ReconcileReport:
         """One round: first what expires. A record that cannot be asked for again is put off for a while."""
         now = self._clock.now()
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             generations = await unit.generations.stalled(now, AT_ONCE)
             lost = await unit.generations.lost_again(now, AT_ONCE)
             jobs = await unit.jobs.stalled(now, AT_ONCE)
@@ -76,9 +78,9 @@ class Reconciler:
 
     async def _ask_again(self, generation_id: str) -> int:
         now = self._clock.now()
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await locked(unit, generation_id, deleted=True)
-            waits = job is not None and job.held and not generation.open_attempts
+            waits = job is not None and job.block_reason and not generation.open_attempts
             if waits and not generation.winner:
                 await unit.generations.postpone(generation_id)
                 return 0
@@ -86,19 +88,19 @@ class Reconciler:
             return len(events)
 
     async def _ask_later(self, generation_id: str) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.generations.postpone(generation_id)
 
     async def _fetch_again(self, generation_id: str) -> None:
         await self._generating.requeue(generation_id, automatic=True)
 
     async def _fetch_later(self, generation_id: str) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.generations.postpone_requeue(generation_id)
 
     async def _look_at(self, job_id: str) -> JobStatus:
         now = self._clock.now()
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
             if job.status is JobStatus.STITCHING:
                 await carry_job(unit, job, jc.RequestStitchAgain(now))
@@ -109,7 +111,7 @@ class Reconciler:
         return job.status
 
     async def _look_later(self, job_id: str) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.jobs.postpone(job_id)
 
 

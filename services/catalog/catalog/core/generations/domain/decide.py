@@ -19,7 +19,7 @@ from catalog.core.generations.domain.model import (
     Stage,
 )
 from catalog.core.generations.domain.recovery import lose, lose_all, requeue, settled
-from catalog.core.shared.values import GONE, Error
+from catalog.core.shared.domain import GONE, Error
 from servicekit.errors import Conflict, NotFound
 
 RETRY_WAIT = 2.0

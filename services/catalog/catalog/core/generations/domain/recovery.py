@@ -9,7 +9,7 @@ from catalog.core.generations.domain import commands as cmd
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Generation, OutputState, Stage
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
 REQUEUE_WAIT, LONGEST_WAIT = 60.0, 300.0

@@ -1,0 +1,93 @@
+"""What the use cases on generations need: their repository, and the generator before anything is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from catalog.core.generations.domain.events import GenerationEvent
+from catalog.core.generations.domain.media import LostOutput, Media
+from catalog.core.generations.domain.model import Attempt, Generation, Status
+from catalog.core.shared.domain import MediaKind, RunSpec
+from catalog.core.shared.paging import Page, PageRequest
+
+
+@dataclass(frozen=True)
+class GenerationFilter:
+    """Which generations; empty or None: any."""
+
+    kind: MediaKind | None = None
+    status: Status | None = None
+    model: str = ""
+    campaign_id: str = ""
+    job_id: str = ""
+
+
+class Generations(Protocol):
+    """The generations with attempts and outputs, stored as the fold of their events."""
+
+    async def get(self, generation_id: str, *, lock: bool = False, deleted: bool = False) -> Generation:
+        """One, locked for the rest of the unit when asked; NotFound, for a deleted one unless asked for."""
+        ...
+
+    async def job_of(self, generation_id: str) -> str:
+        """The job it belongs to, or ""; NotFound."""
+        ...
+
+    async def save(self, before: Generation | None, events: Sequence[GenerationEvent]) -> Generation:
+        """Apply events: rows, money, outbox, timeline. Conflict: the prediction is another attempt's."""
+        ...
+
+    async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:
+        """Set how far it is, cheaply, if it is in one of these stages."""
+        ...
+
+    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
+        """Newest first."""
+        ...
+
+    async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
+        """All of a job, oldest first; deleted ones too, for what they have cost."""
+        ...
+
+    async def of_attempt(self, attempt_id: str) -> str:
+        """The generation an attempt belongs to; NotFound."""
+        ...
+
+    async def of_prediction(self, prediction_id: str) -> tuple[str, Attempt] | None:
+        """The generation and the attempt that own a prediction."""
+        ...
+
+    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those that should have been heard of by now."""
+        ...
+
+    async def lost_again(self, at: datetime, limit: int) -> Sequence[str]:
+        """Those whose lost outputs are to be asked for again by now."""
+        ...
+
+    async def postpone(self, generation_id: str) -> None:
+        """Look at it later: silence is right, or it could not be asked for again."""
+        ...
+
+    async def postpone_requeue(self, generation_id: str) -> None:
+        """Ask for its lost outputs later: now they could not be."""
+        ...
+
+    async def lost(self, paging: PageRequest) -> Page[LostOutput]:
+        """The retry queue, newest first."""
+        ...
+
+    async def media(self, media_id: str) -> Media:
+        """A stored output; NotFound."""
+        ...
+
+
+class Generator(Protocol):
+    """The generator, before anything is paid."""
+
+    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
+        """Check an input; Invalid names what is wrong."""
+        ...

@@ -24,7 +24,7 @@ class Settings:
     )
     admin_key: str = setting(
         "RUSHES_ADMIN_KEY",
-        doc="The operator's API key, ensured at start; a changed one ends the one before.",
+        doc="The operator's API key, made at start if it is new; the one before is revoked then.",
         default="",
         secret=True,
     )
@@ -36,7 +36,7 @@ class Settings:
     )
     stalled_after: timedelta = setting(
         "STALLED_AFTER_S",
-        doc="Seconds of silence after which work is asked for again; doubled each time.",
+        doc="Seconds without an event after which work is requested again; doubled each time.",
         default=timedelta(seconds=60),
     )
     reconcile_every: timedelta = setting(

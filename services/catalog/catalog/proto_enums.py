@@ -1,28 +1,32 @@
-"""The values that both sides of catalog speak, as records and messages: kinds, errors, measured files."""
+"""Converts the values that edges and adapters both meet in messages: kinds, errors, measured files."""
 
 from __future__ import annotations
 
-from catalog.core.shared.values import Error, Facts, MediaKind
+from catalog.core.shared.domain import Error, Facts, MediaKind
 from rushes.common.v1 import media_pb2
 
-KINDS = {
+PROTO_KINDS = {
     MediaKind.UNKNOWN: media_pb2.MEDIA_KIND_UNSPECIFIED,
     MediaKind.VIDEO: media_pb2.MEDIA_KIND_VIDEO,
     MediaKind.IMAGE: media_pb2.MEDIA_KIND_IMAGE,
     MediaKind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
 }
-KIND_OF = {message: kind for kind, message in KINDS.items()}
+KIND_FROM_PROTO = {proto: kind for kind, proto in PROTO_KINDS.items()}
 
 
-def error_message(error: Error) -> media_pb2.Failure:
-    """A error as it is told."""
+def error_to_proto(error: Error) -> media_pb2.Failure:
     return media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable)
 
 
-def facts_message(facts: Facts) -> media_pb2.MediaFacts:
-    """What was measured, as it is told."""
+def error_from_proto(message: media_pb2.Failure) -> Error:
+    """The error without NUL characters: no database takes one, and the event must be applied."""
+    code, text = (text.replace("\0", "") for text in (message.code, message.message))
+    return Error(code or "unknown", text, message.retryable)
+
+
+def facts_to_proto(facts: Facts) -> media_pb2.MediaFacts:
     return media_pb2.MediaFacts(
-        kind=KINDS[facts.kind],
+        kind=PROTO_KINDS[facts.kind],
         content_type=facts.content_type,
         size_bytes=facts.size_bytes,
         sha256=facts.sha256,
@@ -34,16 +38,9 @@ def facts_message(facts: Facts) -> media_pb2.MediaFacts:
     )
 
 
-def error_of(message: media_pb2.Failure) -> Error:
-    """A error as it was told, but for NUL characters: PostgreSQL keeps none, and the fact must count."""
-    code, told = (text.replace("\0", "") for text in (message.code, message.message))
-    return Error(code or "unknown", told, message.retryable)
-
-
-def facts_of(message: media_pb2.MediaFacts) -> Facts:
-    """What was measured, as it was told."""
+def facts_from_proto(message: media_pb2.MediaFacts) -> Facts:
     return Facts(
-        kind=KIND_OF[message.kind],
+        kind=KIND_FROM_PROTO[message.kind],
         content_type=message.content_type,
         size_bytes=message.size_bytes,
         sha256=message.sha256,

@@ -37,7 +37,7 @@ from catalog.core.generations.domain.requesting import (
     postpone_request,
     request_again,
 )
-from catalog.core.shared.values import Error, Facts, MediaKind, RunSpec
+from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from servicekit.errors import AppError
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

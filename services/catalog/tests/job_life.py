@@ -10,7 +10,7 @@ from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.decide import decide
 from catalog.core.jobs.domain.evolve import evolve
 from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, Music, Scene
-from catalog.core.shared.values import Error, Facts, MediaKind, RunSpec
+from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 RUN = RunSpec("replicate", "rushes/camera-move", "", MediaKind.VIDEO, {}, estimate_micros=1000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from alembic import command
-from catalog_shelf import VIDEO, Storage
+from catalog_core import VIDEO, CatalogCore
 from generation_life import GONE, failed, lost, stored
 from sqlalchemy import Connection, column, insert, select, table
 
@@ -13,10 +13,10 @@ from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain.deletion import delete_generation
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.generations.domain.recovery import count_loss, requeue_download, warn_of_expiry
-from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import EXPIRED
+from catalog.core.shared.domain import EXPIRED
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
@@ -41,10 +41,10 @@ class RecordedAlerts(LoggedAlerts):
 
 
 async def test_an_output_in_the_retry_queue_is_warned_of_before_it_expires_and_counted_once(
-    storage: Storage,
+    core: CatalogCore,
 ) -> None:
     alerts = RecordedAlerts()
-    replicas = [ExpiryAlerts(storage.store, alerts, storage.clock) for _ in range(2)]
+    replicas = [ExpiryAlerts(core.database, alerts, core.clock) for _ in range(2)]
     risk, lost = OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()
 
     async def alerted() -> list[str]:
@@ -53,68 +53,70 @@ async def test_an_output_in_the_retry_queue_is_warned_of_before_it_expires_and_c
             await replica.run_once()
         return list(alerts.texts)
 
-    await storage.made(lose=True)
-    storage.clock.advance(49 * 60)
+    await core.made(lose=True)
+    core.clock.advance(49 * 60)
     assert await alerted() == []
-    storage.clock.advance(2 * 60)
+    core.clock.advance(2 * 60)
     assert await alerted() == ["0 at risk, 540 s left: truncated"]
-    storage.clock.advance(8 * 60)
+    core.clock.advance(8 * 60)
     assert await alerted() == []
-    storage.clock.advance(60)
+    core.clock.advance(60)
     assert await alerted() == ["0 lost: truncated"]
-    storage.clock.advance(60)
+    core.clock.advance(60)
     assert await alerted() == []
     assert (OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()) == (risk + 1, lost + 1)
 
 
-async def test_what_is_fetched_once_more_is_warned_of_but_counted_by_the_downloader(storage: Storage) -> None:
+async def test_what_is_fetched_once_more_is_warned_of_but_counted_by_the_downloader(
+    core: CatalogCore,
+) -> None:
     alerts = RecordedAlerts()
-    expiry_alerts = ExpiryAlerts(storage.store, alerts, storage.clock)
-    made = await storage.made(lose=True)
+    expiry_alerts = ExpiryAlerts(core.database, alerts, core.clock)
+    made = await core.made(lose=True)
     ends = made.lost[0].expires_at
-    await storage.do(made.id, requeue_download)
-    storage.clock.advance(51 * 60)
+    await core.do(made.id, requeue_download)
+    core.clock.advance(51 * 60)
     await expiry_alerts.run_once()
     assert alerts.texts == ["0 at risk, 540 s left: download"]
-    storage.clock.advance(10 * 60)
+    core.clock.advance(10 * 60)
     await expiry_alerts.run_once()
     given_up = lost(made.winner, retryable=False, round_=2, expires_at=ends, code=EXPIRED)
-    after = await storage.do(made.id, given_up)
+    after = await core.do(made.id, given_up)
     assert after.output(0).state is OutputState.LOST  # type: ignore[union-attr]
     await expiry_alerts.run_once()
     assert alerts.texts == ["0 at risk, 540 s left: download"], "the downloader has counted it"
-    await storage.do(made.id, requeue_download)
-    await storage.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
+    await core.do(made.id, requeue_download)
+    await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
     await expiry_alerts.run_once()
     assert len(alerts.texts) == 1, "what was counted is not counted again"
 
 
-async def test_what_the_provider_has_no_longer_is_counted_at_once(storage: Storage) -> None:
+async def test_what_the_provider_has_no_longer_is_counted_at_once(core: CatalogCore) -> None:
     alerts = RecordedAlerts()
-    expiry_alerts = ExpiryAlerts(storage.store, alerts, storage.clock)
-    made = await storage.made(lose=True)
-    storage.clock.advance(60)
-    await storage.do(made.id, requeue_download)
-    after = await storage.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
+    expiry_alerts = ExpiryAlerts(core.database, alerts, core.clock)
+    made = await core.made(lose=True)
+    core.clock.advance(60)
+    await core.do(made.id, requeue_download)
+    after = await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
     assert after.stage is Stage.FAILED
     await expiry_alerts.run_once()
     await expiry_alerts.run_once()
     assert alerts.texts == ["0 lost: gone"]
 
 
-async def test_what_came_after_all_or_was_deleted_raises_no_alert(storage: Storage) -> None:
+async def test_what_came_after_all_or_was_deleted_raises_no_alert(core: CatalogCore) -> None:
     alerts = RecordedAlerts()
-    expiry_alerts = ExpiryAlerts(storage.store, alerts, storage.clock)
-    came, deleted = await storage.made(lose=True), await storage.made(lose=True)
+    expiry_alerts = ExpiryAlerts(core.database, alerts, core.clock)
+    came, deleted = await core.made(lose=True), await core.made(lose=True)
     key = f"media/{came.id}/0.mp4"
-    await storage.do(came.id, stored(came.winner, 0, "med_1", VIDEO, key))
-    await storage.do(deleted.id, delete_generation)
+    await core.do(came.id, stored(came.winner, 0, "med_1", VIDEO, key))
+    await core.do(deleted.id, delete_generation)
     for generation_id in (came.id, deleted.id):  # found as lost, and locked when it is so no longer
-        async with storage.store.read() as unit:
+        async with core.database.read() as unit:
             state = await unit.generations.get(generation_id, deleted=True)
         for decision in (warn_of_expiry, count_loss):
-            assert decision(state, storage.clock.now(), index=0) == ()
-    storage.clock.advance(2 * 3600)
+            assert decision(state, core.clock.now(), index=0) == ()
+    core.clock.advance(2 * 3600)
     await expiry_alerts.run_once()
     assert alerts.texts == []
 

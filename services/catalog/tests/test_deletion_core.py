@@ -207,7 +207,7 @@ def test_a_job_whose_clip_is_deleted_keeps_its_cut_and_shows_no_clip() -> None:
     life.do(jc.RecordRunDeleted(NOW, "gen_3", "media/gen_3/0.mp4"))
     assert life.now.edit.music is not None
     assert life.now.edit.music.blob_key == ""
-    assert (life.now.status, len(life.now.shown_cuts)) == (JobStatus.COMPLETED, 1)
+    assert (life.now.status, len(life.now.present_cuts)) == (JobStatus.COMPLETED, 1)
     assert life.do(jc.RecordRunDeleted(NOW, "gen_2", "media/gen_2/1.mp4")) == (), "an output beside the clip"
 
 
@@ -215,7 +215,7 @@ def test_cuts_go_once_and_the_job_stays() -> None:
     life = done()
     (gone,) = life.do(jc.DeleteCuts(LATER))
     assert gone == je.CutDeleted(LATER, 1, "cut", "poster")
-    assert (life.now.status, life.now.shown_cuts, life.now.version) == (JobStatus.COMPLETED, (), 1)
+    assert (life.now.status, life.now.present_cuts, life.now.version) == (JobStatus.COMPLETED, (), 1)
     with pytest.raises(NotFound, match="no cut"):
         life.do(jc.DeleteCuts(LATER))
     assert life.do(jobs.cut()) == (), "reported again, it is not here again"

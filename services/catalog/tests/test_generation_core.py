@@ -38,7 +38,7 @@ from catalog.core.generations.domain.model import AttemptState, Stage
 from catalog.core.generations.domain.outputs import record_stored
 from catalog.core.generations.domain.recovery import record_lost
 from catalog.core.generations.domain.requesting import Decision, cancel_generation
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
 from servicekit.errors import Conflict
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from catalog_shelf import IMAGE, VIDEO, Storage
+from catalog_core import IMAGE, VIDEO, CatalogCore
 from generation_life import (
     GONE,
     PASSING,
@@ -27,8 +27,8 @@ from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import dump, load
-from catalog.adapters.db.migrate import Database
-from catalog.adapters.db.unit_of_work import SqlStore
+from catalog.adapters.db.migrate import Migrator
+from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.generations.repository import SqlGenerations
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.attempts import record_run_progress
@@ -37,7 +37,7 @@ from catalog.core.generations.domain.evolve import fold
 from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.recovery import count_loss, requeue_download, warn_of_expiry
 from catalog.core.generations.domain.requesting import cancel_generation, postpone_request, request_again
-from catalog.core.shared.values import RunSpec
+from catalog.core.shared.domain import RunSpec
 from servicekit.databases import open_engine
 
 EVENT_TYPES: tuple[type[Any], ...] = typing.get_args(ge.GenerationEvent)
@@ -79,7 +79,7 @@ def test_the_state_is_the_fold_of_the_stored_events(steps: list[Any]) -> None:
 
 
 async def test_the_rows_are_the_fold_of_the_events(
-    storage: Storage, sqlite_database: str, monkeypatch: pytest.MonkeyPatch
+    core: CatalogCore, sqlite_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history: list[tuple[str, ge.GenerationEvent]] = []
     save = SqlGenerations.save
@@ -92,57 +92,57 @@ async def test_the_rows_are_the_fold_of_the_events(
         return after
 
     monkeypatch.setattr(SqlGenerations, "save", recorded_save)
-    await _live(storage)
+    await _live(core)
     types = {type(event) for _, event in history}
     assert types >= set(EVENT_TYPES) - {ge.AttemptAdopted, ge.OutputRefused}, set(EVENT_TYPES) - types
 
     engine = open_engine(sqlite_database)
-    database = Database(engine)
-    await database.start()
-    rebuilt = SqlStore(engine, storage.clock, stalled_after=timedelta(seconds=60))
+    migrator = Migrator(engine)
+    await migrator.start()
+    rebuilt = SqlDatabase(engine, core.clock, stalled_after=timedelta(seconds=60))
     states: dict[str, Generation] = {}
     for generation_id, event in history:
         async with rebuilt.write() as unit:
             states[generation_id] = await save(unit.generations, states.get(generation_id), (event,))
     for table in (t.generations, t.attempts, t.outputs, t.media, t.accounts):
-        assert await _rows(rebuilt, table) == await _rows(storage.store, table), table.name
-    await database.stop()
+        assert await _rows(rebuilt, table) == await _rows(core.database, table), table.name
+    await migrator.stop()
 
 
-async def _live(storage: Storage) -> None:
+async def _live(core: CatalogCore) -> None:
     """Everything that can happen to generations."""
-    campaign_id = await storage.campaign()
-    made = await storage.made(VIDEO, IMAGE, campaign_id=campaign_id, lose=True)
-    await storage.do(made.id, partial(warn_of_expiry, index=2))
-    storage.clock.advance(61)
-    await storage.do(made.id, requeue_download)
-    await storage.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
-    await storage.do(made.id, partial(count_loss, index=2))
-    await storage.do(made.id, partial(delete_generation, index=0))
+    campaign_id = await core.campaign()
+    made = await core.made(VIDEO, IMAGE, campaign_id=campaign_id, lose=True)
+    await core.do(made.id, partial(warn_of_expiry, index=2))
+    core.clock.advance(61)
+    await core.do(made.id, requeue_download)
+    await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
+    await core.do(made.id, partial(count_loss, index=2))
+    await core.do(made.id, partial(delete_generation, index=0))
 
-    gone = await storage.made(VIDEO)
-    await storage.do(gone.id, delete_generation)
+    gone = await core.made(VIDEO)
+    await core.do(gone.id, delete_generation)
 
-    tried = await storage.generation(campaign_id)
-    await storage.do(tried.id, postpone_request)
-    await storage.do(tried.id, partial(request_again, stalled=True))
-    first = (await storage.attempts.begin(tried.id)).attempt
-    await storage.attempts.begin(tried.id)
+    tried = await core.generation(campaign_id)
+    await core.do(tried.id, postpone_request)
+    await core.do(tried.id, partial(request_again, stalled=True))
+    first = (await core.attempts.begin(tried.id)).attempt
+    await core.attempts.begin(tried.id)
     assert first is not None
-    await storage.do(tried.id, released(first.id, PASSING))
-    second = (await storage.attempts.begin(tried.id)).attempt
+    await core.do(tried.id, released(first.id, PASSING))
+    second = (await core.attempts.begin(tried.id)).attempt
     assert second is not None
-    await storage.do(tried.id, submitted(second.id))
-    storage.clock.advance(1)
-    await storage.do(tried.id, partial(record_run_progress, percent=20.0, message="frame 20"))
-    await storage.do(tried.id, cancel_generation)
-    await storage.do(tried.id, failed(second.id))
-    waits = await storage.generation()
-    await storage.do(waits.id, cancel_generation)
+    await core.do(tried.id, submitted(second.id))
+    core.clock.advance(1)
+    await core.do(tried.id, partial(record_run_progress, percent=20.0, message="frame 20"))
+    await core.do(tried.id, cancel_generation)
+    await core.do(tried.id, failed(second.id))
+    waits = await core.generation()
+    await core.do(waits.id, cancel_generation)
 
 
-async def _rows(store: SqlStore, table: Any) -> list[dict[str, Any]]:
-    async with store.read() as unit:
+async def _rows(database: SqlDatabase, table: Any) -> list[dict[str, Any]]:
+    async with database.read() as unit:
         rows = [dict(row._mapping) for row in await unit._connection.execute(select(table))]
     if table is t.accounts:  # a row of nothing is made when somebody looks whether there is room
         rows = [row for row in rows if row["spent_micros"] or row["reserved_micros"]]

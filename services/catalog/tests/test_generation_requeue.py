@@ -22,7 +22,7 @@ from catalog.core.generations.domain.attempts import NextStep, next_step
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.generations.domain.recovery import requeue_download
 from catalog.core.jobs.domain import commands as jc
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
 

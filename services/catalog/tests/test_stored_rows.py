@@ -12,9 +12,10 @@ from sqlalchemy import create_engine, insert, select
 from catalog.adapters.db import tables
 from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.rows import changed, from_row, to_row
+from catalog.core.access.domain import ApiKey, Scope
+from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.jobs.domain.model import Edit, JobRequest, Scene
-from catalog.core.shared.records import ApiKey, Asset, Campaign, Client, Scope
-from catalog.core.shared.values import Error, Facts, MediaKind, RunSpec
+from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from servicekit.clock import SystemClock
 
 RUN = (

@@ -18,7 +18,7 @@ from catalog.core.generations.domain.outputs import record_stored
 from catalog.core.generations.domain.recovery import record_lost
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.inbox.service import Inbox
-from catalog.proto_enums import error_of, facts_of
+from catalog.proto_enums import error_from_proto, facts_from_proto
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.ids import new_id
@@ -86,7 +86,7 @@ class PredictionEvents:
             record_failed,
             attempt_id=message.prediction.attempt_id,
             prediction_id=message.prediction.prediction_id,
-            error=error_of(message.failure),
+            error=error_from_proto(message.failure),
             cost_micros=message.cost_micros,
             retry_after=message.retry_after_s,
             max_attempts=self._max_attempts,
@@ -145,7 +145,7 @@ class DownloadEvents:
             index=message.index,
             media_id=new_id("media"),
             blob_key=message.blob_key,
-            facts=facts_of(message.facts),
+            facts=facts_from_proto(message.facts),
         )
         await self._inbox.apply(DOWNLOADS.name, event.id, message.prediction.generation_id, decision)
 
@@ -155,7 +155,7 @@ class DownloadEvents:
             record_lost,
             attempt_id=message.prediction.attempt_id,
             index=message.index,
-            error=error_of(message.failure),
+            error=error_from_proto(message.failure),
             in_round=message.prediction.round,
             expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
         )
@@ -191,12 +191,12 @@ class StitchEvents:
     async def completed(self, event: Event) -> None:
         message = event.message(pb.StitchCompleted)
         keys = (message.cut_key, message.poster_key)
-        facts = facts_of(message.facts)
+        facts = facts_from_proto(message.facts)
         await self._inbox.record_cut(STITCHES.name, event.id, message.job_id, message.version, keys, facts)
 
     async def failed(self, event: Event) -> None:
         message = event.message(pb.StitchFailed)
-        error = error_of(message.failure)
+        error = error_from_proto(message.failure)
         self._log.warning("cut failed", job=message.job_id, code=error.code, why=error.message)
         await self._inbox.record_stitch_failed(
             STITCHES.name, event.id, message.job_id, message.version, error

@@ -1,4 +1,4 @@
-"""Units that wait for SQLite's one writer share a transaction, and with it the commit: one sync for all."""
+"""Lets units of work that wait for SQLite's one writer share a transaction, and so one sync of the disk."""
 
 from __future__ import annotations
 
@@ -12,117 +12,118 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.errors import Unavailable
 
-MOST = 32
-"""Units in one transaction: the first waits for the last, a few milliseconds."""
+MAX_MEMBERS = 32
+"""Units of work in one transaction: the first one waits for the last, a few milliseconds."""
 
 
-class SharedCommits:
-    """Writing units one after the other, first come, first served.
+class GroupCommit:
+    """Runs writing units of work one after the other, first come, first served.
 
-    A unit that finds nobody waiting commits by itself, as ever. While one commits others queue up; those go
+    A unit of work that finds nobody waiting commits by itself. While it commits, others queue up; those go
     into the next transaction together, each behind a savepoint of its own: one that raises takes back what
-    it did and nothing else. Nobody is told "done" before the commit. Without this each unit would cost a
+    it did and nothing else. Nobody returns before the commit. Without this, each unit of work would cost a
     sync of the disk and two round trips to SQLite's thread.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._queue: deque[_Unit] = deque()
-        self._conductor: asyncio.Task[None] | None = None
+        self._queue: deque[_Member] = deque()
+        self._runner: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
-    async def unit(self) -> AsyncIterator[AsyncConnection]:
-        """A place in a transaction; leaving it without an error waits for the commit."""
-        unit = _Unit()
-        self._queue.append(unit)
-        if self._conductor is None:
-            self._conductor = asyncio.get_running_loop().create_task(self._conduct(), name="shared commits")
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A part of a transaction; leaving it without an error waits for the commit."""
+        member = _Member()
+        self._queue.append(member)
+        if self._runner is None:
+            self._runner = asyncio.get_running_loop().create_task(self._run(), name="group commit")
         try:
-            yield await unit.turn
-            unit.good = True
+            yield await member.connection
+            member.succeeded = True
         finally:
-            unit.left.set()
-            if unit.served:
-                await unit.over
+            member.left.set()
+            if member.connected:
+                await member.ended
 
-    async def _conduct(self) -> None:
-        """Serve until nobody waits."""
+    async def _run(self) -> None:
+        """Open transactions until nobody waits."""
         try:
-            while self._waiting():
+            while self._has_next():
                 await self._transaction()
         finally:
-            self._conductor = None
+            self._runner = None
 
     async def _transaction(self) -> None:
-        """One, with all who come while it is open, up to `MOST`."""
+        """One transaction, with all who come while it is open, up to `MAX_MEMBERS`."""
         members = [self._queue.popleft()]
         try:
             async with self._engine.begin() as connection:
-                await _serve(connection, members[0])
-                while len(members) < MOST and self._waiting():
+                await _run_member(connection, members[0])
+                while len(members) < MAX_MEMBERS and self._has_next():
                     members.append(self._queue.popleft())
-                    await _serve(connection, members[-1])
-        except Exception as error:  # noqa: BLE001  # nothing is swallowed: it is raised where they wait
-            for unit in members:
-                unit.end(error)
+                    await _run_member(connection, members[-1])
+        except Exception as error:  # noqa: BLE001  # nothing is swallowed: it is raised where the members wait
+            for member in members:
+                member.end(error)
         except BaseException:  # cancelled, as all tasks are when the process is forced to end
-            for unit in members:
-                unit.end(Unavailable("the database gave the transaction up: the process ends"))
+            for member in members:
+                member.end(Unavailable("the database gave the transaction up: the process ends"))
             raise
         else:
-            for unit in members:
-                unit.end(None)
+            for member in members:
+                member.end(None)
 
-    def _waiting(self) -> bool:
-        """Whether anybody is next. Those who have given up meanwhile are passed over."""
+    def _has_next(self) -> bool:
+        """Whether anybody waits. Those who have given up meanwhile are removed."""
         while self._queue and self._queue[0].left.is_set():
             self._queue.popleft()
         return bool(self._queue)
 
 
-async def _serve(connection: AsyncConnection, unit: _Unit) -> None:
-    """Give it the connection until it leaves; what a failed one did is undone."""
-    await connection.exec_driver_sql("SAVEPOINT unit")
-    if not unit.turn.done():  # else it gave up while it waited
-        unit.turn.set_result(connection)
-        await unit.left.wait()
+async def _run_member(connection: AsyncConnection, member: _Member) -> None:
+    """Lend the connection to a member until it leaves; undo what a failed one did."""
+    await connection.exec_driver_sql("SAVEPOINT member")
+    if not member.connection.done():  # else it gave up while it waited
+        member.connection.set_result(connection)
+        await member.left.wait()
     pooled: Any = connection.sync_connection
     if not pooled.connection.dbapi_connection.in_transaction:
         # SQLite ends a transaction by itself when its disk is full or broken, and all that was in it is gone.
         raise Unavailable("the database gave the transaction up: is its disk full?")
-    if not unit.good:
-        await connection.exec_driver_sql("ROLLBACK TO unit")
+    if not member.succeeded:
+        await connection.exec_driver_sql("ROLLBACK TO member")
 
 
-class _Unit:
-    """Somebody who writes.
+class _Member:
+    """A unit of work that takes part in a transaction.
 
     Attributes:
-        turn: the connection, when it is given.
+        connection: resolves when it is this member's turn to use the transaction.
         left: it does not use the connection (any more).
-        good: it left without an error.
-        over: its transaction is; an error when it was good, and is not committed.
+        succeeded: it left without an error.
+        ended: resolves when the transaction has ended, with an error if the member's work is not committed.
     """
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.turn: asyncio.Future[AsyncConnection] = loop.create_future()
+        self.connection: asyncio.Future[AsyncConnection] = loop.create_future()
         self.left = asyncio.Event()
-        self.good = False
-        self.over: asyncio.Future[None] = loop.create_future()
+        self.succeeded = False
+        self.ended: asyncio.Future[None] = loop.create_future()
 
     @property
-    def served(self) -> bool:
-        """Whether it was given the connection; also when it was cancelled at that very moment."""
-        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
+    def connected(self) -> bool:
+        """Whether it was lent the connection; also when it was cancelled at that very moment."""
+        future = self.connection
+        return future.done() and not future.cancelled() and future.exception() is None
 
     def end(self, error: Exception | None) -> None:
-        """The transaction is over; `error`: nothing of it is there."""
-        if not self.served:
-            if error is not None and not self.turn.done():
-                self.turn.set_exception(error)
-        elif not self.over.done():  # else nobody waits any more: it was cancelled
-            if error is not None and self.good:
-                self.over.set_exception(error)
+        """The transaction has ended; `error`: nothing of it is committed."""
+        if not self.connected:
+            if error is not None and not self.connection.done():
+                self.connection.set_exception(error)
+        elif not self.ended.done():  # else nobody waits any more: it was cancelled
+            if error is not None and self.succeeded:
+                self.ended.set_exception(error)
             else:
-                self.over.set_result(None)
+                self.ended.set_result(None)

@@ -1,4 +1,4 @@
-"""Pages by key: each begins after the last row of the one before, so the last costs what the first does."""
+"""Reads pages by key: each begins after the last row of the page before, so all pages cost the same."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, true
+from sqlalchemy import Row, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog.core.shared.ports import PageRequest
-from catalog.core.shared.records import PAGE, Page
+from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from servicekit.errors import FieldProblem, Invalid
 
 T = TypeVar("T")
 
 
 def encode(*values: object) -> str:
-    """An opaque token for the row with these key values."""
+    """The page token for the row with these key values."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
@@ -29,25 +28,16 @@ def decode(token: str, *kinds: type) -> list[Any]:
         padded = token + "=" * (-len(token) % 4)
         values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError) as error:
-        raise _wrong(token) from error
+        raise _invalid_token(token) from error
     fits = isinstance(values, list) and [type(value) for value in values] == list(kinds)
     if not fits:
-        raise _wrong(token)
+        raise _invalid_token(token)
     return list(values)
 
 
-def _wrong(token: str) -> Invalid:
+def _invalid_token(token: str) -> Invalid:
     message = f"{token[:40]!r} is no page token; pass next_page_token of the page before, or none"
     return Invalid(f"page_token: {message}", fields=[FieldProblem("page_token", message)])
-
-
-def before(table: Table, paging: PageRequest) -> ColumnElement[bool]:
-    """The condition that begins the page, for lists that go by descending id."""
-    if not paging.token:
-        return true()
-    (last,) = decode(paging.token, str)
-    older: ColumnElement[bool] = table.c.id < last
-    return older
 
 
 async def page_of(
@@ -57,12 +47,11 @@ async def page_of(
     paging: PageRequest,
     make: Callable[[Row[Any]], T],
 ) -> Page[T]:
-    """The page of a query over `table` (its conditions are set), newest first."""
-    size = paging.size or PAGE
-    found = (
-        await connection.execute(
-            query.where(before(table, paging)).order_by(table.c.id.desc()).limit(size + 1)
-        )
-    ).all()
+    """A page of the query's rows, which are of `table`: newest first, for ids sort by time."""
+    size = paging.size or DEFAULT_PAGE_SIZE
+    if paging.token:
+        (last_id,) = decode(paging.token, str)
+        query = query.where(table.c.id < last_id)
+    found = (await connection.execute(query.order_by(table.c.id.desc()).limit(size + 1))).all()
     items = tuple(make(row) for row in found[:size])
     return Page(items, encode(found[size - 1].id) if len(found) > size else "")

@@ -1,4 +1,4 @@
-"""Bringing a database up to date at start, and keeping a second catalog off a SQLite file."""
+"""Applies the migrations at start, and keeps a second catalog off a SQLite file."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ MIGRATION_LOCK = 7_234_701_001
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration: the migrations lie beside the code, wherever that is installed."""
+    """Alembic's configuration: the migrations are beside the code, wherever that is installed."""
     config = Config()
     config.set_main_option("script_location", str(files("catalog") / "migrations"))
     config.attributes["connection"] = connection
     return config
 
 
-class Database:
-    """A `Part`: takes the file, migrates, and lets go of the engine at stop."""
+class Migrator:
+    """A `Part`: at start it locks a SQLite file and migrates the database, at stop it closes the engine."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._marker: IO[str] | None = None
+        self._lock_file: IO[str] | None = None
 
     async def start(self) -> None:
-        """Take the SQLite file for this process alone, and apply the migrations that are missing.
+        """Lock a SQLite file for this process alone, and apply the migrations that are missing.
 
         Raises:
             Precondition: another catalog serves the file, or a newer one has migrated the database.
             Unavailable: the database does not answer.
         """
         if is_sqlite(self._engine):
-            self._take()
+            self._lock_sqlite_file()
         try:
             async with self._engine.begin() as connection:
                 if not is_sqlite(self._engine):
@@ -61,37 +61,37 @@ class Database:
             ) from error
 
     async def stop(self) -> None:
-        """Close the connections, and give the file up."""
+        """Close the connections, and unlock the file."""
         await self._engine.dispose()
-        marker, self._marker = self._marker, None
-        if marker is not None:
-            marker.close()  # which unlocks it; the file stays, for removing it would race with a start
+        lock_file, self._lock_file = self._lock_file, None
+        if lock_file is not None:
+            lock_file.close()  # which unlocks it; the file stays, for removing it would race with a start
 
-    def _take(self) -> None:
+    def _lock_sqlite_file(self) -> None:
         name = self._engine.url.database
-        if not name or name == ":memory:" or self._marker is not None:
+        if not name or name == ":memory:" or self._lock_file is not None:
             return
         path = Path(f"{name}.lock")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            marker = path.open("a+")
+            lock_file = path.open("a+")
         except OSError as error:
             raise Unavailable(f"the folder of DATABASE_URL cannot be written: {error}") from error
         try:
-            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            marker.seek(0)
-            holder = marker.read().strip() or "another process"
-            marker.close()
+            lock_file.seek(0)
+            holder = lock_file.read().strip() or "another process"
+            lock_file.close()
             raise Precondition(
                 f"the database {name} is served by another catalog already (process {holder}): SQLite serves "
                 "one; stop it, or set DATABASE_URL to a PostgreSQL address for several replicas"
             ) from error
-        marker.seek(0)
-        marker.truncate()
-        marker.write(str(os.getpid()))
-        marker.flush()
-        self._marker = marker
+        lock_file.seek(0)
+        lock_file.truncate()
+        lock_file.write(str(os.getpid()))
+        lock_file.flush()
+        self._lock_file = lock_file
 
 
 def _upgrade(connection: Connection) -> None:

@@ -33,17 +33,15 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _dialect: Any) -> int | None:
-        """To the database."""
         return None if value is None else micros(value)
 
     def process_result_value(self, value: Any, _dialect: Any) -> datetime | None:
-        """From the database."""
         return None if value is None else moment(value)
 
 
 metadata = MetaData()
 _ID = String(40)
-_KEPT: dict[str, Any] = {
+_NOT_DELETED: dict[str, Any] = {
     "sqlite_where": text("deleted_at IS NULL"),
     "postgresql_where": text("deleted_at IS NULL"),
 }
@@ -115,7 +113,7 @@ asset_tags = Table(
 accounts = Table(
     "accounts",
     metadata,
-    # "campaign:<id>" or "day:<date>": locked, in the order of the names, by whoever sets money aside.
+    # "campaign:<id>" or "day:<date>": locked, in the order of the names, by whoever reserves money.
     Column("account", String(60), primary_key=True),
     Column("spent_micros", BigInteger, nullable=False),
     Column("reserved_micros", BigInteger, nullable=False),
@@ -142,7 +140,7 @@ jobs = Table(
     Column("finished_at", Moment),
     Column("last_event_at", Moment, nullable=False),
     Column("stalled_rounds", Integer, nullable=False),
-    # When the reconciler looks at it; null when nothing is to be heard.
+    # When the reconciler requests it again; null when no event is due.
     Column("stalled_at", Moment),
     Index("ix_jobs_campaign", "campaign_id", "id"),
     Index("ix_jobs_status", "status", "id"),
@@ -202,7 +200,7 @@ generations = Table(
     Column("last_event_at", Moment, nullable=False),
     Column("stalled_rounds", Integer, nullable=False),
     Column("stalled_at", Moment),
-    # A deleted one stays for the books, and so that late facts about it find that it is gone.
+    # A deleted one stays for the accounts, and so that late events about it find that it is deleted.
     Column("deleted_at", Moment),
     # Every list is "newest first" within a filter: an id sorts by time, so each index ends with it.
     Index("ix_generations_job", "job_id", "id"),
@@ -291,8 +289,8 @@ media = Table(
     Column("deleted_at", Moment),
     UniqueConstraint("generation_id", "index", name="uq_media_output"),
     # The statistics read nothing but this, the list of files begins with that.
-    Index("ix_media_kept", "kind", "size_bytes", "deleted_at", **_KEPT),
-    Index("ix_media_newest", "created_at", "id", **_KEPT),
+    Index("ix_media_kept", "kind", "size_bytes", "deleted_at", **_NOT_DELETED),
+    Index("ix_media_newest", "created_at", "id", **_NOT_DELETED),
 )
 
 cuts = Table(
@@ -306,8 +304,8 @@ cuts = Table(
     Column("created_at", Moment, nullable=False),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
     Column("deleted_at", Moment),
-    Index("ix_cuts_kept", "size_bytes", "deleted_at", **_KEPT),
-    Index("ix_cuts_newest", "created_at", "job_id", "version", **_KEPT),
+    Index("ix_cuts_kept", "size_bytes", "deleted_at", **_NOT_DELETED),
+    Index("ix_cuts_newest", "created_at", "job_id", "version", **_NOT_DELETED),
 )
 
 timeline = Table(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from catalog.adapters.db.json_columns import load
-from catalog.core.shared.values import RunSpec
+from catalog.core.shared.domain import RunSpec
 
 _REFERENCE = re.compile(r"asset:(ast_[0-9A-Z]{26})")
 

@@ -14,17 +14,18 @@ from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode, page_of
-from catalog.adapters.db.outbox_messages import Outgoing
+from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.db.rows import changed
 from catalog.adapters.generations import rows
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.core.budget.domain import Posting, postings
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
+from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
-from catalog.core.shared.ports import GenerationFilter, PageRequest
-from catalog.core.shared.records import PAGE, LostOutput, Media, Page
-from catalog.core.shared.values import Facts
+from catalog.core.generations.ports import GenerationFilter
+from catalog.core.shared.domain import Facts
+from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
@@ -64,17 +65,17 @@ class SqlGenerations:
         self,
         connection: AsyncConnection,
         clock: Clock,
-        outgoing: Outgoing,
+        outbox: Outbox,
         accounts: SqlAccounts,
         timeline: SqlTimeline,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._outgoing = outgoing
+        self._outbox = outbox
         self._accounts = accounts
         self._timeline = timeline
-        self._silent_after = stalled_after
+        self._stalled_after = stalled_after
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -149,7 +150,7 @@ class SqlGenerations:
             same = and_(columns.generation_id == generation_id, columns.index < index)
             within = and_(columns.at == moment, or_(columns.generation_id < generation_id, same))
             query = query.where(or_(columns.at < moment, within))
-        size = paging.size or PAGE
+        size = paging.size or DEFAULT_PAGE_SIZE
         found = (await self._connection.execute(query.limit(size + 1))).all()
         items = tuple(rows.make_lost(row) for row in found[:size])
         if len(found) <= size:
@@ -208,17 +209,17 @@ class SqlGenerations:
             return state
         await self._write(before, state)
         await self._accounts.post(booked)
-        await self._outgoing.generation(state, events)
+        await self._outbox.add_generation_events(state, events)
         if state.job_id:
-            await self._timeline.generation(state, events)
+            await self._timeline.add_generation_events(state, events)
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:
-        columns = rows.generation_row(after, self._silent_after)
+        columns = rows.generation_row(after, self._stalled_after)
         if before is None:
             await self._connection.execute(_ADD, columns)
         elif after != before:
-            news = changed(rows.generation_row(before, self._silent_after), columns)
+            news = changed(rows.generation_row(before, self._stalled_after), columns)
             if news:
                 await self._connection.execute(_CHANGE, {**news, "of": after.id})
         known = {attempt.id: attempt for attempt in before.attempts} if before else {}

@@ -11,10 +11,10 @@ from sqlalchemy import Row
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.rows import from_row, to_row
 from catalog.adapters.generations.legacy_run_json import make_run
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import Attempt, Generation, Output
 from catalog.core.generations.domain.recovery import stalled_at
-from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import Error, Facts
+from catalog.core.shared.domain import Error, Facts
 
 
 def generation_row(state: Generation, stalled_after: timedelta) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The generator over gRPC: its channel raises app errors."""
+"""Calls the generator over gRPC; the channel raises its errors as app errors."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
-from catalog.core.shared.ports import Plan, PlannedScene, PlanRequest, SceneParts
-from catalog.core.shared.records import Asset
-from catalog.core.shared.values import RunSpec
-from catalog.proto_enums import KIND_OF
+from catalog.core.campaigns.domain import Asset
+from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts
+from catalog.core.shared.domain import RunSpec
+from catalog.proto_enums import KIND_FROM_PROTO
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
 
 PREPARE_S, PLAN_S = 10.0, 120.0
-"""Deadlines in seconds: a check reads a cached schema; a plan looks at every photo, or asks an LLM."""
+"""Deadlines in seconds: a check reads a cached schema; a plan reads every photo, or waits for an LLM."""
 
 
 class GrpcGenerator:
-    """`Generator`."""
+    """`Generator` and `ScenePlanner`. A `Part`: stop closes the channel."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
@@ -31,16 +31,13 @@ class GrpcGenerator:
         """Nothing to do: the channel connects when it is used."""
 
     async def stop(self) -> None:
-        """Close the channel."""
         await self._channel.close()
 
     async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
-        """Check an input; Invalid names what is wrong."""
         given = json_format.ParseDict(dict(input), Struct())
         return await self._prepare(models_pb2.PrepareInputRequest(model=model, version=version, input=given))
 
     async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
-        """Fit a scene to a model, and check it."""
         scene = models_pb2.SceneInput(
             prompt=parts.prompt,
             first_image=parts.first_image,
@@ -52,7 +49,6 @@ class GrpcGenerator:
         return await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
 
     async def plan(self, request: PlanRequest) -> Plan:
-        """Choose scenes from photos."""
         answer: plan_pb2.PlanScenesResponse = await self._plans.PlanScenes(
             plan_pb2.PlanScenesRequest(
                 photos=[_photo(asset) for asset in request.photos],
@@ -86,7 +82,7 @@ class GrpcGenerator:
             provider=ready.provider,
             model=ready.model,
             version=ready.version,
-            kind=KIND_OF[ready.kind],
+            kind=KIND_FROM_PROTO[ready.kind],
             input=json_format.MessageToDict(ready.input),
             estimate_micros=ready.estimate_micros,
             basis=ready.estimate_basis,

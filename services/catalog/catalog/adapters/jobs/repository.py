@@ -13,16 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import dump, load, load_optional
 from catalog.adapters.db.keyset_pagination import page_of
-from catalog.adapters.db.outbox_messages import Outgoing
+from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.generations.legacy_run_json import make_run
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
-from catalog.core.jobs.domain.model import Cut, Edit, Job, JobRequest, JobStatus, Scene
-from catalog.core.shared.ports import PageRequest
-from catalog.core.shared.records import Page, TimelineEntry
-from catalog.core.shared.values import Error, Facts
+from catalog.core.jobs.domain.model import Cut, Edit, Job, JobRequest, JobStatus, Scene, TimelineEntry
+from catalog.core.shared.domain import Error, Facts
+from catalog.core.shared.paging import Page, PageRequest
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
@@ -37,15 +36,15 @@ class SqlJobs:
         self,
         connection: AsyncConnection,
         clock: Clock,
-        outgoing: Outgoing,
+        outbox: Outbox,
         timeline: SqlTimeline,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._clock = clock
-        self._outgoing = outgoing
+        self._outbox = outbox
         self._timeline = timeline
-        self._silent_after = stalled_after
+        self._stalled_after = stalled_after
 
     async def get(self, job_id: str, *, lock: bool = False) -> Job:
         """One, locked for the rest of the unit when asked; NotFound."""
@@ -62,14 +61,14 @@ class SqlJobs:
             raise ValueError("a job begins with an event")
         if not events:
             return after
-        columns = _columns(after, self._silent_after)
+        columns = _columns(after, self._stalled_after)
         if before is None:
             await self._connection.execute(insert(t.jobs).values(columns))
         else:
             await self._connection.execute(update(t.jobs).where(t.jobs.c.id == after.id).values(columns))
         await self._write_parts(before, after)
-        await self._outgoing.job(after, events)
-        await self._timeline.job(after, events)
+        await self._outbox.add_job_events(after, events)
+        await self._timeline.add_job_events(after, events)
         return after
 
     async def note(self, job_id: str, version: int, percent: float, message: str) -> None:
@@ -85,7 +84,7 @@ class SqlJobs:
         )
         await self._connection.execute(
             stitching.values(
-                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._silent_after
+                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._stalled_after
             )
         )
 

@@ -1,4 +1,4 @@
-"""What people read in a job's timeline."""
+"""Writes and reads the timeline of a job: what has happened, in words for people."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.outbox_messages import job_fact
+from catalog.adapters.db.outbox_messages import job_event_type
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain import events as je
-from catalog.core.jobs.domain.model import Job
-from catalog.core.shared.records import TimelineEntry
+from catalog.core.jobs.domain.model import Job, TimelineEntry
 
 _ADD = insert(t.timeline)
 
 
 class SqlTimeline:
-    """Writes and reads the timeline."""
-
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def generation(self, state: Generation, events: Sequence[ge.GenerationEvent]) -> None:
-        """What happened to a generation of a job."""
+    async def add_generation_events(self, state: Generation, events: Sequence[ge.GenerationEvent]) -> None:
+        """Add what happened to a generation to the timeline of its job."""
         for event in events:
-            if told := _of_generation(state, event):
-                await self._add(state.job_id, TimelineEntry(event.at, *told))
+            if entry := _of_generation(state, event):
+                await self._add(state.job_id, TimelineEntry(event.at, *entry))
 
-    async def job(self, state: Job, events: Sequence[je.JobEvent]) -> None:
-        """What happened to a job."""
+    async def add_job_events(self, state: Job, events: Sequence[je.JobEvent]) -> None:
         for event in events:
-            if told := _of_job(event):
-                await self._add(state.id, TimelineEntry(event.at, *told))
+            if entry := _of_job(event):
+                await self._add(state.id, TimelineEntry(event.at, *entry))
 
     async def read(self, job_id: str) -> Sequence[TimelineEntry]:
         """All of a job, oldest first."""
@@ -74,11 +70,11 @@ def _of_generation(  # noqa: PLR0911  # one case each
 def _of_job(event: je.JobEvent) -> tuple[str, str] | None:
     match event:
         case je.JobPlanned():
-            told = f"{len(event.scenes)} scenes, chosen by {event.planner}"
+            message = f"{len(event.scenes)} scenes, chosen by {event.planner}"
         case je.JobFailed():
-            told = event.error.message
+            message = event.error.message
         case je.JobCompleted():
-            told = f"version {event.version} is ready"
+            message = f"version {event.version} is ready"
         case je.StitchRequested():
             return "stitch.requested", f"every clip is here: version {event.version} is being stitched"
         case je.CutDeleted():
@@ -86,7 +82,7 @@ def _of_job(event: je.JobEvent) -> tuple[str, str] | None:
         case je.StitchFailed():
             return "stitch.failed", event.error.message
         case je.JobCreated() | je.JobApproved() | je.JobPaused() | je.JobResumed() | je.JobCanceled():
-            told = job_fact(event).replace("job.", "")
+            message = job_event_type(event).replace("job.", "")
         case _:
             return None
-    return job_fact(event), told
+    return job_event_type(event), message

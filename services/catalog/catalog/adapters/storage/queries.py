@@ -1,8 +1,8 @@
-"""What the tables know of stored outputs and cuts: added up by the database, listed by key."""
+"""`StoredFiles` over the tables: added up by the database from indexes, listed by key."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,164 +14,168 @@ from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode
 from catalog.core.generations.domain.model import OPEN, OutputState
 from catalog.core.jobs.domain.model import FINAL
-from catalog.core.shared.records import PAGE, Page
-from catalog.core.shared.values import Facts, MediaKind
-from catalog.core.storage.queries import Aged, DownloadCounts, File, Old, Usage
+from catalog.core.shared.domain import Facts, MediaKind
+from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
+from catalog.core.storage.domain.files import (
+    CleanUpCandidate,
+    CleanUpTotals,
+    DownloadCounts,
+    StoredFile,
+    Usage,
+    UsageByKind,
+    add_usage,
+)
 
-_MEDIA_KEPT = t.media.c.deleted_at.is_(None)
-_CUTS_KEPT = t.cuts.c.deleted_at.is_(None)
-_OVER = tuple(status.value for status in FINAL)
+_MEDIA_PRESENT = t.media.c.deleted_at.is_(None)
+_CUT_PRESENT = t.cuts.c.deleted_at.is_(None)
+_FINAL_JOB_STATUSES = tuple(FINAL)
 
 
-class SqlFiles:
-    """`Files`."""
-
+class SqlStoredFiles:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def usage(self) -> Mapping[MediaKind, Usage]:
-        """What the files take, by kind; cuts are videos."""
-        outputs = select(t.media.c.kind, *_size(t.media.c)).where(_MEDIA_KEPT).group_by(t.media.c.kind)
-        return await self._by_kind(outputs, select(*_size(t.cuts.c)).where(_CUTS_KEPT))
+    async def usage(self) -> UsageByKind:
+        outputs = select(t.media.c.kind, *_usage(t.media.c)).where(_MEDIA_PRESENT).group_by(t.media.c.kind)
+        return await self._by_kind(outputs, select(*_usage(t.cuts.c)).where(_CUT_PRESENT))
 
-    async def downloads(self, at: datetime) -> DownloadCounts:
-        """How outputs came here; what the provider had until `at` is lost."""
-        stored = select(func.count()).select_from(t.media).where(_MEDIA_KEPT)
-        gone = func.count(case((t.outputs.c.expires_at <= at, 1)))
-        given_up = select(func.count(), gone).where(t.outputs.c.state == OutputState.LOST.value)
+    async def download_counts(self, at: datetime) -> DownloadCounts:
+        stored = select(func.count()).select_from(t.media).where(_MEDIA_PRESENT)
+        expired = func.count(case((t.outputs.c.expires_at <= at, 1)))
+        given_up = select(func.count(), expired).where(t.outputs.c.state == OutputState.LOST.value)
         columns = t.generations.c
-        again = select(func.coalesce(func.sum(columns.requeues), 0))
-        again = again.where(columns.deleted_at.is_(None), columns.requeues > 0)
+        requeues = select(func.coalesce(func.sum(columns.requeues), 0))
+        requeues = requeues.where(columns.deleted_at.is_(None), columns.requeues > 0)
         failed, lost = (await self._connection.execute(given_up)).one()
         return DownloadCounts(
             completed=int((await self._connection.execute(stored)).scalar_one()),
             failed=int(failed),
-            retried=int((await self._connection.execute(again)).scalar_one()),
+            retried=int((await self._connection.execute(requeues)).scalar_one()),
             lost=int(lost),
         )
 
-    async def page(self, size: int, token: str) -> Page[File]:
-        """Newest first: so many of each table, and of these the newest."""
-        size = size or PAGE
-        outputs, cuts = _pages(token)
-        found = [_output(row) for row in await self._connection.execute(outputs.limit(size + 1))]
-        found += [_cut(row) for row in await self._connection.execute(cuts.limit(size + 1))]
-        found.sort(key=_place, reverse=True)
+    async def page(self, paging: PageRequest) -> Page[StoredFile]:
+        """A page of each table, and of both together the newest."""
+        size = paging.size or DEFAULT_PAGE_SIZE
+        outputs, cuts = _newest(paging.token)
+        found = [_output_file(row) for row in await self._connection.execute(outputs.limit(size + 1))]
+        found += [_cut_file(row) for row in await self._connection.execute(cuts.limit(size + 1))]
+        found.sort(key=_sort_key, reverse=True)
         items = tuple(found[:size])
         if len(found) <= size:
             return Page(items)
-        at, id_, version = _place(items[-1])
-        return Page(items, encode(at.isoformat(), id_, version))
+        created_at, record_id, version = _sort_key(items[-1])
+        return Page(items, encode(created_at.isoformat(), record_id, version))
 
-    async def old_generations(self, before: datetime, after: Old | None, limit: int) -> Sequence[Old]:
-        """Generations that ended before then, as did their job; oldest first, beginning after one."""
+    async def ended_generations(
+        self, before: datetime, after: CleanUpCandidate | None, limit: int
+    ) -> Sequence[CleanUpCandidate]:
         columns = t.generations.c
-        query = _old_generations(columns.finished_at, columns.job_id, columns.id, before=before)
+        query = _ended_generations(columns.finished_at, columns.job_id, columns.id, before=before)
         if after is not None:
-            query = query.where(_later(columns, after.at, after.generation_id))
+            query = query.where(_ended_after(columns, after.ended_at, after.generation_id))
         query = query.order_by(columns.finished_at, columns.id).limit(limit)
-        return [Old(*row) for row in await self._connection.execute(query)]
+        return [CleanUpCandidate(*row) for row in await self._connection.execute(query)]
 
-    async def old_jobs(self, before: datetime, after: Old | None, limit: int) -> Sequence[Old]:
-        """Jobs with cuts that ended before then; oldest first, beginning after one."""
+    async def ended_jobs_with_cuts(
+        self, before: datetime, after: CleanUpCandidate | None, limit: int
+    ) -> Sequence[CleanUpCandidate]:
         columns = t.jobs.c
-        has_cuts = select(t.cuts.c.version).where(t.cuts.c.job_id == columns.id, _CUTS_KEPT).exists()
-        query = select(columns.finished_at, columns.id).where(_over(before), has_cuts)
+        has_cuts = select(t.cuts.c.version).where(t.cuts.c.job_id == columns.id, _CUT_PRESENT).exists()
+        query = select(columns.finished_at, columns.id).where(_job_ended(before), has_cuts)
         if after is not None:
-            query = query.where(_later(columns, after.at, after.job_id))
+            query = query.where(_ended_after(columns, after.ended_at, after.job_id))
         query = query.order_by(columns.finished_at, columns.id).limit(limit)
-        return [Old(*row) for row in await self._connection.execute(query)]
+        return [CleanUpCandidate(*row) for row in await self._connection.execute(query)]
 
-    async def aged(self, before: datetime) -> Aged:
-        """What `old_generations` and `old_jobs` come to."""
-        count = (await self._connection.execute(_old_generations(func.count(), before=before))).scalar_one()
+    async def clean_up_totals(self, before: datetime) -> CleanUpTotals:
+        count = (await self._connection.execute(_ended_generations(func.count(), before=before))).scalar_one()
         joined = t.media.c.generation_id == t.generations.c.id
-        outputs = _old_generations(t.media.c.kind, *_size(t.media.c), before=before, join=joined)
-        cuts = select(*_size(t.cuts.c)).join(t.jobs, t.jobs.c.id == t.cuts.c.job_id)
-        by_kind = await self._by_kind(outputs.group_by(t.media.c.kind), cuts.where(_CUTS_KEPT, _over(before)))
-        return Aged(int(count), by_kind)
+        outputs = _ended_generations(t.media.c.kind, *_usage(t.media.c), before=before, join=joined)
+        cuts = select(*_usage(t.cuts.c)).join(t.jobs, t.jobs.c.id == t.cuts.c.job_id)
+        by_kind = await self._by_kind(
+            outputs.group_by(t.media.c.kind), cuts.where(_CUT_PRESENT, _job_ended(before))
+        )
+        return CleanUpTotals(int(count), by_kind)
 
     async def _by_kind(
         self, outputs: Select[*tuple[Any, ...]], cuts: Select[*tuple[Any, ...]]
-    ) -> dict[MediaKind, Usage]:
-        found = {
+    ) -> UsageByKind:
+        usage = {
             MediaKind(kind): Usage(int(count), int(size))
             for kind, count, size in await self._connection.execute(outputs)
         }
         count, size = (await self._connection.execute(cuts)).one()
-        if count:
-            found[MediaKind.VIDEO] = found.get(MediaKind.VIDEO, Usage()) + Usage(int(count), int(size))
-        return found
+        return add_usage(usage, {MediaKind.VIDEO: Usage(int(count), int(size))} if count else {})
 
 
-def _size(columns: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
+def _usage(columns: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
     return func.count(), func.coalesce(func.sum(columns.size_bytes), 0)
 
 
-def _over(before: datetime) -> ColumnElement[bool]:
-    """Jobs that ended before then."""
-    return and_(t.jobs.c.finished_at < before, t.jobs.c.status.in_(_OVER))
+def _job_ended(before: datetime) -> ColumnElement[bool]:
+    return and_(t.jobs.c.finished_at < before, t.jobs.c.status.in_(_FINAL_JOB_STATUSES))
 
 
-def _later(columns: Any, at: datetime, id_: str) -> ColumnElement[bool]:
-    """What comes after a place in the order of the ends."""
-    later: ColumnElement[bool] = tuple_(columns.finished_at, columns.id) > (at, id_)
+def _ended_after(columns: Any, ended_at: datetime, record_id: str) -> ColumnElement[bool]:
+    later: ColumnElement[bool] = tuple_(columns.finished_at, columns.id) > (ended_at, record_id)
     return later
 
 
-def _old_generations(*what: Any, before: datetime, join: ColumnElement[bool] | None = None) -> Select[Any]:
-    """Of generations (joined with their stored media) that ended before then, and nobody needs."""
-    columns = t.generations.c
-    tables = t.generations.outerjoin(t.jobs, t.jobs.c.id == columns.job_id)
+def _ended_generations(
+    *columns: Any, before: datetime, join: ColumnElement[bool] | None = None
+) -> Select[Any]:
+    """Of generations (joined with their stored media) that ended before then and that no job needs."""
+    generations = t.generations.c
+    tables = t.generations.outerjoin(t.jobs, t.jobs.c.id == generations.job_id)
     if join is not None:
-        tables = tables.join(t.media, and_(join, _MEDIA_KEPT))
-    states = tuple(state.value for state in OPEN)
-    runs = select(t.attempts.c.id).where(
-        t.attempts.c.generation_id == columns.id, t.attempts.c.state.in_(states)
+        tables = tables.join(t.media, and_(join, _MEDIA_PRESENT))
+    open_attempts = select(t.attempts.c.id).where(
+        t.attempts.c.generation_id == generations.id, t.attempts.c.state.in_(tuple(OPEN))
     )
     return (
-        select(*what)
+        select(*columns)
         .select_from(tables)
         .where(
-            columns.deleted_at.is_(None),
-            columns.finished_at.is_not(None),
-            columns.finished_at < before,
-            or_(columns.job_id == "", _over(before)),
-            ~runs.exists(),
+            generations.deleted_at.is_(None),
+            generations.finished_at.is_not(None),
+            generations.finished_at < before,
+            or_(generations.job_id == "", _job_ended(before)),
+            ~open_attempts.exists(),
         )
     )
 
 
-def _pages(token: str) -> tuple[Select[Any], Select[Any]]:
-    """The outputs and the cuts from a place on, newest first."""
-    of_outputs: ColumnElement[bool] = true()
-    of_cuts: ColumnElement[bool] = true()
+def _newest(token: str) -> tuple[Select[Any], Select[Any]]:
+    """The outputs and the cuts, newest first, from the end of the page before on."""
+    older_outputs: ColumnElement[bool] = true()
+    older_cuts: ColumnElement[bool] = true()
     media, cuts = t.media.c, t.cuts.c
     if token:
-        at, id_, version = decode(token, str, str, int)
-        moment = datetime.fromisoformat(at)
-        of_outputs = tuple_(media.created_at, media.id) < (moment, id_)
-        of_cuts = tuple_(cuts.created_at, cuts.job_id, cuts.version) < (moment, id_, version)
+        created_at, record_id, version = decode(token, str, str, int)
+        at = datetime.fromisoformat(created_at)
+        older_outputs = tuple_(media.created_at, media.id) < (at, record_id)
+        older_cuts = tuple_(cuts.created_at, cuts.job_id, cuts.version) < (at, record_id, version)
     outputs = (
         select(t.media, t.generations.c.job_id)
         .join(t.generations, t.generations.c.id == media.generation_id)
-        .where(_MEDIA_KEPT, of_outputs)
+        .where(_MEDIA_PRESENT, older_outputs)
         .order_by(media.created_at.desc(), media.id.desc())
     )
-    made = (
+    newest_cuts = (
         select(t.cuts)
-        .where(_CUTS_KEPT, of_cuts)
+        .where(_CUT_PRESENT, older_cuts)
         .order_by(cuts.created_at.desc(), cuts.job_id.desc(), cuts.version.desc())
     )
-    return outputs, made
+    return outputs, newest_cuts
 
 
-def _place(file: File) -> tuple[datetime, str, int]:
+def _sort_key(file: StoredFile) -> tuple[datetime, str, int]:
     return file.created_at, file.media_id or file.job_id, file.version
 
 
-def _output(row: Row[Any]) -> File:
-    return File(
+def _output_file(row: Row[Any]) -> StoredFile:
+    return StoredFile(
         kind=MediaKind(row.kind),
         size_bytes=row.size_bytes,
         sha256=load(Facts, row.facts).sha256,
@@ -182,8 +186,8 @@ def _output(row: Row[Any]) -> File:
     )
 
 
-def _cut(row: Row[Any]) -> File:
-    return File(
+def _cut_file(row: Row[Any]) -> StoredFile:
+    return StoredFile(
         kind=MediaKind.VIDEO,
         size_bytes=row.size_bytes,
         sha256=load(Facts, row.facts).sha256,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from catalog.core.shared.records import LostOutput
+from catalog.core.generations.domain.media import LostOutput
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.generations.rows import make_lost
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import OutputState
-from catalog.core.shared.records import LostOutput
 
 _OUTPUTS = t.outputs.c
 # Written out as in `ix_outputs_expiring`: of parameters a database cannot know that the index has them all.

@@ -14,12 +14,12 @@ from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.decide import decide as decide_job
 from catalog.core.jobs.domain.model import Job
-from catalog.core.shared.ports import Unit
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
+from catalog.core.shared.ports import UnitOfWork
 
 
 async def lock_generation(
-    unit: Unit, generation_id: str, *, deleted: bool = False
+    unit: UnitOfWork, generation_id: str, *, deleted: bool = False
 ) -> tuple[Job | None, Generation]:
     """A generation (a deleted one only with `deleted`) and its job, if it has one, both locked; NotFound."""
     job_id = await unit.generations.job_of(generation_id)
@@ -27,7 +27,9 @@ async def lock_generation(
     return job, await unit.generations.get(generation_id, lock=True, deleted=deleted)
 
 
-async def save_generation(unit: Unit, job: Job | None, generation: Generation, events: Events) -> Generation:
+async def save_generation(
+    unit: UnitOfWork, job: Job | None, generation: Generation, events: Events
+) -> Generation:
     """Save what has happened to a (locked) generation, and what follows for its (locked) job."""
     if not events:
         return generation
@@ -39,7 +41,7 @@ async def save_generation(unit: Unit, job: Job | None, generation: Generation, e
     return after
 
 
-async def carry_job(unit: Unit, job: Job, command: jc.JobCommand) -> Job:
+async def carry_job(unit: UnitOfWork, job: Job, command: jc.JobCommand) -> Job:
     """Do a command to a (locked) job; when it ends, its generations are stopped as far as that is right."""
     events = decide_job(job, command)
     after = await unit.jobs.save(job, events)

@@ -17,8 +17,8 @@ from catalog.core.generations.domain.attempts import (
 )
 from catalog.core.generations.domain.model import Attempt, Generation
 from catalog.core.jobs.domain.model import Job
-from catalog.core.shared.ports import Store, Unit
-from catalog.core.shared.values import MICROS_PER_CENT, Error
+from catalog.core.shared.domain import MICROS_PER_CENT, Error
+from catalog.core.shared.ports import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.ids import new_id
@@ -47,24 +47,24 @@ class BeginAnswer:
 
 
 class AttemptService:
-    def __init__(self, store: Store, clock: Clock, limits: AttemptLimits) -> None:
-        self._store = store
+    def __init__(self, database: Database, clock: Clock, limits: AttemptLimits) -> None:
+        self._database = database
         self._clock = clock
         self._limits = limits
 
     async def next_step(self, generation_id: str) -> Instruction:
         """What `begin` would answer now; nothing is recorded, and SUBMIT is no permission."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             generation = await unit.generations.get(generation_id, deleted=True)
             job = await unit.jobs.get(generation.job_id) if generation.job_id else None
-        return next_step(generation, self._clock.now(), job.held if job is not None else "")
+        return next_step(generation, self._clock.now(), job.block_reason if job is not None else "")
 
     async def begin(self, generation_id: str) -> BeginAnswer:
         """What to do next for a generation. SUBMIT is answered once for each attempt."""
         now = self._clock.now()
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id, deleted=True)
-            instruction = next_step(generation, now, job.held if job is not None else "")
+            instruction = next_step(generation, now, job.block_reason if job is not None else "")
             submits = instruction.step is NextStep.SUBMIT
             events, instruction = begin_attempt(
                 generation,
@@ -82,11 +82,11 @@ class AttemptService:
         age = max((self._clock.now() - attempt.intended_at).total_seconds(), 0.0)
         return BeginAnswer(instruction.step, after, attempt, instruction.reason, age)
 
-    async def accounts(self, unit: Unit, campaign_id: str) -> tuple[Account, ...]:
+    async def accounts(self, unit: UnitOfWork, campaign_id: str) -> tuple[Account, ...]:
         """The accounts that pay today, with their caps, locked."""
         return tuple((await self.accounts_by_name(unit, campaign_id)).values())
 
-    async def accounts_by_name(self, unit: Unit, campaign_id: str) -> dict[str, Account]:
+    async def accounts_by_name(self, unit: UnitOfWork, campaign_id: str) -> dict[str, Account]:
         day = day_account(self._clock.now())
         caps: dict[str, int | None] = {day: self._limits.daily_micros or None}
         if campaign_id:
@@ -98,7 +98,7 @@ class AttemptService:
 
     async def record_submitted(self, attempt_id: str, prediction_id: str) -> tuple[Generation, Attempt, bool]:
         """The provider accepted it; True: although it was released. Conflict: it is another attempt's."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             owner = await unit.generations.of_prediction(prediction_id)
             if owner is not None and owner[1].id != attempt_id:
                 raise Conflict(
@@ -117,7 +117,7 @@ class AttemptService:
         self, attempt_id: str, error: Error, *, fail: bool, retry_after: float
     ) -> tuple[Generation, Attempt]:
         """It cost nothing: its reserve is free again. Conflict: the provider has it."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await self._lock_of_attempt(unit, attempt_id)
             events = release_attempt(
                 generation,
@@ -130,11 +130,11 @@ class AttemptService:
             after = await save_generation(unit, job, generation, events)
         return after, after.attempt(attempt_id)
 
-    async def _lock_of_attempt(self, unit: Unit, attempt_id: str) -> tuple[Job | None, Generation]:
+    async def _lock_of_attempt(self, unit: UnitOfWork, attempt_id: str) -> tuple[Job | None, Generation]:
         return await lock_generation(unit, await unit.generations.of_attempt(attempt_id), deleted=True)
 
     async def get(self, attempt_id: str) -> tuple[Generation, Attempt]:
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             generation_id = await unit.generations.of_attempt(attempt_id)
             generation = await unit.generations.get(generation_id, deleted=True)
         return generation, generation.attempt(attempt_id)
@@ -143,7 +143,7 @@ class AttemptService:
         """The attempt that owns a prediction, or of a generation the newest, an open one first; NotFound."""
         if bool(prediction_id) == bool(generation_id):
             raise Invalid("name a prediction_id or a generation_id, and not both")
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             if prediction_id:
                 owner = await unit.generations.of_prediction(prediction_id)
                 if owner is None:

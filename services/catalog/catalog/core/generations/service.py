@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog.core.budget.domain import campaign_account, day_account
-from catalog.core.campaigns.asset_references import problems_of
+from catalog.core.campaigns.asset_references import reference_problems
 from catalog.core.generations.apply import lock_generation, save_generation
 from catalog.core.generations.attempts import AttemptService
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.generations.domain.recovery import requeue_download
 from catalog.core.generations.domain.requesting import cancel_generation, create_generation
-from catalog.core.shared.ports import GenerationFilter, Generator, PageRequest, Store, Unit
-from catalog.core.shared.records import LostOutput, Page
-from catalog.core.shared.values import MICROS_PER_CENT, RunSpec
+from catalog.core.generations.ports import GenerationFilter, Generator
+from catalog.core.shared.domain import MICROS_PER_CENT, RunSpec
+from catalog.core.shared.paging import Page, PageRequest
+from catalog.core.shared.ports import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
@@ -39,8 +41,10 @@ class GenerationRequest:
 class GenerationService:
     """The use cases on generations."""
 
-    def __init__(self, store: Store, generator: Generator, attempts: AttemptService, clock: Clock) -> None:
-        self._store = store
+    def __init__(
+        self, database: Database, generator: Generator, attempts: AttemptService, clock: Clock
+    ) -> None:
+        self._database = database
         self._generator = generator
         self._attempts = attempts
         self._clock = clock
@@ -48,24 +52,24 @@ class GenerationService:
     async def create(self, request: GenerationRequest) -> Generation:
         """Record one run; nothing is recorded when its input does not fit, nor its cost under a cap."""
         if request.campaign_id:
-            async with self._store.read() as unit:
+            async with self._database.read() as unit:
                 await _campaign(unit, request.campaign_id, "campaign_id")
         run = await self._generator.prepare(request.model, request.version, request.input)
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await _check_assets(unit, [run])
             await self._check_room(unit, [(run, request.campaign_id)])
             return await self._record(unit, run, request.campaign_id)
 
     async def create_all(self, requests: Sequence[GenerationRequest]) -> Sequence[Generation]:
         """Record all of them, or none: each input must fit, and the sum must fit under each cap."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             first = {each.campaign_id: number for number, each in reversed(list(enumerate(requests)))}
             for campaign_id, number in first.items():
                 if campaign_id:
                     await _campaign(unit, campaign_id, f"requests[{number}].campaign_id")
         runs = await self._prepare_all(requests)
         paid_by = [(run, each.campaign_id) for run, each in zip(runs, requests, strict=True)]
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await _check_assets(unit, runs, "requests[{}].")
             await self._check_room(unit, paid_by)
             return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
@@ -76,17 +80,17 @@ class GenerationService:
 
     async def get(self, generation_id: str) -> Generation:
         """One."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             return await unit.generations.get(generation_id)
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
         """Newest first."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             return await unit.generations.page(paging, only)
 
     async def cancel(self, generation_id: str) -> Generation:
         """Stop it. What is final stays as it is."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id)
             return await save_generation(
                 unit, job, generation, cancel_generation(generation, self._clock.now())
@@ -94,7 +98,7 @@ class GenerationService:
 
     async def retry(self, generation_id: str) -> Generation:
         """The same run as a new generation. Precondition: the old one did not fail, or a cap is too low."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             old = await unit.generations.get(generation_id)
             if old.stage not in (Stage.FAILED, Stage.CANCELED):
                 raise Precondition(
@@ -107,23 +111,23 @@ class GenerationService:
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         """The retry queue."""
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             return await unit.generations.lost(paging)
 
     async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
         """Fetch lost outputs once more."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id)
             events = requeue_download(generation, self._clock.now(), automatic=automatic)
             return await save_generation(unit, job, generation, events)
 
-    async def _record(self, unit: Unit, run: RunSpec, campaign_id: str) -> Generation:
+    async def _record(self, unit: UnitOfWork, run: RunSpec, campaign_id: str) -> Generation:
         if campaign_id:  # it may have gone since: nobody would pay, and the run would wait for ever
             await unit.campaigns.get(campaign_id)
         events = create_generation(self._clock.now(), new_id("generation"), run, campaign_id=campaign_id)
         return await unit.generations.save(None, events)
 
-    async def _check_room(self, unit: Unit, requests: Sequence[tuple[RunSpec, str]]) -> None:
+    async def _check_room(self, unit: UnitOfWork, requests: Sequence[tuple[RunSpec, str]]) -> None:
         """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
 
         Nothing is set aside: that is done with each intent, and is what holds when many ask at once.
@@ -177,7 +181,7 @@ class GenerationService:
         return [run for run in done if isinstance(run, RunSpec)]
 
 
-async def _campaign(unit: Unit, campaign_id: str, field: str) -> None:
+async def _campaign(unit: UnitOfWork, campaign_id: str, field: str) -> None:
     try:
         await unit.campaigns.get(campaign_id)
     except NotFound as error:
@@ -185,8 +189,8 @@ async def _campaign(unit: Unit, campaign_id: str, field: str) -> None:
         raise NotFound(message, fields=[FieldProblem(field, message)]) from error
 
 
-async def _check_assets(unit: Unit, runs: Sequence[RunSpec], prefix: str = "") -> None:
-    _refuse(await problems_of(unit, runs, prefix))
+async def _check_assets(unit: UnitOfWork, runs: Sequence[RunSpec], prefix: str = "") -> None:
+    _refuse(await reference_problems(unit, runs, prefix))
 
 
 def _refuse(problems: Sequence[FieldProblem]) -> None:

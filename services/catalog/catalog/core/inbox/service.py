@@ -11,16 +11,16 @@ from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.outputs import record_fetch_progress
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.jobs.domain import commands as jc
-from catalog.core.shared.ports import Store
-from catalog.core.shared.values import Error, Facts
+from catalog.core.shared.domain import Error, Facts
+from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
 
 
 class Inbox:
     """The use cases behind the consumers. An event that comes late, twice or out of order changes nothing."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
         self._clock = clock
 
     async def apply(
@@ -30,7 +30,7 @@ class Inbox:
 
         Answers the attempt that has cost more than its reserve, if the event ended one.
         """
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             if not await unit.first_time(consumer, event_id):
                 return None
             job, generation = await lock_generation(unit, generation_id, deleted=True)
@@ -46,12 +46,12 @@ class Inbox:
 
     async def _report(self, generation_id: str, decision: Decision) -> None:
         """Save progress: it comes every second, so neither the inbox nor the job is asked about it."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             generation = await unit.generations.get(generation_id, lock=True, deleted=True)
             await unit.generations.save(generation, decision(generation, self._clock.now()))
 
     async def report_stitch_progress(self, job_id: str, version: int, percent: float, message: str) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             await unit.jobs.note(job_id, version, percent, message)
 
     async def record_cut(
@@ -73,7 +73,7 @@ class Inbox:
     async def _of_job(
         self, consumer: str, event_id: str, job_id: str, make: Callable[[int], jc.JobCommand]
     ) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             if await unit.first_time(consumer, event_id):
                 job = await unit.jobs.get(job_id, lock=True)
                 cost = sum(each.cost_micros for each in await unit.generations.of_job(job_id))

@@ -1,4 +1,4 @@
-"""Planning a job: choosing its scenes, and having every run checked and priced before anybody approves."""
+"""Plans jobs: has scenes chosen, and every run checked and priced, before anybody approves."""
 
 from __future__ import annotations
 
@@ -6,51 +6,58 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.apply import carry_job
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene, Transition
-from catalog.core.shared.ports import Generator, Plan, PlannedScene, PlanRequest, SceneParts, Store
-from catalog.core.shared.records import Asset
-from catalog.core.shared.values import Error, MediaKind, RunSpec
+from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
+from catalog.core.shared.domain import Error, MediaKind, RunSpec
+from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid, NotFound, Retry
 from servicekit.ids import new_id
 
-MOST_PHOTOS = 2000
-"""Photos that the planner takes; the newest of more."""
+MAX_PHOTOS = 2000
+"""Photos that the planner takes; of more, the newest are sent."""
 
 TRIES = 6
-"""Times that a planner in trouble, or one that says "later", is asked before the reconciler takes over."""
+"""Times that planning is tried while it may succeed later, before it is left to the reconciler."""
 
 DEFAULT_PROMPT = "A slow, steady camera move from the first picture to the last"
 
 
 class Planning:
-    """Plans drafts, in tasks that outlive the request that began them. A `Part`: stop ends the tasks."""
+    """Plans drafts in tasks that outlive the request which began them. A `Part`: stop ends the tasks.
 
-    def __init__(self, store: Store, generator: Generator, clock: Clock, *, patience: float = 10.0) -> None:
-        self._store = store
-        self._generator = generator
+    Args:
+        patience: seconds that `begin` waits for the plan.
+    """
+
+    def __init__(
+        self, database: Database, planner: ScenePlanner, clock: Clock, *, patience: float = 10.0
+    ) -> None:
+        self._database = database
+        self._planner = planner
         self._clock = clock
         self._patience = patience
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Nothing to do: work comes with jobs."""
+        """Nothing to do: tasks begin with jobs."""
 
     async def stop(self) -> None:
-        """End what is being planned: the drafts are found again after the next start."""
+        """End the tasks: the reconciler finds their drafts after the next start."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def is_planning(self, job_id: str) -> bool:
-        """Whether it is being planned here and now."""
+        """Whether a task of this process plans it now."""
         return job_id in self._tasks
 
     async def begin(self, job_id: str) -> None:
-        """Plan it; return when it is planned, or when the caller has waited long enough.
+        """Plan it; return when it is planned, or after `patience`, while the task goes on.
 
         Raises:
             Invalid, NotFound: it cannot be planned (and has failed for that reason).
@@ -69,25 +76,25 @@ class Planning:
     def _forget(self, job_id: str, done: asyncio.Task[None]) -> None:
         self._tasks.pop(job_id, None)
         if not done.cancelled():
-            done.exception()  # looked at: `begin` tells it, and the reconciler begins again
+            done.exception()  # retrieved, else asyncio logs it; `begin` raises it
 
     async def _keep_planning(self, job_id: str) -> None:
-        for number in range(TRIES):
+        for attempt in range(TRIES):
             try:
                 await self.plan(job_id)
             except AppError as error:
                 if error.retry in (Retry.NEVER, Retry.FEW):
                     await self._give_up(job_id, error)
                     raise
-                if number + 1 == TRIES:
+                if attempt + 1 == TRIES:
                     raise
-                await self._clock.sleep(error.retry_after or 2.0**number)
+                await self._clock.sleep(error.retry_after or 2.0**attempt)
                 continue
             return
 
     async def plan(self, job_id: str) -> None:
-        """Choose, check and price; then wait for approval. A job that is no draft stays as it is."""
-        async with self._store.read() as unit:
+        """Have scenes chosen, checked and priced. A job that is no draft stays as it is."""
+        async with self._database.read() as unit:
             job = await unit.jobs.get(job_id)
             if job.status is not JobStatus.DRAFT:
                 return
@@ -107,20 +114,20 @@ class Planning:
             width=job.edit.width,
             height=job.edit.height,
         )
-        plan = await self._generator.plan(request)
-        planned = _pairs(job, plan) if job.request.pairs else plan.scenes
+        plan = await self._planner.plan(request)
+        chosen = _scenes_of_pairs(job, plan) if job.request.pairs else plan.scenes
         planner = "image pairs" if job.request.pairs else plan.planner
-        runs = await asyncio.gather(*(self._run(job, scene) for scene in planned))
+        runs = await asyncio.gather(*(self._prepare(job, scene) for scene in chosen))
         scenes = tuple(
-            _scene(number, scene, run)
-            for number, (scene, run) in enumerate(zip(planned, runs, strict=True), 1)
+            _scene(position, scene, run)
+            for position, (scene, run) in enumerate(zip(chosen, runs, strict=True), 1)
         )
         music = await self._music(job, scenes, plan.music_model)
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             locked = await unit.jobs.get(job_id, lock=True)
             await carry_job(unit, locked, jc.PlanJob(self._clock.now(), scenes, planner, music))
 
-    async def _run(self, job: Job, scene: PlannedScene) -> RunSpec:
+    async def _prepare(self, job: Job, scene: PlannedScene) -> RunSpec:
         parts = SceneParts(
             scene.prompt,
             _reference(scene.first_asset_id),
@@ -129,35 +136,35 @@ class Planning:
             job.edit.width,
             job.edit.height,
         )
-        run = await self._generator.prepare_scene(scene.model, parts)
+        run = await self._planner.prepare_scene(scene.model, parts)
         if run.kind not in (MediaKind.VIDEO, MediaKind.UNKNOWN):
             raise Invalid(f"model {run.model} makes {run.kind}, and a scene needs a model that makes video")
         return run
 
-    async def _music(self, job: Job, scenes: tuple[Scene, ...], standard: str) -> Music | None:
+    async def _music(self, job: Job, scenes: tuple[Scene, ...], default_model: str) -> Music | None:
         music = job.edit.music
         if music is None or music.asset_id:
             return music
         overlaps = max(len(scenes) - 1, 0) if job.edit.transition is Transition.CROSSFADE else 0
         seconds = sum(scene.seconds for scene in scenes) - overlaps * job.edit.transition_seconds
         parts = SceneParts(music.prompt, "", "", max(seconds, 1.0), 0, 0)
-        run = await self._generator.prepare_scene(music.model or standard, parts)
+        run = await self._planner.prepare_scene(music.model or default_model, parts)
         if run.kind not in (MediaKind.AUDIO, MediaKind.UNKNOWN):
             raise Invalid(f"model {run.model} makes {run.kind}, and music needs a model that makes audio")
         return replace(music, model=run.model, run=run)
 
     async def _give_up(self, job_id: str, cause: AppError) -> None:
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
             await carry_job(unit, job, jc.FailJob(self._clock.now(), Error("planning", cause.message)))
 
 
 def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:
-    """The pictures among assets, the newest of very many."""
-    return tuple(asset for asset in assets if asset.facts.kind is MediaKind.IMAGE)[-MOST_PHOTOS:]
+    """The pictures among assets; of more than `MAX_PHOTOS`, the newest."""
+    return tuple(asset for asset in assets if asset.facts.kind is MediaKind.IMAGE)[-MAX_PHOTOS:]
 
 
-def _pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:
+def _scenes_of_pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:
     return tuple(
         PlannedScene(
             pair.first_asset_id,
@@ -171,10 +178,10 @@ def _pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:
     )
 
 
-def _scene(number: int, planned: PlannedScene, run: RunSpec) -> Scene:
+def _scene(position: int, planned: PlannedScene, run: RunSpec) -> Scene:
     return Scene(
         id=new_id("scene"),
-        position=number,
+        position=position,
         prompt=planned.prompt,
         seconds=planned.seconds,
         first_asset_id=planned.first_asset_id,

@@ -1,4 +1,4 @@
-"""Drafts whose planning fell stalled: begun again a few at a time, while nobody waits for them."""
+"""Plans drafts again whose planning has stalled, a few at a time, while nobody waits for them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ import contextlib
 from catalog.core.jobs.planning import Planning
 from servicekit.errors import AppError
 
-AT_ONCE = 8
-"""Drafts begun again at the same time; each makes room when it is planned, or planning's patience ends."""
+CONCURRENCY = 8
+"""Drafts planned again at the same time; each makes room when it is planned, or planning's patience ends."""
 
 
-class Drafts:
-    """A `Part`: stop ends what waits; those drafts are found again after the next start."""
+class PlanningRetries:
+    """A `Part`: stop ends the tasks, and the reconciler finds their drafts after the next start."""
 
     def __init__(self, planning: Planning) -> None:
         self._planning = planning
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(CONCURRENCY)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Nothing to do: the reconciler finds them."""
+        """Nothing to do: the reconciler begins tasks."""
 
     async def stop(self) -> None:
-        """End what waits."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -39,6 +38,6 @@ class Drafts:
         task.add_done_callback(lambda _done: self._tasks.pop(job_id, None))
 
     async def _begin(self, job_id: str) -> None:
-        async with self._room:
-            with contextlib.suppress(AppError):  # it has failed for that reason, which its record tells
+        async with self._slots:
+            with contextlib.suppress(AppError):  # the job has failed for that reason, and its record has it
                 await self._planning.begin(job_id)

@@ -7,8 +7,8 @@ from functools import partial
 
 from catalog.core.generations.domain.recovery import PUT_OFF, at_risk_until, count_loss, warn_of_expiry
 from catalog.core.generations.domain.requesting import Decision
-from catalog.core.shared.ports import Store
-from catalog.core.shared.values import EXPIRED
+from catalog.core.shared.domain import EXPIRED
+from catalog.core.shared.ports import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from catalog.core.watchdog.ports import Alerts
 from servicekit.clock import Clock
@@ -24,8 +24,8 @@ class ExpiryAlerts:
     them up as `expired`.
     """
 
-    def __init__(self, store: Store, alerts: Alerts, clock: Clock) -> None:
-        self._store = store
+    def __init__(self, database: Database, alerts: Alerts, clock: Clock) -> None:
+        self._database = database
         self._alerts = alerts
         self._clock = clock
         self._failed = FailedRecords(clock, put_off=PUT_OFF)
@@ -33,7 +33,7 @@ class ExpiryAlerts:
     async def run_once(self) -> Sequence[FailedRecord]:
         """One round; answers the generations with outputs that could not be marked."""
         now, without = self._clock.now(), self._failed.ids
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             at_risk = await unit.expiring_outputs.at_risk(now, at_risk_until(now), AT_ONCE, without=without)
             expired = await unit.expiring_outputs.expired(now, AT_ONCE, without=without)
         for output in at_risk:
@@ -50,7 +50,7 @@ class ExpiryAlerts:
 
     async def _marked(self, generation_id: str, decision: Decision) -> bool:
         """Whether it was marked now: not if another replica did it, or the output has come meanwhile."""
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             generation = await unit.generations.get(generation_id, lock=True, deleted=True)
             events = decision(generation, self._clock.now())
             await unit.generations.save(generation, events)

@@ -11,8 +11,8 @@ from catalog.core.generations.domain.requesting import postpone_request, request
 from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import JobStatus
-from catalog.core.jobs.planning_retries import Drafts
-from catalog.core.shared.ports import Store
+from catalog.core.jobs.planning_retries import PlanningRetries
+from catalog.core.shared.ports import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
 
@@ -38,10 +38,16 @@ class ReconcileReport:
 class Reconciler:
     """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
 
-    def __init__(self, store: Store, generating: GenerationService, drafts: Drafts, clock: Clock) -> None:
-        self._store = store
-        self._generating = generating
-        self._drafts = drafts
+    def __init__(
+        self,
+        database: Database,
+        generations: GenerationService,
+        planning_retries: PlanningRetries,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._generations = generations
+        self._planning_retries = planning_retries
         self._clock = clock
         self._failed_requeues = FailedRecords(clock, put_off=PUT_OFF)
         self._failed = FailedRecords(clock, put_off=timedelta(seconds=60))
@@ -49,7 +55,7 @@ class Reconciler:
     async def run_once(self) -> ReconcileReport:
         """One round: first what expires. A record that raises an error is left alone for a while."""
         now = self._clock.now()
-        async with self._store.read() as unit:
+        async with self._database.read() as unit:
             lost = await unit.generations.to_requeue(now, AT_ONCE, without=self._failed_requeues.ids)
             stalled = await unit.generations.stalled(now, AT_ONCE, without=self._failed.ids)
             jobs = await unit.jobs.stalled(now, AT_ONCE, without=self._failed.ids)
@@ -57,7 +63,7 @@ class Reconciler:
         statuses: list[JobStatus] = []
         for generation_id in lost:
             with self._failed_requeues.guard(generation_id):
-                await self._generating.requeue(generation_id, automatic=True)
+                await self._generations.requeue(generation_id, automatic=True)
                 downloads += 1
         for generation_id in stalled:
             with self._failed.guard(generation_id):
@@ -75,9 +81,10 @@ class Reconciler:
 
     async def _request_again(self, generation_id: str) -> bool:
         now = self._clock.now()
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id, deleted=True)
-            if job is not None and job.held and not generation.open_attempts and not generation.winner:
+            idle = not generation.open_attempts and not generation.winner
+            if job is not None and job.block_reason and idle:
                 await save_generation(unit, job, generation, postpone_request(generation, now))
                 return False
             events = request_again(generation, now, stalled=True)
@@ -87,12 +94,12 @@ class Reconciler:
     async def _resume(self, job_id: str) -> JobStatus:
         """Have a job stitched or planned again; answers what it waited for."""
         now = self._clock.now()
-        async with self._store.write() as unit:
+        async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
             if job.status is JobStatus.STITCHING:
                 await carry_job(unit, job, jc.RequestStitchAgain(now))
             elif job.status is JobStatus.DRAFT:
                 await carry_job(unit, job, jc.PlanAgain(now))
         if job.status is JobStatus.DRAFT:
-            self._drafts.begin(job_id)
+            self._planning_retries.begin(job_id)
         return job.status

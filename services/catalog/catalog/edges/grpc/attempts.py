@@ -9,8 +9,8 @@ import structlog
 from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
-from catalog.edges.grpc.proto_mapping import Context, stamp, struct
-from catalog.proto_enums import KINDS, error_of
+from catalog.edges.grpc.proto_mapping import Context, dict_to_struct, timestamp
+from catalog.proto_enums import PROTO_KINDS, error_from_proto
 from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
 
@@ -47,8 +47,8 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
             attempt=attempt_message(generation, answer.attempt) if answer.attempt else None,
             model=generation.run.model,
             version=generation.run.version,
-            input=struct(generation.run.input),
-            kind=KINDS[generation.run.kind],
+            input=dict_to_struct(generation.run.input),
+            kind=PROTO_KINDS[generation.run.kind],
             job_id=generation.job_id,
             campaign_id=generation.campaign_id,
             reason=answer.reason,
@@ -73,7 +73,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
     async def ReleaseAttempt(self, request: pb.ReleaseAttemptRequest, context: Context) -> pb.Attempt:
         found = await self._attempts.release(
             request.attempt_id,
-            error_of(request.failure),
+            error_from_proto(request.failure),
             fail=request.fail_generation,
             retry_after=request.retry_after_s,
         )
@@ -98,8 +98,8 @@ def attempt_message(generation: Generation, attempt: Attempt) -> pb.Attempt:
         prediction_id=attempt.prediction_id,
         reserved_micros=attempt.reserved_micros if attempt.open else 0,
         cost_micros=attempt.cost_micros,
-        intended_at=stamp(attempt.intended_at),
-        submitted_at=stamp(attempt.submitted_at),
+        intended_at=timestamp(attempt.intended_at),
+        submitted_at=timestamp(attempt.submitted_at),
         cancel_requested=generation.cancel_requested,
         round=generation.round,
     )

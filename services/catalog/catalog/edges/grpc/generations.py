@@ -6,27 +6,27 @@ from __future__ import annotations
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.campaigns.service import has_thumbnail
+from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import STATUS, Generation, Output, Stage, Status
+from catalog.core.generations.ports import GenerationFilter
 from catalog.core.generations.service import GenerationRequest, GenerationService
 from catalog.core.jobs.domain.progress import generation_percent
-from catalog.core.shared.ports import GenerationFilter, PageRequest
-from catalog.core.shared.records import LostOutput
-from catalog.core.shared.values import Facts
-from catalog.core.storage.admin import Storing
+from catalog.core.shared.domain import Facts
+from catalog.core.shared.paging import PageRequest
+from catalog.core.storage.admin import StorageAdmin
 from catalog.edges.grpc.proto_mapping import (
     Context,
     cents,
-    kind_filter,
-    mapping,
+    dict_to_struct,
+    media_kind_filter,
     media_thumbnail_url,
     media_url,
     page_request,
-    page_within,
-    stamp,
-    struct,
+    page_that_fits,
+    struct_to_dict,
+    timestamp,
 )
-from catalog.proto_enums import KINDS, error_message, facts_message
+from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
 from rushes.catalog.v1 import generations_pb2 as pb
 from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -42,9 +42,9 @@ _STATUS_OF = {message: status for status, message in STATUSES.items()}
 class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
     """Single runs of a model."""
 
-    def __init__(self, generating: GenerationService, storing: Storing) -> None:
+    def __init__(self, generating: GenerationService, storage_admin: StorageAdmin) -> None:
         self._generating = generating
-        self._storing = storing
+        self._storage_admin = storage_admin
 
     async def CreateGeneration(self, request: pb.CreateGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.create(_generation_request(request)))
@@ -63,7 +63,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         context: Context,
     ) -> pb.EstimateGenerationResponse:
         run = await self._generating.estimate(
-            GenerationRequest(request.model, request.version, mapping(request.input))
+            GenerationRequest(request.model, request.version, struct_to_dict(request.input))
         )
         return pb.EstimateGenerationResponse(
             estimated_cost_cents=cents(run.estimate_micros),
@@ -80,7 +80,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         context: Context,
     ) -> pb.ListGenerationsResponse:
         only = GenerationFilter(
-            kind=kind_filter(request.kind),
+            kind=media_kind_filter(request.kind),
             status=_STATUS_OF.get(request.status),
             model=request.model,
             campaign_id=request.campaign_id,
@@ -94,7 +94,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
                 next_page_token=page.next_token,
             )
 
-        return await page_within(request, ask)
+        return await page_that_fits(request, ask)
 
     async def CancelGeneration(self, request: pb.CancelGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.cancel(request.id))
@@ -103,7 +103,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         return generation_message(await self._generating.retry(request.id))
 
     async def DeleteGeneration(self, request: pb.DeleteGenerationRequest, context: Context) -> Empty:
-        await self._storing.delete_generation(request.id)
+        await self._storage_admin.delete_generation(request.id)
         return Empty()
 
 
@@ -133,9 +133,9 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
             job_id=lost.job_id or None,
             index=lost.index,
             model=lost.model,
-            error=error_message(lost.error),
-            failed_at=stamp(lost.failed_at),
-            expires_at=stamp(lost.expires_at),
+            error=error_to_proto(lost.error),
+            failed_at=timestamp(lost.failed_at),
+            expires_at=timestamp(lost.expires_at),
             alive=lost.may_live(self._clock.now()),
         )
 
@@ -150,9 +150,9 @@ def generation_message(generation: Generation) -> pb.Generation:
         progress=common_pb2.Progress(percent=generation_percent(generation), message=generation.message),
         model=run.model,
         version=run.version,
-        kind=KINDS[run.kind],
-        input=struct(run.shown_input),
-        error=error_message(generation.error) if generation.error else None,
+        kind=PROTO_KINDS[run.kind],
+        input=dict_to_struct(run.shown_input),
+        error=error_to_proto(generation.error) if generation.error else None,
         media=[output_message(generation.id, each) for each in generation.stored],
         attempts=generation.submissions,
         estimated_cost_cents=cents(run.estimate_micros),
@@ -161,9 +161,9 @@ def generation_message(generation: Generation) -> pb.Generation:
         job_id=generation.job_id or None,
         scene_id=generation.scene_id or None,
         provider=run.provider,
-        created_at=stamp(generation.created_at),
-        updated_at=stamp(generation.updated_at),
-        finished_at=stamp(generation.finished_at),
+        created_at=timestamp(generation.created_at),
+        updated_at=timestamp(generation.updated_at),
+        finished_at=timestamp(generation.finished_at),
         reserve_cents=cents(run.reserve_or_estimate_micros),
     )
 
@@ -175,12 +175,14 @@ def output_message(generation_id: str, output: Output) -> media_pb2.Media:
         id=output.media_id,
         generation_id=generation_id,
         index=output.index,
-        facts=facts_message(facts),
+        facts=facts_to_proto(facts),
         url=media_url(output.media_id),
-        thumbnail_url=media_thumbnail_url(output.media_id) if has_thumbnail(facts.kind) else "",
-        created_at=stamp(output.at),
+        thumbnail_url=media_thumbnail_url(output.media_id) if facts.kind.has_thumbnail else "",
+        created_at=timestamp(output.at),
     )
 
 
 def _generation_request(request: pb.CreateGenerationRequest) -> GenerationRequest:
-    return GenerationRequest(request.model, request.version, mapping(request.input), request.campaign_id)
+    return GenerationRequest(
+        request.model, request.version, struct_to_dict(request.input), request.campaign_id
+    )

@@ -24,7 +24,7 @@ from catalog.core.generations.domain.model import (
 )
 from catalog.core.generations.domain.outputs import end_of_outputs, failed_as_gone, report_progress
 from catalog.core.generations.domain.recovery import lose_all_missing
-from catalog.core.shared.values import GONE, Error
+from catalog.core.shared.domain import GONE, Error
 from servicekit.errors import Conflict
 
 RETRY_WAIT = 2.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from catalog.core.shared.values import Error, Facts, RunSpec
+from catalog.core.shared.domain import Error, Facts, RunSpec
 from servicekit.errors import NotFound
 
 

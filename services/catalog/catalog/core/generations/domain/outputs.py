@@ -10,7 +10,7 @@ from catalog.core.generations.domain.deletion import refuse_bytes
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState, Stage
 from catalog.core.generations.domain.recovery import end_with_lost_outputs
-from catalog.core.shared.values import GONE, Facts
+from catalog.core.shared.domain import GONE, Facts
 
 
 def record_stored(

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Generation, Output, OutputState, Stage
-from catalog.core.shared.values import Error
+from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
 FIRST_WAIT, LONGEST_WAIT = 60.0, 300.0

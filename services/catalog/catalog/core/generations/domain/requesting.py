@@ -12,7 +12,7 @@ from datetime import datetime
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Generation, Stage
-from catalog.core.shared.values import RunSpec
+from catalog.core.shared.domain import RunSpec
 
 Decision = Callable[[Generation, datetime], Events]
 """A decision whose own arguments are filled in."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from catalog.core.budget.domain import Account
 from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Scene
-from catalog.core.shared.values import Error, Facts
+from catalog.core.shared.domain import Error, Facts
 
 
 @dataclass(frozen=True)

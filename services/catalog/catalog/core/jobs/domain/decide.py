@@ -6,7 +6,7 @@ from catalog.core.jobs.domain import commands as cmd
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import Job, JobStatus
-from catalog.core.shared.values import MICROS_PER_CENT, Error
+from catalog.core.shared.domain import MICROS_PER_CENT, Error
 from servicekit.errors import NotFound, Precondition
 
 MAX_STITCHES = 3
@@ -126,7 +126,7 @@ def _cancel(state: Job, command: cmd.CancelJob) -> Events:
 
 
 def _delete_cuts(state: Job, command: cmd.DeleteCuts) -> Events:
-    if not state.shown_cuts:
+    if not state.present_cuts:
         raise NotFound(f"job {state.id} has no cut to delete")
     if not state.final:
         raise Precondition(
@@ -135,7 +135,7 @@ def _delete_cuts(state: Job, command: cmd.DeleteCuts) -> Events:
             code="in_use",
         )
     return tuple(
-        ev.CutDeleted(command.at, cut.version, cut.cut_key, cut.thumbnail_key) for cut in state.shown_cuts
+        ev.CutDeleted(command.at, cut.version, cut.cut_key, cut.thumbnail_key) for cut in state.present_cuts
     )
 
 

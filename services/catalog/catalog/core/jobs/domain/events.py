@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Scene
-from catalog.core.shared.values import Error, Facts
+from catalog.core.shared.domain import Error, Facts
 
 
 @dataclass(frozen=True)

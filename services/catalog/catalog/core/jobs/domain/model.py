@@ -1,4 +1,4 @@
-"""The state of a job: its request, its scenes, its edit, its cuts."""
+"""The state of a job: its request, its edit, its scenes, its cuts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from catalog.core.shared.values import Error, Facts, RunSpec
+from catalog.core.shared.domain import Error, Facts, RunSpec
 
 
 class JobStatus(StrEnum):
-    """Where a job is."""
-
     DRAFT = "draft"
     AWAITING_APPROVAL = "awaiting_approval"
     RENDERING = "rendering"
@@ -25,7 +23,7 @@ FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
 
 
 class Transition(StrEnum):
-    """How one clip gives way to the next."""
+    """How one clip follows another."""
 
     CUT = "cut"
     CROSSFADE = "crossfade"
@@ -43,7 +41,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What was asked for; with `pairs` there is nothing to choose. Empty texts: whatever is set up."""
+    """What somebody asked for; with `pairs` no scenes are chosen. Empty texts: whatever is set up."""
 
     scene_count: int
     scene_seconds: float
@@ -67,7 +65,7 @@ class Music:
 
 @dataclass(frozen=True)
 class Edit:
-    """The shape of the cut. Pixels, frames per second, seconds."""
+    """How the cut is put together. Pixels, frames per second, seconds."""
 
     width: int
     height: int
@@ -79,7 +77,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Scene:
-    """One shot, and its clip once it is stored."""
+    """One shot, and its clip (`media_id`, `blob_key`) once that is stored."""
 
     id: str
     position: int
@@ -97,7 +95,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Cut:
-    """A finished video. `deleted_at`: when somebody deleted it; its version is not made twice."""
+    """A finished video. A deleted one stays in the record: no other gets its version."""
 
     version: int
     cut_key: str
@@ -112,10 +110,11 @@ class Job:
     """One production.
 
     Args:
-        version: of the cut that is asked for; 0 before the first.
-        stitch_round: how often that version was asked for; `stitch_errors` how often it was given up.
+        version: of the cut that is requested; 0 before the first.
+        stitch_round: how often that version was requested; `stitch_errors`: how often it failed.
         percent, message: how far the cut is, while it is being made.
-        last_event_at, stalled_rounds: as in a generation.
+        last_event_at: when an event of it came last, or when what was requested is due to begin;
+            `stalled_rounds`: how often it was requested again since then because none came.
     """
 
     id: str
@@ -141,7 +140,7 @@ class Job:
 
     @property
     def final(self) -> bool:
-        """Whether nothing that is heard changes it any more."""
+        """Whether no event of others changes it any more."""
         return self.status in FINAL
 
     @property
@@ -161,15 +160,15 @@ class Job:
         return sum(run.reserve_or_estimate_micros for run in self.runs)
 
     @property
-    def held(self) -> str:
-        """Why no new submission is wanted now; empty when one is."""
+    def block_reason(self) -> str:
+        """Why none of its generations may be submitted now; empty when they may."""
         if self.final:
             return "canceled" if self.status is JobStatus.CANCELED else "final"
         return "paused" if self.paused else ""
 
     @property
-    def shown_cuts(self) -> tuple[Cut, ...]:
-        """The cuts that are here, oldest first."""
+    def present_cuts(self) -> tuple[Cut, ...]:
+        """The cuts that are not deleted, oldest first."""
         return tuple(cut for cut in self.cuts if cut.deleted_at is None)
 
     @property
@@ -179,16 +178,10 @@ class Job:
         return all(scene.blob_key for scene in self.scenes) and (music is None or bool(music.blob_key))
 
 
-def cut_key(job_id: str, version: int) -> str:
-    """Where a cut lies in the blob store."""
-    return f"cuts/{job_id}/v{version}.mp4"
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One thing that happened to a job."""
 
-
-def cut_thumbnail_key(job_id: str, version: int) -> str:
-    """Where a cut's poster lies."""
-    return f"thumbs/{job_id}-v{version}.jpg"
-
-
-def thumbnail_key(record_id: str) -> str:
-    """Where the small picture of an asset or a media lies."""
-    return f"thumbs/{record_id}.webp"
+    at: datetime
+    type: str
+    message: str

@@ -1,4 +1,4 @@
-"""How far things are, from 0 to 100, and what is happening now, in words."""
+"""How far generations and jobs are, from 0 to 100, and what is happening now, in words."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.jobs.domain.model import Job, JobStatus
 
 RUN_SHARE, FETCH_SHARE = 80.0, 15.0
-"""Percent of a generation's way that running and fetching take; the rest is waiting and sending."""
+"""Percent of a generation's progress that running and fetching take; the rest is waiting and submitting."""
 
 STITCH_SHARE = 15.0
-"""Percent of a job's way that the cut takes."""
+"""Percent of a job's progress that the cut takes."""
 
 
 def generation_percent(generation: Generation) -> float:
@@ -36,8 +36,7 @@ def job_progress(job: Job, generations: Mapping[str, Generation]) -> tuple[float
         return round(percent, 1), f"{job.message or 'stitching'}: {job.percent:.0f} %"
     if job.status is JobStatus.COMPLETED:
         return 100.0, job.message
-    parts = list(generations.values())
-    done = sum(generation_percent(each) for each in parts) / len(parts) if parts else 0.0
+    done = sum(generation_percent(each) for each in generations.values()) / max(len(generations), 1)
     percent = round(done / 100 * (100 - STITCH_SHARE), 1)
     if job.status is not JobStatus.RENDERING:
         return percent, job.message
@@ -54,15 +53,15 @@ _VERBS = {
 
 
 def _rendering(job: Job, generations: Mapping[str, Generation]) -> str:
-    """The first scene that something is being done for; then the music; then who waits."""
-    named = [
+    """What is done for the first scene that is worked on, else for the music, else what waits."""
+    parts = [
         (f"scene {scene.position} of {len(job.scenes)}", generations.get(scene.generation_id))
         for scene in job.scenes
     ]
     if job.edit.music is not None:
-        named.append(("the music", generations.get(job.edit.music.generation_id)))
+        parts.append(("the music", generations.get(job.edit.music.generation_id)))
     for stages in ((Stage.FETCHING, Stage.RUNNING, Stage.SUBMITTING), (Stage.REQUESTED,)):
-        for name, generation in named:
+        for name, generation in parts:
             if generation is not None and generation.stage in stages:
                 shown = f": {generation.percent:.0f} %" if generation.percent else ""
                 return f"{_VERBS[generation.stage]} {name}{shown}"

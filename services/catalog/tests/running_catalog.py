@@ -149,23 +149,23 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         )
 
 
-class World:
-    """A running catalog with a stub per service, the log, and words for what the others say."""
+class RunningCatalog:
+    """A running catalog with a stub per service, the log, and a method for each event of the others."""
 
     def __init__(self, settings: Settings, clock: Clock, generator: SmallGenerator) -> None:
         self.settings = settings
         self.clock = clock
         self.generator = generator
-        self.catalog: Catalog = compose(settings, clock)
+        self.service: Catalog = compose(settings, clock)
         self.log = EventLog(settings.nats_url, service="test", clock=SystemClock())
         self._started: list[Any] = []
 
     async def start(self) -> None:
-        for part in self.catalog.parts:
+        for part in self.service.parts:
             self._started.append(part)
             await part.start()
         await self.log.start()
-        self.channel = open_channel(f"127.0.0.1:{self.catalog.server.port}")
+        self.channel = open_channel(f"127.0.0.1:{self.service.server.port}")
         self.clients: Any = clients_pb2_grpc.ClientServiceStub(self.channel)
         self.campaigns: Any = campaigns_pb2_grpc.CampaignServiceStub(self.channel)
         self.assets: Any = assets_pb2_grpc.AssetServiceStub(self.channel)
@@ -178,7 +178,7 @@ class World:
         self.storage: Any = storage_pb2_grpc.StorageServiceStub(self.channel)
 
     async def stop(self) -> None:
-        if self.catalog.server.port:
+        if self.service.server.port:
             await self.channel.close()
         await self.log.stop()
         for part in reversed(self._started):
@@ -382,16 +382,16 @@ def settings_for(database_url: str, nats_url: str, generator_address: str, **mor
 @asynccontextmanager
 async def running(
     database_url: str, nats_url: str, *, clock: Clock | None = None, **more: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[RunningCatalog]:
     """A running catalog on a database of yours."""
     generator = SmallGenerator()
     await generator.start()
-    world = World(
+    catalog = RunningCatalog(
         settings_for(database_url, nats_url, generator.address, **more), clock or SystemClock(), generator
     )
     try:
-        await world.start()
-        yield world
+        await catalog.start()
+        yield catalog
     finally:
-        await world.stop()
+        await catalog.stop()
         await generator.stop()

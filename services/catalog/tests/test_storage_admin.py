@@ -6,162 +6,163 @@ from datetime import timedelta
 
 import pytest
 from alembic import command
-from catalog_shelf import IMAGE, VIDEO, Storage
+from catalog_core import IMAGE, VIDEO, CatalogCore
 from generation_life import stored, succeeded
 from sqlalchemy import JSON, column, insert, table
 
-from catalog.adapters.db.migrate import Database, alembic_config
-from catalog.adapters.db.unit_of_work import SqlStore
+from catalog.adapters.db.migrate import Migrator, alembic_config
+from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.core.budget.domain import campaign_account, day_account
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.generations.domain.recovery import requeue_download
-from catalog.core.jobs.domain.model import cut_key, cut_thumbnail_key
-from catalog.core.shared.ports import GenerationFilter, PageRequest
-from catalog.core.shared.values import MediaKind
-from catalog.core.storage.admin import kind_of
-from catalog.core.storage.queries import DownloadCounts, Usage
+from catalog.core.generations.ports import GenerationFilter
+from catalog.core.shared.domain import MediaKind
+from catalog.core.shared.paging import PageRequest
+from catalog.core.storage.admin import deletable_kind
+from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key
+from catalog.core.storage.domain.files import DownloadCounts, Usage
 from servicekit.databases import open_engine
 from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id
 from servicekit.testing import TestClock
 
 
-async def test_the_numbers_are_those_of_what_is_there(storage: Storage) -> None:
-    campaign = await storage.campaign()
-    await storage.made(VIDEO, VIDEO)
-    await storage.made(IMAGE, lose=True)
-    await storage.end(await storage.job(campaign), cut=True)
-    stats = await storage.storing.stats(PageRequest())
+async def test_the_numbers_are_those_of_what_is_there(core: CatalogCore) -> None:
+    campaign = await core.campaign()
+    await core.made(VIDEO, VIDEO)
+    await core.made(IMAGE, lose=True)
+    await core.end(await core.job(campaign), cut=True)
+    stats = await core.storage_admin.stats(PageRequest())
     assert stats.by_kind == {MediaKind.VIDEO: Usage(3, 6400), MediaKind.IMAGE: Usage(1, 30)}
     assert stats.total == Usage(4, 6430)
     assert stats.downloads == DownloadCounts(completed=3, failed=1)
-    storage.clock.advance(3601)
-    assert (await storage.storing.stats(PageRequest())).downloads.lost == 1
-    lost = next(each for each in (await _page(storage)) if each.lost)
-    await storage.do(lost.id, requeue_download)
-    assert (await storage.storing.stats(PageRequest())).downloads == DownloadCounts(completed=3, retried=1)
+    core.clock.advance(3601)
+    assert (await core.storage_admin.stats(PageRequest())).downloads.lost == 1
+    lost = next(each for each in (await _page(core)) if each.lost)
+    await core.do(lost.id, requeue_download)
+    assert (await core.storage_admin.stats(PageRequest())).downloads == DownloadCounts(completed=3, retried=1)
 
 
-async def _page(storage: Storage) -> tuple[Generation, ...]:
-    async with storage.store.read() as unit:
+async def _page(core: CatalogCore) -> tuple[Generation, ...]:
+    async with core.database.read() as unit:
         return (await unit.generations.page(PageRequest(), GenerationFilter())).items
 
 
-async def test_files_come_in_pages_newest_first_each_once(storage: Storage) -> None:
-    campaign = await storage.campaign()
+async def test_files_come_in_pages_newest_first_each_once(core: CatalogCore) -> None:
+    campaign = await core.campaign()
     wanted: list[str] = []
     for number in range(5):
-        made = await storage.made(VIDEO, IMAGE)
+        made = await core.made(VIDEO, IMAGE)
         wanted += [output.media_id for output in made.stored]
         if number % 2:
-            wanted.append((await storage.end(await storage.job(campaign), cut=True)).id)
+            wanted.append((await core.end(await core.job(campaign), cut=True)).id)
         if number != 3:  # two in the same moment, too
-            storage.clock.advance(1)
-    found = await storage.all_files()
+            core.clock.advance(1)
+    found = await core.all_files()
     assert sorted(each.media_id or each.job_id for each in found) == sorted(wanted)
     assert [each.created_at for each in found] == sorted((each.created_at for each in found), reverse=True)
     with pytest.raises(Invalid, match="page_token"):
-        await storage.storing.stats(PageRequest(token="xyz"))
+        await core.storage_admin.stats(PageRequest(token="xyz"))
 
 
-async def test_a_deleted_generation_is_nowhere_and_its_money_is_where_it_was(storage: Storage) -> None:
-    campaign = await storage.campaign()
-    made = await storage.made(VIDEO, IMAGE, campaign_id=campaign)
-    names = (campaign_account(campaign), day_account(storage.clock.now()))
-    before = await storage.accounts(*names)
-    await storage.storing.delete(made.id)
+async def test_a_deleted_generation_is_nowhere_and_its_money_is_where_it_was(core: CatalogCore) -> None:
+    campaign = await core.campaign()
+    made = await core.made(VIDEO, IMAGE, campaign_id=campaign)
+    names = (campaign_account(campaign), day_account(core.clock.now()))
+    before = await core.accounts(*names)
+    await core.storage_admin.delete(made.id)
 
     with pytest.raises(NotFound, match=made.id):
-        await storage.get(made.id)
-    assert await _page(storage) == ()
-    async with storage.store.read() as unit:
+        await core.get(made.id)
+    assert await _page(core) == ()
+    async with core.database.read() as unit:
         for output in made.stored:
             with pytest.raises(NotFound):
                 await unit.generations.media(output.media_id)
-        kept = await unit.generations.get(made.id, deleted=True)
-    assert (kept.attempts, kept.cost_micros, kept.stage) == (made.attempts, 200, Stage.COMPLETED)
-    stats = await storage.storing.stats(PageRequest())
+        deleted = await unit.generations.get(made.id, deleted=True)
+    assert (deleted.attempts, deleted.cost_micros, deleted.stage) == (made.attempts, 200, Stage.COMPLETED)
+    stats = await core.storage_admin.stats(PageRequest())
     assert (stats.total, stats.files.items, stats.downloads) == (Usage(), (), DownloadCounts())
-    assert await storage.accounts(*names) == before
+    assert await core.accounts(*names) == before
     assert before[0].spent == 200
     keys = [[each.blob_key, f"thumbs/{each.media_id}.webp"] for each in made.stored]
-    assert await storage.removed() == keys
-    assert [key for key, _ in await storage.said("generation.deleted")] == [made.id]
+    assert await core.removed() == keys
+    assert [key for key, _ in await core.outbox("generation.deleted")] == [made.id]
     for again in (made.id, made.stored[0].media_id):
         with pytest.raises(NotFound):
-            await storage.storing.delete(again)
-    assert await storage.removed() == keys
+            await core.storage_admin.delete(again)
+    assert await core.removed() == keys
 
 
-async def test_what_is_said_of_a_deleted_one_changes_nothing_and_late_bytes_go(storage: Storage) -> None:
-    made = await storage.made(VIDEO, lose=True)
+async def test_events_of_a_deleted_one_change_nothing_and_late_bytes_go(core: CatalogCore) -> None:
+    made = await core.made(VIDEO, lose=True)
     (attempt,) = made.attempts
-    await storage.storing.delete(made.id)
-    async with storage.store.read() as unit:
+    await core.storage_admin.delete(made.id)
+    async with core.database.read() as unit:
         gone = await unit.generations.get(made.id, deleted=True)
         assert (await unit.generations.lost(PageRequest())).items == ()
-        assert await unit.generations.to_requeue(storage.clock.now() + timedelta(days=1), 9) == []
+        assert await unit.generations.to_requeue(core.clock.now() + timedelta(days=1), 9) == []
     for index in (0, 1):
         key = f"media/{made.id}/{index}.mp4"
         late = stored(attempt.id, index, new_id("media"), VIDEO, key)
-        await storage.do(made.id, late, deleted=True)
-    await storage.do(
+        await core.do(made.id, late, deleted=True)
+    await core.do(
         made.id, succeeded(attempt.id, prediction_id=f"p-{made.id}", outputs=2, cost=999), deleted=True
     )
-    async with storage.store.read() as unit:
+    async with core.database.read() as unit:
         after = await unit.generations.get(made.id, deleted=True)
     assert (after.outputs, after.attempts, after.deleted_at) == (gone.outputs, gone.attempts, gone.deleted_at)
-    removed = [keys[0] for keys in await storage.removed()]
+    removed = [keys[0] for keys in await core.removed()]
     assert removed == [f"media/{made.id}/{index}.mp4" for index in (0, 0, 1)]
-    assert (await storage.storing.stats(PageRequest())).total == Usage()
+    assert (await core.storage_admin.stats(PageRequest())).total == Usage()
     with pytest.raises(NotFound):
-        await storage.do(made.id, requeue_download)
+        await core.do(made.id, requeue_download)
 
 
-async def test_one_media_goes_alone_and_the_last_takes_its_generation_with_it(storage: Storage) -> None:
-    made = await storage.made(VIDEO, IMAGE)
+async def test_one_media_goes_alone_and_the_last_takes_its_generation_with_it(core: CatalogCore) -> None:
+    made = await core.made(VIDEO, IMAGE)
     first, second = made.stored
-    await storage.storing.delete(first.media_id)
-    assert [each.index for each in (await storage.get(made.id)).stored] == [1]
-    assert (await storage.storing.stats(PageRequest())).total == Usage(1, 30)
-    await storage.storing.delete(second.media_id)
+    await core.storage_admin.delete(first.media_id)
+    assert [each.index for each in (await core.get(made.id)).stored] == [1]
+    assert (await core.storage_admin.stats(PageRequest())).total == Usage(1, 30)
+    await core.storage_admin.delete(second.media_id)
     with pytest.raises(NotFound):
-        await storage.get(made.id)
+        await core.get(made.id)
 
 
-async def test_what_runs_or_is_needed_stays(storage: Storage) -> None:
-    campaign = await storage.campaign()
-    running = await storage.generation(campaign)
+async def test_what_runs_or_is_needed_stays(core: CatalogCore) -> None:
+    campaign = await core.campaign()
+    running = await core.generation(campaign)
     with pytest.raises(Precondition, match=f"cancel it first .*{running.id}/cancel"):
-        await storage.storing.delete(running.id)
-    job = await storage.job(campaign)
-    clip = await storage.made(VIDEO, campaign_id=campaign, job_id=job.id)
+        await core.storage_admin.delete(running.id)
+    job = await core.job(campaign)
+    clip = await core.made(VIDEO, campaign_id=campaign, job_id=job.id)
     for id_ in (clip.id, clip.stored[0].media_id):
         with pytest.raises(Precondition, match=f"{job.id}, which is not over: cancel the job first"):
-            await storage.storing.delete(id_)
+            await core.storage_admin.delete(id_)
     with pytest.raises(NotFound, match="no cut"):
-        await storage.storing.delete(job.id)
-    await storage.end(job, cut=True)
-    await storage.storing.delete(clip.id)
-    assert (await storage.storing.stats(PageRequest())).total == Usage(1, 5000), "the cut stays"
-    await storage.storing.delete(job.id)
-    assert (await storage.removed())[-1] == [cut_key(job.id, 1), cut_thumbnail_key(job.id, 1)]
-    assert (await storage.storing.stats(PageRequest())).total == Usage()
+        await core.storage_admin.delete(job.id)
+    await core.end(job, cut=True)
+    await core.storage_admin.delete(clip.id)
+    assert (await core.storage_admin.stats(PageRequest())).total == Usage(1, 5000), "the cut stays"
+    await core.storage_admin.delete(job.id)
+    assert (await core.removed())[-1] == [cut_key(job.id, 1), cut_thumbnail_key(job.id, 1)]
+    assert (await core.storage_admin.stats(PageRequest())).total == Usage()
     with pytest.raises(NotFound, match="no cut"):
-        await storage.storing.delete(job.id)
+        await core.storage_admin.delete(job.id)
 
 
-def test_an_id_of_another_kind_is_told_which_kinds_there_are() -> None:
+def test_an_id_of_another_kind_is_refused_with_the_kinds_there_are() -> None:
     for wrong in (new_id("asset"), new_id("campaign"), "gen_x", "nonsense", ""):
         with pytest.raises(Invalid, match=r"gen_….*med_….*job_…"):
-            kind_of(wrong)
+            deletable_kind(wrong)
 
 
 async def test_the_numbers_are_added_up_from_indexes_alone(sqlite_database: str) -> None:
     """With a hundred thousand media no row of theirs is read: SQLite says so in its plan."""
     engine = open_engine(sqlite_database)
-    database = Database(engine)
-    await database.start()
+    migrator = Migrator(engine)
+    await migrator.start()
     plans: list[str] = []
     async with engine.connect() as connection:
         for table, columns in (("media", "kind, "), ("cuts", "")):
@@ -178,13 +179,13 @@ async def test_the_numbers_are_added_up_from_indexes_alone(sqlite_database: str)
         "SCAN cuts USING COVERING INDEX ix_cuts_kept",
         "SCAN media USING INDEX ix_media_newest",
     ]
-    await database.stop()
+    await migrator.stop()
 
 
 async def test_what_was_stored_before_the_sizes_were_columns_is_counted(database_url: str) -> None:
     engine = open_engine(database_url)
-    database = Database(engine)
-    await database.start()
+    migrator = Migrator(engine)
+    await migrator.start()
     async with engine.begin() as connection:
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "0001"))
         names = [column(name) for name in ("id", "generation_id", "index", "blob_key", "created_at")]
@@ -194,9 +195,12 @@ async def test_what_was_stored_before_the_sizes_were_columns_is_counted(database
         names = [column(name) for name in ("job_id", "version", "cut_key", "poster_key", "created_at")]
         row = {"job_id": "job_1", "version": 1, "cut_key": "k", "poster_key": "p", **facts}
         await connection.execute(insert(table("cuts", *names, column("facts", JSON))).values(row))
-    await database.stop()
-    await database.start()
-    store = SqlStore(engine, TestClock(), stalled_after=timedelta(seconds=60))
-    async with store.read() as unit:
-        assert await unit.files.usage() == {MediaKind.IMAGE: Usage(1, 42), MediaKind.VIDEO: Usage(1, 42)}
-    await database.stop()
+    await migrator.stop()
+    await migrator.start()
+    database = SqlDatabase(engine, TestClock(), stalled_after=timedelta(seconds=60))
+    async with database.read() as unit:
+        assert await unit.stored_files.usage() == {
+            MediaKind.IMAGE: Usage(1, 42),
+            MediaKind.VIDEO: Usage(1, 42),
+        }
+    await migrator.stop()

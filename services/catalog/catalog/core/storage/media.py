@@ -1,28 +1,31 @@
-"""Where the bytes of anything stored lie, and what a person would call the file."""
+"""Stored media, and where the bytes of anything stored are, with a file name that people can use."""
 
 from __future__ import annotations
 
 import re
 
-from catalog.core.campaigns.service import has_thumbnail
-from catalog.core.jobs.domain.model import Cut, thumbnail_key
-from catalog.core.shared.ports import Store
-from catalog.core.shared.records import Asset, Media, StoredObject
+from catalog.core.campaigns.domain import Asset
+from catalog.core.generations.domain.media import Media
+from catalog.core.jobs.domain.model import Cut
+from catalog.core.shared.ports import Database
+from catalog.core.storage.domain.blob_keys import thumbnail_key
+from catalog.core.storage.domain.files import StoredObject
 from servicekit.errors import AppError, NotFound
 from servicekit.ids import check_id
 
-_CLIP = re.compile(r"scene-\d+-(med_[0-9A-Z]{26})\.\w+")
+_CLIP_NAME = re.compile(r"scene-\d+-(med_[0-9A-Z]{26})\.\w+")
 
 
-class Locator:
-    """The use cases of whoever serves bytes."""
+class MediaService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    async def get(self, media_id: str) -> Media:
+        async with self._database.read() as unit:
+            return await unit.generations.media(media_id)
 
-    async def asset(self, asset_id: str, *, thumbnail: bool) -> StoredObject:
-        """An uploaded file, or its small picture."""
-        async with self._store.read() as unit:
+    async def locate_asset(self, asset_id: str, *, thumbnail: bool) -> StoredObject:
+        async with self._database.read() as unit:
             asset = await unit.assets.get(asset_id)
         if thumbnail:
             return _thumbnail(asset)
@@ -36,10 +39,9 @@ class Locator:
             facts.sha256,
         )
 
-    async def media(self, media_id: str, *, thumbnail: bool, job_id: str = "") -> StoredObject:
-        """A stored output (of that job), or its poster."""
-        async with self._store.read() as unit:
-            media = await unit.generations.media(media_id)
+    async def locate_media(self, media_id: str, *, thumbnail: bool, job_id: str = "") -> StoredObject:
+        """A stored output, of that job if one is named."""
+        media = await self.get(media_id)
         if job_id and media.job_id != job_id:
             raise NotFound(f"job {job_id} has no clip {media_id}")
         if thumbnail:
@@ -56,21 +58,21 @@ class Locator:
             facts.sha256,
         )
 
-    async def clip(self, job_id: str, filename: str, *, thumbnail: bool) -> StoredObject:
-        """A clip by its file name."""
-        named = _CLIP.fullmatch(filename)
+    async def locate_clip(self, job_id: str, filename: str, *, thumbnail: bool) -> StoredObject:
+        """A clip by the file name that its address ends with."""
+        name = _CLIP_NAME.fullmatch(filename)
         try:
-            media_id = check_id(named[1] if named else "", "media")
+            media_id = check_id(name[1] if name else "", "media")
         except AppError as error:
             raise NotFound(f"job {job_id} has no clip {filename[:80]}") from error
-        return await self.media(media_id, thumbnail=thumbnail, job_id=job_id)
+        return await self.locate_media(media_id, thumbnail=thumbnail, job_id=job_id)
 
-    async def cut(self, job_id: str, version: int, *, thumbnail: bool) -> StoredObject:
-        """A cut (0: the newest), or its poster."""
-        async with self._store.read() as unit:
+    async def locate_cut(self, job_id: str, version: int, *, thumbnail: bool) -> StoredObject:
+        """A cut; version 0: the newest."""
+        async with self._database.read() as unit:
             job = await unit.jobs.get(job_id)
             campaign = await unit.campaigns.get(job.campaign_id)
-        cut = _version(job_id, job.shown_cuts, version)
+        cut = _cut_of_version(job_id, job.present_cuts, version)
         if thumbnail:
             return StoredObject(
                 cut.thumbnail_key, "image/jpeg", cut.created_at, f"{job_id}-v{cut.version}.jpg"
@@ -85,7 +87,7 @@ class Locator:
         )
 
 
-def _version(job_id: str, cuts: tuple[Cut, ...], version: int) -> Cut:
+def _cut_of_version(job_id: str, cuts: tuple[Cut, ...], version: int) -> Cut:
     for cut in reversed(cuts):
         if version in (0, cut.version):
             return cut
@@ -94,8 +96,8 @@ def _version(job_id: str, cuts: tuple[Cut, ...], version: int) -> Cut:
 
 
 def _thumbnail(record: Asset | Media) -> StoredObject:
-    if not has_thumbnail(record.facts.kind):
-        raise NotFound(f"{record.id} is {record.facts.kind}: it has no small picture")
+    if not record.facts.kind.has_thumbnail:
+        raise NotFound(f"{record.id} is {record.facts.kind}: it has no thumbnail")
     return StoredObject(thumbnail_key(record.id), "image/webp", record.created_at, f"{record.id}.webp")
 
 

@@ -1,4 +1,4 @@
-"""The small values that records share: kinds, errors, measured files, checked runs."""
+"""The values that several concepts share: kinds of media, measured files, errors, checked runs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ SECRET = "[secret]"  # noqa: S105  # it stands for one
 
 
 class MediaKind(StrEnum):
-    """What a file is."""
-
     UNKNOWN = "unknown"
     VIDEO = "video"
     IMAGE = "image"
     AUDIO = "audio"
 
+    @property
+    def has_thumbnail(self) -> bool:
+        """Whether a thumbnail is made of such a file."""
+        return self in (MediaKind.IMAGE, MediaKind.VIDEO)
+
 
 GONE = "gone"
-"""The code of a error: an address leads to nothing (any more), or the provider has the run no longer."""
+"""The code of an error: an address leads to nothing (any more), or the provider has the run no longer."""
 
 EXPIRED = "expired"
-"""The code of a error: the output was not fetched before the provider deleted it."""
+"""The code of an error: the output was not fetched before the provider deleted it."""
 
 
 @dataclass(frozen=True)
 class Error:
-    """How something went wrong: a short code, the text as given, and whether trying again makes sense."""
+    """How something failed: a short code, the text as given, and whether trying again makes sense."""
 
     code: str
     message: str
@@ -86,5 +89,8 @@ class RunSpec:
 
     @property
     def reserve_or_estimate_micros(self) -> int:
-        """What is set aside for an attempt: never less than it should cost."""
+        """What is reserved for an attempt: never less than it should cost.
+
+        A run that was recorded before there were reserves has none.
+        """
         return max(self.reserve_micros, self.estimate_micros)

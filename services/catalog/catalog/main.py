@@ -91,7 +91,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         relay,
         use_cases.planning,
         planning_retries,
-        *wire_consumers(settings, clock, log, use_cases.inbox),
+        *wire_consumers(settings, log, use_cases.inbox),
         wire_tasks(settings, clock, database, reconciler),
         server,
     ]
@@ -136,9 +136,9 @@ def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcSe
     return GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
 
 
-def wire_consumers(settings: Settings, clock: Clock, log: EventLog, inbox: Inbox) -> list[Consumer]:
-    predictions = events.PredictionEvents(inbox, clock, max_attempts=settings.max_attempts)
-    downloads, stitches = events.DownloadEvents(inbox, clock), events.StitchEvents(inbox)
+def wire_consumers(settings: Settings, log: EventLog, inbox: Inbox) -> list[Consumer]:
+    predictions = events.PredictionEvents(inbox, max_attempts=settings.max_attempts)
+    downloads, stitches = events.DownloadEvents(inbox), events.StitchEvents(inbox)
     return [
         Consumer(log, events.PREDICTIONS, predictions.handlers()),
         Consumer(log, events.DOWNLOADS, downloads.handlers()),

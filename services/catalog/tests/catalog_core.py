@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from generation_life import lost, stored, succeeded
 from sqlalchemy import insert, select
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.core.budget.domain import Account
 from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
-from catalog.core.generations.apply import carry_out, locked
+from catalog.core.generations.apply import lock_generation, save_generation
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
-from catalog.core.generations.domain import commands as gc
-from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation
+from catalog.core.generations.domain.requesting import Decision, create_generation
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.decide import decide as decide_job
 from catalog.core.jobs.domain.model import Edit, Job, JobRequest
@@ -60,15 +60,17 @@ class CatalogCore:
 
     async def generation(self, campaign_id: str = "", run: RunSpec = RUN, job_id: str = "") -> Generation:
         self.clock.advance(0.001)
-        command = gc.CreateGeneration(self.clock.now(), new_id("generation"), run, campaign_id, job_id)
+        events = create_generation(
+            self.clock.now(), new_id("generation"), run, campaign_id=campaign_id, job_id=job_id
+        )
         async with self.database.write() as unit:
-            return await unit.generations.save(None, decide(None, command))
+            return await unit.generations.save(None, events)
 
-    async def do(self, generation_id: str, command: gc.GenerationCommand) -> Generation:
+    async def do(self, generation_id: str, decision: Decision, *, deleted: bool = False) -> Generation:
         async with self.database.write() as unit:
-            job, generation = await locked(unit, generation_id)
-            after, _ = await carry_out(unit, job, generation, command)
-            return after
+            job, generation = await lock_generation(unit, generation_id, deleted=deleted)
+            events = decision(generation, self.clock.now())
+            return await save_generation(unit, job, generation, events)
 
     async def get(self, generation_id: str) -> Generation:
         async with self.database.read() as unit:
@@ -86,26 +88,20 @@ class CatalogCore:
         made = await self.generation(campaign_id, RUN, job_id)
         attempt = (await self.attempts.begin(made.id)).attempt
         assert attempt is not None
-        await self.attempts.submitted(attempt.id, f"p-{made.id}")
+        await self.attempts.record_submitted(attempt.id, f"p-{made.id}")
         now = self.clock.now()
         ends = now + timedelta(hours=1)
         count = len(files) + lose
-        after = await self.do(made.id, gc.RecordSucceeded(now, attempt.id, f"p-{made.id}", count, 200, ends))
+        announced = succeeded(
+            attempt.id, prediction_id=f"p-{made.id}", outputs=count, cost=200, expires_at=ends
+        )
+        after = await self.do(made.id, announced)
         for index, facts in enumerate(files):
             key = f"media/{made.id}/{index}.mp4"
-            after = await self.do(
-                made.id, gc.RecordStored(now, attempt.id, index, new_id("media"), key, facts)
-            )
+            after = await self.do(made.id, stored(attempt.id, index, new_id("media"), facts, key))
         if lose:
-            error = Error("truncated", "short", retryable=True)
-            after = await self.do(made.id, gc.RecordLost(now, attempt.id, len(files), error, 1, ends))
+            after = await self.do(made.id, lost(attempt.id, len(files), round_=1, expires_at=ends))
         return after
-
-    async def do_late(self, generation_id: str, command: gc.GenerationCommand) -> None:
-        """As an event of others does: it finds deleted ones too."""
-        async with self.database.write() as unit:
-            job, generation = await locked(unit, generation_id, deleted=True)
-            await carry_out(unit, job, generation, command)
 
     async def job(self, campaign_id: str) -> Job:
         request, edit = JobRequest(1, 2.0), Edit(640, 360, 25.0)

@@ -11,8 +11,7 @@ from running_catalog import MovedClock, RunningCatalog, running, settings_for
 from sqlalchemy import update
 
 from catalog.adapters.db import tables
-from catalog.core.generations.domain import commands as gc
-from catalog.core.generations.domain.decide import decide
+from catalog.core.generations.domain.requesting import create_generation
 from catalog.main import compose
 from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2, storage_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -271,8 +270,8 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
     dying = compose(settings, SystemClock())
     await dying.parts[0].start()  # the database, and nothing else: no relay ever runs
     async with dying.database.write() as unit:
-        command = gc.CreateGeneration(SystemClock().now(), new_id("generation"), RUN)
-        made = await unit.generations.save(None, decide(None, command))
+        created = create_generation(SystemClock().now(), new_id("generation"), RUN)
+        made = await unit.generations.save(None, created)
     for part in reversed(dying.parts):
         await part.stop()
     async with running(sqlite_database, nats) as catalog:

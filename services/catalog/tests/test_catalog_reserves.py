@@ -82,7 +82,7 @@ async def test_the_generator_is_told_how_long_the_money_lasts(catalog: RunningCa
     assert (await catalog.begin(made.id)).deadline_s == 300.0
 
 
-async def test_what_costs_more_than_was_set_aside_is_booked_and_told(catalog: RunningCatalog) -> None:
+async def test_what_costs_more_than_its_reserve_is_booked_and_logged(catalog: RunningCatalog) -> None:
     campaign = await catalog.campaign(photos=0, budget_cents=3)
     made = await asked(catalog, campaign.id)
     attempt = await catalog.submitted(made.id)
@@ -94,7 +94,7 @@ async def test_what_costs_more_than_was_set_aside_is_booked_and_told(catalog: Ru
             assert (now.spent_cents, now.reserved_cents) == (4, 0)
 
         await eventually(booked)
-    (line,) = [each for each in lines if "more than was set aside" in each["event"]]
+    (line,) = [each for each in lines if "more than its reserve" in each["event"]]
     assert (line["log_level"], line["cost_micros"], line["reserved_micros"]) == (
         "error",
         4 * CENTS,

@@ -6,15 +6,17 @@ from datetime import timedelta
 
 from alembic import command
 from catalog_core import VIDEO, CatalogCore
+from generation_life import GONE, failed, lost, stored
 from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
 from catalog.adapters.watchdog.alerts import LoggedAlerts
-from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import OutputState, Stage
-from catalog.core.shared.domain import EXPIRED, Error
+from catalog.core.generations.domain.recovery import requeue_download
+from catalog.core.shared.domain import EXPIRED
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
@@ -70,20 +72,19 @@ async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloade
     deadlines = ExpiryAlerts(core.database, told, core.clock)
     made = await core.made(lose=True)
     ends = made.lost[0].expires_at
-    await core.do(made.id, gc.RequeueDownload(core.clock.now()))
+    await core.do(made.id, requeue_download)
     core.clock.advance(51 * 60)
     await deadlines.run_once()
     assert told.said == ["0 at risk, 540 s left: download"]
     core.clock.advance(10 * 60)
     await deadlines.run_once()
-    now = core.clock.now()
-    given_up = gc.RecordLost(now, made.winner, 0, Error(EXPIRED, "deleted"), 2, ends)
+    given_up = lost(made.winner, retryable=False, round_=2, expires_at=ends, code=EXPIRED)
     after = await core.do(made.id, given_up)
     assert after.output(0).state is OutputState.LOST  # type: ignore[union-attr]
     await deadlines.run_once()
     assert told.said == ["0 at risk, 540 s left: download"], "the downloader has counted it"
-    await core.do(made.id, gc.RequeueDownload(now))
-    await core.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone")))
+    await core.do(made.id, requeue_download)
+    await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
     await deadlines.run_once()
     assert len(told.said) == 1, "what was counted is not counted again"
 
@@ -93,9 +94,8 @@ async def test_what_the_provider_has_no_longer_is_counted_at_once(core: CatalogC
     deadlines = ExpiryAlerts(core.database, told, core.clock)
     made = await core.made(lose=True)
     core.clock.advance(60)
-    now = core.clock.now()
-    await core.do(made.id, gc.RequeueDownload(now))
-    after = await core.do(made.id, gc.RecordFailed(now, made.winner, f"p-{made.id}", Error("gone", "gone")))
+    await core.do(made.id, requeue_download)
+    after = await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
     assert after.stage is Stage.FAILED
     await deadlines.run_once()
     await deadlines.run_once()
@@ -110,8 +110,8 @@ async def test_what_came_after_all_or_was_deleted_is_not_told_of(core: CatalogCo
     async with core.database.read() as unit:
         stale = await unit.expiring_outputs.at_risk(now, now + timedelta(hours=2), 10)
     key = f"media/{came.id}/0.mp4"
-    await core.do(came.id, gc.RecordStored(now, came.winner, 0, "med_1", key, VIDEO))
-    await core.do(deleted.id, gc.DeleteGeneration(now))
+    await core.do(came.id, stored(came.winner, 0, "med_1", VIDEO, key))
+    await core.do(deleted.id, delete_generation)
     async with core.database.write() as unit:
         assert not any([await unit.expiring_outputs.warn(each, now) for each in stale])
         assert not any([await unit.expiring_outputs.count(each, now) for each in stale])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalog_core import IMAGE, VIDEO, CatalogCore
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.generations.domain import commands as gc
+from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.shared.paging import PageRequest
 from catalog.core.storage.domain.blob_keys import (
     BlobOwner,
@@ -64,7 +64,7 @@ async def test_what_no_record_names_nor_may_name_is_an_orphan(core: CatalogCore)
     gone = await core.made(VIDEO)
     await core.storage_admin.delete(gone.id)
     canceled = await core.generation(campaign)
-    await core.do(canceled.id, gc.CancelGeneration(core.clock.now()))
+    await core.do(canceled.id, cancel_generation)
     stitched, stitching = await core.job(campaign), await core.job(campaign)
     await core.end(stitched, cut=True)
     needed = [

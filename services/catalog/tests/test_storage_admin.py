@@ -7,13 +7,14 @@ from datetime import timedelta
 import pytest
 from alembic import command
 from catalog_core import IMAGE, VIDEO, CatalogCore
+from generation_life import stored, succeeded
 from sqlalchemy import JSON, column, insert, table
 
 from catalog.adapters.db.migrate import Migrator, alembic_config
 from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.core.budget.domain import campaign_account, day_account
-from catalog.core.generations.domain import commands as gc
 from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.generations.domain.recovery import requeue_download
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import PageRequest
@@ -38,7 +39,7 @@ async def test_the_numbers_are_those_of_what_is_there(core: CatalogCore) -> None
     core.clock.advance(3601)
     assert (await core.storage_admin.stats(PageRequest())).downloads.lost == 1
     lost = next(each for each in (await _page(core)) if each.lost)
-    await core.do(lost.id, gc.RequeueDownload(core.clock.now()))
+    await core.do(lost.id, requeue_download)
     assert (await core.storage_admin.stats(PageRequest())).downloads == DownloadCounts(completed=3, retried=1)
 
 
@@ -101,12 +102,13 @@ async def test_events_of_a_deleted_one_change_nothing_and_late_bytes_go(core: Ca
         gone = await unit.generations.get(made.id, deleted=True)
         assert (await unit.generations.lost(PageRequest())).items == ()
         assert await unit.generations.lost_again(core.clock.now() + timedelta(days=1), 9) == []
-    now = core.clock.now()
     for index in (0, 1):
         key = f"media/{made.id}/{index}.mp4"
-        late = gc.RecordStored(now, attempt.id, index, new_id("media"), key, VIDEO)
-        await core.do_late(made.id, late)
-    await core.do_late(made.id, gc.RecordSucceeded(now, attempt.id, f"p-{made.id}", 2, 999))
+        late = stored(attempt.id, index, new_id("media"), VIDEO, key)
+        await core.do(made.id, late, deleted=True)
+    await core.do(
+        made.id, succeeded(attempt.id, prediction_id=f"p-{made.id}", outputs=2, cost=999), deleted=True
+    )
     async with core.database.read() as unit:
         after = await unit.generations.get(made.id, deleted=True)
     assert (after.outputs, after.attempts, after.deleted_at) == (gone.outputs, gone.attempts, gone.deleted_at)
@@ -114,7 +116,7 @@ async def test_events_of_a_deleted_one_change_nothing_and_late_bytes_go(core: Ca
     assert removed == [f"media/{made.id}/{index}.mp4" for index in (0, 0, 1)]
     assert (await core.storage_admin.stats(PageRequest())).total == Usage()
     with pytest.raises(NotFound):
-        await core.do(made.id, gc.RequeueDownload(now))
+        await core.do(made.id, requeue_download)
 
 
 async def test_one_media_goes_alone_and_the_last_takes_its_generation_with_it(core: CatalogCore) -> None:

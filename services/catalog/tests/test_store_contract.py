@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from catalog_core import PRICE, RUN, CatalogCore
+from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters.db import tables
@@ -21,9 +22,9 @@ from catalog.core.access.service import ApiKeyService, digest
 from catalog.core.budget.domain import Account, campaign_account, day_account
 from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
-from catalog.core.generations.domain import commands as gc
-from catalog.core.generations.domain.decide import NextStep, decide
+from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.shared.domain import Error, Facts, MediaKind
 from catalog.core.shared.paging import PageRequest
@@ -39,16 +40,19 @@ async def test_a_generation_comes_back_as_it_was_saved(core: CatalogCore) -> Non
     assert await core.get(made.id) == made
     work = await core.attempts.begin(made.id)
     assert work.attempt is not None
-    await core.attempts.submitted(work.attempt.id, "p1")
+    await core.attempts.record_submitted(work.attempt.id, "p1")
     now = core.clock.now()
-    await core.do(made.id, gc.RecordSucceeded(now, work.attempt.id, "p1", 2, 200, now + timedelta(hours=1)))
+    await core.do(
+        made.id,
+        succeeded(
+            work.attempt.id, prediction_id="p1", outputs=2, cost=200, expires_at=now + timedelta(hours=1)
+        ),
+    )
     facts = Facts(MediaKind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
-    await core.do(made.id, gc.RecordStored(now, work.attempt.id, 0, new_id("media"), "media/0.mp4", facts))
+    await core.do(made.id, stored(work.attempt.id, 0, new_id("media"), facts, "media/0.mp4"))
     after = await core.do(
         made.id,
-        gc.RecordLost(
-            now, work.attempt.id, 1, Error("truncated", "short", True), 1, now + timedelta(hours=1)
-        ),
+        lost(work.attempt.id, 1, round_=1, expires_at=now + timedelta(hours=1)),
     )
     assert after.stage is Stage.FAILED
     assert await core.get(made.id) == after
@@ -101,7 +105,7 @@ async def test_the_day_has_a_cap_over_all_campaigns(core: CatalogCore) -> None:
     assert (await attempts.begin(tomorrow.id)).step is NextStep.SUBMIT
 
 
-async def test_one_submission_however_many_ask(core: CatalogCore) -> None:
+async def test_one_submission_however_many_request_it(core: CatalogCore) -> None:
     made = await core.generation(await core.campaign())
     works = await asyncio.gather(*(core.attempts.begin(made.id) for _ in range(16)))
     steps = [work.step for work in works]
@@ -116,30 +120,30 @@ async def test_a_prediction_belongs_to_one_attempt(core: CatalogCore) -> None:
     assert one is not None
     assert two is not None
     outcomes = await asyncio.gather(
-        core.attempts.submitted(one.id, "p1"),
-        core.attempts.submitted(two.id, "p1"),
+        core.attempts.record_submitted(one.id, "p1"),
+        core.attempts.record_submitted(two.id, "p1"),
         return_exceptions=True,
     )
     assert sorted(type(each).__name__ for each in outcomes) == ["Conflict", "tuple"]
     owner = await core.attempts.find(prediction_id="p1", generation_id="")
     with pytest.raises(Conflict):
-        await core.attempts.submitted(owner[1].id, "p2")
+        await core.attempts.record_submitted(owner[1].id, "p2")
     with pytest.raises(NotFound):
         await core.attempts.find(prediction_id="p2", generation_id="")
     newest = await core.attempts.find(prediction_id="", generation_id=first.id)
     assert newest[1].id == one.id
 
 
-async def test_the_real_cost_replaces_what_was_set_aside(core: CatalogCore) -> None:
+async def test_the_real_cost_replaces_the_reserve(core: CatalogCore) -> None:
     campaign_id = await core.campaign(cents=1)
     made = await core.generation(campaign_id)
     attempt = (await core.attempts.begin(made.id)).attempt
     assert attempt is not None
-    await core.attempts.submitted(attempt.id, "p1")
+    await core.attempts.record_submitted(attempt.id, "p1")
     error = Error("E6716", "busy", retryable=True)
-    fact = gc.RecordFailed(core.clock.now(), attempt.id, "p1", error, cost_micros=250)
-    await core.do(made.id, fact)
-    await core.do(made.id, fact)
+    ended = failed(attempt.id, error, cost=250, prediction_id="p1")
+    await core.do(made.id, ended)
+    await core.do(made.id, ended)
     (account,) = await core.accounts(campaign_account(campaign_id))
     assert account == Account(spent=250, reserved=0)
     assert (await core.get(made.id)).stage is Stage.REQUESTED
@@ -165,7 +169,7 @@ async def test_pages_go_through_everything_once_newest_first(core: CatalogCore) 
                 await unit.generations.page(PageRequest(token=token), GenerationFilter())
 
 
-async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:
+async def test_an_event_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:
     async def died() -> None:
         async with core.database.write() as unit:
             assert await unit.first_time("c", "e1")
@@ -191,7 +195,7 @@ async def test_a_unit_that_fails_leaves_nothing(core: CatalogCore) -> None:
     async def killed() -> None:
         async with core.database.write() as unit:
             generation = await unit.generations.get(made.id, lock=True)
-            stopped = decide(generation, gc.CancelGeneration(core.clock.now()))
+            stopped = cancel_generation(generation, core.clock.now())
             await unit.generations.save(generation, stopped)
             raise RuntimeError("killed before the commit")
 
@@ -241,7 +245,7 @@ async def test_what_has_parts_is_not_removed(core: CatalogCore) -> None:
     made = await core.generation(campaign_id)
     with pytest.raises(Precondition, match="under way"):
         await core.campaigns.delete(campaign_id)
-    await core.do(made.id, gc.CancelGeneration(core.clock.now()))
+    await core.do(made.id, cancel_generation)
     await core.campaigns.delete(campaign_id)
     await core.clients.delete(client_id)
     with pytest.raises(NotFound, match=client_id):

@@ -61,7 +61,7 @@ def _of_generation(  # noqa: PLR0911  # one case each
             return "generation.deleted", f"{name} was deleted"
         case ge.DownloadRequeued():
             return "generation.requeued", f"{name}: its outputs are fetched once more"
-        case ge.RunReturned() if event.error is not None:
+        case ge.ReturnedToQueue() if event.error is not None:
             return "generation.retried", f"{name} is tried again: {event.error.message}"
         case _:
             return None

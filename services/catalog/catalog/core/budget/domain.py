@@ -1,4 +1,4 @@
-"""Money: what an account may still spend, and what each event of a generation books where."""
+"""Says what an account may still spend, and what each event of a generation books in which account."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from catalog.core.generations.domain.model import Generation
 
 @dataclass(frozen=True)
 class Account:
-    """What is spent and set aside in one account, and its cap (None: no cap). Micro-dollars."""
+    """What is spent and reserved in one account, and its cap (None: no cap). Micro-dollars."""
 
     spent: int = 0
     reserved: int = 0
     cap: int | None = None
 
     def fits(self, amount: int) -> bool:
-        """Whether so much may be set aside too. Nothing is free of a cap but nothing itself."""
+        """Whether so much may be reserved too. Only a zero amount passes regardless of the cap."""
         return self.cap is None or amount == 0 or self.spent + self.reserved + amount <= self.cap
 
     def post(self, posting: Posting) -> Account:
-        """The account after a posting."""
         return replace(self, spent=self.spent + posting.spent, reserved=self.reserved + posting.reserved)
 
 
@@ -37,7 +36,6 @@ class Posting:
 
 
 def campaign_account(campaign_id: str) -> str:
-    """The name of a campaign's account."""
     return f"campaign:{campaign_id}"
 
 
@@ -49,7 +47,7 @@ def day_account(at: datetime) -> str:
 def postings(before: Generation | None, event: events.GenerationEvent) -> tuple[Posting, ...]:
     """What an event books: in the campaign's account, if there is one, and in the day's.
 
-    Setting aside happens with the intent; the real cost replaces it when the attempt ends, however it ended.
+    The intent books the reserve; the real cost replaces it when the attempt ends, however it ended.
     """
     match event:
         case events.AttemptIntended() | events.AttemptAdopted():
@@ -70,16 +68,16 @@ def postings(before: Generation | None, event: events.GenerationEvent) -> tuple[
 
 @dataclass(frozen=True)
 class Overrun:
-    """An attempt that has cost more than was set aside for it. Micro-dollars."""
+    """An attempt that has cost more than its reserve. Micro-dollars."""
 
     attempt_id: str
     reserved: int
     cost: int
 
 
-def overrun(before: Generation, made: Sequence[events.GenerationEvent]) -> Overrun | None:
-    """Whether an attempt ended dearer than it can have been: it is booked all the same, for it is real."""
-    for event in made:
+def overrun(before: Generation, happened: Sequence[events.GenerationEvent]) -> Overrun | None:
+    """Whether an attempt has cost more than it could: the cost is booked all the same, for it is real."""
+    for event in happened:
         if isinstance(event, events.AttemptEnded):
             reserved = before.attempt(event.attempt_id).reserved_micros
             if event.cost_micros > reserved:

@@ -1,4 +1,4 @@
-"""Carrying commands out inside a unit: decide, save, and what follows from a generation for its job and back.
+"""Saves the events of a generation in a unit of work, with what follows from them for its job, and back.
 
 Locks are taken in one order everywhere: the job, its generations, the accounts. So no two units wait for
 each other.
@@ -6,12 +6,10 @@ each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.commands import CancelGeneration, GenerationCommand
-from catalog.core.generations.domain.decide import decide
+from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.decide import decide as decide_job
@@ -20,27 +18,27 @@ from catalog.core.shared.domain import Error
 from catalog.core.shared.ports import UnitOfWork
 
 
-async def locked(
+async def lock_generation(
     unit: UnitOfWork, generation_id: str, *, deleted: bool = False
 ) -> tuple[Job | None, Generation]:
-    """A generation (a deleted one only if asked for) and its job, if it has one, both locked; NotFound."""
+    """A generation (a deleted one only with `deleted`) and its job, if it has one, both locked; NotFound."""
     job_id = await unit.generations.job_of(generation_id)
     job = await unit.jobs.get(job_id, lock=True) if job_id else None
     return job, await unit.generations.get(generation_id, lock=True, deleted=deleted)
 
 
-async def carry_out(
-    unit: UnitOfWork, job: Job | None, generation: Generation, command: GenerationCommand
-) -> tuple[Generation, Sequence[ge.GenerationEvent]]:
-    """Do a command to a (locked) generation, and what follows from it to its (locked) job."""
-    events = decide(generation, command)
+async def save_generation(
+    unit: UnitOfWork, job: Job | None, generation: Generation, events: Events
+) -> Generation:
+    """Save what has happened to a (locked) generation, and what follows for its (locked) job."""
+    if not events:
+        return generation
     after = await unit.generations.save(generation, events)
-    if job is not None and job.final and _waits(after):  # came back from the provider to a job that is over
-        stopped = decide(after, CancelGeneration(command.at))
-        return await unit.generations.save(after, stopped), (*events, *stopped)
-    if job is not None and (told := consequence(after, events)) is not None:
-        await carry_job(unit, job, told)
-    return after, events
+    if job is not None and job.final and _is_unpaid(after):  # it came back to a job that is over
+        return await unit.generations.save(after, cancel_generation(after, events[-1].at))
+    if job is not None and (command := consequence(after, events)) is not None:
+        await carry_job(unit, job, command)
+    return after
 
 
 async def carry_job(unit: UnitOfWork, job: Job, command: jc.JobCommand) -> Job:
@@ -50,13 +48,12 @@ async def carry_job(unit: UnitOfWork, job: Job, command: jc.JobCommand) -> Job:
     for event in events:
         if isinstance(event, je.JobCanceled | je.JobFailed):
             for generation in await unit.generations.of_job(job.id, lock=True):
-                if isinstance(event, je.JobCanceled) or _waits(generation):
-                    stopped = decide(generation, CancelGeneration(command.at))
-                    await unit.generations.save(generation, stopped)
+                if isinstance(event, je.JobCanceled) or _is_unpaid(generation):
+                    await unit.generations.save(generation, cancel_generation(generation, command.at))
     return after
 
 
-def consequence(after: Generation, events: Sequence[ge.GenerationEvent]) -> jc.JobCommand | None:
+def consequence(after: Generation, events: Events) -> jc.JobCommand | None:
     """What the events of a generation mean for its job."""
     for event in events:
         match event:
@@ -72,6 +69,6 @@ def consequence(after: Generation, events: Sequence[ge.GenerationEvent]) -> jc.J
     return None
 
 
-def _waits(generation: Generation) -> bool:
+def _is_unpaid(generation: Generation) -> bool:
     """Whether nothing is paid for it yet: when its job has failed, nothing shall be."""
     return generation.stage is Stage.REQUESTED and not generation.open_attempts

@@ -10,12 +10,12 @@ from typing import Any
 
 from catalog.core.budget.domain import campaign_account, day_account
 from catalog.core.campaigns.asset_references import reference_problems
-from catalog.core.generations.apply import carry_out, locked
+from catalog.core.generations.apply import lock_generation, save_generation
 from catalog.core.generations.attempts import AttemptService
-from catalog.core.generations.domain.commands import CancelGeneration, CreateGeneration, RequeueDownload
-from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.generations.domain.recovery import requeue_download
+from catalog.core.generations.domain.requesting import cancel_generation, create_generation
 from catalog.core.generations.ports import GenerationFilter, Generator
 from catalog.core.shared.domain import MICROS_PER_CENT, RunSpec
 from catalog.core.shared.paging import Page, PageRequest
@@ -91,9 +91,10 @@ class GenerationService:
     async def cancel(self, generation_id: str) -> Generation:
         """Stop it. What is final stays as it is."""
         async with self._database.write() as unit:
-            job, generation = await locked(unit, generation_id)
-            after, _ = await carry_out(unit, job, generation, CancelGeneration(self._clock.now()))
-            return after
+            job, generation = await lock_generation(unit, generation_id)
+            return await save_generation(
+                unit, job, generation, cancel_generation(generation, self._clock.now())
+            )
 
     async def retry(self, generation_id: str) -> Generation:
         """The same run as a new generation. Precondition: the old one did not fail, or a cap is too low."""
@@ -116,16 +117,15 @@ class GenerationService:
     async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
         """Fetch lost outputs once more."""
         async with self._database.write() as unit:
-            job, generation = await locked(unit, generation_id)
-            command = RequeueDownload(self._clock.now(), automatic=automatic)
-            after, _ = await carry_out(unit, job, generation, command)
-            return after
+            job, generation = await lock_generation(unit, generation_id)
+            events = requeue_download(generation, self._clock.now(), automatic=automatic)
+            return await save_generation(unit, job, generation, events)
 
     async def _record(self, unit: UnitOfWork, run: RunSpec, campaign_id: str) -> Generation:
         if campaign_id:  # it may have gone since: nobody would pay, and the run would wait for ever
             await unit.campaigns.get(campaign_id)
-        command = CreateGeneration(self._clock.now(), new_id("generation"), run, campaign_id)
-        return await unit.generations.save(None, decide(None, command))
+        events = create_generation(self._clock.now(), new_id("generation"), run, campaign_id=campaign_id)
+        return await unit.generations.save(None, events)
 
     async def _check_room(self, unit: UnitOfWork, requests: Sequence[tuple[RunSpec, str]]) -> None:
         """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
@@ -139,7 +139,7 @@ class GenerationService:
         total = sum(run.reserve_or_estimate_micros for run, _ in requests)
         for campaign_id in campaigns:
             mine = sum(run.reserve_or_estimate_micros for run, paid_by in requests if paid_by == campaign_id)
-            for name, account in (await self._attempts.payers(unit, campaign_id)).items():
+            for name, account in (await self._attempts.accounts_by_name(unit, campaign_id)).items():
                 its_own = name == campaign_account(campaign_id)
                 most = mine if its_own else total
                 if not account.fits(most):

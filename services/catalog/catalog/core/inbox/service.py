@@ -1,13 +1,13 @@
-"""Inbox facts: what generator, downloader and stitcher say, applied once, in the unit that remembers it."""
+"""Applies the events of generator, downloader and stitcher, each once, in the unit that remembers it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from catalog.core.budget.domain import Overrun, overrun
-from catalog.core.generations.apply import carry_job, carry_out, locked
-from catalog.core.generations.domain.commands import GenerationCommand
+from catalog.core.generations.apply import carry_job, lock_generation, save_generation
 from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.domain.requesting import Decision
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.shared.domain import Error, Facts
 from catalog.core.shared.ports import Database
@@ -18,53 +18,52 @@ FETCHING = (Stage.FETCHING.value,)
 
 
 class Inbox:
-    """The use cases of the event log."""
+    """The use cases behind the consumers. An event that comes late, twice or out of order changes nothing."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
-    async def of_generation(
-        self, consumer: str, event_id: str, generation_id: str, command: GenerationCommand
+    async def apply(
+        self, consumer: str, event_id: str, generation_id: str, decision: Decision
     ) -> Overrun | None:
-        """A fact about a generation. Late, doubled or out of order it changes nothing.
+        """Apply an event about a generation: `decision` says what it means.
 
-        Answers the attempt that has cost more than was set aside for it, if the fact ended one.
+        Answers the attempt that has cost more than its reserve, if the event ended one.
         """
         async with self._database.write() as unit:
             if not await unit.first_time(consumer, event_id):
                 return None
-            job, generation = await locked(unit, generation_id, deleted=True)
-            _, events = await carry_out(unit, job, generation, command)
+            job, generation = await lock_generation(unit, generation_id, deleted=True)
+            events = decision(generation, self._clock.now())
+            await save_generation(unit, job, generation, events)
         return overrun(generation, events)
 
-    async def running(self, generation_id: str, percent: float, message: str) -> None:
-        """How far the provider is: no row is kept of it."""
+    async def report_run_progress(self, generation_id: str, percent: float, message: str) -> None:
         async with self._database.write() as unit:
             await unit.generations.note(generation_id, percent, message, RUNNING)
 
-    async def fetching(self, generation_id: str, percent: float, message: str) -> None:
-        """How far the downloader is."""
+    async def report_fetch_progress(self, generation_id: str, percent: float, message: str) -> None:
         async with self._database.write() as unit:
             await unit.generations.note(generation_id, percent, message, FETCHING)
 
-    async def stitching(self, job_id: str, version: int, percent: float, message: str) -> None:
-        """How far the stitcher is."""
+    async def report_stitch_progress(self, job_id: str, version: int, percent: float, message: str) -> None:
         async with self._database.write() as unit:
             await unit.jobs.note(job_id, version, percent, message)
 
-    async def cut_stored(
+    async def record_cut(
         self, consumer: str, event_id: str, job_id: str, version: int, keys: tuple[str, str], facts: Facts
     ) -> None:
-        """A cut is here; `keys`: its own and its poster's."""
+        """A cut is stored; `keys`: its own and its thumbnail's."""
 
         def made(cost: int) -> jc.JobCommand:
             return jc.RecordCut(self._clock.now(), version, keys[0], keys[1], facts, cost)
 
         await self._of_job(consumer, event_id, job_id, made)
 
-    async def cut_failed(self, consumer: str, event_id: str, job_id: str, version: int, error: Error) -> None:
-        """A cut was given up."""
+    async def record_stitch_failed(
+        self, consumer: str, event_id: str, job_id: str, version: int, error: Error
+    ) -> None:
         command = jc.RecordStitchFailed(self._clock.now(), version, error)
         await self._of_job(consumer, event_id, job_id, lambda _cost: command)
 

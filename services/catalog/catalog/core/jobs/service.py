@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from catalog.core.campaigns.asset_references import asset_problem
 from catalog.core.generations.apply import carry_job
 from catalog.core.generations.attempts import AttemptService
-from catalog.core.generations.domain.commands import CreateGeneration, RequestAgain
-from catalog.core.generations.domain.decide import decide
 from catalog.core.generations.domain.model import Generation
+from catalog.core.generations.domain.requesting import create_generation, request_again
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.decide import decide as decide_job
 from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, TimelineEntry
@@ -98,8 +97,15 @@ class JobService:
     async def _request(
         self, unit: UnitOfWork, job: Job, run: RunSpec, generation_id: str, scene_id: str
     ) -> None:
-        command = CreateGeneration(self._clock.now(), generation_id, run, job.campaign_id, job.id, scene_id)
-        await unit.generations.save(None, decide(None, command))
+        events = create_generation(
+            self._clock.now(),
+            generation_id,
+            run,
+            campaign_id=job.campaign_id,
+            job_id=job.id,
+            scene_id=scene_id,
+        )
+        await unit.generations.save(None, events)
 
     async def pause(self, job_id: str) -> JobDetails:
         """Submit nothing new; what runs at the provider goes on."""
@@ -114,7 +120,7 @@ class JobService:
             await unit.jobs.save(job, events)
             if events:
                 for generation in await unit.generations.of_job(job_id, lock=True):
-                    again = decide(generation, RequestAgain(now))
+                    again = request_again(generation, now)
                     await unit.generations.save(generation, again)
         return await self.get(job_id)
 

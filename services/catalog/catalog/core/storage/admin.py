@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from catalog.core.generations.apply import carry_job, carry_out, locked
-from catalog.core.generations.domain.commands import DeleteGeneration
+from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.commands import DeleteCuts
 from catalog.core.jobs.domain.model import Job
@@ -108,19 +108,20 @@ class StorageAdmin:
     async def delete_generation(self, generation_id: str) -> None:
         """Delete one with all its media. Raises like `delete`."""
         async with self._database.write() as unit:
-            await self._delete(unit, *await locked(unit, generation_id))
+            await self._delete(unit, *await lock_generation(unit, generation_id))
 
     async def _delete_media(self, media_id: str) -> None:
         async with self._database.write() as unit:
             media = await unit.generations.media(media_id)
-            job, generation = await locked(unit, media.generation_id)
+            job, generation = await lock_generation(unit, media.generation_id)
             await self._delete(unit, job, generation, media.index)
 
     async def _delete(
         self, unit: UnitOfWork, job: Job | None, generation: Generation, index: int | None = None
     ) -> None:
         needed_by = job.id if job is not None and not job.final else ""
-        await carry_out(unit, job, generation, DeleteGeneration(self._clock.now(), index, needed_by))
+        events = delete_generation(generation, self._clock.now(), index=index, needed_by=needed_by)
+        await save_generation(unit, job, generation, events)
 
     async def clean_up(self, days: int, *, dry_run: bool) -> CleanUpResult:
         """Delete what ended more than so many days ago, one transaction for each batch.
@@ -159,7 +160,7 @@ class StorageAdmin:
         async with self._database.write() as unit:
             found = await unit.stored_files.ended_generations(before, after, BATCH_SIZE)
             for each in _in_lock_order(found):
-                job, generation = await locked(unit, each.generation_id, deleted=True)
+                job, generation = await lock_generation(unit, each.generation_id, deleted=True)
                 if _may_be_deleted(generation, job, before):  # it was found without a lock
                     await self._delete(unit, job, generation)
                     done += CleanUpResult(1, _usage_of(generation), (generation.id,))

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from catalog.core.generations.apply import carry_job, carry_out, locked
-from catalog.core.generations.domain.commands import RequestAgain
+from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.domain.requesting import request_again
 from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import JobStatus
@@ -79,12 +79,13 @@ class Reconciler:
     async def _ask_again(self, generation_id: str) -> int:
         now = self._clock.now()
         async with self._database.write() as unit:
-            job, generation = await locked(unit, generation_id, deleted=True)
+            job, generation = await lock_generation(unit, generation_id, deleted=True)
             waits = job is not None and job.block_reason and not generation.open_attempts
             if waits and not generation.winner:
                 await unit.generations.postpone(generation_id)
                 return 0
-            _, events = await carry_out(unit, job, generation, RequestAgain(now, stalled=True))
+            events = request_again(generation, now, stalled=True)
+            await save_generation(unit, job, generation, events)
             return len(events)
 
     async def _ask_later(self, generation_id: str) -> None:

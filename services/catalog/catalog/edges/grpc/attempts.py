@@ -1,6 +1,4 @@
-"""AttemptService."""
-
-# the contract names the methods, and documents them
+"""Serves AttemptService to the generator. The contract documents its methods."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Any
 import structlog
 
 from catalog.core.generations.attempts import AttemptService
-from catalog.core.generations.domain.decide import NextStep
+from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
 from catalog.edges.grpc.proto_mapping import Context, dict_to_struct, timestamp
 from catalog.proto_enums import PROTO_KINDS, error_from_proto
@@ -29,45 +27,43 @@ STATES: dict[AttemptState, Any] = {
 
 
 class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
-    """Intents, for the generator."""
-
     def __init__(self, attempts: AttemptService) -> None:
         self._attempts = attempts
         self._log = structlog.get_logger(__name__)
 
     async def GetNextStep(self, request: pb.GetNextStepRequest, context: Context) -> pb.GetNextStepResponse:
-        ahead = await self._attempts.ahead(request.generation_id)
-        return pb.GetNextStepResponse(next_step=STEPS[ahead.step], reason=ahead.reason)
+        instruction = await self._attempts.next_step(request.generation_id)
+        return pb.GetNextStepResponse(next_step=STEPS[instruction.step], reason=instruction.reason)
 
     async def BeginAttempt(
         self, request: pb.BeginAttemptRequest, context: Context
     ) -> pb.BeginAttemptResponse:
-        work = await self._attempts.begin(request.generation_id)
-        generation = work.generation
-        if work.reason not in ("", "final", "waiting", "paused", "canceled"):
-            self._log.warning("no attempt was allowed", generation=generation.id, reason=work.reason)
+        answer = await self._attempts.begin(request.generation_id)
+        generation = answer.generation
+        if answer.reason not in ("", "final", "waiting", "paused", "canceled"):
+            self._log.warning("no attempt was allowed", generation=generation.id, reason=answer.reason)
         return pb.BeginAttemptResponse(
-            next_step=STEPS[work.step],
-            attempt=attempt_message(generation, work.attempt) if work.attempt else None,
+            next_step=STEPS[answer.step],
+            attempt=attempt_message(generation, answer.attempt) if answer.attempt else None,
             model=generation.run.model,
             version=generation.run.version,
             input=dict_to_struct(generation.run.input),
             kind=PROTO_KINDS[generation.run.kind],
             job_id=generation.job_id,
             campaign_id=generation.campaign_id,
-            reason=work.reason,
+            reason=answer.reason,
             deadline_s=generation.run.deadline_s,
-            intent_age_s=work.age if work.attempt else None,
+            intent_age_s=answer.intent_age_s if answer.attempt else None,
             secret_fields=generation.run.secrets,
         )
 
     async def RecordSubmitted(self, request: pb.RecordSubmittedRequest, context: Context) -> pb.Attempt:
-        generation, attempt, adopted = await self._attempts.submitted(
+        generation, attempt, adopted = await self._attempts.record_submitted(
             request.attempt_id, request.prediction_id
         )
         if adopted:
             self._log.error(
-                "the provider took an attempt that was given up: its money is booked again, cap or no cap",
+                "the provider took an attempt that was released: its reserve is booked again, cap or no cap",
                 generation=generation.id,
                 attempt=attempt.id,
                 prediction=attempt.prediction_id,
@@ -94,7 +90,6 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
 
 
 def attempt_message(generation: Generation, attempt: Attempt) -> pb.Attempt:
-    """An attempt as a message."""
     return pb.Attempt(
         id=attempt.id,
         generation_id=generation.id,

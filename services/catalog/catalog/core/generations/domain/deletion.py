@@ -1,35 +1,39 @@
-"""Deleting a generation or one of its outputs: when it may go, and what becomes of bytes that come late."""
+"""Decides when a generation or an output may be deleted, and what becomes of bytes that come late."""
 
 from __future__ import annotations
 
-from catalog.core.generations.domain import commands as cmd
+from datetime import datetime
+
 from catalog.core.generations.domain import events as ev
+from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Generation, Output
 from servicekit.errors import NotFound, Precondition
 
-Events = tuple[ev.GenerationEvent, ...]
 
+def delete_generation(
+    state: Generation, at: datetime, *, index: int | None = None, needed_by: str = ""
+) -> Events:
+    """Delete every stored output, or the one at `index`, and the generation when nothing is left of it.
 
-def delete(state: Generation, command: cmd.DeleteGeneration) -> Events:
-    """Every output that is stored, or the one that is named, and the generation when nothing is left of it.
+    `needed_by`: the job that is not final and needs it.
 
     Raises:
         NotFound: it, or that output, was deleted already or never was.
-        Precondition: it is not over, or a job that is not over needs it.
+        Precondition: it is not final, or a job that is not final needs it.
     """
     if state.deleted_at is not None:
         raise NotFound(f"there is no generation {state.id}: it was deleted")
-    going = [each for each in state.stored if command.index in (None, each.index)]
-    if command.index is not None and not going:
-        raise NotFound(f"generation {state.id} has no stored output {command.index}")
-    check_free(state, command.needed_by)
-    gone = tuple(ev.OutputDeleted(command.at, each.index, each.media_id, each.blob_key) for each in going)
-    if len(gone) < len(state.stored) or (command.index is not None and state.lost):
-        return gone
-    return (*gone, ev.GenerationDeleted(command.at))
+    going = [each for each in state.stored if index in (None, each.index)]
+    if index is not None and not going:
+        raise NotFound(f"generation {state.id} has no stored output {index}")
+    check_deletable(state, needed_by)
+    deleted = tuple(ev.OutputDeleted(at, each.index, each.media_id, each.blob_key) for each in going)
+    if len(deleted) < len(state.stored) or (index is not None and state.lost):
+        return deleted
+    return (*deleted, ev.GenerationDeleted(at))
 
 
-def check_free(state: Generation, needed_by: str) -> None:
+def check_deletable(state: Generation, needed_by: str) -> None:
     """Precondition unless nothing runs for it and nobody needs it."""
     if not state.final:
         raise Precondition(
@@ -51,7 +55,7 @@ def check_free(state: Generation, needed_by: str) -> None:
         )
 
 
-def refuse(known: Output | None, command: cmd.RecordStored) -> Events:
-    """Bytes that came for what was deleted: they go too. No record is made of them."""
-    media_id = (known.media_id if known is not None else "") or command.media_id
-    return (ev.OutputRefused(command.at, command.index, media_id, command.blob_key),)
+def refuse_bytes(known: Output | None, at: datetime, *, index: int, media_id: str, blob_key: str) -> Events:
+    """Bytes came for what was deleted: they go too. No record is made of them."""
+    media_id = (known.media_id if known is not None else "") or media_id
+    return (ev.OutputRefused(at, index, media_id, blob_key),)

@@ -1,4 +1,4 @@
-"""What happens to a generation, in the past tense. The tables are the fold of these."""
+"""What happens to a generation, in the past tense: the tables are the fold of these events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catalog.core.shared.domain import Error, Facts, RunSpec
 
 @dataclass(frozen=True)
 class GenerationCreated:
-    """Somebody asked for a run."""
+    """A user or a job requested a run."""
 
     at: datetime
     id: str
@@ -23,7 +23,7 @@ class GenerationCreated:
 
 @dataclass(frozen=True)
 class GenerationRequested:
-    """The generator is asked, `delay` seconds from now. `stalled`: because nothing was heard for too long."""
+    """The generator is to run it, `delay` seconds from now. `stalled`: because no event came for too long."""
 
     at: datetime
     round: int
@@ -33,7 +33,7 @@ class GenerationRequested:
 
 @dataclass(frozen=True)
 class AttemptIntended:
-    """Money is set aside, and one submission is allowed."""
+    """Its reserve is booked, and one submission is allowed."""
 
     at: datetime
     attempt_id: str
@@ -43,8 +43,8 @@ class AttemptIntended:
 
 
 @dataclass(frozen=True)
-class AttemptDoubted:
-    """Somebody else found the intent: whether it was sent is to be found out."""
+class AttemptReconciliationStarted:
+    """A second caller found the intent: whether it was submitted is to be found out."""
 
     at: datetime
     attempt_id: str
@@ -61,7 +61,7 @@ class AttemptSubmitted:
 
 @dataclass(frozen=True)
 class AttemptAdopted:
-    """The provider had taken an attempt that was given up: its money is booked again, cap or no cap."""
+    """The provider had taken an attempt that was released: its reserve is booked again, cap or no cap."""
 
     at: datetime
     attempt_id: str
@@ -72,7 +72,7 @@ class AttemptAdopted:
 
 @dataclass(frozen=True)
 class AttemptReleased:
-    """It cost nothing, and its money is free again."""
+    """It cost nothing, and its reserve is free again."""
 
     at: datetime
     attempt_id: str
@@ -81,7 +81,7 @@ class AttemptReleased:
 
 @dataclass(frozen=True)
 class AttemptEnded:
-    """Done at the provider: the real cost replaces what was set aside."""
+    """It is over at the provider: the real cost replaces the reserve."""
 
     at: datetime
     attempt_id: str
@@ -91,8 +91,8 @@ class AttemptEnded:
 
 
 @dataclass(frozen=True)
-class RunReturned:
-    """It waits to be asked for again."""
+class ReturnedToQueue:
+    """Its attempt came to nothing, and another may follow."""
 
     at: datetime
     error: Error | None = None
@@ -100,7 +100,7 @@ class RunReturned:
 
 @dataclass(frozen=True)
 class OutputsAnnounced:
-    """The provider is done: so many outputs, until then."""
+    """The provider is done: so many outputs, which it keeps until `expires_at`."""
 
     at: datetime
     attempt_id: str
@@ -110,7 +110,7 @@ class OutputsAnnounced:
 
 @dataclass(frozen=True)
 class OutputStored:
-    """One output is here."""
+    """One output is in the blob store."""
 
     at: datetime
     index: int
@@ -121,7 +121,7 @@ class OutputStored:
 
 @dataclass(frozen=True)
 class OutputLost:
-    """The fetching of one output was given up."""
+    """The fetching of one output was given up. The provider keeps it until `expires_at`."""
 
     at: datetime
     index: int
@@ -131,7 +131,7 @@ class OutputLost:
 
 @dataclass(frozen=True)
 class CancelRequested:
-    """Somebody wants it stopped; the provider may have it."""
+    """It is to be stopped at the provider, which may have it."""
 
     at: datetime
 
@@ -146,14 +146,14 @@ class DownloadRequeued:
 
 @dataclass(frozen=True)
 class GenerationCompleted:
-    """Every output is here."""
+    """Every output is stored."""
 
     at: datetime
 
 
 @dataclass(frozen=True)
 class GenerationFailed:
-    """Given up. `requeue_at`: its outputs will be asked for again by themselves then; None: for good."""
+    """Given up. `requeue_at`: when its outputs are requested again by themselves; None: never."""
 
     at: datetime
     error: Error
@@ -189,7 +189,7 @@ class OutputRefused:
 
 @dataclass(frozen=True)
 class GenerationDeleted:
-    """It is shown no longer. What it has cost stays."""
+    """Nobody is shown it any more. What it has cost stays."""
 
     at: datetime
 
@@ -198,12 +198,12 @@ GenerationEvent = (
     GenerationCreated
     | GenerationRequested
     | AttemptIntended
-    | AttemptDoubted
+    | AttemptReconciliationStarted
     | AttemptSubmitted
     | AttemptAdopted
     | AttemptReleased
     | AttemptEnded
-    | RunReturned
+    | ReturnedToQueue
     | OutputsAnnounced
     | OutputStored
     | OutputLost
@@ -216,3 +216,5 @@ GenerationEvent = (
     | OutputRefused
     | GenerationDeleted
 )
+
+Events = tuple[GenerationEvent, ...]

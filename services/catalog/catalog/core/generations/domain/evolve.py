@@ -1,4 +1,4 @@
-"""How each event changes a generation: `evolve` and its fold. No decision is made here."""
+"""Applies events to a generation. No decision is made here."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def evolve(state: Generation | None, event: ev.GenerationEvent) -> Generation:
         return _created(event)
     if state is None:
         raise ValueError(f"{type(event).__name__} happened to no generation")
-    after = _attempts(state, event) or _outputs(state, event) or _gone(state, event) or _stage(state, event)
-    heard = max(event.at, after.last_event_at)
+    after = _attempts(state, event) or _outputs(state, event) or _deletion(state, event)
+    after = replace(after or _stage(state, event), updated_at=event.at)
     if isinstance(event, ev.GenerationRequested):
-        return replace(after, updated_at=event.at)
-    return replace(after, updated_at=event.at, last_event_at=heard, stalled_rounds=0)
+        return after
+    return replace(after, last_event_at=max(event.at, after.last_event_at), stalled_rounds=0)
 
 
 def _created(event: ev.GenerationCreated) -> Generation:
@@ -67,7 +67,7 @@ def _attempts(  # noqa: PLR0911  # one case for each event
             )
             moved = replace(state, attempts=(*state.attempts, attempt), not_before=None)
             return _at(moved, Stage.SUBMITTING, "on its way to the provider")
-        case ev.AttemptDoubted():
+        case ev.AttemptReconciliationStarted():
             return _changed(state, event.attempt_id, state=AttemptState.UNKNOWN)
         case ev.AttemptSubmitted() | ev.AttemptAdopted():
             taken = _changed(
@@ -99,7 +99,7 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
     """What happens to outputs; None for what does not."""
     match event:
         case ev.OutputsAnnounced():
-            told = replace(
+            announced = replace(
                 state,
                 winner=event.attempt_id,
                 output_count=event.count,
@@ -107,7 +107,7 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
                 error=None,
                 finished_at=None,
             )
-            return _at(told, Stage.FETCHING, "fetching from the provider")
+            return _at(announced, Stage.FETCHING, "fetching from the provider")
         case ev.OutputStored():
             stored = Output(
                 event.index, OutputState.STORED, event.at, event.media_id, event.blob_key, event.facts
@@ -155,7 +155,7 @@ def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
                 last_event_at=max(due, event.at),
                 stalled_rounds=state.stalled_rounds + 1 if event.stalled else 0,
             )
-        case ev.RunReturned():
+        case ev.ReturnedToQueue():
             why = f": {event.error.message}" if event.error else ""
             return _at(state, Stage.REQUESTED, f"waiting to be tried again{why}"[:300])
         case ev.CancelRequested():
@@ -196,7 +196,7 @@ def _changed(generation: Generation, attempt_id: str, **changes: Any) -> Generat
     return replace(generation, attempts=attempts)
 
 
-def _gone(state: Generation, event: ev.GenerationEvent) -> Generation | None:
+def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None:
     """What is deleted; None for what is not."""
     match event:
         case ev.OutputDeleted():

@@ -105,7 +105,7 @@ async def test_the_day_has_a_cap_over_all_campaigns(core: CatalogCore) -> None:
     assert (await attempts.begin(tomorrow.id)).step is NextStep.SUBMIT
 
 
-async def test_one_submission_however_many_ask(core: CatalogCore) -> None:
+async def test_one_submission_however_many_request_it(core: CatalogCore) -> None:
     made = await core.generation(await core.campaign())
     works = await asyncio.gather(*(core.attempts.begin(made.id) for _ in range(16)))
     steps = [work.step for work in works]
@@ -134,7 +134,7 @@ async def test_a_prediction_belongs_to_one_attempt(core: CatalogCore) -> None:
     assert newest[1].id == one.id
 
 
-async def test_the_real_cost_replaces_what_was_set_aside(core: CatalogCore) -> None:
+async def test_the_real_cost_replaces_the_reserve(core: CatalogCore) -> None:
     campaign_id = await core.campaign(cents=1)
     made = await core.generation(campaign_id)
     attempt = (await core.attempts.begin(made.id)).attempt
@@ -169,7 +169,7 @@ async def test_pages_go_through_everything_once_newest_first(core: CatalogCore) 
                 await unit.generations.page(PageRequest(token=token), GenerationFilter())
 
 
-async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:
+async def test_an_event_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:
     async def died() -> None:
         async with core.database.write() as unit:
             assert await unit.first_time("c", "e1")

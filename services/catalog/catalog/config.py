@@ -24,7 +24,7 @@ class Settings:
     )
     admin_key: str = setting(
         "RUSHES_ADMIN_KEY",
-        doc="The operator's API key, ensured at start; a changed one ends the one before.",
+        doc="The operator's API key, made at start if it is new; the one before is revoked then.",
         default="",
         secret=True,
     )
@@ -34,13 +34,15 @@ class Settings:
     max_attempts: int = setting(
         "MAX_ATTEMPTS", doc="Paid attempts per generation before it is given up.", default=3
     )
-    silent_after: timedelta = setting(
-        "SILENT_AFTER_S",
-        doc="Seconds of silence after which work is asked for again; doubled each time.",
+    stalled_after: timedelta = setting(
+        "STALLED_AFTER_S",
+        doc="Seconds without an event after which work is requested again; doubled each time.",
         default=timedelta(seconds=60),
     )
     reconcile_every: timedelta = setting(
-        "RECONCILE_EVERY_S", doc="Seconds between two looks for silent work.", default=timedelta(seconds=5)
+        "RECONCILE_EVERY_S",
+        doc="Seconds between two searches for stalled work.",
+        default=timedelta(seconds=5),
     )
     plan_patience: timedelta = setting(
         "PLAN_PATIENCE_S",

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from catalog.adapters import tables
-from catalog.adapters.alarms_log import LoggedAlarms
-from catalog.adapters.generator_grpc import GrpcGenerator
-from catalog.adapters.schema import Database
-from catalog.adapters.store import SqlStore
+from catalog.adapters.db import tables
+from catalog.adapters.db.migrate import Migrator
+from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.jobs.generator_client import GrpcGenerator
+from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
-from catalog.core.attempts import Attempts, Rules
-from catalog.core.deadlines import Deadlines
-from catalog.core.drafts import Drafts
-from catalog.core.generating import Generating
-from catalog.core.hearing import Hearing
-from catalog.core.keys import KeyRing
-from catalog.core.library import Library
-from catalog.core.locate import Locator
-from catalog.core.planning import Planning
-from catalog.core.producing import Producing
-from catalog.core.reconcile import Reconciler
-from catalog.core.storing import Storing
-from catalog.core.sweeping import Sweeping
-from catalog.core.values import MICROS_PER_CENT
+from catalog.core.access.service import ApiKeyService
+from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
+from catalog.core.generations.attempts import AttemptLimits, AttemptService
+from catalog.core.generations.service import GenerationService
+from catalog.core.inbox.service import Inbox
+from catalog.core.jobs.planning import Planning
+from catalog.core.jobs.planning_retries import PlanningRetries
+from catalog.core.jobs.service import JobService
+from catalog.core.shared.domain import MICROS_PER_CENT
+from catalog.core.storage.admin import StorageAdmin
+from catalog.core.storage.media import MediaService
+from catalog.core.storage.orphans import OrphanFinder
+from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
+from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
-from catalog.edges.grpc.served import served
+from catalog.edges.grpc.registration import registrations
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.databases import open_engine
@@ -42,78 +42,103 @@ from servicekit.outbox import Relay
 
 @dataclass(frozen=True)
 class Catalog:
-    """The parts, in the order of their start; and those that tests take hold of."""
+    """The parts in the order of their start, and those of them that tests use by themselves."""
 
     parts: Sequence[Part]
-    store: SqlStore
+    database: SqlDatabase
     relay: Relay
     reconciler: Reconciler
     server: GrpcServer
 
 
+@dataclass(frozen=True)
+class UseCases:
+    clients: ClientService
+    campaigns: CampaignService
+    assets: AssetService
+    media: MediaService
+    api_keys: ApiKeyService
+    attempts: AttemptService
+    generations: GenerationService
+    planning: Planning
+    jobs: JobService
+    storage_admin: StorageAdmin
+    orphan_finder: OrphanFinder
+    inbox: Inbox
+
+
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
-    """Catalog's parts, in the order of their start."""
     return compose(load(Settings, environ), SystemClock()).parts
 
 
 def compose(settings: Settings, clock: Clock) -> Catalog:
-    """Everything put together."""
     engine = open_engine(settings.database_url)
     log = EventLog(settings.nats_url, service="catalog", clock=clock)
-    store = SqlStore(engine, clock, silent_after=settings.silent_after)
-    relay = Relay(engine, tables.outbox, log, clock, writing=store.writing)
-    store.on_commit(relay.wake)
+    database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
+    relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
+    database.on_commit(relay.wake)
     generator = GrpcGenerator(open_channel(settings.generator_address))
 
-    rules = Rules(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
-    intents = Attempts(store, clock, rules)
-    generating = Generating(store, generator, intents, clock)
-    planning = Planning(store, generator, clock, patience=settings.plan_patience.total_seconds())
-    producing = Producing(store, planning, intents, clock)
-    library, key_ring = Library(store, clock), KeyRing(store, clock)
-    storing = Storing(store, clock)
-    drafts = Drafts(planning)
-    reconciler = Reconciler(store, generating, drafts, clock)
-    deadlines = Deadlines(store, LoggedAlarms(), clock)
-
-    services = served(
-        clients.ClientServicer(library),
-        campaigns.CampaignServicer(library),
-        assets.AssetServicer(library),
-        media.MediaServicer(library, Locator(store)),
-        keys.KeyServicer(key_ring),
-        generations.GenerationServicer(generating, storing),
-        generations.DownloadServicer(generating, clock),
-        attempts.AttemptServicer(intents),
-        jobs.JobServicer(producing, fps=settings.cut_fps),
-        storage.StorageServicer(storing, Sweeping(store)),
-    )
-    consumers = _consumers(log, Hearing(store, clock), clock, settings)
-    tasks = Tasks(clock=clock).every(settings.reconcile_every.total_seconds(), _told(reconciler), "reconcile")
-    tasks.every(settings.reconcile_every.total_seconds(), deadlines.run_once, "tell what expires")
-    tasks.every(3600.0, store.forget_applied, "forget applied facts")
-    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
-    operator = _Operator(key_ring, settings.admin_key)
-    database = Database(engine)
+    use_cases = wire_use_cases(settings, clock, database, generator)
+    planning_retries = PlanningRetries(use_cases.planning)
+    reconciler = Reconciler(database, use_cases.generations, planning_retries, clock)
+    server = wire_server(settings, clock, use_cases)
     parts: list[Part] = [
-        database,
-        operator,
+        Migrator(engine),
+        _AdminKey(use_cases.api_keys, settings.admin_key),
         generator,
         log,
         relay,
-        planning,
-        drafts,
-        *consumers,
-        tasks,
+        use_cases.planning,
+        planning_retries,
+        *wire_consumers(settings, log, use_cases.inbox),
+        wire_tasks(settings, clock, database, reconciler),
         server,
     ]
-    return Catalog(parts, store, relay, reconciler, server)
+    return Catalog(parts, database, relay, reconciler, server)
 
 
-def _consumers(log: EventLog, hearing: Hearing, clock: Clock, settings: Settings) -> list[Consumer]:
-    """Whose facts are heard."""
-    predictions = events.PredictionEvents(hearing, clock, max_attempts=settings.max_attempts)
-    downloads, stitches = events.DownloadEvents(hearing, clock), events.StitchEvents(hearing)
+def wire_use_cases(
+    settings: Settings, clock: Clock, database: SqlDatabase, generator: GrpcGenerator
+) -> UseCases:
+    limits = AttemptLimits(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
+    attempt_service = AttemptService(database, clock, limits)
+    planning = Planning(database, generator, clock, patience=settings.plan_patience.total_seconds())
+    return UseCases(
+        clients=ClientService(database, clock),
+        campaigns=CampaignService(database, clock),
+        assets=AssetService(database, clock),
+        media=MediaService(database),
+        api_keys=ApiKeyService(database, clock),
+        attempts=attempt_service,
+        generations=GenerationService(database, generator, attempt_service, clock),
+        planning=planning,
+        jobs=JobService(database, planning, attempt_service, clock),
+        storage_admin=StorageAdmin(database, clock),
+        orphan_finder=OrphanFinder(database),
+        inbox=Inbox(database, clock),
+    )
+
+
+def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcServer:
+    services = registrations(
+        clients.ClientServicer(use_cases.clients),
+        campaigns.CampaignServicer(use_cases.campaigns),
+        assets.AssetServicer(use_cases.assets),
+        media.MediaServicer(use_cases.media),
+        keys.KeyServicer(use_cases.api_keys),
+        generations.GenerationServicer(use_cases.generations, use_cases.storage_admin),
+        generations.DownloadServicer(use_cases.generations, clock),
+        attempts.AttemptServicer(use_cases.attempts),
+        jobs.JobServicer(use_cases.jobs, fps=settings.cut_fps),
+        storage.StorageServicer(use_cases.storage_admin, use_cases.orphan_finder),
+    )
+    return GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
+
+
+def wire_consumers(settings: Settings, log: EventLog, inbox: Inbox) -> list[Consumer]:
+    predictions = events.PredictionEvents(inbox, max_attempts=settings.max_attempts)
+    downloads, stitches = events.DownloadEvents(inbox), events.StitchEvents(inbox)
     return [
         Consumer(log, events.PREDICTIONS, predictions.handlers()),
         Consumer(log, events.DOWNLOADS, downloads.handlers()),
@@ -121,29 +146,43 @@ def _consumers(log: EventLog, hearing: Hearing, clock: Clock, settings: Settings
     ]
 
 
-class _Operator:
-    """A `Part`: sees to the operator's key when there is one."""
+def wire_tasks(settings: Settings, clock: Clock, database: SqlDatabase, reconciler: Reconciler) -> Tasks:
+    expiry_alerts = ExpiryAlerts(database, LoggedAlerts(), clock)
+    seconds = settings.reconcile_every.total_seconds()
+    tasks = Tasks(clock=clock)
+    tasks.every(seconds, lambda: _reconcile(reconciler), "reconcile")
+    tasks.every(seconds, lambda: _alert(expiry_alerts), "alert before outputs expire")
+    tasks.every(3600.0, database.trim_inbox, "trim the inbox")
+    return tasks
 
-    def __init__(self, keys: KeyRing, key: str) -> None:
-        self._keys = keys
+
+async def _reconcile(reconciler: Reconciler) -> None:
+    """One round of the reconciler, and what it did in the log."""
+    result = await reconciler.run_once()
+    log = structlog.get_logger("catalog.reconcile")
+    if result.any:
+        counts = {name: count for name, count in vars(result).items() if name != "failed"}
+        log.warning("stalled work requested again", **counts)
+    for each in result.failed:
+        log.error("stalled work could not be requested again", record=each.id, exc_info=each.error)
+
+
+async def _alert(expiry_alerts: ExpiryAlerts) -> None:
+    for each in await expiry_alerts.run_once():
+        log = structlog.get_logger("catalog.expiry")
+        log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)
+
+
+class _AdminKey:
+    """A `Part`: makes the operator's API key at start, if one is set."""
+
+    def __init__(self, api_keys: ApiKeyService, key: str) -> None:
+        self._api_keys = api_keys
         self._key = key
 
     async def start(self) -> None:
         if self._key:
-            await self._keys.ensure_operator(self._key)
+            await self._api_keys.ensure_admin_key(self._key)
 
     async def stop(self) -> None:
-        """Nothing to let go of."""
-
-
-def _told(reconciler: Reconciler) -> Callable[[], Awaitable[None]]:
-    async def round_() -> None:
-        asked = await reconciler.run_once()
-        log = structlog.get_logger("catalog.reconcile")
-        if asked.any:
-            counts = {name: count for name, count in vars(asked).items() if name != "sick"}
-            log.warning("silent work asked for again", **counts)
-        for each in asked.sick:
-            log.error("silent work could not be asked for again", record=each.id, exc_info=each.error)
-
-    return round_
+        """Nothing to stop."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from catalog_world import World
+from running_catalog import RunningCatalog
 
 from rushes.catalog.v1 import jobs_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
 
 
-async def planned(world: World, campaign_id: str, **more: object) -> jobs_pb2.Job:
-    wish = {"scene_count": 2, "size": "640x360", "music": jobs_pb2.MusicRequest(prompt="calm"), **more}
-    return await world.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign_id, **wish))
+async def planned(catalog: RunningCatalog, campaign_id: str, **more: object) -> jobs_pb2.Job:
+    request = {"scene_count": 2, "size": "640x360", "music": jobs_pb2.MusicRequest(prompt="calm"), **more}
+    return await catalog.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign_id, **request))
 
 
-async def approved(world: World, **more: object) -> jobs_pb2.Job:
-    campaign = await world.campaign()
-    job = await planned(world, campaign.id, **more)
-    return await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+async def approved(catalog: RunningCatalog, **more: object) -> jobs_pb2.Job:
+    campaign = await catalog.campaign()
+    job = await planned(catalog, campaign.id, **more)
+    return await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
 
 
-async def stitched(world: World, job_id: str, version: int = 1) -> None:
+async def stitched(catalog: RunningCatalog, job_id: str, version: int = 1) -> None:
     fact = events_pb2.StitchCompleted(
         job_id=job_id,
         version=version,
@@ -34,4 +34,4 @@ async def stitched(world: World, job_id: str, version: int = 1) -> None:
             duration_s=8,
         ),
     )
-    await world.say("stitch.completed", job_id, fact, f"v{version}")
+    await catalog.publish("stitch.completed", job_id, fact, f"v{version}")

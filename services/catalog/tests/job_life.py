@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from catalog.core import job_commands as jc
-from catalog.core import job_events as je
-from catalog.core.job import Edit, Job, JobStatus, Music, Scene, Wish
-from catalog.core.job_decide import decide
-from catalog.core.job_evolve import evolve
-from catalog.core.values import Failure, FileFacts, Kind, Run
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.decide import decide
+from catalog.core.jobs.domain.evolve import evolve
+from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, Music, Scene
+from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-RUN = Run("replicate", "rushes/camera-move", "", Kind.VIDEO, {}, estimate_micros=1000)
+RUN = RunSpec("replicate", "rushes/camera-move", "", MediaKind.VIDEO, {}, estimate_micros=1000)
 SCENES = tuple(Scene(f"scn_{n}", n, f"scene {n}", 4.0, f"ast_{n}", "", "", RUN) for n in (1, 2))
 MUSIC = Music(prompt="calm", model="m", run=RUN)
 IDS, MUSIC_ID = ("gen_1", "gen_2"), "gen_3"
-FACTS = FileFacts(Kind.VIDEO, "video/mp4", 99)
-BAD = Failure("E005", "refused")
+FACTS = Facts(MediaKind.VIDEO, "video/mp4", 99)
+BAD = Error("E005", "refused")
 
 
 class Life:
@@ -27,7 +27,7 @@ class Life:
         self.told: list[je.JobEvent] = []
         self.music = music
         edit = Edit(640, 360, 25.0, music=music)
-        self.do(jc.CreateJob(NOW, "job_1", "cmp_1", Wish(2, 4.0), edit))
+        self.do(jc.CreateJob(NOW, "job_1", "cmp_1", JobRequest(2, 4.0), edit))
 
     @property
     def now(self) -> Job:
@@ -66,4 +66,4 @@ def cut(version: int = 1) -> jc.RecordCut:
 
 
 def stitch_failed(version: int = 1, *, retryable: bool = True) -> jc.RecordStitchFailed:
-    return jc.RecordStitchFailed(NOW, version, Failure("black", "it is black", retryable))
+    return jc.RecordStitchFailed(NOW, version, Error("black", "it is black", retryable))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from catalog_world import PRICE, World, running
 from google.protobuf.struct_pb2 import Struct
+from running_catalog import PRICE, RunningCatalog, running
 
 from rushes.catalog.v1 import assets_pb2, campaigns_pb2, clients_pb2, generations_pb2, jobs_pb2
 from rushes.common.v1 import media_pb2
@@ -22,13 +22,13 @@ BATCH_DAY_CENTS = 3 * PRICE // 10_000
 
 
 @pytest_asyncio.fixture
-async def pair(database_url: str, nats: NatsFixture) -> AsyncIterator[World]:
+async def pair(database_url: str, nats: NatsFixture) -> AsyncIterator[RunningCatalog]:
     """A catalog on either database."""
-    async with running(database_url, str(nats), daily_budget_cents=BATCH_DAY_CENTS) as world:
-        yield world
+    async with running(database_url, str(nats), daily_budget_cents=BATCH_DAY_CENTS) as catalog:
+        yield catalog
 
 
-async def test_people_who_change_different_fields_at_once_both_succeed(pair: World) -> None:
+async def test_people_who_change_different_fields_at_once_both_succeed(pair: RunningCatalog) -> None:
     campaign = await pair.campaign(0)
 
     async def change(**fields: Any) -> None:
@@ -40,7 +40,7 @@ async def test_people_who_change_different_fields_at_once_both_succeed(pair: Wor
         assert (now.budget_cents, now.brief, now.name) == (turn, f"b{turn}", f"n{turn}")
 
 
-async def test_a_text_with_nul_is_refused_or_kept_and_never_a_fault_of_ours(pair: World) -> None:
+async def test_a_text_with_nul_is_refused_or_stored_and_never_a_fault_of_ours(pair: RunningCatalog) -> None:
     try:
         made = await pair.clients.CreateClient(clients_pb2.CreateClientRequest(name="a\0b"))
     except Invalid as error:
@@ -49,26 +49,26 @@ async def test_a_text_with_nul_is_refused_or_kept_and_never_a_fault_of_ours(pair
         assert made.name == "a\0b"
 
 
-async def test_a_failure_text_with_nul_ends_its_generation_all_the_same(pair: World) -> None:
+async def test_an_error_text_with_nul_ends_its_generation_all_the_same(pair: RunningCatalog) -> None:
     attempt = await pair.submitted((await pair.generation()).id)
-    failure = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
-    fact = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=failure, cost_micros=1)
-    await pair.say("prediction.failed", attempt.generation_id, fact, attempt.id)
-    told = await pair.stage(attempt.generation_id, "failed")
-    assert told.error.message.endswith("bad  tensor"), told.error
+    error = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
+    message = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=error, cost_micros=1)
+    await pair.publish("prediction.failed", attempt.generation_id, message, attempt.id)
+    shown = await pair.stage(attempt.generation_id, "failed")
+    assert shown.error.message.endswith("bad  tensor"), shown.error
 
 
-async def test_what_nobody_would_pay_for_any_more_is_not_run_again(pair: World) -> None:
+async def test_what_nobody_would_pay_for_any_more_is_not_run_again(pair: RunningCatalog) -> None:
     campaign = await pair.campaign(0)
     generation = await pair.generation(campaign.id)
-    wish = generations_pb2.CancelGenerationRequest(id=generation.id)
-    await pair.generations.CancelGeneration(wish)
+    request = generations_pb2.CancelGenerationRequest(id=generation.id)
+    await pair.generations.CancelGeneration(request)
     await pair.campaigns.DeleteCampaign(campaigns_pb2.DeleteCampaignRequest(id=campaign.id))
     with pytest.raises(NotFound, match=campaign.id):
         await pair.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=generation.id))
 
 
-async def test_a_run_that_comes_back_to_a_failed_job_does_not_wait_for_ever(pair: World) -> None:
+async def test_a_run_that_comes_back_to_a_failed_job_does_not_wait_for_ever(pair: RunningCatalog) -> None:
     campaign = await pair.campaign(2)
     job = await pair.jobs.CreateJob(jobs_pb2.CreateJobRequest(campaign_id=campaign.id, scene_count=2))
     await pair.status(job.id, "awaiting_approval")
@@ -80,7 +80,7 @@ async def test_a_run_that_comes_back_to_a_failed_job_does_not_wait_for_ever(pair
     await pair.stage(second.generation_id, "canceled")
 
 
-async def test_the_music_of_a_running_job_cannot_be_deleted(pair: World) -> None:
+async def test_the_music_of_a_running_job_cannot_be_deleted(pair: RunningCatalog) -> None:
     campaign = await pair.campaign(2)
     song = await pair.asset(campaign.id, "song", kind=media_pb2.MEDIA_KIND_AUDIO)
     music = jobs_pb2.MusicRequest(asset_id=song.id)
@@ -94,7 +94,9 @@ async def test_the_music_of_a_running_job_cannot_be_deleted(pair: World) -> None
     await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=song.id))
 
 
-async def test_a_batch_over_two_campaigns_fits_under_the_day_as_a_whole_or_is_refused(pair: World) -> None:
+async def test_a_batch_over_two_campaigns_fits_under_the_day_as_a_whole_or_is_refused(
+    pair: RunningCatalog,
+) -> None:
     campaigns = [await pair.campaign(0), await pair.campaign(0)]
     given = Struct()
     given.update({"prompt": "x"})

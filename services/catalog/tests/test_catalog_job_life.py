@@ -1,9 +1,9 @@
-"""The whole life of a job, driven by the facts of the others as they come through the log."""
+"""The whole life of a job, driven by the events of the other services as they come through the log."""
 
 from __future__ import annotations
 
 from catalog_jobs import planned, stitched
-from catalog_world import PRICE, World
+from running_catalog import PRICE, RunningCatalog
 
 from rushes.catalog.v1 import jobs_pb2, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -12,27 +12,27 @@ from rushes.events.v1 import events_pb2
 AUDIO = common_pb2.MEDIA_KIND_AUDIO
 
 
-async def test_a_job_from_photos_to_the_cut(world: World) -> None:
-    campaign = await world.campaign()
-    job = await planned(world, campaign.id)
+async def test_a_job_from_photos_to_the_cut(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign()
+    job = await planned(catalog, campaign.id)
     assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
     assert [scene.prompt for scene in job.scenes] == ["scene 1", "scene 2"]
     assert job.estimated_cost_cents == 3 * PRICE / 10_000, "two scenes and the music"
-    assert world.generator.planned[0].photos[0].name == "photo 0"
+    assert catalog.generator.planned[0].photos[0].name == "photo 0"
 
-    job = await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+    job = await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
     assert job.status == jobs_pb2.JOB_STATUS_RENDERING
-    requests = await world.said("generation.requested.>", 3)
+    requests = await catalog.published("generation.requested.>", 3)
     assert {event.key for event in requests} == {
         f"replicate.{each}" for each in [s.generation_id for s in job.scenes] + [job.edit.music.generation_id]
     }
     for scene in job.scenes:
-        await world.made(scene.generation_id)
-    await world.made(job.edit.music.generation_id, AUDIO)
+        await catalog.made(scene.generation_id)
+    await catalog.made(job.edit.music.generation_id, AUDIO)
 
-    job = await world.status(job.id, "stitching")
-    (asked,) = await world.said("stitch.requested.>")
-    edit = asked.message(events_pb2.StitchRequested)
+    job = await catalog.status(job.id, "stitching")
+    (requested,) = await catalog.published("stitch.requested.>")
+    edit = requested.message(events_pb2.StitchRequested)
     assert [clip.scene_id for clip in edit.clips] == [scene.id for scene in job.scenes]
     assert [clip.blob_key for clip in edit.clips] == [f"media/{s.generation_id}/0.mp4" for s in job.scenes]
     assert edit.music.blob_key == f"media/{job.edit.music.generation_id}/0.mp4"
@@ -40,20 +40,22 @@ async def test_a_job_from_photos_to_the_cut(world: World) -> None:
     assert edit.cut_key == f"cuts/{job.id}/v1.mp4"
     assert edit.poster_key == f"thumbs/{job.id}-v1.jpg"
 
-    await stitched(world, job.id)
-    job = await world.status(job.id, "completed")
+    await stitched(catalog, job.id)
+    job = await catalog.status(job.id, "completed")
     assert job.result.url == f"/api/v3/videos/{job.id}/combined?version=1"
     assert job.result.thumbnail_url == f"/api/v3/videos/{job.id}/thumbnail?version=1"
     assert job.cost_cents == 3 * 1.5
     assert job.progress.percent == 100
-    (done,) = await world.said("job.completed.>")
+    (done,) = await catalog.published("job.completed.>")
     assert done.message(events_pb2.JobCompleted).cost_micros == 45_000
     scene = job.scenes[0]
     assert scene.clip_url == f"/api/v3/videos/{job.id}/clips/scene-1-{scene.clip.id}.mp4"
     clip = media_pb2.ClipName(job_id=job.id, filename=scene.clip_url.rpartition("/")[2])
-    found = await world.media.LocateObject(media_pb2.LocateObjectRequest(clip=clip))
+    found = await catalog.media.LocateObject(media_pb2.LocateObjectRequest(clip=clip))
     assert found.blob_key == f"media/{scene.generation_id}/0.mp4"
-    cut = await world.media.LocateObject(media_pb2.LocateObjectRequest(cut=media_pb2.CutName(job_id=job.id)))
+    cut = await catalog.media.LocateObject(
+        media_pb2.LocateObjectRequest(cut=media_pb2.CutName(job_id=job.id))
+    )
     assert (cut.blob_key, cut.filename) == (f"cuts/{job.id}/v1.mp4", "spring-v1.mp4")
     types = [entry.type for entry in job.timeline]
     assert types[0] == "job.created"

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 from catalog_jobs import planned
-from catalog_world import MovedClock, World, running
 from google.protobuf.struct_pb2 import Struct
+from running_catalog import MovedClock, RunningCatalog, running
 
+from catalog.core.generations.domain.attempts import record_run_progress
 from rushes.catalog.v1 import (
     assets_pb2,
     attempts_pb2,
@@ -22,6 +23,7 @@ from rushes.catalog.v1 import (
     media_pb2,
 )
 from rushes.common.v1 import media_pb2 as common_pb2
+from servicekit.clock import SystemClock
 from servicekit.errors import (
     AppError,
     Conflict,
@@ -36,95 +38,97 @@ from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, eventually
 
 
-async def test_an_id_of_another_kind_is_invalid_and_an_unknown_one_not_found(world: World) -> None:
+async def test_an_id_of_another_kind_is_invalid_and_an_unknown_one_not_found(catalog: RunningCatalog) -> None:
     with pytest.raises(Invalid, match="is the id of a job"):
-        await world.get(new_id("job"))
+        await catalog.get(new_id("job"))
     unknown = new_id("generation")
     with pytest.raises(NotFound, match=unknown):
-        await world.get(unknown)
+        await catalog.get(unknown)
     with pytest.raises(NotFound, match="campaign"):
-        await world.generation(new_id("campaign"))
+        await catalog.generation(new_id("campaign"))
     with pytest.raises(NotFound, match="attempt"):
-        await world.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=new_id("attempt")))
+        await catalog.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=new_id("attempt")))
 
 
-async def test_clients_and_campaigns_are_kept_changed_and_listed(world: World) -> None:
+async def test_clients_and_campaigns_are_kept_changed_and_listed(catalog: RunningCatalog) -> None:
     meta = Struct()
     meta.update({"a": [1, "x"]})
-    client = await world.clients.CreateClient(clients_pb2.CreateClientRequest(name="Harbour", metadata=meta))
-    changed = await world.clients.UpdateClient(
+    client = await catalog.clients.CreateClient(
+        clients_pb2.CreateClientRequest(name="Harbour", metadata=meta)
+    )
+    changed = await catalog.clients.UpdateClient(
         clients_pb2.UpdateClientRequest(id=client.id, brand_guidelines="calm")
     )
     assert (changed.name, changed.brand_guidelines, changed.metadata) == ("Harbour", "calm", meta)
-    await world.clients.CreateClient(clients_pb2.CreateClientRequest(name="Other"))
-    listed = await world.clients.ListClients(clients_pb2.ListClientsRequest(q="HARB"))
+    await catalog.clients.CreateClient(clients_pb2.CreateClientRequest(name="Other"))
+    listed = await catalog.clients.ListClients(clients_pb2.ListClientsRequest(q="HARB"))
     assert [each.id for each in listed.clients] == [client.id]
-    campaign = await world.campaigns.CreateCampaign(
+    campaign = await catalog.campaigns.CreateCampaign(
         campaigns_pb2.CreateCampaignRequest(name="Spring", client_id=client.id, budget_cents=0)
     )
     assert campaign.HasField("budget_cents")
     assert not campaign.HasField("brief")
     with pytest.raises(Precondition, match="delete them first"):
-        await world.clients.DeleteClient(clients_pb2.DeleteClientRequest(id=client.id))
+        await catalog.clients.DeleteClient(clients_pb2.DeleteClientRequest(id=client.id))
     with pytest.raises(NotFound, match="client"):
-        await world.campaigns.CreateCampaign(
+        await catalog.campaigns.CreateCampaign(
             campaigns_pb2.CreateCampaignRequest(name="x", client_id=new_id("client"))
         )
 
 
-async def test_assets_have_addresses_of_ours_and_stay_while_a_job_needs_them(world: World) -> None:
-    campaign = await world.campaign(photos=1)
-    page = await world.assets.ListAssets(assets_pb2.ListAssetsRequest(campaign_id=campaign.id))
+async def test_assets_have_addresses_of_ours_and_stay_while_a_job_needs_them(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign(photos=1)
+    page = await catalog.assets.ListAssets(assets_pb2.ListAssetsRequest(campaign_id=campaign.id))
     (asset,) = page.assets
     assert asset.url == f"/api/v3/assets/{asset.id}/data"
     assert asset.thumbnail_url == f"/api/v3/assets/{asset.id}/thumbnail"
     assert asset.client_id == campaign.client_id
     thumb = media_pb2.LocateObjectRequest(asset_id=asset.id, thumbnail=True)
-    assert (await world.media.LocateObject(thumb)).blob_key == f"thumbs/{asset.id}.webp"
-    job = await planned(world, campaign.id, scene_count=1)
+    assert (await catalog.media.LocateObject(thumb)).blob_key == f"thumbs/{asset.id}.webp"
+    job = await planned(catalog, campaign.id, scene_count=1)
     with pytest.raises(Precondition, match=job.id):
-        await world.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
-    await world.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
-    await world.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
-    await world.said("asset.deleted.>")
+        await catalog.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
+    await catalog.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
+    await catalog.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
+    await catalog.published("asset.deleted.>")
 
 
-async def test_a_key_signs_in_until_it_is_revoked(world: World) -> None:
-    made = await world.keys.CreateApiKey(keys_pb2.CreateApiKeyRequest(name="ci"))
+async def test_a_key_signs_in_until_it_is_revoked(catalog: RunningCatalog) -> None:
+    made = await catalog.keys.CreateApiKey(keys_pb2.CreateApiKeyRequest(name="ci"))
     assert made.key.startswith(made.api_key.prefix)
     ask = keys_pb2.AuthenticateRequest(key_sha256=hashlib.sha256(made.key.encode()).hexdigest())
-    assert (await world.keys.Authenticate(ask)).scope == keys_pb2.SCOPE_WRITE
-    await world.keys.RevokeApiKey(keys_pb2.RevokeApiKeyRequest(id=made.api_key.id))
+    assert (await catalog.keys.Authenticate(ask)).scope == keys_pb2.SCOPE_WRITE
+    await catalog.keys.RevokeApiKey(keys_pb2.RevokeApiKeyRequest(id=made.api_key.id))
     with pytest.raises(Unauthenticated):
-        await world.keys.Authenticate(ask)
+        await catalog.keys.Authenticate(ask)
     operator = keys_pb2.AuthenticateRequest(key_sha256=hashlib.sha256(b"operator-key").hexdigest())
-    assert (await world.keys.Authenticate(operator)).scope == keys_pb2.SCOPE_ADMIN
-    listed = await world.keys.ListApiKeys(keys_pb2.ListApiKeysRequest())
+    assert (await catalog.keys.Authenticate(operator)).scope == keys_pb2.SCOPE_ADMIN
+    listed = await catalog.keys.ListApiKeys(keys_pb2.ListApiKeysRequest())
     assert len(listed.api_keys) == 2
     assert made.key not in str(listed)
 
 
-async def test_a_batch_is_admitted_whole_or_not_at_all(world: World) -> None:
+async def test_a_batch_is_admitted_whole_or_not_at_all(catalog: RunningCatalog) -> None:
     bad = Struct()
     bad.update({"bad": 1})
     good = generations_pb2.CreateGenerationRequest(model="rushes/instant")
     wrong = generations_pb2.CreateGenerationRequest(model="rushes/instant", input=bad)
     batch = generations_pb2.BatchCreateGenerationsRequest
     with pytest.raises(Invalid) as refused:
-        await world.generations.BatchCreateGenerations(batch(requests=[good, wrong]))
+        await catalog.generations.BatchCreateGenerations(batch(requests=[good, wrong]))
     assert refused.value.fields[0].field == "requests[1].input.bad"
-    campaign = await world.campaign(photos=0, budget_cents=5)
+    campaign = await catalog.campaign(photos=0, budget_cents=5)
     paid = generations_pb2.CreateGenerationRequest(model="rushes/instant", campaign_id=campaign.id)
     with pytest.raises(Precondition, match="cap") as refused_money:
-        await world.generations.BatchCreateGenerations(batch(requests=[paid] * 3))
+        await catalog.generations.BatchCreateGenerations(batch(requests=[paid] * 3))
     assert refused_money.value.code == "budget"
-    nothing = await world.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
+    nothing = await catalog.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
     assert not nothing.generations
-    made = await world.generations.BatchCreateGenerations(batch(requests=[paid] * 2))
+    made = await catalog.generations.BatchCreateGenerations(batch(requests=[paid] * 2))
     assert len({each.id for each in made.generations}) == 2
 
 
-async def test_variants_of_one_run_are_checked_once(world: World) -> None:
+async def test_variants_of_one_run_are_checked_once(catalog: RunningCatalog) -> None:
     inputs = [Struct(), Struct()]
     inputs[1].update({"prompt": "another"})
     wanted = [
@@ -132,97 +136,99 @@ async def test_variants_of_one_run_are_checked_once(world: World) -> None:
         for number in range(6)
     ]
     batch = generations_pb2.BatchCreateGenerationsRequest(requests=wanted)
-    made = await world.generations.BatchCreateGenerations(batch)
-    assert len(world.generator.prepared) == 2
+    made = await catalog.generations.BatchCreateGenerations(batch)
+    assert len(catalog.generator.prepared) == 2
     assert [dict(each.input) for each in made.generations] == [{}, {"prompt": "another"}] * 3
 
 
-async def test_an_estimate_records_nothing(world: World) -> None:
-    told = await world.generations.EstimateGeneration(
+async def test_an_estimate_records_nothing(catalog: RunningCatalog) -> None:
+    told = await catalog.generations.EstimateGeneration(
         generations_pb2.EstimateGenerationRequest(model="rushes/instant")
     )
     assert (told.estimated_cost_cents, told.basis) == (2.0, "price table")
-    listed = await world.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
+    listed = await catalog.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
     assert not listed.generations
 
 
-async def test_a_failed_generation_is_run_again_as_a_new_one(world: World) -> None:
-    made = await world.generation(prompt="a boat")
+async def test_a_failed_generation_is_run_again_as_a_new_one(catalog: RunningCatalog) -> None:
+    made = await catalog.generation(prompt="a boat")
     with pytest.raises(Precondition, match="only a failed"):
-        await world.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=made.id))
-    await world.generations.CancelGeneration(generations_pb2.CancelGenerationRequest(id=made.id))
-    again = await world.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=made.id))
+        await catalog.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=made.id))
+    await catalog.generations.CancelGeneration(generations_pb2.CancelGenerationRequest(id=made.id))
+    again = await catalog.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=made.id))
     assert again.id != made.id
     assert again.input == made.input
     assert again.status == generations_pb2.GENERATION_STATUS_QUEUED
 
 
-async def test_two_predictions_for_an_attempt_are_a_conflict_over_the_wire(world: World) -> None:
-    attempt = await world.submitted((await world.generation()).id)
+async def test_two_predictions_for_an_attempt_are_a_conflict_over_the_wire(catalog: RunningCatalog) -> None:
+    attempt = await catalog.submitted((await catalog.generation()).id)
     same = attempts_pb2.RecordSubmittedRequest(attempt_id=attempt.id, prediction_id=attempt.prediction_id)
-    assert (await world.attempts.RecordSubmitted(same)).state == attempts_pb2.ATTEMPT_STATE_SUBMITTED
+    assert (await catalog.attempts.RecordSubmitted(same)).state == attempts_pb2.ATTEMPT_STATE_SUBMITTED
     other = attempts_pb2.RecordSubmittedRequest(attempt_id=attempt.id, prediction_id="another")
     with pytest.raises(Conflict):
-        await world.attempts.RecordSubmitted(other)
-    found = await world.attempts.FindAttempt(
+        await catalog.attempts.RecordSubmitted(other)
+    found = await catalog.attempts.FindAttempt(
         attempts_pb2.FindAttemptRequest(prediction_id=attempt.prediction_id)
     )
     assert found.id == attempt.id
     late = attempts_pb2.ReleaseAttemptRequest(attempt_id=attempt.id)
     with pytest.raises(Conflict):
-        await world.attempts.ReleaseAttempt(late)
+        await catalog.attempts.ReleaseAttempt(late)
 
 
-async def test_a_job_needs_photos(world: World) -> None:
-    campaign = await world.campaign(photos=0)
+async def test_a_job_needs_photos(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign(photos=0)
     with pytest.raises(Precondition, match="has no photos") as refused:
-        await planned(world, campaign.id)
+        await planned(catalog, campaign.id)
     assert refused.value.code == "no_photos"
-    listed = await world.jobs.ListJobs(jobs_pb2.ListJobsRequest())
+    listed = await catalog.jobs.ListJobs(jobs_pb2.ListJobsRequest())
     assert not listed.jobs
 
 
-async def test_a_job_that_does_not_fit_under_the_cap_is_not_approved(world: World) -> None:
-    campaign = await world.campaign(budget_cents=5)
-    job = await planned(world, campaign.id)
+async def test_a_job_that_does_not_fit_under_the_cap_is_not_approved(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign(budget_cents=5)
+    job = await planned(catalog, campaign.id)
     with pytest.raises(Precondition, match="budget_cents") as refused:
-        await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+        await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
     assert refused.value.code == "budget"
-    await world.campaigns.UpdateCampaign(campaigns_pb2.UpdateCampaignRequest(id=campaign.id, budget_cents=6))
-    assert (await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))).scenes[0].generation_id
+    await catalog.campaigns.UpdateCampaign(
+        campaigns_pb2.UpdateCampaignRequest(id=campaign.id, budget_cents=6)
+    )
+    assert (await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))).scenes[0].generation_id
 
 
-async def test_pairs_become_scenes_without_planning(world: World) -> None:
-    campaign = await world.campaign(photos=0)
-    first, last = [await world.asset(campaign.id) for _ in range(2)]
-    sound = await world.asset(campaign.id, kind=common_pb2.MEDIA_KIND_AUDIO)
+async def test_pairs_become_scenes_without_planning(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign(photos=0)
+    first, last = [await catalog.asset(campaign.id) for _ in range(2)]
+    sound = await catalog.asset(campaign.id, kind=common_pb2.MEDIA_KIND_AUDIO)
     ask = jobs_pb2.CreateJobFromImagePairsRequest(
         campaign_id=campaign.id,
         pairs=[jobs_pb2.ImagePair(first_asset_id=first.id, last_asset_id=last.id, prompt="glide", seconds=3)],
         music=jobs_pb2.MusicRequest(asset_id=sound.id, gain_db=-6),
         transition=jobs_pb2.TRANSITION_CROSSFADE,
     )
-    job = await world.jobs.CreateJobFromImagePairs(ask)
+    job = await catalog.jobs.CreateJobFromImagePairs(ask)
     (scene,) = job.scenes
     assert (scene.prompt, scene.model, scene.seconds) == ("glide", "rushes/first-last", 3)
     assert (job.edit.transition_seconds, job.edit.music.asset_id) == (0.5, sound.id)
-    assert world.generator.prepared[-1].scene.last_image == f"asset:{last.id}"
+    assert catalog.generator.prepared[-1].scene.last_image == f"asset:{last.id}"
     ask.pairs[0].last_asset_id = sound.id
     with pytest.raises(Invalid) as refused:
-        await world.jobs.CreateJobFromImagePairs(ask)
+        await catalog.jobs.CreateJobFromImagePairs(ask)
     assert refused.value.fields[0].field == "pairs[0].last_asset_id"
 
 
 async def test_slow_planning_is_answered_with_the_draft_and_goes_on(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    async with running(sqlite_database, nats, plan_patience=timedelta(seconds=0.05)) as world:
-        campaign = await world.campaign()
-        world.generator.go.clear()
-        job = await planned(world, campaign.id)
+    async with running(sqlite_database, nats, plan_patience=timedelta(seconds=0.05)) as catalog:
+        campaign = await catalog.campaign()
+        catalog.generator.go.clear()
+        job = await planned(catalog, campaign.id)
         assert job.status == jobs_pb2.JOB_STATUS_DRAFT
-        world.generator.go.set()
-        await world.status(job.id, "awaiting_approval")
+        catalog.generator.go.set()
+        await catalog.status(job.id, "awaiting_approval")
 
 
 class HastyClock(MovedClock):
@@ -253,10 +259,10 @@ async def test_a_planner_in_trouble_is_asked_again(
     sqlite_database: str, nats: NatsFixture, trouble: AppError, wait: float
 ) -> None:
     clock = HastyClock()
-    async with running(sqlite_database, nats, clock=clock) as world:
-        campaign = await world.campaign()
-        world.generator.troubles = [trouble]
-        job = await planned(world, campaign.id)
+    async with running(sqlite_database, nats, clock=clock) as catalog:
+        campaign = await catalog.campaign()
+        catalog.generator.troubles = [trouble]
+        job = await planned(catalog, campaign.id)
         assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
         assert clock.waits == [wait]
 
@@ -268,71 +274,73 @@ async def test_a_draft_outlives_a_provider_that_refuses_for_long(
     sqlite_database: str, nats: NatsFixture, trouble: AppError
 ) -> None:
     clock = HastyClock()
-    async with running(sqlite_database, nats, clock=clock) as world:
-        campaign = await world.campaign()
-        world.generator.troubles = [trouble] * 7
-        job = await planned(world, campaign.id)
+    async with running(sqlite_database, nats, clock=clock) as catalog:
+        campaign = await catalog.campaign()
+        catalog.generator.troubles = [trouble] * 7
+        job = await planned(catalog, campaign.id)
         assert (job.status, len(clock.waits)) == (jobs_pb2.JOB_STATUS_DRAFT, 5)
         clock.moved = timedelta(seconds=61)
-        assert (await world.catalog.reconciler.run_once()).drafts == 1
-        await world.status(job.id, "awaiting_approval")
+        assert (await catalog.service.reconciler.run_once()).drafts == 1
+        await catalog.status(job.id, "awaiting_approval")
 
 
-async def test_what_cannot_be_planned_fails_at_once(world: World) -> None:
-    campaign = await world.campaign()
-    world.generator.troubles = [Invalid("no such planner")]
+async def test_what_cannot_be_planned_fails_at_once(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign()
+    catalog.generator.troubles = [Invalid("no such planner")]
     with pytest.raises(Invalid, match="no such planner"):
-        await planned(world, campaign.id)
-    (job,) = (await world.jobs.ListJobs(jobs_pb2.ListJobsRequest())).jobs
+        await planned(catalog, campaign.id)
+    (job,) = (await catalog.jobs.ListJobs(jobs_pb2.ListJobsRequest())).jobs
     assert job.status == jobs_pb2.JOB_STATUS_FAILED
 
 
 async def test_a_draft_that_a_crash_left_is_planned_by_the_next_process(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    async with running(sqlite_database, nats, plan_patience=timedelta(seconds=0.05)) as world:
-        campaign = await world.campaign()
-        world.generator.go.clear()
-        job = await planned(world, campaign.id)
+    async with running(sqlite_database, nats, plan_patience=timedelta(seconds=0.05)) as catalog:
+        campaign = await catalog.campaign()
+        catalog.generator.go.clear()
+        job = await planned(catalog, campaign.id)
         assert job.status == jobs_pb2.JOB_STATUS_DRAFT
     clock = MovedClock()
-    async with running(sqlite_database, nats, clock=clock) as world:
+    async with running(sqlite_database, nats, clock=clock) as catalog:
         clock.moved = timedelta(seconds=61)
-        assert (await world.catalog.reconciler.run_once()).drafts == 1
-        await world.status(job.id, "awaiting_approval")
+        assert (await catalog.service.reconciler.run_once()).drafts == 1
+        await catalog.status(job.id, "awaiting_approval")
 
 
-async def test_job_progress_says_what_happens_now(world: World) -> None:
-    campaign = await world.campaign()
-    job = await planned(world, campaign.id)
-    job = await world.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+async def test_job_progress_says_what_happens_now(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign()
+    job = await planned(catalog, campaign.id)
+    job = await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
     assert job.progress.message == "waiting for a free slot for scene 1 of 2"
-    await world.made(job.scenes[0].generation_id)
-    await world.stage(job.scenes[0].generation_id, "completed")
-    await world.submitted(job.scenes[1].generation_id)
-    async with world.catalog.store.write() as unit:
-        await unit.generations.note(job.scenes[1].generation_id, 43.0, "frame 43", ("running",))
-    told = (await world.job(job.id)).progress
+    await catalog.made(job.scenes[0].generation_id)
+    await catalog.stage(job.scenes[0].generation_id, "completed")
+    await catalog.submitted(job.scenes[1].generation_id)
+    async with catalog.service.database.write() as unit:
+        generation = await unit.generations.get(job.scenes[1].generation_id, lock=True)
+        progress = record_run_progress(generation, SystemClock().now(), percent=43.0, message="frame 43")
+        await unit.generations.save(generation, progress)
+    told = (await catalog.job(job.id)).progress
     assert told.message == "rendering scene 2 of 2: 43 %"
     assert 30 < told.percent < 50
 
 
-async def test_requests_in_parallel_all_get_their_own(world: World) -> None:
-    made = await asyncio.gather(*(world.generation() for _ in range(30)))
+async def test_requests_in_parallel_all_get_their_own(catalog: RunningCatalog) -> None:
+    made = await asyncio.gather(*(catalog.generation() for _ in range(30)))
     assert len({each.id for each in made}) == 30
 
     async def all_said() -> bool:
-        return len(await world.facts("generation.requested.>")) == 30
+        return len(await catalog.events_in_log("generation.requested.>")) == 30
 
     await eventually(all_said)
 
 
-async def test_a_page_of_large_records_is_shorter_and_loses_none(world: World) -> None:
-    made = {(await world.generation(prompt="x" * 1_500_000)).id for _ in range(6)}
+async def test_a_page_of_large_records_is_shorter_and_loses_none(catalog: RunningCatalog) -> None:
+    made = {(await catalog.generation(prompt="x" * 1_500_000)).id for _ in range(6)}
     seen: list[str] = []
     request = generations_pb2.ListGenerationsRequest(page_size=50)
     while True:
-        page = await world.generations.ListGenerations(request)
+        page = await catalog.generations.ListGenerations(request)
         seen += [each.id for each in page.generations]
         request.page_token = page.next_page_token
         if not request.page_token:

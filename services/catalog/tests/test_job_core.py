@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_life import BAD, IDS, MUSIC, MUSIC_ID, NOW, SCENES, Life, cut, stitch_failed, stored
 
-from catalog.core import job_commands as jc
-from catalog.core import job_events as je
-from catalog.core.job import JobStatus, Transition
-from catalog.core.job_decide import MAX_STITCHES
-from catalog.core.job_evolve import fold
-from catalog.core.money import Account
-from catalog.core.values import Failure
-from catalog.core.wishes import Asked, edit_of
+from catalog.core.budget.domain import Account
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.decide import MAX_STITCHES
+from catalog.core.jobs.domain.evolve import fold
+from catalog.core.jobs.domain.model import JobStatus, Transition
+from catalog.core.jobs.domain.request import EditRequest, make_edit
+from catalog.core.shared.domain import Error
 from servicekit.errors import AppError, Invalid, Precondition
 
 
@@ -97,7 +97,7 @@ def test_a_scene_that_fails_for_good_fails_the_job_with_its_reason() -> None:
     life.do(stored(1))
     life.do(jc.RecordRunEnded(NOW, "gen_2", BAD))
     assert life.now.status is JobStatus.FAILED
-    assert life.now.failure == Failure("E005", "scene 2: refused")
+    assert life.now.error == Error("E005", "scene 2: refused")
     assert life.now.scenes[0].blob_key, "what was made stays"
 
 
@@ -114,39 +114,39 @@ def test_silent_stitching_is_asked_for_with_the_next_round_and_version_unchanged
     life = Life().stitching()
     (again,) = life.do(jc.RequestStitchAgain(NOW))
     assert isinstance(again, je.StitchRequested)
-    assert (again.version, again.round, life.now.silent_rounds) == (1, 2, 1)
+    assert (again.version, again.round, life.now.stalled_rounds) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(
     ("asked", "size"),
     [
-        (Asked(), (1920, 1080)),
-        (Asked(aspect="9:16"), (1080, 1920)),
-        (Asked(aspect="1:1"), (1080, 1080)),
-        (Asked(aspect="16:9", size="640x360"), (640, 360)),
-        (Asked(aspect="4:3"), (1440, 1080)),
+        (EditRequest(), (1920, 1080)),
+        (EditRequest(aspect="9:16"), (1080, 1920)),
+        (EditRequest(aspect="1:1"), (1080, 1080)),
+        (EditRequest(aspect="16:9", size="640x360"), (640, 360)),
+        (EditRequest(aspect="4:3"), (1440, 1080)),
     ],
 )
-def test_the_size_of_a_cut(asked: Asked, size: tuple[int, int]) -> None:
-    edit = edit_of(asked, 25.0)
+def test_the_size_of_a_cut(asked: EditRequest, size: tuple[int, int]) -> None:
+    edit = make_edit(asked, 25.0)
     assert (edit.width, edit.height) == size
 
 
 @pytest.mark.parametrize(
     ("asked", "field"),
     [
-        (Asked(size="641x360"), "size"),
-        (Asked(size="9999x9999"), "size"),
-        (Asked(size="640x360", aspect="1:1"), "aspect"),
-        (Asked(aspect="0:1"), "aspect"),
+        (EditRequest(size="641x360"), "size"),
+        (EditRequest(size="9999x9999"), "size"),
+        (EditRequest(size="640x360", aspect="1:1"), "aspect"),
+        (EditRequest(aspect="0:1"), "aspect"),
     ],
 )
-def test_a_size_that_cannot_be_names_its_field(asked: Asked, field: str) -> None:
+def test_a_size_that_cannot_be_names_its_field(asked: EditRequest, field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        edit_of(asked, 25.0)
+        make_edit(asked, 25.0)
     assert refused.value.fields[0].field == field
 
 
 def test_a_cross_fade_has_a_length() -> None:
-    assert edit_of(Asked(transition=Transition.CROSSFADE), 25.0).transition_seconds == 0.5
-    assert edit_of(replace(Asked(), transition_seconds=2.0), 25.0).transition_seconds == 0.0
+    assert make_edit(EditRequest(transition=Transition.CROSSFADE), 25.0).transition_seconds == 0.5
+    assert make_edit(replace(EditRequest(), transition_seconds=2.0), 25.0).transition_seconds == 0.0

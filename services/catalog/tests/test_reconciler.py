@@ -1,4 +1,4 @@
-"""The reconciler: what expires comes first, nothing waits for a planner, and what is sick for nobody."""
+"""The reconciler: what expires comes first, and nothing waits for a planner or for a record that fails."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from catalog_shelf import Storage
+from catalog_core import CatalogCore
 from sqlalchemy import update
 
-from catalog.adapters import tables
-from catalog.core import reconcile
-from catalog.core.drafts import AT_ONCE, Drafts
-from catalog.core.generating import Generating
-from catalog.core.generation import Stage
-from catalog.core.planning import Planning
-from catalog.core.ports import Plan, PlanWish
-from catalog.core.reconcile import Reconciler
+from catalog.adapters.db import tables
+from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.service import GenerationService
+from catalog.core.jobs.planning import Planning
+from catalog.core.jobs.planning_retries import CONCURRENCY, PlanningRetries
+from catalog.core.jobs.ports import Plan, PlanRequest
+from catalog.core.watchdog import reconciler as reconcile
+from catalog.core.watchdog.reconciler import Reconciler
 from servicekit.clock import SystemClock
 from servicekit.testing import eventually
 
@@ -27,10 +27,10 @@ class StuckGenerator:
     """Takes plans and answers none."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requests = 0
 
-    async def plan(self, _wish: PlanWish) -> Plan:
-        self.asked += 1
+    async def plan(self, _request: PlanRequest) -> Plan:
+        self.requests += 1
         await asyncio.Event().wait()
         raise AssertionError("it never answers")
 
@@ -38,75 +38,75 @@ class StuckGenerator:
 class Watch:
     """A reconciler over a store, with a generator that is stuck."""
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+    def __init__(self, core: CatalogCore) -> None:
+        self.core = core
         self.generator: Any = StuckGenerator()
-        self.planning = Planning(storage.store, self.generator, SystemClock(), patience=3600)
-        self.drafts = Drafts(self.planning)
-        generating = Generating(storage.store, self.generator, storage.attempts, storage.clock)
-        self.reconciler = Reconciler(storage.store, generating, self.drafts, storage.clock)
+        self.planning = Planning(core.database, self.generator, SystemClock(), patience=3600)
+        self.drafts = PlanningRetries(self.planning)
+        generating = GenerationService(core.database, self.generator, core.attempts, core.clock)
+        self.reconciler = Reconciler(core.database, generating, self.drafts, core.clock)
 
-    async def break_(self, table: Any, id_: str) -> None:
+    async def corrupt(self, table: Any, id_: str) -> None:
         column = table.c.stage if "stage" in table.c else table.c.status
-        async with self.storage.store.writing() as connection:
+        async with self.core.database.transaction() as connection:
             await connection.execute(update(table).where(table.c.id == id_).values({column: "nowhere"}))
 
 
 @pytest_asyncio.fixture
-async def watch(storage: Storage) -> AsyncIterator[Watch]:
-    watch = Watch(storage)
+async def watch(core: CatalogCore) -> AsyncIterator[Watch]:
+    watch = Watch(core)
     yield watch
     await watch.drafts.stop()
     await watch.planning.stop()
 
 
 async def test_a_stuck_planner_holds_nothing_up(watch: Watch) -> None:
-    storage = watch.storage
-    campaign = await storage.campaign()
-    jobs = [await storage.job(campaign) for _ in range(AT_ONCE + 3)]
-    lost = await storage.made(lose=True)
-    storage.clock.advance(61)
-    asked = await asyncio.wait_for(watch.reconciler.run_once(), 5)
-    assert (asked.drafts, asked.downloads) == (len(jobs), 1)
-    assert (await storage.get(lost.id)).stage is Stage.FETCHING
-    await eventually(lambda: watch.generator.asked == AT_ONCE)
-    storage.clock.advance(121)
-    asked = await watch.reconciler.run_once()
-    assert asked.drafts == len(jobs)
-    assert watch.generator.asked == AT_ONCE, "what is planned or waits for its turn is not begun twice"
+    core = watch.core
+    campaign = await core.campaign()
+    jobs = [await core.job(campaign) for _ in range(CONCURRENCY + 3)]
+    lost = await core.made(lose=True)
+    core.clock.advance(61)
+    report = await asyncio.wait_for(watch.reconciler.run_once(), 5)
+    assert (report.drafts, report.downloads) == (len(jobs), 1)
+    assert (await core.get(lost.id)).stage is Stage.FETCHING
+    await eventually(lambda: watch.generator.requests == CONCURRENCY)
+    core.clock.advance(121)
+    report = await watch.reconciler.run_once()
+    assert report.drafts == len(jobs)
+    assert watch.generator.requests == CONCURRENCY, "what is planned or waits for its turn is not begun twice"
 
 
 @pytest.mark.parametrize("what", ["job", "requeue"])
-async def test_what_is_sick_keeps_no_other_waiting(
+async def test_a_record_that_fails_keeps_no_other_waiting(
     watch: Watch, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = watch.storage
+    core = watch.core
     monkeypatch.setattr(reconcile, "AT_ONCE", 1)
-    campaign = await storage.campaign()
+    campaign = await core.campaign()
     both = []
     for _ in range(2):
-        both.append(await storage.job(campaign) if what == "job" else await storage.made(lose=True))
-        storage.clock.advance(1)
-    sick = both[0].id
-    await watch.break_(tables.jobs if what == "job" else tables.generations, sick)
-    storage.clock.advance(61)
+        both.append(await core.job(campaign) if what == "job" else await core.made(lose=True))
+        core.clock.advance(1)
+    corrupt = both[0].id
+    await watch.corrupt(tables.jobs if what == "job" else tables.generations, corrupt)
+    core.clock.advance(61)
     first = await watch.reconciler.run_once()
-    assert ([each.id for each in first.sick], first.any) == ([sick], False)
+    assert ([each.id for each in first.failed], first.any) == ([corrupt], False)
     second = await watch.reconciler.run_once()
-    assert (second.sick, second.drafts + second.downloads) == ((), 1)
-    storage.clock.advance(61)
-    assert sick in [each.id for each in (await watch.reconciler.run_once()).sick], "nor is it forgotten"
+    assert (second.failed, second.drafts + second.downloads) == ((), 1)
+    core.clock.advance(61)
+    assert corrupt in [each.id for each in (await watch.reconciler.run_once()).failed], "nor is it forgotten"
 
 
-async def test_what_expires_soon_is_put_off_for_less(watch: Watch) -> None:
-    storage = watch.storage
-    lost = (await storage.made(lose=True)).id
-    storage.clock.advance(3560)
-    await watch.break_(tables.generations, lost)
-    assert [each.id for each in (await watch.reconciler.run_once()).sick] == [lost]
+async def test_a_failing_requeue_is_put_off_for_a_few_seconds_only(watch: Watch) -> None:
+    core = watch.core
+    lost = (await core.made(lose=True)).id
+    core.clock.advance(3560)
+    await watch.corrupt(tables.generations, lost)
+    assert [each.id for each in (await watch.reconciler.run_once()).failed] == [lost]
     mended = update(tables.generations).where(tables.generations.c.id == lost)
-    async with storage.store.writing() as connection:
+    async with core.database.transaction() as connection:
         await connection.execute(mended.values(stage=Stage.FAILED.value))
     assert (await watch.reconciler.run_once()).downloads == 0
-    storage.clock.advance(11)
+    core.clock.advance(11)
     assert (await watch.reconciler.run_once()).downloads == 1, "while the provider still has it"

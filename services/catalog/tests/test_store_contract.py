@@ -8,23 +8,26 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from catalog_shelf import PRICE, RUN, Shelf
+from catalog_core import PRICE, RUN, CatalogCore
+from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
-from catalog.adapters import tables
-from catalog.adapters.documents import dump
-from catalog.adapters.runs import make_run
-from catalog.adapters.schema import Database
-from catalog.adapters.store import KEEP_APPLIED
-from catalog.core import generation_commands as gc
-from catalog.core.attempts import Attempts, Rules
-from catalog.core.generation import Stage
-from catalog.core.generation_decide import Step, decide
-from catalog.core.keys import KeyRing, digest
-from catalog.core.money import Account, campaign_account, day_account
-from catalog.core.ports import GenerationFilter, PageWish
-from catalog.core.records import Asset, Scope
-from catalog.core.values import Failure, FileFacts, Kind
+from catalog.adapters.db import tables
+from catalog.adapters.db.json_columns import dump
+from catalog.adapters.db.migrate import Migrator
+from catalog.adapters.db.unit_of_work import INBOX_RETENTION
+from catalog.adapters.generations.legacy_run_json import make_run
+from catalog.core.access.domain import Scope
+from catalog.core.access.service import ApiKeyService, digest
+from catalog.core.budget.domain import Account, campaign_account, day_account
+from catalog.core.campaigns.domain import Asset
+from catalog.core.generations.attempts import AttemptLimits, AttemptService
+from catalog.core.generations.domain.attempts import NextStep
+from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.domain.requesting import cancel_generation
+from catalog.core.generations.ports import GenerationFilter
+from catalog.core.shared.domain import Error, Facts, MediaKind
+from catalog.core.shared.paging import PageRequest
 from servicekit.databases import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id
@@ -32,250 +35,254 @@ from servicekit.outbox.inbox import TRIM
 from servicekit.testing import eventually, sqlite_url
 
 
-async def test_a_generation_comes_back_as_it_was_saved(shelf: Shelf) -> None:
-    made = await shelf.generation(await shelf.campaign())
-    assert await shelf.get(made.id) == made
-    work = await shelf.attempts.begin(made.id)
+async def test_a_generation_comes_back_as_it_was_saved(core: CatalogCore) -> None:
+    made = await core.generation(await core.campaign())
+    assert await core.get(made.id) == made
+    work = await core.attempts.begin(made.id)
     assert work.attempt is not None
-    await shelf.attempts.submitted(work.attempt.id, "p1")
-    now = shelf.clock.now()
-    await shelf.do(made.id, gc.RecordSucceeded(now, work.attempt.id, "p1", 2, 200, now + timedelta(hours=1)))
-    facts = FileFacts(Kind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
-    await shelf.do(made.id, gc.RecordStored(now, work.attempt.id, 0, new_id("media"), "media/0.mp4", facts))
-    after = await shelf.do(
+    await core.attempts.record_submitted(work.attempt.id, "p1")
+    now = core.clock.now()
+    await core.do(
         made.id,
-        gc.RecordLost(
-            now, work.attempt.id, 1, Failure("truncated", "short", True), 1, now + timedelta(hours=1)
+        succeeded(
+            work.attempt.id, prediction_id="p1", outputs=2, cost=200, expires_at=now + timedelta(hours=1)
         ),
     )
+    facts = Facts(MediaKind.VIDEO, "video/mp4", 7, "a" * 64, 4.0, 640, 360, 25.0, ("h264", "aac"))
+    await core.do(made.id, stored(work.attempt.id, 0, new_id("media"), facts, "media/0.mp4"))
+    after = await core.do(
+        made.id,
+        lost(work.attempt.id, 1, round_=1, expires_at=now + timedelta(hours=1)),
+    )
     assert after.stage is Stage.FAILED
-    assert await shelf.get(made.id) == after
-    async with shelf.store.read() as unit:
+    assert await core.get(made.id) == after
+    async with core.database.read() as unit:
         media = await unit.generations.media(after.stored[0].media_id)
-        queue = await unit.generations.lost(PageWish())
+        queue = await unit.generations.lost(PageRequest())
     assert (media.facts, media.generation_id) == (facts, made.id)
     assert [(each.generation_id, each.index) for each in queue.items] == [(made.id, 1)]
 
 
-async def test_a_run_from_before_an_upgrade_keeps_its_files(shelf: Shelf) -> None:
+async def test_a_run_from_before_an_upgrade_keeps_its_files(core: CatalogCore) -> None:
     photo, other = new_id("asset"), new_id("asset")
     given = {"image": f"asset:{photo}", "more": [f"asset:{other}"], "prompt": "asset: a villa"}
-    made = await shelf.generation(run=replace(RUN, input=given, assets=(photo, other)))
+    made = await core.generation(run=replace(RUN, input=given, assets=(photo, other)))
     document = {name: value for name, value in dump(made.run).items() if name not in ("assets", "secrets")}
-    async with shelf.store.write() as unit:
+    async with core.database.write() as unit:
         old = update(tables.generations).where(tables.generations.c.id == made.id)
         await unit._connection.execute(old.values(run=document))
-    assert (await shelf.get(made.id)).run == made.run
+    assert (await core.get(made.id)).run == made.run
     told = replace(RUN, input=given, assets=())
     assert make_run(dump(told)) == told, "what says that it has none has none"
 
 
-async def test_sixty_four_race_for_the_last_money(shelf: Shelf) -> None:
-    campaign_id = await shelf.campaign(cents=1)  # 10,000 micro-dollars: 33 runs of 300, and 100 left over
-    made = [await shelf.generation(campaign_id) for _ in range(64)]
-    works = await asyncio.gather(*(shelf.attempts.begin(each.id) for each in made))
-    allowed = [work for work in works if work.step is Step.SUBMIT]
+async def test_sixty_four_race_for_the_last_money(core: CatalogCore) -> None:
+    campaign_id = await core.campaign(cents=1)  # 10,000 micro-dollars: 33 runs of 300, and 100 left over
+    made = [await core.generation(campaign_id) for _ in range(64)]
+    works = await asyncio.gather(*(core.attempts.begin(each.id) for each in made))
+    allowed = [work for work in works if work.step is NextStep.SUBMIT]
     assert len(allowed) == 33
-    assert {work.reason for work in works if work.step is Step.NOTHING} == {"budget"}
-    campaign, day = await shelf.accounts(campaign_account(campaign_id), day_account(shelf.clock.now()))
+    assert {work.reason for work in works if work.step is NextStep.NOTHING} == {"budget"}
+    campaign, day = await core.accounts(campaign_account(campaign_id), day_account(core.clock.now()))
     assert campaign == Account(spent=0, reserved=9900)
     assert day.reserved == 9900
-    told = await shelf.library.campaign(campaign_id)
+    told = await core.campaigns.get(campaign_id)
     assert (told.spent_micros, told.reserved_micros) == (0, 9900)
 
 
-async def test_an_account_without_a_row_has_its_cap_too(shelf: Shelf) -> None:
-    made = await shelf.generation(await shelf.campaign(cents=0))
-    assert (await shelf.attempts.begin(made.id)).reason == "budget"
+async def test_an_account_without_a_row_has_its_cap_too(core: CatalogCore) -> None:
+    made = await core.generation(await core.campaign(cents=0))
+    assert (await core.attempts.begin(made.id)).reason == "budget"
 
 
-async def test_the_day_has_a_cap_over_all_campaigns(shelf: Shelf) -> None:
-    attempts = Attempts(shelf.store, shelf.clock, Rules(daily_micros=10 * PRICE))
-    made = [await shelf.generation(await shelf.campaign()) for _ in range(12)]
+async def test_the_day_has_a_cap_over_all_campaigns(core: CatalogCore) -> None:
+    attempts = AttemptService(core.database, core.clock, AttemptLimits(daily_micros=10 * PRICE))
+    made = [await core.generation(await core.campaign()) for _ in range(12)]
     works = await asyncio.gather(*(attempts.begin(each.id) for each in made))
-    assert sum(work.step is Step.SUBMIT for work in works) == 10
-    tomorrow = await shelf.generation()
-    shelf.clock.advance(24 * 3600)
-    assert (await attempts.begin(tomorrow.id)).step is Step.SUBMIT
+    assert sum(work.step is NextStep.SUBMIT for work in works) == 10
+    tomorrow = await core.generation()
+    core.clock.advance(24 * 3600)
+    assert (await attempts.begin(tomorrow.id)).step is NextStep.SUBMIT
 
 
-async def test_one_submission_however_many_ask(shelf: Shelf) -> None:
-    made = await shelf.generation(await shelf.campaign())
-    works = await asyncio.gather(*(shelf.attempts.begin(made.id) for _ in range(16)))
+async def test_one_submission_however_many_request_it(core: CatalogCore) -> None:
+    made = await core.generation(await core.campaign())
+    works = await asyncio.gather(*(core.attempts.begin(made.id) for _ in range(16)))
     steps = [work.step for work in works]
-    assert steps.count(Step.SUBMIT) == 1
-    assert steps.count(Step.RECONCILE) == 15
+    assert steps.count(NextStep.SUBMIT) == 1
+    assert steps.count(NextStep.RECONCILE) == 15
     assert len({work.attempt.id for work in works if work.attempt}) == 1
 
 
-async def test_a_prediction_belongs_to_one_attempt(shelf: Shelf) -> None:
-    first, second = await shelf.generation(), await shelf.generation()
-    one, two = (await shelf.attempts.begin(first.id)).attempt, (await shelf.attempts.begin(second.id)).attempt
+async def test_a_prediction_belongs_to_one_attempt(core: CatalogCore) -> None:
+    first, second = await core.generation(), await core.generation()
+    one, two = (await core.attempts.begin(first.id)).attempt, (await core.attempts.begin(second.id)).attempt
     assert one is not None
     assert two is not None
     outcomes = await asyncio.gather(
-        shelf.attempts.submitted(one.id, "p1"),
-        shelf.attempts.submitted(two.id, "p1"),
+        core.attempts.record_submitted(one.id, "p1"),
+        core.attempts.record_submitted(two.id, "p1"),
         return_exceptions=True,
     )
     assert sorted(type(each).__name__ for each in outcomes) == ["Conflict", "tuple"]
-    owner = await shelf.attempts.find(prediction_id="p1", generation_id="")
+    owner = await core.attempts.find(prediction_id="p1", generation_id="")
     with pytest.raises(Conflict):
-        await shelf.attempts.submitted(owner[1].id, "p2")
+        await core.attempts.record_submitted(owner[1].id, "p2")
     with pytest.raises(NotFound):
-        await shelf.attempts.find(prediction_id="p2", generation_id="")
-    newest = await shelf.attempts.find(prediction_id="", generation_id=first.id)
+        await core.attempts.find(prediction_id="p2", generation_id="")
+    newest = await core.attempts.find(prediction_id="", generation_id=first.id)
     assert newest[1].id == one.id
 
 
-async def test_the_real_cost_replaces_what_was_set_aside(shelf: Shelf) -> None:
-    campaign_id = await shelf.campaign(cents=1)
-    made = await shelf.generation(campaign_id)
-    attempt = (await shelf.attempts.begin(made.id)).attempt
+async def test_the_real_cost_replaces_the_reserve(core: CatalogCore) -> None:
+    campaign_id = await core.campaign(cents=1)
+    made = await core.generation(campaign_id)
+    attempt = (await core.attempts.begin(made.id)).attempt
     assert attempt is not None
-    await shelf.attempts.submitted(attempt.id, "p1")
-    failure = Failure("E6716", "busy", retryable=True)
-    fact = gc.RecordFailed(shelf.clock.now(), attempt.id, "p1", failure, cost_micros=250)
-    await shelf.do(made.id, fact)
-    await shelf.do(made.id, fact)
-    (account,) = await shelf.accounts(campaign_account(campaign_id))
+    await core.attempts.record_submitted(attempt.id, "p1")
+    error = Error("E6716", "busy", retryable=True)
+    ended = failed(attempt.id, error, cost=250, prediction_id="p1")
+    await core.do(made.id, ended)
+    await core.do(made.id, ended)
+    (account,) = await core.accounts(campaign_account(campaign_id))
     assert account == Account(spent=250, reserved=0)
-    assert (await shelf.get(made.id)).stage is Stage.REQUESTED
+    assert (await core.get(made.id)).stage is Stage.REQUESTED
 
 
-async def test_pages_go_through_everything_once_newest_first(shelf: Shelf) -> None:
-    made = [await shelf.generation() for _ in range(7)]
+async def test_pages_go_through_everything_once_newest_first(core: CatalogCore) -> None:
+    made = [await core.generation() for _ in range(7)]
     seen: list[str] = []
-    wish = PageWish(size=3)
+    request = PageRequest(size=3)
     while True:
-        async with shelf.store.read() as unit:
-            page = await unit.generations.page(wish, GenerationFilter(kind=Kind.VIDEO))
+        async with core.database.read() as unit:
+            page = await unit.generations.page(request, GenerationFilter(kind=MediaKind.VIDEO))
         seen += [each.id for each in page.items]
         if not page.next_token:
             break
-        wish = replace(wish, token=page.next_token)
+        request = replace(request, token=page.next_token)
     assert sorted(seen, reverse=True) == seen
     assert set(seen) == {each.id for each in made}
     assert len(seen) == 7
-    async with shelf.store.read() as unit:
+    async with core.database.read() as unit:
         for token in ("xyz", "e30", "WzFd"):
             with pytest.raises(Invalid, match="page_token"):
-                await unit.generations.page(PageWish(token=token), GenerationFilter())
+                await unit.generations.page(PageRequest(token=token), GenerationFilter())
 
 
-async def test_a_fact_is_applied_once_with_its_inbox_row_or_not_at_all(shelf: Shelf) -> None:
+async def test_an_event_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:
     async def died() -> None:
-        async with shelf.store.write() as unit:
+        async with core.database.write() as unit:
             assert await unit.first_time("c", "e1")
             raise RuntimeError("the handler died")
 
     with pytest.raises(RuntimeError):
         await died()
-    async with shelf.store.write() as unit:
+    async with core.database.write() as unit:
         assert await unit.first_time("c", "e1")
-    shelf.clock.advance(34 * 86_400)
-    await shelf.store.forget_applied()
-    async with shelf.store.write() as unit:
+    core.clock.advance(34 * 86_400)
+    await core.database.trim_inbox()
+    async with core.database.write() as unit:
         assert not await unit.first_time("c", "e1")
-    shelf.clock.advance(2 * 86_400)
-    await shelf.store.forget_applied()
-    async with shelf.store.write() as unit:
+    core.clock.advance(2 * 86_400)
+    await core.database.trim_inbox()
+    async with core.database.write() as unit:
         assert await unit.first_time("c", "e1")
 
 
-async def test_a_unit_that_fails_leaves_nothing(shelf: Shelf) -> None:
-    made = await shelf.generation()
+async def test_a_unit_that_fails_leaves_nothing(core: CatalogCore) -> None:
+    made = await core.generation()
 
     async def killed() -> None:
-        async with shelf.store.write() as unit:
+        async with core.database.write() as unit:
             generation = await unit.generations.get(made.id, lock=True)
-            stopped = decide(generation, gc.CancelGeneration(shelf.clock.now()))
+            stopped = cancel_generation(generation, core.clock.now())
             await unit.generations.save(generation, stopped)
             raise RuntimeError("killed before the commit")
 
     with pytest.raises(RuntimeError):
         await killed()
-    assert await shelf.get(made.id) == made
+    assert await core.get(made.id) == made
 
 
-async def test_assets_find_their_client_and_their_tags(shelf: Shelf) -> None:
-    campaign_id = await shelf.campaign()
-    now = shelf.clock.now()
+async def test_assets_find_their_client_and_their_tags(core: CatalogCore) -> None:
+    campaign_id = await core.campaign()
+    now = core.clock.now()
     asset = Asset(
         new_id("asset"),
         "",
         "n",
         "f.jpg",
         "k",
-        FileFacts(Kind.IMAGE),
+        Facts(MediaKind.IMAGE),
         now,
         now,
         campaign_id,
         tags=("a", "b", "a"),
     )
-    made = await shelf.library.add_asset(asset)
-    assert made.client_id == (await shelf.library.campaign(campaign_id)).client_id
-    assert await shelf.library.add_asset(asset) == made, "the same again is the same"
+    made = await core.assets.create(asset)
+    assert made.client_id == (await core.campaigns.get(campaign_id)).client_id
+    assert await core.assets.create(asset) == made, "the same again is the same"
 
     async def tagged(tag: str) -> list[str]:
-        page = await shelf.library.assets(PageWish(), client_id="", campaign_id="", kind=None, tag=tag)
+        page = await core.assets.page(PageRequest(), client_id="", campaign_id="", kind=None, tag=tag)
         return [each.id for each in page.items]
 
     assert await tagged("a") == [asset.id]
-    await shelf.library.change_asset(asset.id, tags=("c",))
+    await core.assets.update(asset.id, tags=("c",))
     assert (await tagged("a"), await tagged("c")) == ([], [asset.id])
-    await shelf.library.remove_asset(asset.id)
+    await core.assets.delete(asset.id)
     assert await tagged("c") == []
     orphan = replace(asset, id=new_id("asset"), campaign_id="")
     with pytest.raises(Invalid, match="client_id or a campaign_id"):
-        await shelf.library.add_asset(orphan)
+        await core.assets.create(orphan)
 
 
-async def test_what_has_parts_is_not_removed(shelf: Shelf) -> None:
-    campaign_id = await shelf.campaign()
-    client_id = (await shelf.library.campaign(campaign_id)).client_id
+async def test_what_has_parts_is_not_removed(core: CatalogCore) -> None:
+    campaign_id = await core.campaign()
+    client_id = (await core.campaigns.get(campaign_id)).client_id
     with pytest.raises(Precondition, match="has 1 campaigns: delete them first"):
-        await shelf.library.remove_client(client_id)
-    made = await shelf.generation(campaign_id)
+        await core.clients.delete(client_id)
+    made = await core.generation(campaign_id)
     with pytest.raises(Precondition, match="under way"):
-        await shelf.library.remove_campaign(campaign_id)
-    await shelf.do(made.id, gc.CancelGeneration(shelf.clock.now()))
-    await shelf.library.remove_campaign(campaign_id)
-    await shelf.library.remove_client(client_id)
+        await core.campaigns.delete(campaign_id)
+    await core.do(made.id, cancel_generation)
+    await core.campaigns.delete(campaign_id)
+    await core.clients.delete(client_id)
     with pytest.raises(NotFound, match=client_id):
-        await shelf.library.client(client_id)
+        await core.clients.get(client_id)
 
 
-async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(shelf: Shelf) -> None:
-    keys = KeyRing(shelf.store, shelf.clock)
+async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(core: CatalogCore) -> None:
+    keys = ApiKeyService(core.database, core.clock)
     key, record = await keys.create("ci", Scope.READ, None)
     sent: list[str] = []
-    # SQLite has one writer; PostgreSQL's second one has read what it needs, and waits for the row.
-    one_writer = shelf.store._shared is not None
-    engine, reached = (shelf.store._reading, "SELECT") if one_writer else (shelf.store._writing, "UPDATE")
-    event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: sent.append(told[2].split()[0]))
-    async with shelf.store.write() as unit:
-        await unit.keys.revoke(record.id, shelf.clock.now())
+    # SQLite has one writer; PostgreSQL's second one waits for the row.
+    one_writer = core.database._group_commit is not None
+    engine = core.database._reading if one_writer else core.database._writing
+    reached = "SELECT" if one_writer else "FOR UPDATE"
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    async with core.database.write() as unit:
+        await unit.api_keys.save(replace(record, revoked_at=core.clock.now()))
         sent.clear()
         using = asyncio.create_task(keys.authenticate(digest(key)))
-        await eventually(lambda: reached in sent)
+        await eventually(lambda: any(reached in statement for statement in sent))
     assert (await using).revoked_at is None, "it had begun before"
     with pytest.raises(Unauthenticated, match="revoked"):
         await keys.authenticate(digest(key))
 
 
-async def test_keys_are_known_by_their_hash_until_they_end(shelf: Shelf) -> None:
-    keys = KeyRing(shelf.store, shelf.clock)
-    expires = shelf.clock.now() + timedelta(hours=1)
+async def test_keys_are_known_by_their_hash_until_they_end(core: CatalogCore) -> None:
+    keys = ApiKeyService(core.database, core.clock)
+    expires = core.clock.now() + timedelta(hours=1)
     key, record = await keys.create("ci", Scope.READ, expires)
     assert record.sha256 == digest(key)
     known = await keys.authenticate(digest(key))
-    assert (known.id, known.scope, known.last_used_at) == (record.id, Scope.READ, shelf.clock.now())
-    shelf.clock.advance(59)
+    assert (known.id, known.scope, known.last_used_at) == (record.id, Scope.READ, core.clock.now())
+    core.clock.advance(59)
     assert (await keys.authenticate(digest(key))).last_used_at == known.last_used_at, "to the minute"
-    shelf.clock.advance(61)
-    assert (await keys.authenticate(digest(key))).last_used_at == shelf.clock.now()
-    shelf.clock.advance(3600)
+    core.clock.advance(61)
+    assert (await keys.authenticate(digest(key))).last_used_at == core.clock.now()
+    core.clock.advance(3600)
     with pytest.raises(Unauthenticated, match="expired"):
         await keys.authenticate(digest(key))
     with pytest.raises(Unauthenticated, match="not known"):
@@ -284,36 +291,36 @@ async def test_keys_are_known_by_their_hash_until_they_end(shelf: Shelf) -> None
     await keys.revoke(record.id)
     with pytest.raises(Unauthenticated, match="revoked"):
         await keys.authenticate(digest(other))
-    await keys.ensure_operator("one")
-    await keys.ensure_operator("one")
+    await keys.ensure_admin_key("one")
+    await keys.ensure_admin_key("one")
     assert (await keys.authenticate(digest("one"))).scope is Scope.ADMIN
-    await keys.ensure_operator("two")
+    await keys.ensure_admin_key("two")
     with pytest.raises(Unauthenticated):
         await keys.authenticate(digest("one"))
 
 
 async def test_facts_that_the_log_has_dropped_are_forgotten_in_the_queue_of_those_who_write(
-    shelf: Shelf,
+    core: CatalogCore,
 ) -> None:
-    async with shelf.store.write() as unit:
+    async with core.database.write() as unit:
         for number in range(TRIM + 1):
             assert await unit.first_time("catalog-downloads", f"old-{number}")
-    shelf.clock.advance(KEEP_APPLIED.total_seconds() + 1)
-    async with shelf.store.write() as unit:
+    core.clock.advance(INBOX_RETENTION.total_seconds() + 1)
+    async with core.database.write() as unit:
         assert await unit.first_time("catalog-downloads", "new")
-        forgetting = asyncio.create_task(shelf.store.forget_applied())
-        shared = shelf.store._shared
-        if shared is not None:
-            await eventually(lambda: len(shared._queue) == 1)
+        forgetting = asyncio.create_task(core.database.trim_inbox())
+        group = core.database._group_commit
+        if group is not None:
+            await eventually(lambda: len(group._queue) == 1)
     await forgetting
-    async with shelf.store.read() as unit:
+    async with core.database.read() as unit:
         kept = (await unit._connection.execute(select(tables.inbox.c.event_id))).scalars().all()
     assert kept == ["new"]
 
 
 async def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:
     engine = open_engine(database_url)
-    database = Database(engine)
+    database = Migrator(engine)
     await database.start()
     await database.stop()
     await database.start()
@@ -337,7 +344,7 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(database_url: 
 
 async def test_one_catalog_serves_a_sqlite_file(tmp_path: Path) -> None:
     async with sqlite_url(tmp_path) as url:
-        first, second = Database(open_engine(url)), Database(open_engine(url))
+        first, second = Migrator(open_engine(url)), Migrator(open_engine(url))
         await first.start()
         with pytest.raises(Precondition, match="served by another catalog"):
             await second.start()

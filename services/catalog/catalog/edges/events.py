@@ -1,17 +1,25 @@
-"""Translates the facts of generator, downloader and stitcher into commands; each is applied once."""
+"""Translates the events of generator, downloader and stitcher into decisions; each is applied once."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from catalog.core import generation_commands as gc
-from catalog.core.hearing import Hearing
-from catalog.wire import facts_of, failure_of
+from catalog.core.generations.domain.attempts import (
+    record_canceled,
+    record_failed,
+    record_started,
+    record_succeeded,
+)
+from catalog.core.generations.domain.outputs import record_stored
+from catalog.core.generations.domain.recovery import record_lost
+from catalog.core.generations.domain.requesting import Decision
+from catalog.core.inbox.service import Inbox
+from catalog.proto_enums import error_from_proto, facts_from_proto
 from rushes.events.v1 import events_pb2 as pb
-from servicekit.clock import Clock
 from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.ids import new_id
 
@@ -30,16 +38,14 @@ STITCHES = ConsumerSpec(
 
 
 class PredictionEvents:
-    """What the generator says."""
+    """Handles what the generator publishes."""
 
-    def __init__(self, hearing: Hearing, clock: Clock, *, max_attempts: int) -> None:
-        self._hearing = hearing
-        self._clock = clock
+    def __init__(self, inbox: Inbox, *, max_attempts: int) -> None:
+        self._inbox = inbox
         self._max_attempts = max_attempts
         self._log = structlog.get_logger(__name__)
 
     def handlers(self) -> dict[str, Handler]:
-        """What the consumer `catalog-predictions` calls."""
         return {
             "prediction.started": self.started,
             "prediction.progressed": self.progressed,
@@ -49,80 +55,76 @@ class PredictionEvents:
         }
 
     async def started(self, event: Event) -> None:
-        """The provider runs it."""
-        whose = event.message(pb.PredictionStarted).prediction
-        await self._apply(
-            event, whose, gc.RecordStarted(self._clock.now(), whose.attempt_id, whose.prediction_id)
+        prediction = event.message(pb.PredictionStarted).prediction
+        decision = partial(
+            record_started, attempt_id=prediction.attempt_id, prediction_id=prediction.prediction_id
         )
+        await self._apply(event, prediction, decision)
 
     async def progressed(self, event: Event) -> None:
-        """How far it is."""
-        fact = event.message(pb.PredictionProgressed)
-        told = fact.progress
-        await self._hearing.running(fact.prediction.generation_id, told.percent, told.message)
+        message = event.message(pb.PredictionProgressed)
+        progress = message.progress
+        await self._inbox.report_run_progress(
+            message.prediction.generation_id, progress.percent, progress.message
+        )
 
     async def succeeded(self, event: Event) -> None:
-        """Its outputs wait to be fetched."""
-        fact = event.message(pb.PredictionSucceeded)
-        command = gc.RecordSucceeded(
-            self._clock.now(),
-            fact.prediction.attempt_id,
-            fact.prediction.prediction_id,
-            count=len(fact.outputs),
-            cost_micros=fact.cost_micros,
-            expires_at=_moment(fact.expires_at) if fact.HasField("expires_at") else None,
+        message = event.message(pb.PredictionSucceeded)
+        decision = partial(
+            record_succeeded,
+            attempt_id=message.prediction.attempt_id,
+            prediction_id=message.prediction.prediction_id,
+            output_count=len(message.outputs),
+            cost_micros=message.cost_micros,
+            expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
         )
-        await self._apply(event, fact.prediction, command)
+        await self._apply(event, message.prediction, decision)
 
     async def failed(self, event: Event) -> None:
-        """It was given up at the provider."""
-        fact = event.message(pb.PredictionFailed)
-        command = gc.RecordFailed(
-            self._clock.now(),
-            fact.prediction.attempt_id,
-            fact.prediction.prediction_id,
-            failure_of(fact.failure),
-            cost_micros=fact.cost_micros,
-            retry_after=fact.retry_after_s,
+        message = event.message(pb.PredictionFailed)
+        decision = partial(
+            record_failed,
+            attempt_id=message.prediction.attempt_id,
+            prediction_id=message.prediction.prediction_id,
+            error=error_from_proto(message.failure),
+            cost_micros=message.cost_micros,
+            retry_after=message.retry_after_s,
             max_attempts=self._max_attempts,
-            most_retries=fact.most_retries if fact.HasField("most_retries") else None,
+            most_retries=message.most_retries if message.HasField("most_retries") else None,
         )
-        await self._apply(event, fact.prediction, command)
+        await self._apply(event, message.prediction, decision)
 
     async def canceled(self, event: Event) -> None:
-        """It was stopped at the provider."""
-        fact = event.message(pb.PredictionCanceled)
-        command = gc.RecordCanceled(
-            self._clock.now(),
-            fact.prediction.attempt_id,
-            fact.prediction.prediction_id,
-            cost_micros=fact.cost_micros,
-            by_deadline=fact.by_deadline,
+        message = event.message(pb.PredictionCanceled)
+        decision = partial(
+            record_canceled,
+            attempt_id=message.prediction.attempt_id,
+            prediction_id=message.prediction.prediction_id,
+            cost_micros=message.cost_micros,
+            by_deadline=message.by_deadline,
         )
-        await self._apply(event, fact.prediction, command)
+        await self._apply(event, message.prediction, decision)
 
-    async def _apply(self, event: Event, whose: pb.PredictionRef, command: gc.GenerationCommand) -> None:
-        dearer = await self._hearing.of_generation(PREDICTIONS.name, event.id, whose.generation_id, command)
-        if dearer is not None:
+    async def _apply(self, event: Event, prediction: pb.PredictionRef, decision: Decision) -> None:
+        overrun = await self._inbox.apply(PREDICTIONS.name, event.id, prediction.generation_id, decision)
+        if overrun is not None:
             self._log.error(
-                "a run has cost more than was set aside for it: it is booked, cap or no cap; "
+                "a run has cost more than its reserve: it is booked, cap or no cap; "
                 "put the model's price or its bounds right in PRICES_FILE",
-                generation=whose.generation_id,
-                attempt=dearer.attempt_id,
-                reserved_micros=dearer.reserved,
-                cost_micros=dearer.cost,
+                generation=prediction.generation_id,
+                attempt=overrun.attempt_id,
+                reserved_micros=overrun.reserved,
+                cost_micros=overrun.cost,
             )
 
 
 class DownloadEvents:
-    """What the downloader says."""
+    """Handles what the downloader publishes."""
 
-    def __init__(self, hearing: Hearing, clock: Clock) -> None:
-        self._hearing = hearing
-        self._clock = clock
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
 
     def handlers(self) -> dict[str, Handler]:
-        """What the consumer `catalog-downloads` calls."""
         return {
             "download.progressed": self.progressed,
             "download.completed": self.completed,
@@ -130,48 +132,44 @@ class DownloadEvents:
         }
 
     async def progressed(self, event: Event) -> None:
-        """How far one output is."""
-        fact = event.message(pb.DownloadProgressed)
-        percent = 100 * fact.received_bytes / fact.total_bytes if fact.total_bytes > 0 else 0.0
-        told = f"fetching from the provider: {fact.received_bytes / 1e6:.1f} MB"
-        await self._hearing.fetching(fact.prediction.generation_id, min(percent, 100.0), told)
+        message = event.message(pb.DownloadProgressed)
+        percent = 100 * message.received_bytes / message.total_bytes if message.total_bytes > 0 else 0.0
+        text = f"fetching from the provider: {message.received_bytes / 1e6:.1f} MB"
+        await self._inbox.report_fetch_progress(message.prediction.generation_id, min(percent, 100.0), text)
 
     async def completed(self, event: Event) -> None:
-        """One output is stored."""
-        fact = event.message(pb.DownloadCompleted)
-        command = gc.RecordStored(
-            self._clock.now(),
-            fact.prediction.attempt_id,
-            fact.index,
-            new_id("media"),
-            fact.blob_key,
-            facts_of(fact.facts),
+        message = event.message(pb.DownloadCompleted)
+        decision = partial(
+            record_stored,
+            attempt_id=message.prediction.attempt_id,
+            index=message.index,
+            media_id=new_id("media"),
+            blob_key=message.blob_key,
+            facts=facts_from_proto(message.facts),
         )
-        await self._hearing.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
+        await self._inbox.apply(DOWNLOADS.name, event.id, message.prediction.generation_id, decision)
 
     async def failed(self, event: Event) -> None:
-        """One output is given up."""
-        fact = event.message(pb.DownloadFailed)
-        command = gc.RecordLost(
-            self._clock.now(),
-            fact.prediction.attempt_id,
-            fact.index,
-            failure_of(fact.failure),
-            fact.prediction.round,
-            _moment(fact.expires_at) if fact.HasField("expires_at") else None,
+        message = event.message(pb.DownloadFailed)
+        decision = partial(
+            record_lost,
+            attempt_id=message.prediction.attempt_id,
+            index=message.index,
+            error=error_from_proto(message.failure),
+            in_round=message.prediction.round,
+            expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
         )
-        await self._hearing.of_generation(DOWNLOADS.name, event.id, fact.prediction.generation_id, command)
+        await self._inbox.apply(DOWNLOADS.name, event.id, message.prediction.generation_id, decision)
 
 
 class StitchEvents:
-    """What the stitcher says."""
+    """Handles what the stitcher publishes."""
 
-    def __init__(self, hearing: Hearing) -> None:
-        self._hearing = hearing
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
         self._log = structlog.get_logger(__name__)
 
     def handlers(self) -> dict[str, Handler]:
-        """What the consumer `catalog-stitches` calls."""
         return {
             "stitch.started": self.started,
             "stitch.progressed": self.progressed,
@@ -180,30 +178,30 @@ class StitchEvents:
         }
 
     async def started(self, event: Event) -> None:
-        """A cut is being made."""
-        fact = event.message(pb.StitchStarted)
-        await self._hearing.stitching(fact.job_id, fact.version, 0.0, "stitching")
+        message = event.message(pb.StitchStarted)
+        await self._inbox.report_stitch_progress(message.job_id, message.version, 0.0, "stitching")
 
     async def progressed(self, event: Event) -> None:
-        """How far a cut is."""
-        fact = event.message(pb.StitchProgressed)
-        told = fact.progress
-        await self._hearing.stitching(fact.job_id, fact.version, told.percent, told.message)
+        message = event.message(pb.StitchProgressed)
+        progress = message.progress
+        await self._inbox.report_stitch_progress(
+            message.job_id, message.version, progress.percent, progress.message
+        )
 
     async def completed(self, event: Event) -> None:
-        """A cut is stored."""
-        fact = event.message(pb.StitchCompleted)
-        keys = (fact.cut_key, fact.poster_key)
-        facts = facts_of(fact.facts)
-        await self._hearing.cut_stored(STITCHES.name, event.id, fact.job_id, fact.version, keys, facts)
+        message = event.message(pb.StitchCompleted)
+        keys = (message.cut_key, message.poster_key)
+        facts = facts_from_proto(message.facts)
+        await self._inbox.record_cut(STITCHES.name, event.id, message.job_id, message.version, keys, facts)
 
     async def failed(self, event: Event) -> None:
-        """A cut was given up."""
-        fact = event.message(pb.StitchFailed)
-        self._log.warning("cut failed", job=fact.job_id, code=fact.failure.code, why=fact.failure.message)
-        failure = failure_of(fact.failure)
-        await self._hearing.cut_failed(STITCHES.name, event.id, fact.job_id, fact.version, failure)
+        message = event.message(pb.StitchFailed)
+        error = error_from_proto(message.failure)
+        self._log.warning("cut failed", job=message.job_id, code=error.code, why=error.message)
+        await self._inbox.record_stitch_failed(
+            STITCHES.name, event.id, message.job_id, message.version, error
+        )
 
 
-def _moment(message: Timestamp) -> datetime:
+def _time(message: Timestamp) -> datetime:
     return message.ToDatetime(tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from catalog.adapters.tables import metadata
+from catalog.adapters.db.tables import metadata
 
 connection = context.config.attributes["connection"]
 # SQLite cannot alter most things in place: batch mode copies the table.

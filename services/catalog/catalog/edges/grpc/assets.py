@@ -1,95 +1,83 @@
 """AssetService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
-
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.library import Library, has_thumbnail
-from catalog.core.ports import PageWish
-from catalog.core.records import Asset
-from catalog.wire import KINDS, facts_message, facts_of
-from rushes.catalog.v1 import assets_pb2 as pb
-from rushes.catalog.v1 import assets_pb2_grpc
-
-from .messages import (
+from catalog.core.campaigns.domain import Asset
+from catalog.core.campaigns.service import AssetService
+from catalog.core.shared.paging import PageRequest
+from catalog.edges.grpc.proto_mapping import (
     Context,
     asset_thumbnail_url,
     asset_url,
-    kind_filter,
-    mapping,
-    page_within,
-    stamp,
-    struct,
+    dict_to_struct,
+    given_fields,
+    media_kind_filter,
+    page_that_fits,
+    timestamp,
 )
+from catalog.proto_enums import PROTO_KINDS, facts_from_proto, facts_to_proto
+from rushes.catalog.v1 import assets_pb2 as pb
+from rushes.catalog.v1 import assets_pb2_grpc
 
-NAME = "rushes.catalog.v1.AssetService"
-_UNSET = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_RECORDED_YET = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AssetServicer(assets_pb2_grpc.AssetServiceServicer):
-    """The files people upload."""
-
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, assets: AssetService) -> None:
+        self._assets = assets
 
     async def CreateAsset(self, request: pb.CreateAssetRequest, context: Context) -> pb.Asset:
-        return asset_message(await self._library.add_asset(_asset(request)))
+        return asset_message(await self._assets.create(_asset(request)))
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: Context) -> pb.Asset:
-        return asset_message(await self._library.asset(request.id))
+        return asset_message(await self._assets.get(request.id))
 
     async def ListAssets(self, request: pb.ListAssetsRequest, context: Context) -> pb.ListAssetsResponse:
-        async def ask(wish: PageWish) -> pb.ListAssetsResponse:
-            page = await self._library.assets(
-                wish,
+        async def fetch(paging: PageRequest) -> pb.ListAssetsResponse:
+            page = await self._assets.page(
+                paging,
                 client_id=request.client_id,
                 campaign_id=request.campaign_id,
-                kind=kind_filter(request.kind),
+                kind=media_kind_filter(request.kind),
                 tag=request.tag,
             )
             return pb.ListAssetsResponse(
                 assets=[asset_message(each) for each in page.items], next_page_token=page.next_token
             )
 
-        return await page_within(request, ask)
+        return await page_that_fits(request, fetch)
 
     async def UpdateAsset(self, request: pb.UpdateAssetRequest, context: Context) -> pb.Asset:
-        changes: dict[str, Any] = {
-            name: getattr(request, name) for name in ("name", "description") if request.HasField(name)
-        }
+        changes = given_fields(request, "name", "description", "metadata")
         if request.tags:
             changes["tags"] = tuple(request.tags)
-        if request.HasField("metadata"):
-            changes["metadata"] = mapping(request.metadata)
-        return asset_message(await self._library.change_asset(request.id, **changes))
+        return asset_message(await self._assets.update(request.id, **changes))
 
     async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: Context) -> Empty:
-        await self._library.remove_asset(request.id)
+        await self._assets.delete(request.id)
         return Empty()
 
 
 def asset_message(asset: Asset) -> pb.Asset:
-    """An asset as a message."""
     return pb.Asset(
         id=asset.id,
         name=asset.name,
         description=asset.description,
         tags=list(asset.tags),
-        kind=KINDS[asset.facts.kind],
+        kind=PROTO_KINDS[asset.facts.kind],
         client_id=asset.client_id,
         campaign_id=asset.campaign_id or None,
         filename=asset.filename,
-        facts=facts_message(asset.facts),
+        facts=facts_to_proto(asset.facts),
         url=asset_url(asset.id),
-        thumbnail_url=asset_thumbnail_url(asset.id) if has_thumbnail(asset.facts.kind) else "",
-        metadata=struct(asset.metadata),
-        created_at=stamp(asset.created_at),
-        updated_at=stamp(asset.updated_at),
+        thumbnail_url=asset_thumbnail_url(asset.id) if asset.facts.kind.has_thumbnail else "",
+        metadata=dict_to_struct(asset.metadata),
+        created_at=timestamp(asset.created_at),
+        updated_at=timestamp(asset.updated_at),
     )
 
 
@@ -99,12 +87,11 @@ def _asset(request: pb.CreateAssetRequest) -> Asset:
         client_id=request.client_id,
         campaign_id=request.campaign_id,
         name=request.name or request.filename,
-        description=request.description if request.HasField("description") else None,
         tags=tuple(request.tags),
         filename=request.filename,
         blob_key=request.blob_key,
-        facts=facts_of(request.facts),
-        metadata=mapping(request.metadata) if request.HasField("metadata") else None,
-        created_at=_UNSET,  # both are set where it is recorded
-        updated_at=_UNSET,
+        facts=facts_from_proto(request.facts),
+        created_at=_NOT_RECORDED_YET,
+        updated_at=_NOT_RECORDED_YET,
+        **given_fields(request, "description", "metadata"),
     )

@@ -1,6 +1,4 @@
-"""AttemptService."""
-
-# ruff: noqa: D102  # the contract names the methods, and documents them
+"""Serves AttemptService to the generator. The contract documents its methods."""
 
 from __future__ import annotations
 
@@ -8,17 +6,16 @@ from typing import Any
 
 import structlog
 
-from catalog.core.attempts import Attempts
-from catalog.core.generation import Attempt, AttemptState, Generation
-from catalog.core.generation_decide import Step
-from catalog.wire import KINDS, failure_of
+from catalog.core.generations.attempts import AttemptService
+from catalog.core.generations.domain.attempts import NextStep
+from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
+from catalog.edges.grpc.proto_mapping import Context, dict_to_struct, timestamp
+from catalog.proto_enums import PROTO_KINDS, error_from_proto
 from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
 
-from .messages import Context, stamp, struct
-
 NAME = "rushes.catalog.v1.AttemptService"
-STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in Step}
+STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in NextStep}
 STATES: dict[AttemptState, Any] = {
     **{
         state: getattr(pb, f"ATTEMPT_STATE_{state.name}")
@@ -30,45 +27,43 @@ STATES: dict[AttemptState, Any] = {
 
 
 class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
-    """Intents, for the generator."""
-
-    def __init__(self, attempts: Attempts) -> None:
+    def __init__(self, attempts: AttemptService) -> None:
         self._attempts = attempts
         self._log = structlog.get_logger(__name__)
 
     async def GetNextStep(self, request: pb.GetNextStepRequest, context: Context) -> pb.GetNextStepResponse:
-        ahead = await self._attempts.ahead(request.generation_id)
-        return pb.GetNextStepResponse(next_step=STEPS[ahead.step], reason=ahead.reason)
+        instruction = await self._attempts.next_step(request.generation_id)
+        return pb.GetNextStepResponse(next_step=STEPS[instruction.step], reason=instruction.reason)
 
     async def BeginAttempt(
         self, request: pb.BeginAttemptRequest, context: Context
     ) -> pb.BeginAttemptResponse:
-        work = await self._attempts.begin(request.generation_id)
-        generation = work.generation
-        if work.reason not in ("", "final", "waiting", "paused", "canceled"):
-            self._log.warning("no attempt was allowed", generation=generation.id, reason=work.reason)
+        answer = await self._attempts.begin(request.generation_id)
+        generation = answer.generation
+        if answer.reason not in ("", "final", "waiting", "paused", "canceled"):
+            self._log.warning("no attempt was allowed", generation=generation.id, reason=answer.reason)
         return pb.BeginAttemptResponse(
-            next_step=STEPS[work.step],
-            attempt=attempt_message(generation, work.attempt) if work.attempt else None,
+            next_step=STEPS[answer.step],
+            attempt=attempt_message(generation, answer.attempt) if answer.attempt else None,
             model=generation.run.model,
             version=generation.run.version,
-            input=struct(generation.run.input),
-            kind=KINDS[generation.run.kind],
+            input=dict_to_struct(generation.run.input),
+            kind=PROTO_KINDS[generation.run.kind],
             job_id=generation.job_id,
             campaign_id=generation.campaign_id,
-            reason=work.reason,
+            reason=answer.reason,
             deadline_s=generation.run.deadline_s,
-            intent_age_s=work.age if work.attempt else None,
+            intent_age_s=answer.intent_age_s if answer.attempt else None,
             secret_fields=generation.run.secrets,
         )
 
     async def RecordSubmitted(self, request: pb.RecordSubmittedRequest, context: Context) -> pb.Attempt:
-        generation, attempt, adopted = await self._attempts.submitted(
+        generation, attempt, adopted = await self._attempts.record_submitted(
             request.attempt_id, request.prediction_id
         )
         if adopted:
             self._log.error(
-                "the provider took an attempt that was given up: its money is booked again, cap or no cap",
+                "the provider took an attempt that was released: its reserve is booked again, cap or no cap",
                 generation=generation.id,
                 attempt=attempt.id,
                 prediction=attempt.prediction_id,
@@ -78,7 +73,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
     async def ReleaseAttempt(self, request: pb.ReleaseAttemptRequest, context: Context) -> pb.Attempt:
         found = await self._attempts.release(
             request.attempt_id,
-            failure_of(request.failure),
+            error_from_proto(request.failure),
             fail=request.fail_generation,
             retry_after=request.retry_after_s,
         )
@@ -95,7 +90,6 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
 
 
 def attempt_message(generation: Generation, attempt: Attempt) -> pb.Attempt:
-    """An attempt as a message."""
     return pb.Attempt(
         id=attempt.id,
         generation_id=generation.id,
@@ -104,8 +98,8 @@ def attempt_message(generation: Generation, attempt: Attempt) -> pb.Attempt:
         prediction_id=attempt.prediction_id,
         reserved_micros=attempt.reserved_micros if attempt.open else 0,
         cost_micros=attempt.cost_micros,
-        intended_at=stamp(attempt.intended_at),
-        submitted_at=stamp(attempt.submitted_at),
+        intended_at=timestamp(attempt.intended_at),
+        submitted_at=timestamp(attempt.submitted_at),
         cancel_requested=generation.cancel_requested,
         round=generation.round,
     )

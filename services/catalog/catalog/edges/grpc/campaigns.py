@@ -1,74 +1,59 @@
 """CampaignService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
-
 from __future__ import annotations
-
-from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.library import Library
-from catalog.core.ports import PageWish
-from catalog.core.records import Campaign
+from catalog.core.campaigns.domain import Campaign
+from catalog.core.campaigns.service import CampaignService
+from catalog.core.shared.paging import PageRequest
+from catalog.edges.grpc.proto_mapping import (
+    Context,
+    cents,
+    dict_to_struct,
+    given_fields,
+    page_that_fits,
+    timestamp,
+)
 from rushes.catalog.v1 import campaigns_pb2 as pb
 from rushes.catalog.v1 import campaigns_pb2_grpc
 
-from .messages import Context, cents, mapping, page_within, stamp, struct
-
-NAME = "rushes.catalog.v1.CampaignService"
-_OPTIONAL = ("brief", "budget_cents")
-
 
 class CampaignServicer(campaigns_pb2_grpc.CampaignServiceServicer):
-    """The pieces of advertising work."""
-
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, campaigns: CampaignService) -> None:
+        self._campaigns = campaigns
 
     async def CreateCampaign(self, request: pb.CreateCampaignRequest, context: Context) -> pb.Campaign:
-        optional = {name: getattr(request, name) if request.HasField(name) else None for name in _OPTIONAL}  # type: ignore[arg-type]  # stubs want literals
-        made = await self._library.add_campaign(
-            client_id=request.client_id,
-            name=request.name,
-            metadata=mapping(request.metadata) if request.HasField("metadata") else None,
-            **optional,
-        )
-        return campaign_message(made)
+        optional = given_fields(request, "brief", "budget_cents", "metadata")
+        created = await self._campaigns.create(client_id=request.client_id, name=request.name, **optional)
+        return campaign_message(created)
 
     async def GetCampaign(self, request: pb.GetCampaignRequest, context: Context) -> pb.Campaign:
-        return campaign_message(await self._library.campaign(request.id))
+        return campaign_message(await self._campaigns.get(request.id))
 
     async def ListCampaigns(
         self,
         request: pb.ListCampaignsRequest,
         context: Context,
     ) -> pb.ListCampaignsResponse:
-        async def ask(wish: PageWish) -> pb.ListCampaignsResponse:
-            page = await self._library.campaigns(wish, request.client_id, request.q)
+        async def fetch(paging: PageRequest) -> pb.ListCampaignsResponse:
+            page = await self._campaigns.page(paging, request.client_id, request.q)
             return pb.ListCampaignsResponse(
                 campaigns=[campaign_message(each) for each in page.items], next_page_token=page.next_token
             )
 
-        return await page_within(request, ask)
+        return await page_that_fits(request, fetch)
 
     async def UpdateCampaign(self, request: pb.UpdateCampaignRequest, context: Context) -> pb.Campaign:
-        changes: dict[str, Any] = {
-            name: getattr(request, name)
-            for name in ("name", *_OPTIONAL)
-            if request.HasField(name)  # type: ignore[arg-type]  # stubs want literals
-        }
-        if request.HasField("metadata"):
-            changes["metadata"] = mapping(request.metadata)
-        return campaign_message(await self._library.change_campaign(request.id, **changes))
+        changes = given_fields(request, "name", "brief", "budget_cents", "metadata")
+        return campaign_message(await self._campaigns.update(request.id, **changes))
 
     async def DeleteCampaign(self, request: pb.DeleteCampaignRequest, context: Context) -> Empty:
-        await self._library.remove_campaign(request.id)
+        await self._campaigns.delete(request.id)
         return Empty()
 
 
 def campaign_message(campaign: Campaign) -> pb.Campaign:
-    """A campaign as a message."""
     return pb.Campaign(
         id=campaign.id,
         name=campaign.name,
@@ -77,7 +62,7 @@ def campaign_message(campaign: Campaign) -> pb.Campaign:
         budget_cents=campaign.budget_cents,
         spent_cents=cents(campaign.spent_micros),
         reserved_cents=cents(campaign.reserved_micros),
-        metadata=struct(campaign.metadata),
-        created_at=stamp(campaign.created_at),
-        updated_at=stamp(campaign.updated_at),
+        metadata=dict_to_struct(campaign.metadata),
+        created_at=timestamp(campaign.created_at),
+        updated_at=timestamp(campaign.updated_at),
     )

@@ -1,37 +1,36 @@
 """GenerationService and DownloadService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
+# the contract names the methods, and documents them
 
 from __future__ import annotations
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.generating import Asked, Generating
-from catalog.core.generation import STATUS, Generation, Output, Stage, Status
-from catalog.core.library import has_thumbnail
-from catalog.core.ports import GenerationFilter, PageWish
-from catalog.core.progress import generation_percent
-from catalog.core.records import LostOutput
-from catalog.core.storing import Storing
-from catalog.core.values import FileFacts
-from catalog.wire import KINDS, facts_message, failure_message
+from catalog.core.generations.domain.media import LostOutput
+from catalog.core.generations.domain.model import STATUS, Generation, Output, Stage, Status
+from catalog.core.generations.ports import GenerationFilter
+from catalog.core.generations.service import GenerationRequest, GenerationService
+from catalog.core.jobs.domain.progress import generation_percent
+from catalog.core.shared.domain import Facts
+from catalog.core.shared.paging import PageRequest
+from catalog.core.storage.admin import StorageAdmin
+from catalog.edges.grpc.proto_mapping import (
+    Context,
+    cents,
+    dict_to_struct,
+    media_kind_filter,
+    media_thumbnail_url,
+    media_url,
+    page_request,
+    page_that_fits,
+    struct_to_dict,
+    timestamp,
+)
+from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
 from rushes.catalog.v1 import generations_pb2 as pb
 from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from servicekit.clock import Clock
-
-from .messages import (
-    Context,
-    cents,
-    kind_filter,
-    mapping,
-    media_thumbnail_url,
-    media_url,
-    page_wish,
-    page_within,
-    stamp,
-    struct,
-)
 
 NAME = "rushes.catalog.v1.GenerationService"
 DOWNLOADS = "rushes.catalog.v1.DownloadService"
@@ -43,19 +42,19 @@ _STATUS_OF = {message: status for status, message in STATUSES.items()}
 class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
     """Single runs of a model."""
 
-    def __init__(self, generating: Generating, storing: Storing) -> None:
+    def __init__(self, generating: GenerationService, storage_admin: StorageAdmin) -> None:
         self._generating = generating
-        self._storing = storing
+        self._storage_admin = storage_admin
 
     async def CreateGeneration(self, request: pb.CreateGenerationRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.create(_asked(request)))
+        return generation_message(await self._generating.create(_generation_request(request)))
 
     async def BatchCreateGenerations(
         self,
         request: pb.BatchCreateGenerationsRequest,
         context: Context,
     ) -> pb.BatchCreateGenerationsResponse:
-        made = await self._generating.create_all([_asked(each) for each in request.requests])
+        made = await self._generating.create_all([_generation_request(each) for each in request.requests])
         return pb.BatchCreateGenerationsResponse(generations=[generation_message(each) for each in made])
 
     async def EstimateGeneration(
@@ -63,11 +62,13 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         request: pb.EstimateGenerationRequest,
         context: Context,
     ) -> pb.EstimateGenerationResponse:
-        run = await self._generating.estimate(Asked(request.model, request.version, mapping(request.input)))
+        run = await self._generating.estimate(
+            GenerationRequest(request.model, request.version, struct_to_dict(request.input))
+        )
         return pb.EstimateGenerationResponse(
             estimated_cost_cents=cents(run.estimate_micros),
             basis=run.basis,
-            reserve_cents=cents(run.set_aside_micros),
+            reserve_cents=cents(run.reserve_or_estimate_micros),
         )
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.Generation:
@@ -79,21 +80,21 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         context: Context,
     ) -> pb.ListGenerationsResponse:
         only = GenerationFilter(
-            kind=kind_filter(request.kind),
+            kind=media_kind_filter(request.kind),
             status=_STATUS_OF.get(request.status),
             model=request.model,
             campaign_id=request.campaign_id,
             job_id=request.job_id,
         )
 
-        async def ask(wish: PageWish) -> pb.ListGenerationsResponse:
-            page = await self._generating.page(wish, only)
+        async def ask(paging: PageRequest) -> pb.ListGenerationsResponse:
+            page = await self._generating.page(paging, only)
             return pb.ListGenerationsResponse(
                 generations=[generation_message(each) for each in page.items],
                 next_page_token=page.next_token,
             )
 
-        return await page_within(request, ask)
+        return await page_that_fits(request, ask)
 
     async def CancelGeneration(self, request: pb.CancelGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generating.cancel(request.id))
@@ -102,14 +103,14 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         return generation_message(await self._generating.retry(request.id))
 
     async def DeleteGeneration(self, request: pb.DeleteGenerationRequest, context: Context) -> Empty:
-        await self._storing.delete_generation(request.id)
+        await self._storage_admin.delete_generation(request.id)
         return Empty()
 
 
 class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
     """Outputs that could not be fetched."""
 
-    def __init__(self, generating: Generating, clock: Clock) -> None:
+    def __init__(self, generating: GenerationService, clock: Clock) -> None:
         self._generating = generating
         self._clock = clock
 
@@ -118,7 +119,7 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
         request: pb.ListFailedDownloadsRequest,
         context: Context,
     ) -> pb.ListFailedDownloadsResponse:
-        page = await self._generating.lost(page_wish(request))
+        page = await self._generating.lost(page_request(request))
         return pb.ListFailedDownloadsResponse(
             downloads=[self._message(each) for each in page.items], next_page_token=page.next_token
         )
@@ -132,9 +133,9 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
             job_id=lost.job_id or None,
             index=lost.index,
             model=lost.model,
-            error=failure_message(lost.failure),
-            failed_at=stamp(lost.failed_at),
-            expires_at=stamp(lost.expires_at),
+            error=error_to_proto(lost.error),
+            failed_at=timestamp(lost.failed_at),
+            expires_at=timestamp(lost.expires_at),
             alive=lost.may_live(self._clock.now()),
         )
 
@@ -149,9 +150,9 @@ def generation_message(generation: Generation) -> pb.Generation:
         progress=common_pb2.Progress(percent=generation_percent(generation), message=generation.message),
         model=run.model,
         version=run.version,
-        kind=KINDS[run.kind],
-        input=struct(run.shown_input),
-        error=failure_message(generation.failure) if generation.failure else None,
+        kind=PROTO_KINDS[run.kind],
+        input=dict_to_struct(run.shown_input),
+        error=error_to_proto(generation.error) if generation.error else None,
         media=[output_message(generation.id, each) for each in generation.stored],
         attempts=generation.submissions,
         estimated_cost_cents=cents(run.estimate_micros),
@@ -160,26 +161,28 @@ def generation_message(generation: Generation) -> pb.Generation:
         job_id=generation.job_id or None,
         scene_id=generation.scene_id or None,
         provider=run.provider,
-        created_at=stamp(generation.created_at),
-        updated_at=stamp(generation.updated_at),
-        finished_at=stamp(generation.finished_at),
-        reserve_cents=cents(run.set_aside_micros),
+        created_at=timestamp(generation.created_at),
+        updated_at=timestamp(generation.updated_at),
+        finished_at=timestamp(generation.finished_at),
+        reserve_cents=cents(run.reserve_or_estimate_micros),
     )
 
 
 def output_message(generation_id: str, output: Output) -> media_pb2.Media:
     """A stored output as a message."""
-    facts = output.facts or FileFacts()
+    facts = output.facts or Facts()
     return media_pb2.Media(
         id=output.media_id,
         generation_id=generation_id,
         index=output.index,
-        facts=facts_message(facts),
+        facts=facts_to_proto(facts),
         url=media_url(output.media_id),
-        thumbnail_url=media_thumbnail_url(output.media_id) if has_thumbnail(facts.kind) else "",
-        created_at=stamp(output.at),
+        thumbnail_url=media_thumbnail_url(output.media_id) if facts.kind.has_thumbnail else "",
+        created_at=timestamp(output.at),
     )
 
 
-def _asked(request: pb.CreateGenerationRequest) -> Asked:
-    return Asked(request.model, request.version, mapping(request.input), request.campaign_id)
+def _generation_request(request: pb.CreateGenerationRequest) -> GenerationRequest:
+    return GenerationRequest(
+        request.model, request.version, struct_to_dict(request.input), request.campaign_id
+    )

@@ -1,43 +1,52 @@
 """JobService."""
 
-# ruff: noqa: D102  # the contract names the methods, and documents them
-
 from __future__ import annotations
 
-from catalog.core.generation import Generation, OutputState, Stage
-from catalog.core.job import Cut, Edit, Job, JobStatus, Music, Scene, Transition
-from catalog.core.ports import PageWish
-from catalog.core.producing import Producing, Production
-from catalog.core.progress import generation_percent, job_progress
-from catalog.core.wishes import Asked, Composed, edit_of, pairs_wish, wish_of
-from catalog.wire import facts_message, failure_message
+from catalog.core.generations.domain.model import Generation, OutputState, Stage
+from catalog.core.jobs.domain.model import Cut, Edit, Job, JobStatus, Music, Scene, Transition
+from catalog.core.jobs.domain.progress import generation_percent, job_progress
+from catalog.core.jobs.domain.request import (
+    EditRequest,
+    MusicRequest,
+    make_edit,
+    request_for_pairs,
+    request_for_planning,
+)
+from catalog.core.jobs.service import JobDetails, JobService
+from catalog.core.shared.paging import PageRequest
+from catalog.edges.grpc.generations import output_message
+from catalog.edges.grpc.proto_mapping import (
+    Context,
+    cents,
+    clip_url,
+    cut_thumbnail_url,
+    cut_url,
+    page_that_fits,
+    timestamp,
+)
+from catalog.proto_enums import error_to_proto, facts_to_proto
 from rushes.catalog.v1 import jobs_pb2 as pb
 from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2
 
-from .generations import output_message
-from .messages import Context, cents, clip_url, cut_url, page_within, poster_url, stamp
-
-NAME = "rushes.catalog.v1.JobService"
 STATUSES = {status: getattr(pb, f"JOB_STATUS_{status.name}") for status in JobStatus}
 _STATUS_OF = {message: status for status, message in STATUSES.items()}
-STAGES = {stage: getattr(pb, f"SCENE_STAGE_{stage.name}") for stage in Stage}
+SCENE_STAGES = {stage: getattr(pb, f"SCENE_STAGE_{stage.name}") for stage in Stage}
 TRANSITIONS = {Transition.CUT: pb.TRANSITION_CUT, Transition.CROSSFADE: pb.TRANSITION_CROSSFADE}
 _TRANSITION_OF = {message: transition for transition, message in TRANSITIONS.items()}
 
 
 class JobServicer(jobs_pb2_grpc.JobServiceServicer):
-    """Productions."""
-
-    def __init__(self, producing: Producing, *, fps: float) -> None:
-        self._producing = producing
+    def __init__(self, jobs: JobService, *, fps: float) -> None:
+        self._jobs = jobs
         self._fps = fps
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
-        asked = _asked(request, aspect=request.aspect)
-        wish = wish_of(request.scene_count, request.scene_seconds, request.model, request.planner)
-        edit = edit_of(asked, self._fps)
-        return job_message(await self._producing.create(request.campaign_id, wish, edit))
+        job_request = request_for_planning(
+            request.scene_count, request.scene_seconds, request.model, request.planner
+        )
+        edit = make_edit(_edit_request(request, aspect=request.aspect), self._fps)
+        return job_message(await self._jobs.create(request.campaign_id, job_request, edit))
 
     async def CreateJobFromImagePairs(
         self,
@@ -45,73 +54,77 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         context: Context,
     ) -> pb.Job:
         pairs = [(p.first_asset_id, p.last_asset_id, p.prompt, p.seconds) for p in request.pairs]
-        edit = edit_of(_asked(request), self._fps)
-        made = await self._producing.create(request.campaign_id, pairs_wish(pairs, request.model), edit)
-        return job_message(made)
+        job_request = request_for_pairs(pairs, request.model)
+        edit = make_edit(_edit_request(request), self._fps)
+        return job_message(await self._jobs.create(request.campaign_id, job_request, edit))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
-        return job_message(await self._producing.get(request.id))
+        return job_message(await self._jobs.get(request.id))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        async def ask(wish: PageWish) -> pb.ListJobsResponse:
-            page = await self._producing.page(
-                wish, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
+        async def fetch(paging: PageRequest) -> pb.ListJobsResponse:
+            page = await self._jobs.page(
+                paging, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
             )
             return pb.ListJobsResponse(
                 jobs=[job_message(each) for each in page.items], next_page_token=page.next_token
             )
 
-        return await page_within(request, ask)
+        return await page_that_fits(request, fetch)
 
     async def ApproveJob(self, request: pb.ApproveJobRequest, context: Context) -> pb.Job:
-        return job_message(await self._producing.approve(request.id))
+        return job_message(await self._jobs.approve(request.id))
 
     async def PauseJob(self, request: pb.PauseJobRequest, context: Context) -> pb.Job:
-        return job_message(await self._producing.pause(request.id))
+        return job_message(await self._jobs.pause(request.id))
 
     async def ResumeJob(self, request: pb.ResumeJobRequest, context: Context) -> pb.Job:
-        return job_message(await self._producing.resume(request.id))
+        return job_message(await self._jobs.resume(request.id))
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
-        return job_message(await self._producing.cancel(request.id))
+        return job_message(await self._jobs.cancel(request.id))
 
 
-def _asked(request: pb.CreateJobRequest | pb.CreateJobFromImagePairsRequest, *, aspect: str = "") -> Asked:
+def _edit_request(
+    request: pb.CreateJobRequest | pb.CreateJobFromImagePairsRequest, *, aspect: str = ""
+) -> EditRequest:
     music = request.music
-    composed = Composed(music.asset_id, music.prompt, music.model, music.gain_db)
-    return Asked(
+    return EditRequest(
         size=request.size,
         aspect=aspect,
         transition=_TRANSITION_OF.get(request.transition, Transition.CUT),
         transition_seconds=request.transition_seconds,
-        music=composed if request.HasField("music") else None,
+        music=(
+            MusicRequest(music.asset_id, music.prompt, music.model, music.gain_db)
+            if request.HasField("music")
+            else None
+        ),
     )
 
 
-def job_message(production: Production) -> pb.Job:
-    """A job as a message."""
-    job = production.job
-    percent, message = job_progress(job, production.generations)
+def job_message(details: JobDetails) -> pb.Job:
+    job = details.job
+    percent, message = job_progress(job, details.generations)
     return pb.Job(
         id=job.id,
         campaign_id=job.campaign_id,
         status=STATUSES[job.status],
         paused=job.paused,
         progress=common_pb2.Progress(percent=percent, message=message),
-        scenes=[_scene(job, each, production.generations.get(each.generation_id)) for each in job.scenes],
+        scenes=[_scene(job, each, details.generations.get(each.generation_id)) for each in job.scenes],
         edit=_edit(job.edit),
-        result=_cut(job, job.shown_cuts[-1]) if job.shown_cuts else None,
-        error=failure_message(job.failure) if job.failure else None,
+        result=_cut(job, job.present_cuts[-1]) if job.present_cuts else None,
+        error=error_to_proto(job.error) if job.error else None,
         estimated_cost_cents=cents(job.estimate_micros),
-        cost_cents=cents(production.cost_micros),
+        cost_cents=cents(details.cost_micros),
         planner=job.planner,
         timeline=[
-            pb.TimelineEntry(at=stamp(each.at), type=each.type, message=each.message)
-            for each in production.timeline
+            pb.TimelineEntry(at=timestamp(each.at), type=each.type, message=each.message)
+            for each in details.timeline
         ],
-        created_at=stamp(job.created_at),
-        updated_at=stamp(job.updated_at),
-        finished_at=stamp(job.finished_at),
+        created_at=timestamp(job.created_at),
+        updated_at=timestamp(job.updated_at),
+        finished_at=timestamp(job.finished_at),
         reserve_cents=cents(job.reserve_micros),
     )
 
@@ -119,7 +132,7 @@ def job_message(production: Production) -> pb.Job:
 def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
     first = generation.fetched[0] if generation and generation.fetched else None
     stored = first if first and first.state is OutputState.STORED else None
-    failure = generation.failure if generation else scene.failure
+    error = generation.error if generation else scene.error
     return pb.Scene(
         id=scene.id,
         position=scene.position,
@@ -129,7 +142,7 @@ def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
         last_asset_id=scene.last_asset_id or None,
         model=scene.run.model,
         reason=scene.reason,
-        stage=STAGES[generation.stage] if generation else pb.SCENE_STAGE_PLANNED,
+        stage=SCENE_STAGES[generation.stage] if generation else pb.SCENE_STAGE_PLANNED,
         progress=common_pb2.Progress(
             percent=generation_percent(generation) if generation else 0.0,
             message=generation.message if generation else "",
@@ -137,7 +150,7 @@ def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
         generation_id=scene.generation_id or None,
         clip=output_message(scene.generation_id, stored) if stored else None,
         clip_url=clip_url(job.id, scene.position, stored.media_id) if stored else "",
-        error=failure_message(failure) if failure else None,
+        error=error_to_proto(error) if error else None,
     )
 
 
@@ -166,7 +179,7 @@ def _cut(job: Job, cut: Cut) -> pb.Cut:
     return pb.Cut(
         version=cut.version,
         url=cut_url(job.id, cut.version),
-        thumbnail_url=poster_url(job.id, cut.version),
-        facts=facts_message(cut.facts),
-        created_at=stamp(cut.created_at),
+        thumbnail_url=cut_thumbnail_url(job.id, cut.version),
+        facts=facts_to_proto(cut.facts),
+        created_at=timestamp(cut.created_at),
     )

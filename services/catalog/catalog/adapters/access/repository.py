@@ -1,0 +1,23 @@
+"""API keys in their table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from catalog.adapters.db import tables as t
+from catalog.adapters.db.repository import SqlRepository
+from catalog.core.access.domain import ApiKey
+from catalog.core.shared.paging import Page, PageRequest
+
+
+class SqlApiKeys(SqlRepository[ApiKey]):
+    table, record_type, noun = t.api_keys, ApiKey, "API key"
+
+    async def find(self, sha256: str) -> ApiKey | None:
+        return next(iter(await self._all(t.api_keys.c.sha256 == sha256)), None)
+
+    async def with_name(self, name: str) -> Sequence[ApiKey]:
+        return await self._all(t.api_keys.c.name == name)
+
+    async def page(self, paging: PageRequest) -> Page[ApiKey]:
+        return await self._page(self._select(), paging)

@@ -1,0 +1,57 @@
+"""The accounts in their table: locked in the order of their names, changed by adding."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Table, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from catalog.adapters.db import tables as t
+from catalog.core.budget.domain import Account, Posting
+
+
+def _adding(insert: Callable[[Table], Any]) -> Any:
+    """The change of one account, of a row that may not be there yet."""
+    statement = insert(t.accounts)
+    added = {
+        name: t.accounts.c[name] + statement.excluded[name] for name in ("spent_micros", "reserved_micros")
+    }
+    return statement.on_conflict_do_update(index_elements=["account"], set_=added)
+
+
+_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
+_LOCK = (
+    select(t.accounts)
+    .where(t.accounts.c.account.in_(bindparam("names", expanding=True)))
+    .order_by(t.accounts.c.account)
+    .with_for_update()
+)
+
+
+class SqlAccounts:
+    """`Accounts`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
+        """The accounts (without caps), locked for the rest of the unit, in the order of their names."""
+        names = sorted(accounts)
+        await self.post([Posting(name) for name in names])  # a row that is not there cannot be locked
+        found = (await self._connection.execute(_LOCK, {"names": names})).all()
+        return {row.account: Account(row.spent_micros, row.reserved_micros) for row in found}
+
+    async def post(self, postings: Sequence[Posting]) -> None:
+        """Book them: one change of each account."""
+        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for each in postings:
+            sums[each.account][0] += each.spent
+            sums[each.account][1] += each.reserved
+        add = _ADD[self._connection.dialect.name]
+        for account, (spent, reserved) in sorted(sums.items()):
+            row = {"account": account, "spent_micros": spent, "reserved_micros": reserved}
+            await self._connection.execute(add, row)

@@ -1,0 +1,106 @@
+"""Calls the generator over gRPC; the channel raises its errors as app errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc.aio
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+
+from catalog.core.campaigns.domain import Asset
+from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts
+from catalog.core.shared.domain import RunSpec
+from catalog.proto_enums import KIND_FROM_PROTO
+from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
+
+PREPARE_S, PLAN_S = 10.0, 120.0
+"""Deadlines in seconds: a check reads a cached schema; a plan reads every photo, or waits for an LLM."""
+
+
+class GrpcGenerator:
+    """`Generator` and `ScenePlanner`. A `Part`: stop closes the channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._models: Any = models_pb2_grpc.ModelServiceStub(channel)
+        self._plans: Any = plan_pb2_grpc.PlanServiceStub(channel)
+
+    async def start(self) -> None:
+        """Nothing to do: the channel connects when it is used."""
+
+    async def stop(self) -> None:
+        await self._channel.close()
+
+    async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
+        given = json_format.ParseDict(dict(input), Struct())
+        return await self._prepare(models_pb2.PrepareInputRequest(model=model, version=version, input=given))
+
+    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
+        scene = models_pb2.SceneInput(
+            prompt=parts.prompt,
+            first_image=parts.first_image,
+            last_image=parts.last_image,
+            seconds=parts.seconds,
+            width=parts.width,
+            height=parts.height,
+        )
+        return await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
+
+    async def plan(self, request: PlanRequest) -> Plan:
+        answer: plan_pb2.PlanScenesResponse = await self._plans.PlanScenes(
+            plan_pb2.PlanScenesRequest(
+                photos=[_photo(asset) for asset in request.photos],
+                brief=request.brief,
+                brand_guidelines=request.brand_guidelines,
+                scene_count=request.scene_count,
+                scene_seconds=request.scene_seconds,
+                planner=request.planner,
+                model=request.model,
+                width=request.width,
+                height=request.height,
+            ),
+            timeout=PLAN_S,
+        )
+        scenes = tuple(
+            PlannedScene(
+                each.first_asset_id,
+                each.last_asset_id,
+                each.prompt,
+                each.seconds or request.scene_seconds,
+                each.reason,
+                each.model or request.model,
+            )
+            for each in answer.scenes
+        )
+        return Plan(scenes, answer.planner, answer.music_model, answer.pair_model)
+
+    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> RunSpec:
+        ready: models_pb2.PrepareInputResponse = await self._models.PrepareInput(request, timeout=PREPARE_S)
+        return RunSpec(
+            provider=ready.provider,
+            model=ready.model,
+            version=ready.version,
+            kind=KIND_FROM_PROTO[ready.kind],
+            input=json_format.MessageToDict(ready.input),
+            estimate_micros=ready.estimate_micros,
+            basis=ready.estimate_basis,
+            reserve_micros=ready.reserve_micros,
+            deadline_s=ready.deadline_s,
+            secrets=tuple(ready.secret_fields),
+            assets=tuple(ready.asset_ids),
+        )
+
+
+def _photo(asset: Asset) -> plan_pb2.Photo:
+    return plan_pb2.Photo(
+        asset_id=asset.id,
+        name=asset.name,
+        description=asset.description or "",
+        tags=list(asset.tags),
+        blob_key=asset.blob_key,
+        width=asset.facts.width,
+        height=asset.facts.height,
+        sha256=asset.facts.sha256,
+    )

@@ -1,0 +1,74 @@
+"""Saves the events of a generation in a unit of work, with what follows from them for its job, and back.
+
+Locks are taken in one order everywhere: the job, its generations, the accounts. So no two units wait for
+each other.
+"""
+
+from __future__ import annotations
+
+from catalog.core.generations.domain import events as ge
+from catalog.core.generations.domain.events import Events
+from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.generations.domain.requesting import cancel_generation
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.decide import decide as decide_job
+from catalog.core.jobs.domain.model import Job
+from catalog.core.shared.domain import Error
+from catalog.core.shared.ports import UnitOfWork
+
+
+async def lock_generation(
+    unit: UnitOfWork, generation_id: str, *, deleted: bool = False
+) -> tuple[Job | None, Generation]:
+    """A generation (a deleted one only with `deleted`) and its job, if it has one, both locked; NotFound."""
+    job_id = await unit.generations.job_of(generation_id)
+    job = await unit.jobs.get(job_id, lock=True) if job_id else None
+    return job, await unit.generations.get(generation_id, lock=True, deleted=deleted)
+
+
+async def save_generation(
+    unit: UnitOfWork, job: Job | None, generation: Generation, events: Events
+) -> Generation:
+    """Save what has happened to a (locked) generation, and what follows for its (locked) job."""
+    if not events:
+        return generation
+    after = await unit.generations.save(generation, events)
+    if job is not None and job.final and _is_unpaid(after):  # it came back to a job that is over
+        return await unit.generations.save(after, cancel_generation(after, events[-1].at))
+    if job is not None and (command := consequence(after, events)) is not None:
+        await carry_job(unit, job, command)
+    return after
+
+
+async def carry_job(unit: UnitOfWork, job: Job, command: jc.JobCommand) -> Job:
+    """Do a command to a (locked) job; when it ends, its generations are stopped as far as that is right."""
+    events = decide_job(job, command)
+    after = await unit.jobs.save(job, events)
+    for event in events:
+        if isinstance(event, je.JobCanceled | je.JobFailed):
+            for generation in await unit.generations.of_job(job.id, lock=True):
+                if isinstance(event, je.JobCanceled) or _is_unpaid(generation):
+                    await unit.generations.save(generation, cancel_generation(generation, command.at))
+    return after
+
+
+def consequence(after: Generation, events: Events) -> jc.JobCommand | None:
+    """What the events of a generation mean for its job."""
+    for event in events:
+        match event:
+            case ge.GenerationCompleted():
+                first = after.stored[0]
+                return jc.RecordRunStored(event.at, after.id, first.media_id, first.blob_key)
+            case ge.OutputDeleted():
+                return jc.RecordRunDeleted(event.at, after.id, event.blob_key)
+            case ge.GenerationFailed() if event.requeue_at is None or not event.error.retryable:
+                return jc.RecordRunEnded(event.at, after.id, event.error)
+            case ge.GenerationCanceled():
+                return jc.RecordRunEnded(event.at, after.id, Error("canceled", "was stopped by request"))
+    return None
+
+
+def _is_unpaid(generation: Generation) -> bool:
+    """Whether nothing is paid for it yet: when its job has failed, nothing shall be."""
+    return generation.stage is Stage.REQUESTED and not generation.open_attempts

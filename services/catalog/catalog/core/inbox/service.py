@@ -1,0 +1,80 @@
+"""Applies the events of generator, downloader and stitcher, each once, in the unit that remembers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from catalog.core.budget.domain import Overrun, overrun
+from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.domain.attempts import record_run_progress
+from catalog.core.generations.domain.outputs import record_fetch_progress
+from catalog.core.generations.domain.requesting import Decision
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.shared.domain import Error, Facts
+from catalog.core.shared.ports import Database
+from servicekit.clock import Clock
+
+
+class Inbox:
+    """The use cases behind the consumers. An event that comes late, twice or out of order changes nothing."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def apply(
+        self, consumer: str, event_id: str, generation_id: str, decision: Decision
+    ) -> Overrun | None:
+        """Apply an event about a generation: `decision` says what it means.
+
+        Answers the attempt that has cost more than its reserve, if the event ended one.
+        """
+        async with self._database.write() as unit:
+            if not await unit.first_time(consumer, event_id):
+                return None
+            job, generation = await lock_generation(unit, generation_id, deleted=True)
+            events = decision(generation, self._clock.now())
+            await save_generation(unit, job, generation, events)
+        return overrun(generation, events)
+
+    async def report_run_progress(self, generation_id: str, percent: float, message: str) -> None:
+        await self._report(generation_id, partial(record_run_progress, percent=percent, message=message))
+
+    async def report_fetch_progress(self, generation_id: str, percent: float, message: str) -> None:
+        await self._report(generation_id, partial(record_fetch_progress, percent=percent, message=message))
+
+    async def _report(self, generation_id: str, decision: Decision) -> None:
+        """Save progress: it comes every second, so neither the inbox nor the job is asked about it."""
+        async with self._database.write() as unit:
+            generation = await unit.generations.get(generation_id, lock=True, deleted=True)
+            await unit.generations.save(generation, decision(generation, self._clock.now()))
+
+    async def report_stitch_progress(self, job_id: str, version: int, percent: float, message: str) -> None:
+        async with self._database.write() as unit:
+            await unit.jobs.note(job_id, version, percent, message)
+
+    async def record_cut(
+        self, consumer: str, event_id: str, job_id: str, version: int, keys: tuple[str, str], facts: Facts
+    ) -> None:
+        """A cut is stored; `keys`: its own and its thumbnail's."""
+
+        def made(cost: int) -> jc.JobCommand:
+            return jc.RecordCut(self._clock.now(), version, keys[0], keys[1], facts, cost)
+
+        await self._of_job(consumer, event_id, job_id, made)
+
+    async def record_stitch_failed(
+        self, consumer: str, event_id: str, job_id: str, version: int, error: Error
+    ) -> None:
+        command = jc.RecordStitchFailed(self._clock.now(), version, error)
+        await self._of_job(consumer, event_id, job_id, lambda _cost: command)
+
+    async def _of_job(
+        self, consumer: str, event_id: str, job_id: str, make: Callable[[int], jc.JobCommand]
+    ) -> None:
+        async with self._database.write() as unit:
+            if await unit.first_time(consumer, event_id):
+                job = await unit.jobs.get(job_id, lock=True)
+                cost = sum(each.cost_micros for each in await unit.generations.of_job(job_id))
+                await carry_job(unit, job, make(cost))

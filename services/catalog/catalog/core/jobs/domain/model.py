@@ -1,0 +1,187 @@
+"""The state of a job: its request, its edit, its scenes, its cuts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from catalog.core.shared.domain import Error, Facts, RunSpec
+
+
+class JobStatus(StrEnum):
+    DRAFT = "draft"
+    AWAITING_APPROVAL = "awaiting_approval"
+    RENDERING = "rendering"
+    STITCHING = "stitching"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
+
+
+class Transition(StrEnum):
+    """How one clip follows another."""
+
+    CUT = "cut"
+    CROSSFADE = "crossfade"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A first and a last picture, chosen by a person. Seconds."""
+
+    first_asset_id: str
+    last_asset_id: str
+    prompt: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What somebody asked for; with `pairs` no scenes are chosen. Empty texts: whatever is set up."""
+
+    scene_count: int
+    scene_seconds: float
+    model: str = ""
+    planner: str = ""
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True)
+class Music:
+    """The music under the cut: an asset, or what `run` composes. `blob_key` is known once it is stored."""
+
+    asset_id: str = ""
+    prompt: str = ""
+    model: str = ""
+    gain_db: float = 0.0
+    run: RunSpec | None = None
+    generation_id: str = ""
+    blob_key: str = ""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """How the cut is put together. Pixels, frames per second, seconds."""
+
+    width: int
+    height: int
+    fps: float
+    transition: Transition = Transition.CUT
+    transition_seconds: float = 0.0
+    music: Music | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One shot, and its clip (`media_id`, `blob_key`) once that is stored."""
+
+    id: str
+    position: int
+    prompt: str
+    seconds: float
+    first_asset_id: str
+    last_asset_id: str
+    reason: str
+    run: RunSpec
+    generation_id: str = ""
+    media_id: str = ""
+    blob_key: str = ""
+    error: Error | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A finished video. A deleted one stays in the record: no other gets its version."""
+
+    version: int
+    cut_key: str
+    thumbnail_key: str
+    facts: Facts
+    created_at: datetime
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One production.
+
+    Args:
+        version: of the cut that is requested; 0 before the first.
+        stitch_round: how often that version was requested; `stitch_errors`: how often it failed.
+        percent, message: how far the cut is, while it is being made.
+        last_event_at: when an event of it came last, or when what was requested is due to begin;
+            `stalled_rounds`: how often it was requested again since then because none came.
+    """
+
+    id: str
+    campaign_id: str
+    request: JobRequest
+    edit: Edit
+    created_at: datetime
+    updated_at: datetime
+    last_event_at: datetime
+    status: JobStatus = JobStatus.DRAFT
+    paused: bool = False
+    planner: str = ""
+    scenes: tuple[Scene, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    version: int = 0
+    stitch_round: int = 0
+    stitch_errors: int = 0
+    percent: float = 0.0
+    message: str = ""
+    error: Error | None = None
+    stalled_rounds: int = 0
+    finished_at: datetime | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether no event of others changes it any more."""
+        return self.status in FINAL
+
+    @property
+    def runs(self) -> tuple[RunSpec, ...]:
+        """Every run it needs: the scenes', and the music's when it is composed."""
+        music = self.edit.music.run if self.edit.music else None
+        return tuple(scene.run for scene in self.scenes) + ((music,) if music else ())
+
+    @property
+    def estimate_micros(self) -> int:
+        """What it should cost."""
+        return sum(run.estimate_micros for run in self.runs)
+
+    @property
+    def reserve_micros(self) -> int:
+        """The most that its runs can cost, each made once."""
+        return sum(run.reserve_or_estimate_micros for run in self.runs)
+
+    @property
+    def block_reason(self) -> str:
+        """Why none of its generations may be submitted now; empty when they may."""
+        if self.final:
+            return "canceled" if self.status is JobStatus.CANCELED else "final"
+        return "paused" if self.paused else ""
+
+    @property
+    def present_cuts(self) -> tuple[Cut, ...]:
+        """The cuts that are not deleted, oldest first."""
+        return tuple(cut for cut in self.cuts if cut.deleted_at is None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every clip, and the music if there is to be one, is stored."""
+        music = self.edit.music
+        return all(scene.blob_key for scene in self.scenes) and (music is None or bool(music.blob_key))
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One thing that happened to a job."""
+
+    at: datetime
+    type: str
+    message: str

@@ -1,0 +1,195 @@
+"""Plans jobs: has scenes chosen, and every run checked and priced, before anybody approves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from catalog.core.campaigns.domain import Asset
+from catalog.core.generations.apply import carry_job
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene, Transition
+from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
+from catalog.core.shared.domain import Error, MediaKind, RunSpec
+from catalog.core.shared.ports import Database
+from servicekit.clock import Clock
+from servicekit.errors import AppError, Invalid, NotFound, Retry
+from servicekit.ids import new_id
+
+MAX_PHOTOS = 2000
+"""Photos that the planner takes; of more, the newest are sent."""
+
+TRIES = 6
+"""Times that planning is tried while it may succeed later, before it is left to the reconciler."""
+
+DEFAULT_PROMPT = "A slow, steady camera move from the first picture to the last"
+
+
+class Planning:
+    """Plans drafts in tasks that outlive the request which began them. A `Part`: stop ends the tasks.
+
+    Args:
+        patience: seconds that `begin` waits for the plan.
+    """
+
+    def __init__(
+        self, database: Database, planner: ScenePlanner, clock: Clock, *, patience: float = 10.0
+    ) -> None:
+        self._database = database
+        self._planner = planner
+        self._clock = clock
+        self._patience = patience
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Nothing to do: tasks begin with jobs."""
+
+    async def stop(self) -> None:
+        """End the tasks: the reconciler finds their drafts after the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def is_planning(self, job_id: str) -> bool:
+        """Whether a task of this process plans it now."""
+        return job_id in self._tasks
+
+    async def begin(self, job_id: str) -> None:
+        """Plan it; return when it is planned, or after `patience`, while the task goes on.
+
+        Raises:
+            Invalid, NotFound: it cannot be planned (and has failed for that reason).
+        """
+        task = self._tasks.get(job_id)
+        if task is None:
+            task = asyncio.create_task(self._keep_planning(job_id), name=f"plan {job_id}")
+            self._tasks[job_id] = task
+            task.add_done_callback(lambda done: self._forget(job_id, done))
+        done, _ = await asyncio.wait({task}, timeout=self._patience)
+        if task in done and not task.cancelled() and isinstance(task.exception(), AppError):
+            error = task.exception()
+            if isinstance(error, Invalid | NotFound):
+                raise error
+
+    def _forget(self, job_id: str, done: asyncio.Task[None]) -> None:
+        self._tasks.pop(job_id, None)
+        if not done.cancelled():
+            done.exception()  # retrieved, else asyncio logs it; `begin` raises it
+
+    async def _keep_planning(self, job_id: str) -> None:
+        for attempt in range(TRIES):
+            try:
+                await self.plan(job_id)
+            except AppError as error:
+                if error.retry in (Retry.NEVER, Retry.FEW):
+                    await self._give_up(job_id, error)
+                    raise
+                if attempt + 1 == TRIES:
+                    raise
+                await self._clock.sleep(error.retry_after or 2.0**attempt)
+                continue
+            return
+
+    async def plan(self, job_id: str) -> None:
+        """Have scenes chosen, checked and priced. A job that is no draft stays as it is."""
+        async with self._database.read() as unit:
+            job = await unit.jobs.get(job_id)
+            if job.status is not JobStatus.DRAFT:
+                return
+            campaign = await unit.campaigns.get(job.campaign_id)
+            client = await unit.clients.get(campaign.client_id)
+            assets = await unit.assets.of(campaign_id=campaign.id)
+            paired = [await unit.assets.get(pair.first_asset_id) for pair in job.request.pairs]
+        photos = tuple(paired) or photos_of(assets)
+        request = PlanRequest(
+            photos=photos,
+            brief=campaign.brief or "",
+            brand_guidelines=client.brand_guidelines or "",
+            scene_count=job.request.scene_count,
+            scene_seconds=job.request.scene_seconds,
+            planner=job.request.planner,
+            model=job.request.model,
+            width=job.edit.width,
+            height=job.edit.height,
+        )
+        plan = await self._planner.plan(request)
+        chosen = _scenes_of_pairs(job, plan) if job.request.pairs else plan.scenes
+        planner = "image pairs" if job.request.pairs else plan.planner
+        runs = await asyncio.gather(*(self._prepare(job, scene) for scene in chosen))
+        scenes = tuple(
+            _scene(position, scene, run)
+            for position, (scene, run) in enumerate(zip(chosen, runs, strict=True), 1)
+        )
+        music = await self._music(job, scenes, plan.music_model)
+        async with self._database.write() as unit:
+            locked = await unit.jobs.get(job_id, lock=True)
+            await carry_job(unit, locked, jc.PlanJob(self._clock.now(), scenes, planner, music))
+
+    async def _prepare(self, job: Job, scene: PlannedScene) -> RunSpec:
+        parts = SceneParts(
+            scene.prompt,
+            _reference(scene.first_asset_id),
+            _reference(scene.last_asset_id),
+            scene.seconds,
+            job.edit.width,
+            job.edit.height,
+        )
+        run = await self._planner.prepare_scene(scene.model, parts)
+        if run.kind not in (MediaKind.VIDEO, MediaKind.UNKNOWN):
+            raise Invalid(f"model {run.model} makes {run.kind}, and a scene needs a model that makes video")
+        return run
+
+    async def _music(self, job: Job, scenes: tuple[Scene, ...], default_model: str) -> Music | None:
+        music = job.edit.music
+        if music is None or music.asset_id:
+            return music
+        overlaps = max(len(scenes) - 1, 0) if job.edit.transition is Transition.CROSSFADE else 0
+        seconds = sum(scene.seconds for scene in scenes) - overlaps * job.edit.transition_seconds
+        parts = SceneParts(music.prompt, "", "", max(seconds, 1.0), 0, 0)
+        run = await self._planner.prepare_scene(music.model or default_model, parts)
+        if run.kind not in (MediaKind.AUDIO, MediaKind.UNKNOWN):
+            raise Invalid(f"model {run.model} makes {run.kind}, and music needs a model that makes audio")
+        return replace(music, model=run.model, run=run)
+
+    async def _give_up(self, job_id: str, cause: AppError) -> None:
+        async with self._database.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            await carry_job(unit, job, jc.FailJob(self._clock.now(), Error("planning", cause.message)))
+
+
+def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:
+    """The pictures among assets; of more than `MAX_PHOTOS`, the newest."""
+    return tuple(asset for asset in assets if asset.facts.kind is MediaKind.IMAGE)[-MAX_PHOTOS:]
+
+
+def _scenes_of_pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:
+    return tuple(
+        PlannedScene(
+            pair.first_asset_id,
+            pair.last_asset_id,
+            pair.prompt or DEFAULT_PROMPT,
+            pair.seconds,
+            "paired by hand",
+            job.request.model or plan.pair_model,
+        )
+        for pair in job.request.pairs
+    )
+
+
+def _scene(position: int, planned: PlannedScene, run: RunSpec) -> Scene:
+    return Scene(
+        id=new_id("scene"),
+        position=position,
+        prompt=planned.prompt,
+        seconds=planned.seconds,
+        first_asset_id=planned.first_asset_id,
+        last_asset_id=planned.last_asset_id,
+        reason=planned.reason,
+        run=run,
+    )
+
+
+def _reference(asset_id: str) -> str:
+    return f"asset:{asset_id}" if asset_id else ""

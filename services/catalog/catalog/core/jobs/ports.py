@@ -1,0 +1,105 @@
+"""What the use cases on jobs need: their repository, and the generator that plans scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from catalog.core.campaigns.domain import Asset
+from catalog.core.jobs.domain.events import JobEvent
+from catalog.core.jobs.domain.model import Job, JobStatus, TimelineEntry
+from catalog.core.shared.domain import RunSpec
+from catalog.core.shared.paging import Page, PageRequest
+
+
+@dataclass(frozen=True)
+class SceneParts:
+    """The parts of a scene, by what they are for. Pictures are `asset:<id>`, empty for none."""
+
+    prompt: str
+    first_image: str
+    last_image: str
+    seconds: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class PlannedScene:
+    """A scene as the planner chose it."""
+
+    first_asset_id: str
+    last_asset_id: str
+    prompt: str
+    seconds: float
+    reason: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The planner's answer, with the models for composed music and for image pairs."""
+
+    scenes: tuple[PlannedScene, ...]
+    planner: str
+    music_model: str
+    pair_model: str
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    photos: tuple[Asset, ...]
+    brief: str
+    brand_guidelines: str
+    scene_count: int
+    scene_seconds: float
+    planner: str
+    model: str
+    width: int
+    height: int
+
+
+class Jobs(Protocol):
+    """The jobs with their scenes and cuts, stored as the fold of their events."""
+
+    async def get(self, job_id: str, *, lock: bool = False) -> Job:
+        """One; `lock`: nobody else changes it before this unit of work ends. NotFound."""
+        ...
+
+    async def save(self, before: Job | None, events: Sequence[JobEvent]) -> Job:
+        """Apply events: to the rows, the outbox and the timeline."""
+        ...
+
+    async def note(self, job_id: str, version: int, percent: float, message: str) -> None:
+        """Set how far its cut is, cheaply, while it is being stitched."""
+        ...
+
+    async def count(self, campaign_id: str) -> int:
+        """How many a campaign has."""
+        ...
+
+    async def page(
+        self, paging: PageRequest, *, campaign_id: str = "", status: JobStatus | None = None
+    ) -> Page[Job]: ...
+
+    async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
+        """What has happened, oldest first."""
+        ...
+
+    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        """The ids of jobs with no event for too long by then, but for some; the longest first."""
+        ...
+
+
+class ScenePlanner(Protocol):
+    """The generator, where a job is planned."""
+
+    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
+        """Fit a scene to a model's input, check it, and price it. Invalid: the model does not take it."""
+        ...
+
+    async def plan(self, request: PlanRequest) -> Plan:
+        """Choose scenes from photos."""
+        ...

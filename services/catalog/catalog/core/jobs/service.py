@@ -1,0 +1,168 @@
+"""The use cases on jobs: create, read, approve, pause, resume, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from catalog.core.campaigns.asset_references import asset_problem
+from catalog.core.generations.apply import carry_job
+from catalog.core.generations.attempts import AttemptService
+from catalog.core.generations.domain.model import Generation
+from catalog.core.generations.domain.requesting import create_generation, request_again
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.decide import decide as decide_job
+from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, TimelineEntry
+from catalog.core.jobs.planning import Planning, photos_of
+from catalog.core.shared.domain import MediaKind, RunSpec
+from catalog.core.shared.paging import Page, PageRequest
+from catalog.core.shared.ports import Database, UnitOfWork
+from servicekit.clock import Clock
+from servicekit.errors import FieldProblem, Invalid, Precondition
+from servicekit.ids import new_id
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """A job with its generations by their ids, and its timeline."""
+
+    job: Job
+    generations: dict[str, Generation]
+    timeline: Sequence[TimelineEntry] = ()
+
+    @property
+    def cost_micros(self) -> int:
+        return sum(generation.cost_micros for generation in self.generations.values())
+
+
+class JobService:
+    def __init__(
+        self, database: Database, planning: Planning, attempts: AttemptService, clock: Clock
+    ) -> None:
+        self._database = database
+        self._planning = planning
+        self._attempts = attempts
+        self._clock = clock
+
+    async def create(self, campaign_id: str, request: JobRequest, edit: Edit) -> JobDetails:
+        """Record a draft and plan it. The draft is answered when planning takes long.
+
+        Raises:
+            Precondition: the campaign has no photos.
+            Invalid: a picture or the music does not exist or is of another kind, or a model does not take it.
+        """
+        async with self._database.write() as unit:
+            await unit.campaigns.get(campaign_id)
+            if request.pairs:
+                await _check_pairs(unit, request)
+            elif not photos_of(await unit.assets.of(campaign_id=campaign_id)):
+                raise Precondition(
+                    f"campaign {campaign_id} has no photos: upload some to /api/v3/assets first",
+                    code="no_photos",
+                )
+            edit = await _with_music(unit, edit)
+            command = jc.CreateJob(self._clock.now(), new_id("job"), campaign_id, request, edit)
+            job = await unit.jobs.save(None, decide_job(None, command))
+        await self._planning.begin(job.id)
+        return await self.get(job.id)
+
+    async def get(self, job_id: str) -> JobDetails:
+        async with self._database.read() as unit:
+            return await _details(unit, await unit.jobs.get(job_id))
+
+    async def page(
+        self, paging: PageRequest, *, campaign_id: str, status: JobStatus | None
+    ) -> Page[JobDetails]:
+        async with self._database.read() as unit:
+            page = await unit.jobs.page(paging, campaign_id=campaign_id, status=status)
+            return Page(tuple([await _details(unit, job) for job in page.items]), page.next_token)
+
+    async def approve(self, job_id: str) -> JobDetails:
+        """Create a generation for each scene, and for composed music, in one transaction."""
+        now = self._clock.now()
+        async with self._database.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            music = job.edit.music.run if job.edit.music else None
+            ids = tuple(new_id("generation") for _ in job.scenes)
+            music_id = new_id("generation") if music else ""
+            accounts = await self._attempts.accounts(unit, job.campaign_id)
+            events = decide_job(job, jc.ApproveJob(now, ids, music_id, accounts))
+            job = await unit.jobs.save(job, events)
+            for scene in job.scenes:
+                await self._request(unit, job, scene.run, scene.generation_id, scene.id)
+            if music:
+                await self._request(unit, job, music, music_id, "")
+        return await self.get(job_id)
+
+    async def _request(
+        self, unit: UnitOfWork, job: Job, run: RunSpec, generation_id: str, scene_id: str
+    ) -> None:
+        events = create_generation(
+            self._clock.now(),
+            generation_id,
+            run,
+            campaign_id=job.campaign_id,
+            job_id=job.id,
+            scene_id=scene_id,
+        )
+        await unit.generations.save(None, events)
+
+    async def pause(self, job_id: str) -> JobDetails:
+        """Submit nothing new; what runs at the provider goes on."""
+        return await self._apply(job_id, jc.PauseJob(self._clock.now()))
+
+    async def resume(self, job_id: str) -> JobDetails:
+        """Submit again: what was not submitted while it was paused is requested again."""
+        now = self._clock.now()
+        async with self._database.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            events = decide_job(job, jc.ResumeJob(now))
+            await unit.jobs.save(job, events)
+            if events:
+                for generation in await unit.generations.of_job(job_id, lock=True):
+                    again = request_again(generation, now)
+                    await unit.generations.save(generation, again)
+        return await self.get(job_id)
+
+    async def cancel(self, job_id: str) -> JobDetails:
+        """Stop it and its generations."""
+        return await self._apply(job_id, jc.CancelJob(self._clock.now()))
+
+    async def _apply(self, job_id: str, command: jc.JobCommand) -> JobDetails:
+        async with self._database.write() as unit:
+            await carry_job(unit, await unit.jobs.get(job_id, lock=True), command)
+        return await self.get(job_id)
+
+
+async def _details(unit: UnitOfWork, job: Job) -> JobDetails:
+    generations = {each.id: each for each in await unit.generations.of_job(job.id)}
+    return JobDetails(job, generations, await unit.jobs.timeline(job.id))
+
+
+async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
+    problems: list[FieldProblem] = []
+    for number, pair in enumerate(request.pairs):
+        for name, asset_id in (
+            ("first_asset_id", pair.first_asset_id),
+            ("last_asset_id", pair.last_asset_id),
+        ):
+            message = await asset_problem(unit, asset_id)
+            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not MediaKind.IMAGE:
+                message = f"asset {asset_id} is {kind}, and a scene needs a picture"
+            if message:
+                problems.append(FieldProblem(f"pairs[{number}].{name}", message))
+    if problems:
+        raise Invalid("; ".join(f"{each.field}: {each.message}" for each in problems), fields=problems)
+
+
+async def _with_music(unit: UnitOfWork, edit: Edit) -> Edit:
+    """The edit, with the blob key of uploaded music filled in."""
+    if edit.music is None or not edit.music.asset_id:
+        return edit
+    if message := await asset_problem(unit, edit.music.asset_id):
+        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
+    asset = await unit.assets.get(edit.music.asset_id)
+    if asset.facts.kind is not MediaKind.AUDIO:
+        message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
+        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
+    return replace(edit, music=replace(edit.music, blob_key=asset.blob_key))

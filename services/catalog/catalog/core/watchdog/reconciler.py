@@ -1,0 +1,105 @@
+"""Requests stalled work again, with the next round: events get lost, and processes die."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.domain.recovery import PUT_OFF
+from catalog.core.generations.domain.requesting import postpone_request, request_again
+from catalog.core.generations.service import GenerationService
+from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.model import JobStatus
+from catalog.core.jobs.planning_retries import PlanningRetries
+from catalog.core.shared.ports import Database
+from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
+from servicekit.clock import Clock
+
+AT_ONCE = 200
+"""Records of one kind in one round: the rest comes with the next, a few seconds later."""
+
+
+@dataclass(frozen=True)
+class ReconcileReport:
+    """How many records were requested again, by what they are; and those that could not be."""
+
+    generations: int = 0
+    jobs: int = 0
+    drafts: int = 0
+    downloads: int = 0
+    failed: tuple[FailedRecord, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        return bool(self.generations or self.jobs or self.drafts or self.downloads)
+
+
+class Reconciler:
+    """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
+
+    def __init__(
+        self,
+        database: Database,
+        generations: GenerationService,
+        planning_retries: PlanningRetries,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._generations = generations
+        self._planning_retries = planning_retries
+        self._clock = clock
+        self._failed_requeues = FailedRecords(clock, put_off=PUT_OFF)
+        self._failed = FailedRecords(clock, put_off=timedelta(seconds=60))
+
+    async def run_once(self) -> ReconcileReport:
+        """One round: first what expires. A record that raises an error is left alone for a while."""
+        now = self._clock.now()
+        async with self._database.read() as unit:
+            lost = await unit.generations.to_requeue(now, AT_ONCE, without=self._failed_requeues.ids)
+            stalled = await unit.generations.stalled(now, AT_ONCE, without=self._failed.ids)
+            jobs = await unit.jobs.stalled(now, AT_ONCE, without=self._failed.ids)
+        downloads = generations = 0
+        statuses: list[JobStatus] = []
+        for generation_id in lost:
+            with self._failed_requeues.guard(generation_id):
+                await self._generations.requeue(generation_id, automatic=True)
+                downloads += 1
+        for generation_id in stalled:
+            with self._failed.guard(generation_id):
+                generations += await self._request_again(generation_id)
+        for job_id in jobs:
+            with self._failed.guard(job_id):
+                statuses.append(await self._resume(job_id))
+        return ReconcileReport(
+            generations,
+            statuses.count(JobStatus.STITCHING),
+            statuses.count(JobStatus.DRAFT),
+            downloads,
+            (*self._failed_requeues.take(), *self._failed.take()),
+        )
+
+    async def _request_again(self, generation_id: str) -> bool:
+        now = self._clock.now()
+        async with self._database.write() as unit:
+            job, generation = await lock_generation(unit, generation_id, deleted=True)
+            idle = not generation.open_attempts and not generation.winner
+            if job is not None and job.block_reason and idle:
+                await save_generation(unit, job, generation, postpone_request(generation, now))
+                return False
+            events = request_again(generation, now, stalled=True)
+            await save_generation(unit, job, generation, events)
+            return bool(events)
+
+    async def _resume(self, job_id: str) -> JobStatus:
+        """Have a job stitched or planned again; answers what it waited for."""
+        now = self._clock.now()
+        async with self._database.write() as unit:
+            job = await unit.jobs.get(job_id, lock=True)
+            if job.status is JobStatus.STITCHING:
+                await carry_job(unit, job, jc.RequestStitchAgain(now))
+            elif job.status is JobStatus.DRAFT:
+                await carry_job(unit, job, jc.PlanAgain(now))
+        if job.status is JobStatus.DRAFT:
+            self._planning_retries.begin(job_id)
+        return job.status

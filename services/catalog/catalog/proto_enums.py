@@ -1,0 +1,52 @@
+"""Converts the values that edges and adapters both meet in messages: kinds, errors, measured files."""
+
+from __future__ import annotations
+
+from catalog.core.shared.domain import Error, Facts, MediaKind
+from rushes.common.v1 import media_pb2
+
+PROTO_KINDS = {
+    MediaKind.UNKNOWN: media_pb2.MEDIA_KIND_UNSPECIFIED,
+    MediaKind.VIDEO: media_pb2.MEDIA_KIND_VIDEO,
+    MediaKind.IMAGE: media_pb2.MEDIA_KIND_IMAGE,
+    MediaKind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
+}
+KIND_FROM_PROTO = {proto: kind for kind, proto in PROTO_KINDS.items()}
+
+
+def error_to_proto(error: Error) -> media_pb2.Failure:
+    return media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable)
+
+
+def error_from_proto(message: media_pb2.Failure) -> Error:
+    """The error without NUL characters: no database takes one, and the event must be applied."""
+    code, text = (text.replace("\0", "") for text in (message.code, message.message))
+    return Error(code or "unknown", text, message.retryable)
+
+
+def facts_to_proto(facts: Facts) -> media_pb2.MediaFacts:
+    return media_pb2.MediaFacts(
+        kind=PROTO_KINDS[facts.kind],
+        content_type=facts.content_type,
+        size_bytes=facts.size_bytes,
+        sha256=facts.sha256,
+        duration_s=facts.duration_s,
+        width=facts.width,
+        height=facts.height,
+        fps=facts.fps,
+        codecs=list(facts.codecs),
+    )
+
+
+def facts_from_proto(message: media_pb2.MediaFacts) -> Facts:
+    return Facts(
+        kind=KIND_FROM_PROTO[message.kind],
+        content_type=message.content_type,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        duration_s=message.duration_s,
+        width=message.width,
+        height=message.height,
+        fps=message.fps,
+        codecs=tuple(message.codecs),
+    )

@@ -14,7 +14,7 @@
     ├── TimedOut            timeout          try again with backoff: the outcome is unknown
     └── Internal            internal         tell us the `reference`: the fault is ours
 
-The edges' tables are `servicekit.grpc.status`, `servicekit.http.problem` and `servicekit.events.outcome`;
+The edges' tables are `servicekit.grpc.status`, `servicekit.http.problem` and `servicekit.events.ack_policy`;
 a test iterates `ErrorKind` and asserts that each is total. Pure code may import this module: it needs
 the standard library alone.
 """

@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from servicekit.errors import ERRORS, RETRY, AppError, ErrorKind, FieldProblem, Invalid, Limited, Retry
-from servicekit.events import outcome
+from servicekit.events import ack_policy
 from servicekit.grpc import status
 from servicekit.http import problem
 
@@ -13,7 +13,7 @@ TABLES = {
     "errors.RETRY": RETRY,
     "grpc.status.STATUS": status.STATUS,
     "http.problem.STATUS": problem.STATUS,
-    "events.outcome.RULES": outcome.RULES,
+    "events.ack_policy.POLICIES": ack_policy.POLICIES,
 }
 
 

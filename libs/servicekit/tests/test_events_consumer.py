@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from servicekit import telemetry
 from servicekit.errors import Conflict, Invalid, NotFound, Unavailable
-from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, Later
+from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, RetryLater
 from servicekit.events.lease import DeliveryLease
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.telemetry import traces
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 SPEC = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=2.0)
 
 
 @pytest.fixture
-async def log(nats: NatsFixture, clock: TestClock) -> AsyncIterator[EventLog]:
+async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
     log = EventLog(nats.url, service="tester", clock=clock, patience=10.0)
     await log.start()
     yield log
@@ -102,7 +102,7 @@ async def test_a_fault_of_ours_is_tried_again_and_then_kept(log: EventLog) -> No
         deliveries.append(event.deliveries)
         raise ZeroDivisionError
 
-    spec = ConsumerSpec("tester-predictions", ("prediction.>",), patience=2)
+    spec = ConsumerSpec("tester-predictions", ("prediction.>",), max_internal_errors=2)
     subject = consumer(log, handle, spec)
     await publish(log, 1)
     assert await subject.run_once() == 1
@@ -114,7 +114,7 @@ async def test_a_fault_of_ours_is_tried_again_and_then_kept(log: EventLog) -> No
 
 
 @pytest.mark.parametrize(
-    "error", [Later(0.05), Unavailable("down", retry_after=0.05), NotFound("early", retry_after=0.05)]
+    "error", [RetryLater(0.05), Unavailable("down", retry_after=0.05), NotFound("early", retry_after=0.05)]
 )
 async def test_later_comes_again(log: EventLog, error: Exception) -> None:
     tries: list[int] = []
@@ -264,7 +264,7 @@ async def test_stop_gives_unfinished_events_to_another_replica_at_once(log: Even
     await second.stop()
 
 
-async def test_stopping_everything_takes_no_drain_timeout(nats: NatsFixture, clock: TestClock) -> None:
+async def test_stopping_everything_takes_no_drain_timeout(nats: NatsFixture, clock: SimulatedClock) -> None:
     log = EventLog(nats.url, service="tester", clock=clock)
     await log.start()
 
@@ -322,17 +322,17 @@ async def test_a_server_that_lost_its_data_gets_the_consumer_again(log: EventLog
 
 
 async def test_the_trace_goes_on_in_the_handler(log: EventLog) -> None:
-    traces: list[str] = []
+    seen: list[str] = []
 
     async def handle(event: Event) -> None:
-        traces.append(telemetry.trace_id())
+        seen.append(traces.trace_id())
 
     subject = consumer(log, handle)
-    with telemetry.span("test"):
-        mine = telemetry.trace_id()
+    with traces.span("test"):
+        mine = traces.trace_id()
         await publish(log, 1)
     await subject.run_once()
-    assert traces == [mine]
+    assert seen == [mine]
     await subject.stop()
 
 

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 import nats as nats_client
 import pytest
 
-from servicekit import telemetry
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.events import Event, EventLog
 from servicekit.events.topology import streams
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.telemetry import traces
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 
 @pytest.fixture
-async def log(nats: NatsFixture, clock: TestClock) -> AsyncIterator[EventLog]:
+async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
     log = EventLog(nats.url, service="tester", clock=clock, patience=10.0)
     await log.start()
     yield log
@@ -40,12 +40,12 @@ async def test_a_fact_said_twice_is_stored_once(log: EventLog) -> None:
     assert await log.publish(fact(2)) == first + 1
 
 
-async def test_the_headers_are_cloud_events(log: EventLog, clock: TestClock) -> None:
-    with telemetry.span("test"):
+async def test_the_headers_are_cloud_events(log: EventLog, clock: SimulatedClock) -> None:
+    with traces.span("test"):
         await log.publish(
             Event(id="e1", type="generation.requested", key="replicate.gen_1", refs={"job": "job_1"})
         )
-        trace = telemetry.trace_id()
+        trace = traces.trace_id()
     message = await log.js.get_msg("RUSHES", seq=1)
     headers = message.headers or {}
     assert message.subject == "generation.requested.replicate.gen_1"
@@ -80,7 +80,7 @@ async def test_publish_waits_for_a_server_that_comes_back(log: EventLog, nats: N
     assert await publishing == 2
 
 
-async def test_publish_gives_up_in_time(nats: NatsFixture, clock: TestClock) -> None:
+async def test_publish_gives_up_in_time(nats: NatsFixture, clock: SimulatedClock) -> None:
     log = EventLog(nats.url, service="tester", clock=clock, patience=0.3)
     await log.start()
     await nats.kill()
@@ -89,7 +89,7 @@ async def test_publish_gives_up_in_time(nats: NatsFixture, clock: TestClock) -> 
     await log.stop()
 
 
-async def test_no_server_at_start_is_said_with_the_way_out(clock: TestClock) -> None:
+async def test_no_server_at_start_is_said_with_the_way_out(clock: SimulatedClock) -> None:
     log = EventLog("nats://127.0.0.1:9", service="tester", clock=clock, patience=0.3)
     with pytest.raises(Unavailable, match=r"nats://127\.0\.0\.1:9 within 0\.3 s: start it"):
         await log.start()
@@ -106,7 +106,7 @@ async def test_a_server_that_lost_its_data_gets_the_streams_again(log: EventLog,
     assert (await bucket.get("k") or (None, 0))[0] == 2
 
 
-async def test_an_older_stream_is_updated(nats: NatsFixture, clock: TestClock) -> None:
+async def test_an_older_stream_is_updated(nats: NatsFixture, clock: SimulatedClock) -> None:
     connection = await nats_client.connect(nats.url)
     await connection.jetstream().add_stream(name="RUSHES", subjects=["job.>"], max_age=5)
     await connection.close()

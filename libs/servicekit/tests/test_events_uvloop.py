@@ -74,15 +74,15 @@ class Asking:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: EventLog | None = None
         self.last: Pull | None = None
-        ask = Pull.ask
+        request = Pull.request
 
-        async def asked(pull: Pull, count: int, **options: Any) -> None:
+        async def requesting(pull: Pull, count: int, **options: Any) -> None:
             log, self.log, self.last = self.log, None, pull
             if log is not None:
                 await closed(log)
-            await ask(pull, count, **options)
+            await request(pull, count, **options)
 
-        monkeypatch.setattr(Pull, "ask", asked)
+        monkeypatch.setattr(Pull, "request", requesting)
 
     def too_late(self, log: EventLog) -> None:
         assert self.last is not None

@@ -14,12 +14,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from servicekit import telemetry
 from servicekit.clock import SystemClock
 from servicekit.errors import ERRORS, AppError, ErrorKind, FieldProblem, Internal, TimedOut, Unavailable
 from servicekit.grpc import interceptors, status
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
+from servicekit.telemetry import traces
 
 NAME = "servicekit.tests.Echo"
 
@@ -35,7 +35,7 @@ class Echo:
         self.trace = ""
 
     async def say(self, request: StringValue, context: Any) -> StringValue:
-        self.trace = telemetry.trace_id()
+        self.trace = traces.trace_id()
         if self.error is not None:
             raise self.error
         return request
@@ -186,8 +186,8 @@ async def test_an_unknown_method_is_our_fault(caller: Caller) -> None:
 
 
 async def test_the_trace_goes_on_in_the_server(caller: Caller, echo: Echo) -> None:
-    with telemetry.span("outer"):
-        outer = telemetry.trace_id()
+    with traces.span("outer"):
+        outer = traces.trace_id()
         await caller.say(StringValue())
     assert echo.trace == outer
 

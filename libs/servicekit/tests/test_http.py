@@ -15,12 +15,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from servicekit import metrics, telemetry
 from servicekit.errors import ERRORS, ErrorKind, FieldProblem, Internal, Invalid, Limited, Unavailable
 from servicekit.http.edge import EdgeMiddleware
 from servicekit.http.ops import ops_app
-from servicekit.http.problem import MEDIA_TYPE, install
+from servicekit.http.problem import MEDIA_TYPE, install_problem_handlers
 from servicekit.http.server import HttpServer
+from servicekit.telemetry import metrics, traces
 from servicekit.testing.eventually import eventually
 
 
@@ -35,12 +35,12 @@ class Site:
             routes=[Route("/things/{id}", self.thing), Route("/wait", self.wait), Route("/half", self.half)],
             middleware=[Middleware(EdgeMiddleware)],
         )
-        install(self.app)
+        install_problem_handlers(self.app)
 
     async def thing(self, request: Request) -> Response:
         if self.error is not None:
             raise self.error
-        return PlainTextResponse(telemetry.trace_id())
+        return PlainTextResponse(traces.trace_id())
 
     async def wait(self, request: Request) -> Response:
         self.working.set()
@@ -147,9 +147,9 @@ async def test_http_errors_are_problems_too(client: httpx.AsyncClient, site: Sit
 
 
 async def test_the_trace_goes_on_in_the_server(client: httpx.AsyncClient) -> None:
-    with telemetry.span("outer"):
-        answer = await client.get("/things/1", headers=telemetry.inject())
-        assert answer.text == telemetry.trace_id()
+    with traces.span("outer"):
+        answer = await client.get("/things/1", headers=traces.inject())
+        assert answer.text == traces.trace_id()
 
 
 async def test_every_request_is_counted_by_route_and_told(client: httpx.AsyncClient, site: Site) -> None:

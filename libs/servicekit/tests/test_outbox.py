@@ -15,12 +15,12 @@ from sqlalchemy import MetaData, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
-from servicekit import telemetry
-from servicekit.databases import is_sqlite, open_engine
+from servicekit.database.engine import is_sqlite, open_engine
 from servicekit.errors import Invalid, Unavailable
 from servicekit.events import Event, EventLog
 from servicekit.outbox import Relay, append, first_time, inbox_table, outbox_table
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.telemetry import traces
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 metadata = MetaData()
 OUTBOX = outbox_table(metadata)
@@ -55,7 +55,7 @@ class Recorder:
 class Kit(NamedTuple):
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
-    clock: TestClock
+    clock: SimulatedClock
 
     async def commit(self, *ids: str, delay: float = 0.0, key: str = "job_1") -> None:
         async with self.engine.begin() as connection:
@@ -76,7 +76,7 @@ def fact(id_: str, key: str = "job_1") -> Event:
 
 
 @pytest.fixture
-async def kit(database_url: str, clock: TestClock) -> AsyncIterator[Kit]:
+async def kit(database_url: str, clock: SimulatedClock) -> AsyncIterator[Kit]:
     engine = open_engine(database_url)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
@@ -163,8 +163,8 @@ async def test_a_fact_that_the_log_refuses_keeps_no_other_back(kit: Kit) -> None
 async def test_the_log_gets_everything_of_the_fact(kit: Kit, nats: NatsFixture) -> None:
     log = EventLog(nats.url, service="catalog", clock=kit.clock)
     await log.start()
-    with telemetry.span("test"):
-        trace = telemetry.trace_id()
+    with traces.span("test"):
+        trace = traces.trace_id()
         await kit.commit("a")
     kit.clock.advance(5)
     await kit.relay(log).run_once()

@@ -8,7 +8,7 @@ import asyncpg
 import nats as nats_client
 import pytest
 
-from servicekit.testing import NatsFixture, PostgresServer, TestClock, eventually, s3_store
+from servicekit.testing import NatsFixture, PostgresServer, SimulatedClock, eventually, s3_store
 
 
 async def test_nats_keeps_its_port_and_its_data_over_a_kill(nats: NatsFixture) -> None:
@@ -50,7 +50,7 @@ async def test_each_postgres_database_is_fresh(postgres: PostgresServer) -> None
             await connection.close()
 
 
-async def test_the_clock_wakes_only_who_is_due(clock: TestClock) -> None:
+async def test_the_clock_wakes_only_who_is_due(clock: SimulatedClock) -> None:
     woken: list[float] = []
 
     async def sleeper(seconds: float) -> None:

@@ -36,9 +36,9 @@ class Upload:
     one, it receives others); `write` waits for the store when it is slower than the source. A blob
     that fits in one part is a single PUT.
 
-    What is verified: the store refuses a part whose bytes do not arrive as they were sent (`_Multipart` tells
-    by which sum), and the whole is then compared by its size, or its MD5 where that takes less time. That the
-    store keeps them is its own affair from there on: nobody reads them back.
+    What is verified: the store refuses a part whose bytes do not arrive as they were sent (which checksum:
+    `minio_private.Multipart`). The whole is then compared by its size, or by its MD5 where that takes less
+    time. Nobody reads the bytes back: from there on the store answers for them.
     """
 
     def __init__(

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from servicekit.child import bound
 from servicekit.errors import Unavailable
+from servicekit.process.die_with_parent import die_with_parent
 
 _POLL = 0.02
 """Seconds between two looks at a child that starts or ends."""
@@ -105,7 +105,7 @@ class ServerProcess:
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
                 # Another user may not be able to run our interpreter, and so not the launcher.
-                list(argv) if user else bound(argv),
+                list(argv) if user else die_with_parent(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

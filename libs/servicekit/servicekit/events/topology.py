@@ -65,7 +65,7 @@ class ConsumerSpec:
             that was put off ("later") counts as in hand until it is delivered again: where one may wait
             for long while another is urgent, it must be more than can ever wait.
         ack_wait: seconds without a heartbeat after which the server gives the event to another replica.
-        patience: deliveries of an event whose handler fails with a fault of ours before its dead letter.
+        max_internal_errors: after that many errors of ours (in one replica) an event becomes a dead letter.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ConsumerSpec:
     slots: int = 8
     max_in_flight: int = 1000
     ack_wait: float = 10.0
-    patience: int = 10
+    max_internal_errors: int = 10
 
     @property
     def heartbeat(self) -> float:
@@ -127,7 +127,7 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
         deliver_policy=api.DeliverPolicy.ALL,
         ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=spec.ack_wait,
-        max_deliver=-1,  # giving up is ours to decide (see `outcome`), never the server's
+        max_deliver=-1,  # giving up is ours to decide (see `ack_policy`), never the server's
         max_ack_pending=spec.max_in_flight,
     )
     try:

@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from servicekit import telemetry
 from servicekit.errors import AppError
 from servicekit.grpc.limits import MESSAGE_LIMIT
 from servicekit.grpc.status import restore
+from servicekit.telemetry import traces
 
 DEADLINE = 10.0
 """Seconds for a unary call that names no timeout of its own."""
@@ -62,9 +62,7 @@ class _UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         method = _method(client_call_details)
         timeout = self._deadline if client_call_details.timeout is None else client_call_details.timeout
-        with telemetry.span(
-            method, "client", attributes={"rpc.system": "grpc", "server.address": self._target}
-        ):
+        with traces.span(method, "client", attributes={"rpc.system": "grpc", "server.address": self._target}):
             call = await continuation(_with_trace(client_call_details, timeout), request)
             try:
                 await call
@@ -103,7 +101,7 @@ def _restored(error: grpc.aio.AioRpcError, what: str) -> AppError:
 
 def _with_trace(details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
-    for key, value in telemetry.inject().items():
+    for key, value in traces.inject().items():
         metadata.add(key, value)
     return grpc.aio.ClientCallDetails(
         details.method, timeout, metadata, details.credentials, details.wait_for_ready

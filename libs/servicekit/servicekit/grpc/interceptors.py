@@ -14,11 +14,11 @@ import structlog
 from google.protobuf.message import Message
 from ulid import ULID
 
-from servicekit import metrics, telemetry
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Internal
 from servicekit.grpc import status
 from servicekit.grpc.rules import check
+from servicekit.telemetry import metrics, traces
 
 # Probes come every few seconds and tell nothing.
 _UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
@@ -100,10 +100,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[None]:
         began, code, failure = self._clock.monotonic(), grpc.StatusCode.OK, None
         service, _, name = method.removeprefix("/").partition("/")
-        with telemetry.span(
+        with traces.span(
             method.removeprefix("/"),
             "server",
-            parent=telemetry.extract(headers),
+            parent=traces.extract(headers),
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
         ) as span:
             try:
@@ -118,7 +118,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 failure = _mapped(error, method)
                 code = status.STATUS[failure.kind]
                 if failure.kind is Internal.kind:
-                    span.set_status(telemetry.FAILED)
+                    span.set_status(traces.FAILED)
             finally:
                 span.set_attribute("rpc.grpc.status_code", code.value[0])
                 self._tell(method, code, self._clock.monotonic() - began, failure)

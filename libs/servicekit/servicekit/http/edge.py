@@ -7,10 +7,10 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from servicekit import metrics, telemetry
 from servicekit.clock import Clock, SystemClock
 from servicekit.http.problem import fault
-from servicekit.logs import clean_text
+from servicekit.telemetry import metrics, traces
+from servicekit.telemetry.logs import clean_text
 
 _log = structlog.get_logger(__name__)
 
@@ -47,8 +47,8 @@ class EdgeMiddleware:
 
         method: str = scope["method"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with telemetry.span(
-            method, "server", parent=telemetry.extract(headers), attributes={"http.request.method": method}
+        with traces.span(
+            method, "server", parent=traces.extract(headers), attributes={"http.request.method": method}
         ) as span:
             try:
                 await self._app(scope, receive, sent)
@@ -62,7 +62,7 @@ class EdgeMiddleware:
                 span.set_attribute("http.route", route)
                 span.set_attribute("http.response.status_code", seen["status"])
                 if seen["status"] >= 500:
-                    span.set_status(telemetry.FAILED)
+                    span.set_status(traces.FAILED)
                 self._tell(scope, route, seen["status"], self._clock.monotonic() - began)
 
     def _tell(self, scope: Scope, route: str, status: int, seconds: float) -> None:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from servicekit import metrics
 from servicekit.errors import AppError
+from servicekit.telemetry import metrics
 
 Ready = Callable[[], Awaitable[None]]
 """Returns when the service may have work; raises an `AppError` that says what is missing."""

@@ -87,7 +87,7 @@ def fault(error: Exception, *, instance: str) -> JSONResponse:
     return problem(unknown, instance=instance)
 
 
-def install(app: Starlette) -> None:
+def install_problem_handlers(app: Starlette) -> None:
     """Let a Starlette app answer every error as a problem: `AppError`s, HTTP errors, and anything else."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

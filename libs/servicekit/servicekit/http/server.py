@@ -18,7 +18,7 @@ GRACE = 5.0
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn without signal handlers: `servicekit.lifecycle` has them."""
+    """Uvicorn without signal handlers: `servicekit.process.lifecycle` has them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

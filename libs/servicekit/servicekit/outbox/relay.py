@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid
 from servicekit.events.event import Event
+from servicekit.outbox.backlog import BacklogGauge
 from servicekit.outbox.tables import micros, moment
-from servicekit.outbox.waiting import Waiting
 
 BATCH = 100
 """Facts per transaction: their rows stay locked while they are published."""
@@ -96,7 +96,7 @@ class Relay:
         self._events = log
         self._clock = clock
         self._poll = poll
-        self._waiting = Waiting(self._engine, table, clock, every=MEASURE * poll)
+        self._waiting = BacklogGauge(self._engine, table, clock, every=MEASURE * poll)
         self._log = structlog.get_logger("servicekit.outbox")
         self._awake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -134,7 +134,7 @@ class Relay:
             AppError: the log refused or is away. What was published before it is marked.
         """
         async with self._engine.connect() as connection:
-            # On SQLite: looking for work takes no write lock (see `servicekit.databases`).
+            # On SQLite: looking for work takes no write lock (see `servicekit.database.engine`).
             await connection.execution_options(read_only=True)
             rows = await self._claim(connection)
             published: list[int] = []

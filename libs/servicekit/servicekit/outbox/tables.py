@@ -22,9 +22,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.events.event import Event, check
+from servicekit.telemetry import traces
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
@@ -71,7 +71,7 @@ async def append(
     for event in events:
         check(event)
     now = clock.now()
-    current = telemetry.inject().get("traceparent", "")
+    current = traces.inject().get("traceparent", "")
     rows = [
         {
             "event_id": event.id,

@@ -1,6 +1,6 @@
 """Real servers and databases on free ports, a clock that tests move, and waiting without sleeping."""
 
-from servicekit.testing.clock import TestClock
+from servicekit.testing.clock import SimulatedClock
 from servicekit.testing.databases import PostgresServer, postgres_url, sqlite_url
 from servicekit.testing.eventually import eventually
 from servicekit.testing.nats import NatsFixture, nats_server
@@ -11,7 +11,7 @@ __all__ = [
     "NatsFixture",
     "PostgresServer",
     "S3Fixture",
-    "TestClock",
+    "SimulatedClock",
     "eventually",
     "nats_server",
     "postgres_url",

@@ -10,10 +10,8 @@ from servicekit.testing.eventually import eventually
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
-class TestClock:
+class SimulatedClock:
     """A `Clock`: `advance` moves the time and wakes every sleeper whose time has come."""
-
-    __test__ = False  # pytest: this is no test case
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start

@@ -35,7 +35,7 @@ ERRORS: dict[str, tuple[type[AppError], str]] = {
 
 
 @contextmanager
-def translated(endpoint: str, bucket: str, key: str = "") -> Iterator[None]:
+def translate_errors(endpoint: str, bucket: str, key: str = "") -> Iterator[None]:
     """Raise our errors for the client's, each naming the blob and the store."""
     try:
         yield

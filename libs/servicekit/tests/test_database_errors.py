@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from servicekit.database_troubles import is_trouble
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
+from servicekit.database.errors import is_transient
 
 TABLE = "CREATE TABLE words (n INTEGER PRIMARY KEY, word TEXT NOT NULL)"
 
@@ -55,7 +55,7 @@ async def test_sqlite_that_is_locked(sqlite: AsyncEngine) -> None:
         await run(other, "INSERT INTO words VALUES (2, 'two')")
         error = await failure(sqlite, "INSERT INTO words VALUES (3, 'three')")
     assert "locked" in str(error.orig)
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize(
@@ -68,19 +68,19 @@ async def test_sqlite_that_is_locked(sqlite: AsyncEngine) -> None:
 async def test_sqlite_whose_disk_is_in_trouble(sqlite: AsyncEngine, statements: list[str], says: str) -> None:
     error = await failure(sqlite, *statements)
     assert says in str(error.orig)
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 async def test_sqlite_whose_file_cannot_be_opened(tmp_path: Path) -> None:
     error = await failure(open_engine(f"sqlite:///{tmp_path}/missing/words.db"), "SELECT 1")
     assert "unable to open" in str(error.orig)
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 async def test_sqlite_under_a_crowd_that_opens_it() -> None:
     crowd = sqlite3.OperationalError("locking protocol")
     crowd.sqlite_errorcode = sqlite3.SQLITE_PROTOCOL
-    assert is_trouble(OperationalError("BEGIN IMMEDIATE", {}, crowd))
+    assert is_transient(OperationalError("BEGIN IMMEDIATE", {}, crowd))
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ async def test_sqlite_under_a_crowd_that_opens_it() -> None:
     ],
 )
 async def test_nonsense_is_no_trouble(sqlite: AsyncEngine, postgres: AsyncEngine, statement: str) -> None:
-    assert not is_trouble(await failure(sqlite, statement))
-    assert not is_trouble(await failure(postgres, statement))
+    assert not is_transient(await failure(sqlite, statement))
+    assert not is_transient(await failure(postgres, statement))
 
 
 async def test_postgres_that_takes_too_long(postgres: AsyncEngine) -> None:
     error = await failure(postgres, "SET LOCAL statement_timeout = 10", "SELECT pg_sleep(5)")
     assert "statement timeout" in str(error.orig)
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 async def test_postgres_whose_row_is_locked(postgres: AsyncEngine) -> None:
@@ -109,7 +109,7 @@ async def test_postgres_whose_row_is_locked(postgres: AsyncEngine) -> None:
         await run(other, change)
         error = await failure(postgres, "SET LOCAL lock_timeout = 10", change)
     assert "lock timeout" in str(error.orig)
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 async def test_postgres_that_undoes_one_of_two(postgres: AsyncEngine) -> None:
@@ -120,7 +120,7 @@ async def test_postgres_that_undoes_one_of_two(postgres: AsyncEngine) -> None:
                 await run(other, "UPDATE words SET word = 'uno' WHERE n = 1")
             await run(mine, "UPDATE words SET word = 'eins' WHERE n = 1")
     assert "could not serialize" in str(caught.value.orig)
-    assert is_trouble(caught.value)
+    assert is_transient(caught.value)
 
 
 async def test_postgres_with_too_many_clients(postgres: AsyncEngine, postgres_database: str) -> None:
@@ -129,19 +129,19 @@ async def test_postgres_with_too_many_clients(postgres: AsyncEngine, postgres_da
     crowd = open_engine(make_url(postgres_database).set(username="crowd").render_as_string())
     error = await failure(crowd, "SELECT 1")
     assert "too many connections" in str(error.orig)
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 async def test_postgres_that_shuts_down(postgres: AsyncEngine) -> None:
     error = await failure(postgres, "SELECT pg_terminate_backend(pg_backend_pid())")
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize("error", [PoolTimeout(), ConnectionRefusedError(), TimeoutError()])
 def test_nobody_there_is_trouble(error: Exception) -> None:
-    assert is_trouble(error)
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize("error", [ValueError("disk"), KeyError("connection"), ZeroDivisionError()])
 def test_a_fault_of_ours_is_none(error: Exception) -> None:
-    assert not is_trouble(error)
+    assert not is_transient(error)

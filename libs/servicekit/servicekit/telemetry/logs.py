@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from servicekit import telemetry
 from servicekit.signing import TOKEN
+from servicekit.telemetry import traces
 
 MASK = "***"
 
@@ -85,7 +85,7 @@ class _Origin:
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event.setdefault("service", self._service)
-        if current := telemetry.trace_id():
+        if current := traces.trace_id():
             event.setdefault("trace_id", current)
         return event
 

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from servicekit.clock import Clock
 from servicekit.outbox.tables import micros
 
-WAITING = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
+BACKLOG = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
 
 
-class Waiting:
+class BacklogGauge:
     """A Part: sets the gauge every `every` seconds, whatever the relay does. Facts put off are not due."""
 
     def __init__(self, engine: AsyncEngine, table: Table, clock: Clock, *, every: float) -> None:
@@ -53,7 +53,7 @@ class Waiting:
     async def _run(self) -> None:
         while True:
             try:
-                WAITING.set(await self.count())
+                BACKLOG.set(await self.count())
             except (SQLAlchemyError, OSError) as error:  # the number stays: without it nothing is written
                 self._log.debug("waiting facts not counted", error=type(error).__name__)
             except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start this again

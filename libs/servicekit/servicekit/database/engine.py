@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from servicekit.database.sqlite import Driver
 from servicekit.errors import Invalid
-from servicekit.sqlite import Driver
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",

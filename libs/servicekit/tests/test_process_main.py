@@ -14,19 +14,21 @@ import httpx
 import pytest
 import structlog
 
-from servicekit import config, process, telemetry
+from servicekit import config
 from servicekit.embedded.process import free_port
 from servicekit.errors import Unavailable
-from servicekit.lifecycle import Part
+from servicekit.process import main
+from servicekit.process.lifecycle import Part
+from servicekit.telemetry import traces
 
 
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level, provider = root.handlers[:], root.level, telemetry._Tracing.provider
+    handlers, level, provider = root.handlers[:], root.level, traces._Tracing.provider
     yield
     structlog.reset_defaults()
-    root.handlers[:], telemetry._Tracing.provider = handlers, provider
+    root.handlers[:], traces._Tracing.provider = handlers, provider
     root.setLevel(level)
 
 
@@ -59,18 +61,18 @@ async def build_in_the_loop(environ: Mapping[str, str]) -> Sequence[Part]:
 
 
 def test_stopped_in_order_is_0() -> None:
-    assert process.main("svc", build, environ={"URL": "x"}) == process.OK
+    assert main.main("svc", build, environ={"URL": "x"}) == main.OK
 
 
 def test_wrong_settings_are_told_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
-    assert process.main("svc", build, environ={}) == process.MISCONFIGURED
+    assert main.main("svc", build, environ={}) == main.MISCONFIGURED
     line = json.loads(capsys.readouterr().out)
     assert "URL is missing: expected a text. Where the database is." in line["problem"]
     assert "exception" not in line
 
 
 def test_a_failed_start_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert process.main("svc", build_in_the_loop, environ={}) == process.FAILED
+    assert main.main("svc", build_in_the_loop, environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: no database")
 
@@ -82,7 +84,7 @@ class Stuck(Nothing):
 
 
 def test_a_forced_stop_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert process.main("svc", lambda _: [Stuck()], environ={}) == process.FAILED
+    assert main.main("svc", lambda _: [Stuck()], environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("ended", "a second signal arrived: stopped at once")
 
@@ -91,7 +93,7 @@ PROGRAM = """
 import sys
 from starlette.applications import Starlette
 from servicekit.http.server import HttpServer
-from servicekit.process import main
+from servicekit.process.main import main
 sys.exit(main("web", lambda environ: [HttpServer(Starlette(), "127.0.0.1:0")]))
 """
 

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from servicekit.errors import Unavailable
-from servicekit.lifecycle import Part, StartFailed, StopForced, Tasks, run
-from servicekit.testing.clock import TestClock
+from servicekit.process.lifecycle import Part, StartFailed, StopForced, Tasks, run
+from servicekit.testing.clock import SimulatedClock
 from servicekit.testing.eventually import eventually
 
 
@@ -133,7 +133,7 @@ async def test_budgets_are_one_for_all_or_one_each() -> None:
 
 
 async def test_a_task_that_dies_is_told_and_started_again() -> None:
-    clock, lives, second = TestClock(), [], asyncio.Event()
+    clock, lives, second = SimulatedClock(), [], asyncio.Event()
 
     async def mortal() -> None:
         lives.append(clock.monotonic())
@@ -158,7 +158,7 @@ async def test_a_task_that_dies_is_told_and_started_again() -> None:
 
 
 async def test_a_task_comes_every_so_often_until_stopped() -> None:
-    clock, rounds = TestClock(), []
+    clock, rounds = SimulatedClock(), []
 
     async def tick() -> None:
         rounds.append(clock.monotonic())
@@ -177,5 +177,5 @@ async def test_a_task_comes_every_so_often_until_stopped() -> None:
     assert clock.sleeping == 0
 
 
-async def asleep(clock: TestClock) -> None:
+async def asleep(clock: SimulatedClock) -> None:
     await eventually(lambda: clock.sleeping)

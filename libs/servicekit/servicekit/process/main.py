@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 import uvloop
 
-from servicekit import logs, telemetry
 from servicekit.config import ConfigError
 from servicekit.errors import AppError
 from servicekit.http.ops import ops_app
 from servicekit.http.server import HttpServer
-from servicekit.lifecycle import STOP_BUDGET, Part, StartFailed, StopForced, run
+from servicekit.process.lifecycle import STOP_BUDGET, Part, StartFailed, StopForced, run
+from servicekit.telemetry import logs, traces
 
 Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]]
 """A service's composition root: the environment in, its parts out, in the order of their start."""
@@ -42,7 +42,7 @@ def main(
     env = os.environ if environ is None else environ
     _collect_seldom()
     logs.configure(service, env)
-    telemetry.configure(service, env)
+    traces.configure(service, env)
     log = structlog.get_logger(__name__)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -54,7 +54,7 @@ def main(
         log.error("ended", reason=str(error))  # noqa: TRY400  # the sentence is for the operator
         return FAILED
     finally:
-        telemetry.shutdown()
+        traces.shutdown()
     return OK
 
 

@@ -35,7 +35,7 @@ _POSTGRES = (
 """SQLSTATEs, or the classes they begin with."""
 
 
-def is_trouble(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the very same statement may succeed in a while; for what SQLAlchemy's engines raise."""
     if isinstance(error, PoolTimeout | OSError):
         return True
@@ -43,9 +43,9 @@ def is_trouble(error: BaseException) -> bool:
         return False
     if error.connection_invalidated or isinstance(error, InterfaceError):
         return True
-    return _is_sqlite_trouble(error.orig) or str(getattr(error.orig, "sqlstate", "")).startswith(_POSTGRES)
+    return _is_transient_sqlite(error.orig) or str(getattr(error.orig, "sqlstate", "")).startswith(_POSTGRES)
 
 
-def _is_sqlite_trouble(error: BaseException | None) -> bool:
+def _is_transient_sqlite(error: BaseException | None) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(code, int) and code & 0xFF in _SQLITE  # the rest says more of the same

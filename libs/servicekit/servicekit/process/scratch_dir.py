@@ -23,7 +23,7 @@ PATIENCE = 20.0
 _PREFIX, _LOCK = "replica-", "lock"
 
 
-class OwnFolder:
+class ScratchDir:
     """A `Part` that owns `<root>/replica-<pid>-<random>` under a lock that dies with the process.
 
     Who starts holds the root's lock meanwhile, so that nobody takes a folder that is being made for one that

@@ -1,4 +1,4 @@
-"""Ids that say what they name and sort by the time they were made: a prefix and a ULID."""
+"""Makes and checks ids: a prefix that names the kind of record, and a ULID, which sorts by time."""
 
 from __future__ import annotations
 

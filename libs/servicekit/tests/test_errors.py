@@ -23,7 +23,7 @@ def test_every_edge_maps_every_kind(name: str, kind: ErrorKind) -> None:
     assert kind in TABLES[name], f"{name} does not say what {kind} becomes"
 
 
-def test_every_grpc_failure_has_a_kind() -> None:
+def test_every_grpc_error_status_has_a_kind() -> None:
     assert set(status.KIND) == set(grpc.StatusCode) - {grpc.StatusCode.OK}
 
 

@@ -11,7 +11,7 @@ from servicekit.events.ack_policy import LONGEST_DELAY, POLICIES, AckAction, Ret
 from servicekit.events.lease import DeliveryLease
 
 
-def test_every_kind_has_a_rule() -> None:
+def test_every_kind_has_a_policy() -> None:
     assert set(POLICIES) == set(ErrorKind)
 
 
@@ -36,14 +36,14 @@ def test_the_table(kind: ErrorKind, first: AckAction, late: AckAction) -> None:
     assert decide(error, errors=50, max_internal_errors=10).action is late
 
 
-def test_only_a_fault_of_ours_alarms() -> None:
+def test_only_an_internal_error_alarms() -> None:
     assert decide(Internal("x"), errors=10, max_internal_errors=10).alarm
     assert decide(ZeroDivisionError(), errors=10, max_internal_errors=10).alarm
     assert not decide(NotFound("x"), errors=5, max_internal_errors=10).alarm
     assert decide(ZeroDivisionError(), errors=9, max_internal_errors=10).action is AckAction.RETRY_LATER
 
 
-def test_the_error_says_how_long() -> None:
+def test_retry_after_of_the_error_is_the_delay() -> None:
     assert decide(Limited("x", retry_after=42.0), errors=3, max_internal_errors=10).delay == 42.0
     assert decide(RetryLater(0.5), errors=99, max_internal_errors=10).delay == 0.5
     assert (
@@ -52,7 +52,7 @@ def test_the_error_says_how_long() -> None:
 
 
 @given(st.integers(min_value=1, max_value=10**9))
-def test_an_outage_never_loses_a_fact_and_never_waits_long(deliveries: int) -> None:
+def test_an_outage_never_loses_an_event_and_never_waits_long(deliveries: int) -> None:
     error: AppError = Unavailable("down")
     decision = decide(error, errors=deliveries, max_internal_errors=1)
     assert decision.action is AckAction.RETRY_LATER

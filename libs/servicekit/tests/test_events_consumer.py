@@ -95,7 +95,7 @@ async def test_an_invalid_event_goes_to_the_dead_letters_with_its_reason(log: Ev
     await subject.stop()
 
 
-async def test_a_fault_of_ours_is_tried_again_and_then_kept(log: EventLog) -> None:
+async def test_an_internal_error_is_retried_and_then_a_dead_letter(log: EventLog) -> None:
     deliveries: list[int] = []
 
     async def handle(event: Event) -> None:
@@ -146,7 +146,7 @@ async def test_already_done_is_done(log: EventLog) -> None:
     await subject.stop()
 
 
-async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_kept(log: EventLog) -> None:
+async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_respected(log: EventLog) -> None:
     busy = most = 0
     release = asyncio.Event()
 
@@ -178,7 +178,7 @@ async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_kept(lo
     await subject.stop()
 
 
-async def test_long_work_is_kept_alive_by_heartbeats(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_heartbeats_prolong_long_work(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     beats = _confirmations(monkeypatch)
     spec = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=0.6)
     seen: list[int] = []
@@ -296,11 +296,11 @@ async def test_nothing_is_lost_when_nats_is_killed_again_and_again(log: EventLog
             await nats.restart()
         await publish(log, number)
 
-    async def all_settled() -> None:
+    async def all_acknowledged() -> None:
         assert len(handled) == 120
         assert await pending(log, spec) == (0, 0)
 
-    await eventually(all_settled, within=20.0)
+    await eventually(all_acknowledged, within=20.0)
     assert (await log.js.stream_info("RUSHES")).state.messages == 120
     await subject.stop()
 

@@ -23,7 +23,7 @@ async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLo
     await log.stop()
 
 
-def fact(number: int, type_: str = "prediction.succeeded") -> Event:
+def make_event(number: int, type_: str = "prediction.succeeded") -> Event:
     return Event(
         id=f"gen_{number}:1:done", type=type_, key=f"gen_{number}", data=b"%d" % number, refs={"job": "job_1"}
     )
@@ -34,10 +34,10 @@ async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
         return [await anext(events) for _ in range(count)]
 
 
-async def test_a_fact_said_twice_is_stored_once(log: EventLog) -> None:
-    first = await log.publish(fact(1))
-    assert await log.publish(fact(1)) == first
-    assert await log.publish(fact(2)) == first + 1
+async def test_an_event_published_twice_is_stored_once(log: EventLog) -> None:
+    first = await log.publish(make_event(1))
+    assert await log.publish(make_event(1)) == first
+    assert await log.publish(make_event(2)) == first + 1
 
 
 async def test_the_headers_are_cloud_events(log: EventLog, clock: SimulatedClock) -> None:
@@ -72,9 +72,9 @@ async def test_what_nobody_could_find_again_is_refused(log: EventLog, event: Eve
 
 
 async def test_publish_waits_for_a_server_that_comes_back(log: EventLog, nats: NatsFixture) -> None:
-    await log.publish(fact(1))
+    await log.publish(make_event(1))
     await nats.kill()
-    publishing = asyncio.create_task(log.publish(fact(2)))
+    publishing = asyncio.create_task(log.publish(make_event(2)))
     await eventually(lambda: not log.is_connected)
     await nats.restart()
     assert await publishing == 2
@@ -85,11 +85,11 @@ async def test_publish_gives_up_in_time(nats: NatsFixture, clock: SimulatedClock
     await log.start()
     await nats.kill()
     with pytest.raises(Unavailable, match=r"publish prediction\.succeeded\.gen_1"):
-        await log.publish(fact(1))
+        await log.publish(make_event(1))
     await log.stop()
 
 
-async def test_no_server_at_start_is_said_with_the_way_out(clock: SimulatedClock) -> None:
+async def test_a_missing_server_at_start_is_reported_with_the_way_out(clock: SimulatedClock) -> None:
     log = EventLog("nats://127.0.0.1:9", service="tester", clock=clock, patience=0.3)
     with pytest.raises(Unavailable, match=r"nats://127\.0\.0\.1:9 within 0\.3 s: start it"):
         await log.start()
@@ -97,11 +97,11 @@ async def test_no_server_at_start_is_said_with_the_way_out(clock: SimulatedClock
 
 
 async def test_a_server_that_lost_its_data_gets_the_streams_again(log: EventLog, nats: NatsFixture) -> None:
-    await log.publish(fact(1))
+    await log.publish(make_event(1))
     bucket = await log.bucket("limits")
     await bucket.put("k", 1)
     await nats.restart(wipe=True)
-    assert await log.publish(fact(2)) == 1
+    assert await log.publish(make_event(2)) == 1
     await bucket.put("k", 2)
     assert (await bucket.get("k") or (None, 0))[0] == 2
 
@@ -122,21 +122,21 @@ async def test_an_older_stream_is_updated(nats: NatsFixture, clock: SimulatedClo
 
 async def test_tail_from_a_sequence_then_what_comes(log: EventLog) -> None:
     for number in range(1, 5):
-        await log.publish(fact(number))
+        await log.publish(make_event(number))
     events = await log.tail(after=2)
     assert [event.sequence for event in await take(events, 2)] == [3, 4]
-    await log.publish(fact(5))
+    await log.publish(make_event(5))
     (event,) = await take(events, 1)
     assert (event.id, event.key, event.refs, event.data) == ("gen_5:1:done", "gen_5", {"job": "job_1"}, b"5")
     await events.aclose()  # type: ignore[attr-defined]
 
 
 async def test_tail_from_now_and_filtered(log: EventLog) -> None:
-    await log.publish(fact(1))
+    await log.publish(make_event(1))
     events = await log.tail(["job.>", "prediction.failed.>"])
-    await log.publish(fact(2))
-    await log.publish(fact(3, "prediction.failed"))
-    await log.publish(fact(4, "job.completed"))
+    await log.publish(make_event(2))
+    await log.publish(make_event(3, "prediction.failed"))
+    await log.publish(make_event(4, "job.completed"))
     assert [event.key for event in await take(events, 2)] == ["gen_3", "gen_4"]
     await events.aclose()  # type: ignore[attr-defined]
 
@@ -153,7 +153,7 @@ async def test_tail_has_no_gap_over_crashes(log: EventLog, nats: NatsFixture) ->
     for number in range(1, 31):
         if number in {10, 20}:
             await nats.restart()
-        await log.publish(fact(number))
+        await log.publish(make_event(number))
     await eventually(lambda: len(seen) >= 30)
     assert seen == list(range(1, 31))
     reading.cancel()
@@ -195,12 +195,12 @@ async def test_racing_updates_lose_no_step(log: EventLog) -> None:
 
 
 async def test_a_signal_reaches_who_listens_now(log: EventLog) -> None:
-    heard: list[tuple[str, bytes]] = []
-    end = await log.listen("wake.prediction.*", lambda subject, data: heard.append((subject, data)))
+    received: list[tuple[str, bytes]] = []
+    end = await log.listen("wake.prediction.*", lambda subject, data: received.append((subject, data)))
     await log.client.flush()
     await log.signal("wake.prediction.att_1", b"x")
-    await eventually(lambda: heard == [("wake.prediction.att_1", b"x")])
+    await eventually(lambda: received == [("wake.prediction.att_1", b"x")])
     await end()
     await log.signal("wake.prediction.att_2")
     await log.client.flush()
-    assert len(heard) == 1
+    assert len(received) == 1

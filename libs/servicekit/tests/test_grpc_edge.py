@@ -34,7 +34,7 @@ class Echo:
         self.ended = asyncio.Event()
         self.trace = ""
 
-    async def say(self, request: StringValue, context: Any) -> StringValue:
+    async def echo(self, request: StringValue, context: Any) -> StringValue:
         self.trace = traces.trace_id()
         if self.error is not None:
             raise self.error
@@ -63,7 +63,7 @@ def add_echo(echo: Any, server: grpc.aio.Server) -> None:
         return make(behaviour, StringValue.FromString, StringValue.SerializeToString)
 
     methods = {
-        "Say": handler(grpc.unary_unary_rpc_method_handler, echo.say),
+        "Say": handler(grpc.unary_unary_rpc_method_handler, echo.echo),
         "Wait": handler(grpc.unary_unary_rpc_method_handler, echo.wait),
         "Count": handler(grpc.unary_stream_rpc_method_handler, echo.count),
     }
@@ -77,7 +77,7 @@ class Caller:
             "response_deserializer": StringValue.FromString,
         }
         self.channel = channel
-        self.say: Any = channel.unary_unary(f"/{NAME}/Say", **kind)
+        self.echo: Any = channel.unary_unary(f"/{NAME}/Say", **kind)
         self.wait: Any = channel.unary_unary(f"/{NAME}/Wait", **kind)
         self.count: Any = channel.unary_stream(f"/{NAME}/Count", **kind)
 
@@ -102,7 +102,7 @@ async def caller(server: GrpcServer) -> AsyncIterator[Caller]:
 
 
 async def test_a_call_is_answered(caller: Caller) -> None:
-    assert (await caller.say(StringValue(value="hello"))).value == "hello"
+    assert (await caller.echo(StringValue(value="hello"))).value == "hello"
     assert [message.value async for message in caller.count(StringValue(value="3"))] == ["0", "1", "2"]
 
 
@@ -118,7 +118,7 @@ async def test_an_error_crosses_whole(caller: Caller, echo: Echo, kind: ErrorKin
 
 @pytest.mark.parametrize("method", ["say", "count"])
 @pytest.mark.parametrize("error", [RuntimeError("hunter2"), Internal("hunter2")])
-async def test_a_fault_is_told_by_its_reference_alone(
+async def test_an_internal_error_shows_its_reference_alone(
     caller: Caller, echo: Echo, error: Exception, method: str
 ) -> None:
     echo.error = error
@@ -167,7 +167,7 @@ async def test_a_request_is_checked_before_the_servicer_sees_it(
 async def test_nobody_there_is_unavailable() -> None:
     async with open_channel("127.0.0.1:1") as channel:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 servicekit\.tests\.Echo/Say"):
-            await Caller(channel).say(StringValue())
+            await Caller(channel).echo(StringValue())
         with pytest.raises(Unavailable):
             await call(Caller(channel), "count")
 
@@ -188,11 +188,11 @@ async def test_an_unknown_method_is_our_fault(caller: Caller) -> None:
 async def test_the_trace_goes_on_in_the_server(caller: Caller, echo: Echo) -> None:
     with traces.span("outer"):
         outer = traces.trace_id()
-        await caller.say(StringValue())
+        await caller.echo(StringValue())
     assert echo.trace == outer
 
 
-async def test_every_call_is_counted_and_told(caller: Caller, echo: Echo) -> None:
+async def test_every_call_is_counted_and_logged(caller: Caller, echo: Echo) -> None:
     def counted(code: str) -> float:
         return (
             REGISTRY.get_sample_value("rushes_rpc_requests_total", {"method": f"/{NAME}/Say", "code": code})
@@ -201,13 +201,13 @@ async def test_every_call_is_counted_and_told(caller: Caller, echo: Echo) -> Non
 
     before = counted("OK"), counted("NOT_FOUND")
     with capture_logs() as logged:
-        await caller.say(StringValue())
+        await caller.echo(StringValue())
         echo.error = ERRORS[ErrorKind.NOT_FOUND]("no job job_1", code="gone")
         with pytest.raises(AppError):
-            await caller.say(StringValue())
+            await caller.echo(StringValue())
     assert (counted("OK"), counted("NOT_FOUND")) == (before[0] + 1, before[1] + 1)
-    told = [{key: line.get(key) for key in ("method", "status", "error", "code")} for line in logged]
-    assert told == [
+    logged = [{key: line.get(key) for key in ("method", "status", "error", "code")} for line in logged]
+    assert logged == [
         {"method": f"/{NAME}/Say", "status": "OK", "error": None, "code": None},
         {"method": f"/{NAME}/Say", "status": "NOT_FOUND", "error": "no job job_1", "code": "gone"},
     ]
@@ -230,10 +230,10 @@ async def test_health_and_reflection(caller: Caller) -> None:
         await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(caller.channel)
 
-    async def ask() -> AsyncIterator[Any]:
+    async def requests() -> AsyncIterator[Any]:
         yield reflection_pb2.ServerReflectionRequest(list_services="")
 
-    [answer] = [answer async for answer in stub.ServerReflectionInfo(ask())]
+    [answer] = [answer async for answer in stub.ServerReflectionInfo(requests())]
     assert NAME in {service.name for service in answer.list_services_response.service}
 
 
@@ -267,7 +267,7 @@ async def test_a_call_that_outlives_the_grace_is_cut_off(
     assert echo.ended.is_set()
 
 
-async def test_a_taken_port_is_told(server: GrpcServer) -> None:
+async def test_a_taken_port_is_reported(server: GrpcServer) -> None:
     other = GrpcServer(f"127.0.0.1:{server.port}", [], clock=SystemClock(), service="other")
     await other.stop()
     with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{server.port}"):
@@ -275,13 +275,13 @@ async def test_a_taken_port_is_told(server: GrpcServer) -> None:
 
 
 def test_an_error_of_a_newer_server_is_a_fault() -> None:
-    told = json.dumps({"kind": "haunted", "code": "boo"}).encode()
-    error = status.restore(grpc.StatusCode.UNKNOWN, "?", [(status.ERROR_KEY, told)], target="x")
+    sent = json.dumps({"kind": "haunted", "code": "boo"}).encode()
+    error = status.restore(grpc.StatusCode.UNKNOWN, "?", [(status.ERROR_KEY, sent)], target="x")
     assert (type(error), error.code) == (Internal, "boo")
 
 
 async def call(caller: Caller, method: str) -> None:
     if method == "say":
-        await caller.say(StringValue())
+        await caller.echo(StringValue())
     else:
         assert [message.value async for message in caller.count(StringValue(value="1"))]

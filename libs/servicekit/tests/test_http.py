@@ -104,13 +104,13 @@ async def test_fields_that_are_wrong_are_422(client: httpx.AsyncClient, site: Si
     assert answer.json()["code"] == "plan"
 
 
-async def test_when_to_come_back_is_told_in_whole_seconds(client: httpx.AsyncClient, site: Site) -> None:
+async def test_retry_after_is_in_whole_seconds(client: httpx.AsyncClient, site: Site) -> None:
     site.error = Limited("slow down", retry_after=1.2)
     assert (await client.get("/things/1")).headers["retry-after"] == "2"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("hunter2"), Internal("hunter2")])
-async def test_a_fault_is_told_by_its_reference_alone(
+async def test_an_internal_error_shows_its_reference_alone(
     client: httpx.AsyncClient, site: Site, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.error = error
@@ -152,7 +152,7 @@ async def test_the_trace_goes_on_in_the_server(client: httpx.AsyncClient) -> Non
         assert answer.text == traces.trace_id()
 
 
-async def test_every_request_is_counted_by_route_and_told(client: httpx.AsyncClient, site: Site) -> None:
+async def test_every_request_is_counted_by_route_and_logged(client: httpx.AsyncClient, site: Site) -> None:
     labels = {"method": "GET", "route": "/things/{id}", "status": "200"}
     before = REGISTRY.get_sample_value("rushes_http_requests_total", labels) or 0.0
     with capture_logs() as logged:
@@ -201,7 +201,7 @@ async def test_half_an_answer_breaks_the_connection(client: httpx.AsyncClient) -
         await client.get("/half")
 
 
-async def test_operators_are_told_whether_and_why_not() -> None:
+async def test_readiness_shows_the_reason() -> None:
     state: list[Exception] = []
 
     async def ready() -> None:

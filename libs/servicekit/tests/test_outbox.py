@@ -33,7 +33,7 @@ class Recorder:
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.broken: set[str] = set()
-        self.failures = 0
+        self.errors = 0
         self.refused: set[str] = set()
         self.gate: asyncio.Event | None = None
         self.waiting = asyncio.Event()
@@ -44,7 +44,7 @@ class Recorder:
             self.waiting.set()
             await self.gate.wait()
         if event.id in self.broken:
-            self.failures += 1
+            self.errors += 1
             raise Unavailable("the log is away")
         if event.id in self.refused:
             raise Invalid("more than the server takes in a message")
@@ -59,8 +59,8 @@ class Kit(NamedTuple):
 
     async def commit(self, *ids: str, delay: float = 0.0, key: str = "job_1") -> None:
         async with self.engine.begin() as connection:
-            facts = [fact(id_, key) for id_ in ids]
-            await append(connection, OUTBOX, facts, clock=self.clock, delay=delay)
+            events = [make_event(id_, key) for id_ in ids]
+            await append(connection, OUTBOX, events, clock=self.clock, delay=delay)
 
     async def waiting(self) -> int:
         async with self.engine.connect() as connection:
@@ -71,7 +71,7 @@ class Kit(NamedTuple):
         return Relay(self.engine, OUTBOX, log, self.clock, poll=0.05)  # type: ignore[arg-type]
 
 
-def fact(id_: str, key: str = "job_1") -> Event:
+def make_event(id_: str, key: str = "job_1") -> Event:
     return Event(id=id_, type="job.created", key=key, data=id_.encode(), refs={"job": key})
 
 
@@ -84,7 +84,7 @@ async def kit(database_url: str, clock: SimulatedClock) -> AsyncIterator[Kit]:
     await engine.dispose()
 
 
-async def test_facts_go_out_in_order_and_once(kit: Kit) -> None:
+async def test_events_are_published_in_order_and_once(kit: Kit) -> None:
     log = Recorder()
     await kit.commit("a", "b")
     await kit.commit("c")
@@ -93,11 +93,11 @@ async def test_facts_go_out_in_order_and_once(kit: Kit) -> None:
     assert log.ids == ["a", "b", "c"]
 
 
-async def test_a_rolled_back_fact_is_never_said(kit: Kit) -> None:
+async def test_a_rolled_back_event_is_never_published(kit: Kit) -> None:
     log = Recorder()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is the transaction
         async with kit.engine.begin() as connection:
-            await append(connection, OUTBOX, [fact("a")], clock=kit.clock)
+            await append(connection, OUTBOX, [make_event("a")], clock=kit.clock)
             raise ZeroDivisionError
     assert await kit.relay(log).run_once() == 0
 
@@ -108,7 +108,7 @@ async def test_an_event_that_could_not_be_published_is_refused_in_the_transactio
             await append(connection, OUTBOX, [Event(id="a", type="nonsense", key="k")], clock=kit.clock)
 
 
-async def test_a_delayed_fact_waits(kit: Kit) -> None:
+async def test_a_delayed_event_waits(kit: Kit) -> None:
     log = Recorder()
     await kit.commit("late", delay=30)
     await kit.commit("now")
@@ -120,7 +120,7 @@ async def test_a_delayed_fact_waits(kit: Kit) -> None:
     assert log.ids == ["now", "late"]
 
 
-async def test_a_fact_that_waits_keeps_no_other_entity_back(kit: Kit) -> None:
+async def test_a_waiting_event_delays_no_other_entity(kit: Kit) -> None:
     log = Recorder()
     log.broken = {"a"}
     await kit.commit("a", "b")
@@ -131,7 +131,7 @@ async def test_a_fact_that_waits_keeps_no_other_entity_back(kit: Kit) -> None:
     assert await kit.waiting() == 2
 
 
-async def test_a_failure_keeps_the_order_of_an_entity(kit: Kit) -> None:
+async def test_an_error_preserves_the_order_of_an_entity(kit: Kit) -> None:
     log = Recorder()
     log.broken = {"b"}
     await kit.commit("a", "b", "c")
@@ -144,7 +144,7 @@ async def test_a_failure_keeps_the_order_of_an_entity(kit: Kit) -> None:
     assert log.ids == ["a", "b", "c"]
 
 
-async def test_a_fact_that_the_log_refuses_keeps_no_other_back(kit: Kit) -> None:
+async def test_a_refused_event_delays_no_other(kit: Kit) -> None:
     log = Recorder()
     log.refused = {"b"}
     before = REGISTRY.get_sample_value("rushes_outbox_refused_total", {"type": "job.created"}) or 0
@@ -160,7 +160,7 @@ async def test_a_fact_that_the_log_refuses_keeps_no_other_back(kit: Kit) -> None
     assert await kit.waiting() == 0
 
 
-async def test_the_log_gets_everything_of_the_fact(kit: Kit, nats: NatsFixture) -> None:
+async def test_the_log_gets_everything_of_the_event(kit: Kit, nats: NatsFixture) -> None:
     log = EventLog(nats.url, service="catalog", clock=kit.clock)
     await log.start()
     with traces.span("test"):
@@ -178,7 +178,7 @@ async def test_the_log_gets_everything_of_the_fact(kit: Kit, nats: NatsFixture) 
     await log.stop()
 
 
-async def test_a_relay_killed_between_publishing_and_marking_says_nothing_twice(
+async def test_a_relay_killed_between_publishing_and_marking_stores_nothing_twice(
     kit: Kit, nats: NatsFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = EventLog(nats.url, service="catalog", clock=kit.clock)
@@ -209,7 +209,7 @@ async def test_the_running_relay_is_woken_survives_an_outage_and_stops(kit: Kit)
     log.broken = {"b"}
     await kit.commit("b")
     relay.wake()
-    await eventually(lambda: log.failures >= 2)  # tried again by itself, and again in vain
+    await eventually(lambda: log.errors >= 2)  # tried again by itself, and again in vain
     assert log.ids == ["a"]
     log.broken = set()
     await eventually(lambda: log.ids == ["a", "b"])
@@ -263,7 +263,7 @@ async def test_writers_do_not_wait_while_the_relay_publishes(kit: Kit) -> None:
     assert await publishing == 1
 
 
-async def test_many_relays_publish_each_fact_once(kit: Kit) -> None:
+async def test_many_relays_publish_each_event_once(kit: Kit) -> None:
     if is_sqlite(kit.engine):
         pytest.skip("SQLite serves one process: one relay")
     log = Recorder()
@@ -311,7 +311,7 @@ async def test_trimming_has_its_turn_among_those_who_write_and_leaves_no_row(
         assert (await connection.execute(select(func.count()).select_from(OUTBOX))).scalar_one() == 0
 
 
-async def test_a_failed_trimming_holds_no_fact_up_and_is_tried_an_hour_later(
+async def test_a_failed_trimming_delays_no_event_and_is_repeated_an_hour_later(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = Recorder()

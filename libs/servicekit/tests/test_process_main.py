@@ -64,14 +64,14 @@ def test_stopped_in_order_is_0() -> None:
     assert main.main("svc", build, environ={"URL": "x"}) == main.OK
 
 
-def test_wrong_settings_are_told_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_settings_are_logged_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main("svc", build, environ={}) == main.MISCONFIGURED
     line = json.loads(capsys.readouterr().out)
     assert "URL is missing: expected a text. Where the database is." in line["problem"]
     assert "exception" not in line
 
 
-def test_a_failed_start_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_start_is_logged_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main("svc", build_in_the_loop, environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: no database")
@@ -83,7 +83,7 @@ class Stuck(Nothing):
         await asyncio.Event().wait()
 
 
-def test_a_forced_stop_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_forced_stop_is_logged_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main("svc", lambda _: [Stuck()], environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("ended", "a second signal arrived: stopped at once")
@@ -103,13 +103,13 @@ def test_a_process_ends_in_order_at_sigterm() -> None:
         [sys.executable, "-W", "error", "-c", PROGRAM], stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
-        told = []
+        logged = []
         for line in child.stdout:
-            told.append(json.loads(line)["event"])
-            if told[-1] == "started":
+            logged.append(json.loads(line)["event"])
+            if logged[-1] == "started":
                 child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
-    assert [event for event in told if event in ("started", "stopping", "stopped")] == [
+    assert [event for event in logged if event in ("started", "stopping", "stopped")] == [
         "started",
         "stopping",
         "stopped",

@@ -109,18 +109,16 @@ asyncio.run(main())
     assert folders(tmp_path) == []
 
 
-async def test_a_root_that_cannot_be_used_is_said_with_the_way_out(tmp_path: Path) -> None:
+async def test_an_unusable_root_is_reported_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match=r"file/below cannot be used: Not a directory; .* in X_DIR"):
         await ScratchDir(tmp_path / "file" / "below", setting="X_DIR").start()
 
 
-async def test_one_that_holds_the_root_for_ever_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_root_locked_for_ever_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_dir, "PATIENCE", 0.1)
-    with (tmp_path / "lock").open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (tmp_path / "lock").open("wb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
         with pytest.raises(Unavailable, match=r"another process holds .*/lock for 0\.1 s now"):
             await ScratchDir(tmp_path, setting="X_DIR").start()
     assert folders(tmp_path) == []

@@ -29,7 +29,7 @@ def lines(out: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_a_line_says_who_where_and_within_which_trace(out: io.StringIO) -> None:
+def test_a_line_names_service_logger_and_trace(out: io.StringIO) -> None:
     with traces.span("work"):
         structlog.get_logger("here").info("done", job="job_1")
         trace = traces.trace_id()

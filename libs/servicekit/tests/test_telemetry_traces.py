@@ -44,7 +44,7 @@ def test_a_span_is_written_as_soon_as_it_ends(spans: Spans) -> None:
         assert [span["name"] for span in spans()] == ["inner"]
 
 
-def test_a_failure_is_told_by_its_class_and_not_by_its_text(spans: Spans) -> None:
+def test_an_error_is_recorded_by_its_class_and_not_by_its_text(spans: Spans) -> None:
     memory = InMemorySpanExporter()
     traces._Tracing.provider.add_span_processor(SimpleSpanProcessor(memory))
     with pytest.raises(ValueError, match="hunter2"), traces.span("work"):

@@ -68,7 +68,7 @@ async def test_the_clock_wakes_only_who_is_due(clock: SimulatedClock) -> None:
     assert clock.sleeping == 0
 
 
-async def test_eventually_shows_the_last_failure() -> None:
+async def test_eventually_shows_the_last_error() -> None:
     def never() -> None:
         assert 1 + 1 == 3, "arithmetic holds"
 

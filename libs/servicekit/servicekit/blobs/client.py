@@ -44,8 +44,8 @@ class S3Client:
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=5, read=60),
             maxsize=threads,
-            # A store that is busy with its first volumes answers 500 for some seconds; one that is gone
-            # is said to be gone at once, and whoever waits for it decides how long.
+            # A store that is busy with its first volumes answers 500 for some seconds: worth repeating. One
+            # that is away is reported at once: how long to wait for it is the caller's decision.
             retries=urllib3.Retry(
                 total=8,
                 connect=2,
@@ -61,13 +61,13 @@ class S3Client:
             access_key=access_key,
             secret_key=secret_key,
             secure=address.scheme == "https",
-            region=region,  # known, so that no request asks for it
+            region=region,  # given, or the client would send a request for it
             http_client=self._http,
         )
         self.multipart = Multipart(self.minio, bucket, checksum=address.scheme == "http")
 
     def close(self) -> None:
-        """Let go of threads and connections."""
+        """Shut the threads down and drop the connections."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -98,6 +98,6 @@ def to_headers(content_type: str, metadata: dict[str, str]) -> dict[str, str]:
 
 
 def from_headers(headers: dict[str, str]) -> dict[str, str]:
-    """The metadata in answered headers, under lower-case names."""
+    """The metadata in response headers, under lower-case names."""
     lower = {name.lower(): value for name, value in headers.items()}
     return {name.removeprefix(_META): value for name, value in lower.items() if name.startswith(_META)}

@@ -1,4 +1,4 @@
-"""An embedded nats-server with JetStream: its command line, configuration, port and readiness."""
+"""Runs an embedded nats-server with JetStream: its configuration, port and readiness."""
 
 from __future__ import annotations
 
@@ -64,14 +64,16 @@ class NatsServer:
         sync = "sync_interval: always" if self._sync_always else ""
         return (
             f'server_name: "rushes"\nhost: "127.0.0.1"\nport: {self.port or -1}\n'
-            "max_payload: 8MB\n"  # an image that a model gives as a `data:` address is told as it is
+            "max_payload: 8MB\n"  # an output that a model gives as a `data:` URL is one event
             f"jetstream {{\n  store_dir: {json.dumps(str(self.folder))}\n  {sync}\n}}\n"
         )
 
     async def _is_ready(self) -> bool:
-        """The ports file names the port; the greeting proves that it is this server that answers there."""
+        """The ports file names the port; the greeting proves that a NATS server answers there."""
         for found in self.folder.glob("*.ports"):
-            with contextlib.suppress(json.JSONDecodeError, KeyError, IndexError):  # half written: look again
+            with contextlib.suppress(
+                json.JSONDecodeError, KeyError, IndexError
+            ):  # half written: read it again
                 self.port = int(json.loads(found.read_text())["nats"][0].rsplit(":", 1)[1])
         if not self.port:
             return False

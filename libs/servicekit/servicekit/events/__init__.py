@@ -1,4 +1,4 @@
-"""The event log: facts published once, delivered at least once, on NATS JetStream."""
+"""The event log on NATS JetStream: events are stored once and delivered at least once."""
 
 from servicekit.events.ack_policy import RetryLater
 from servicekit.events.bucket import Bucket

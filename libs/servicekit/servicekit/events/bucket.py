@@ -1,4 +1,4 @@
-"""A key-value bucket: small JSON values shared by all replicas, changed by compare-and-set."""
+"""A key-value bucket: small JSON values that all replicas share and change by compare-and-set."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Guard = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]
 class Bucket:
     """A key-value bucket. Every call raises Unavailable when the server stays away.
 
-    A change that was made but whose answer was lost is tried again, and then reads as Conflict though it
-    was ours: read again before giving up, as after any Conflict.
+    When the answer to a change is lost, the change is repeated and then raises Conflict although it was ours:
+    read again before giving up, as after any Conflict.
     """
 
     def __init__(self, js: JetStreamContext, config: api.KeyValueConfig, guard: Guard[Any]) -> None:
@@ -76,7 +76,7 @@ class Bucket:
         await self._run("delete", key, lambda: self._with(lambda store: store.delete(key, last=revision)))
 
     async def ensure(self) -> None:
-        """Make the bucket where there is none: at first use, and after the server has lost it."""
+        """Create the bucket where there is none: at first use, and after the server has lost it."""
         try:
             self._store = await self._js.create_key_value(self._config)
         except APIError as error:
@@ -94,7 +94,7 @@ class Bucket:
         try:
             return await change(await self._open())
         except (NoStreamResponseError, NoRespondersError):
-            self._store = None  # the server has lost it: the next try makes it anew
+            self._store = None  # the server has lost it: the next attempt creates it
             raise
 
     async def _run(self, verb: str, key: str, work: Callable[[], Awaitable[T]]) -> T:

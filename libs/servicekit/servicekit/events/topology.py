@@ -1,4 +1,4 @@
-"""The streams and consumers as data, and creating or updating them to be so."""
+"""Describes the streams and consumers as data, and creates or updates them accordingly."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class ConsumerSpec:
         name: the durable's name, the same in every replica.
         subjects: filters such as "prediction.succeeded.>"; they may not overlap.
         slots: events that one replica handles at once.
-        max_in_flight: events in hand over all replicas, and beyond it none is given. Mind that an event
-            that was put off ("later") counts as in hand until it is delivered again: where one may wait
-            for long while another is urgent, it must be more than can ever wait.
+        max_in_flight: events delivered and not acknowledged over all replicas; beyond it none is delivered.
+            Mind that an event that is to be retried later counts until it is delivered again: where one
+            may wait for long while another is urgent, it must be more than can ever wait.
         ack_wait: seconds without a heartbeat after which the server gives the event to another replica.
         max_internal_errors: after that many errors of ours (in one replica) an event becomes a dead letter.
     """

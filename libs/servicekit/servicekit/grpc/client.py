@@ -1,4 +1,4 @@
-"""Channels to our own services: deadline, trace context, and the servers' `AppError`s as they were raised."""
+"""Opens channels to our own services, with deadline, trace context, and the servers' `AppError`s."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A host that vanished without a word is noticed by streams that only listen.
+    # So that a stream which only listens notices a host that vanished without closing it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Our services are neighbours; a proxy in the environment is meant for the world outside.
     ("grpc.enable_http_proxy", 0),
-    # An answer may be as large as what was asked with: a generation comes back with its input.
+    # A response may be as large as a request: a generation is returned with its input.
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     # All replicas behind a headless service get their share.
     ("grpc.lb_policy_name", "round_robin"),
@@ -39,8 +39,8 @@ def open_channel(target: str, *, deadline: float = DEADLINE) -> grpc.aio.Channel
 
     Unary calls without a timeout get `deadline` seconds; streams live until either side ends them: whoever
     stops reading early calls the stream's `cancel()`, or the server goes on until the channel closes.
-    A failed call raises the `AppError` that the server raised; trouble on the way is `Unavailable`, a
-    missed deadline `TimedOut`.
+    A failed call raises the `AppError` that the server raised; `Unavailable` when the server cannot be
+    reached; `TimedOut` after the deadline.
     """
     return grpc.aio.insecure_channel(
         target,
@@ -87,7 +87,7 @@ class _StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
 
 
 async def _restoring(call: Any, what: str) -> AsyncIterator[Any]:
-    """The call's messages, and its error as an `AppError`."""
+    """The call's messages; its error is raised as an `AppError`."""
     try:
         async for message in call:
             yield message

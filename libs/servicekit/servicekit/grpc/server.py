@@ -1,4 +1,4 @@
-"""A gRPC server as a `Part`: our interceptor, health per service, reflection."""
+"""Serves gRPC as a `Part`: with our interceptor, health per service, and reflection."""
 
 from __future__ import annotations
 

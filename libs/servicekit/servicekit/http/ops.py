@@ -1,4 +1,4 @@
-"""What operators ask every service over HTTP: is it alive, may it have work, what has it counted."""
+"""Serves the probes and metrics of a service over HTTP."""
 
 from __future__ import annotations
 

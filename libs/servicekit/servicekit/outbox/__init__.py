@@ -1,4 +1,4 @@
-"""The outbox: facts committed with the change they tell, published after it. The inbox: applied once."""
+"""The outbox: events committed with the change they report, published after it. The inbox: applied once."""
 
 from servicekit.outbox.inbox import first_time, inbox_table
 from servicekit.outbox.relay import Relay

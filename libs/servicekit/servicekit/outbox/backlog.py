@@ -1,4 +1,4 @@
-"""How many facts wait in the outbox, counted beside the relay: to be told above all when that is stuck."""
+"""Counts the backlog of the outbox, apart from the relay: it matters most when the relay is stuck."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from servicekit.clock import Clock
 from servicekit.outbox.tables import micros
 
-BACKLOG = Gauge("rushes_outbox_waiting", "Facts that are due and not published yet")
+BACKLOG = Gauge("rushes_outbox_waiting", "Events that are due and not published yet")
 
 
 class BacklogGauge:
-    """A Part: sets the gauge every `every` seconds, whatever the relay does. Facts put off are not due."""
+    """A Part: sets the gauge every `every` seconds, whatever the relay does. Postponed events are not due."""
 
     def __init__(self, engine: AsyncEngine, table: Table, clock: Clock, *, every: float) -> None:
         self._engine = engine
@@ -32,19 +32,17 @@ class BacklogGauge:
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to count."""
         if self._loop is None:
-            self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox waiting")
+            self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox backlog")
 
     async def stop(self) -> None:
-        """Count no more."""
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.cancel()
             await asyncio.wait([loop], timeout=1.0)
 
     async def count(self) -> int:
-        """Facts that are due and not published, now."""
+        """Events that are due and not published, now."""
         async with self._engine.connect() as connection:
             await connection.execution_options(read_only=True)
             found = await connection.execute(self._due, {"now": micros(self._clock.now())})
@@ -54,8 +52,11 @@ class BacklogGauge:
         while True:
             try:
                 BACKLOG.set(await self.count())
-            except (SQLAlchemyError, OSError) as error:  # the number stays: without it nothing is written
-                self._log.debug("waiting facts not counted", error=type(error).__name__)
-            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start this again
-                self._log.exception("waiting facts not counted")
+            except (
+                SQLAlchemyError,
+                OSError,
+            ) as error:  # the gauge stays as it is; while the database is away nothing is appended
+                self._log.debug("backlog not counted", error=type(error).__name__)
+            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would restart this task
+                self._log.exception("backlog not counted")
             await asyncio.sleep(self._every)

@@ -1,4 +1,4 @@
-"""The outermost frame of a service's process: what its `__main__.py` calls, its exit codes, its metrics."""
+"""Runs a service as a process: everything its `__main__.py` calls. Logs, traces, exit codes, metrics."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main(
         log.error("wrong settings", problem=str(error))  # noqa: TRY400  # a stack would hide the list
         return MISCONFIGURED
     except (StartFailed, StopForced, AppError) as error:
-        log.error("ended", reason=str(error))  # noqa: TRY400  # the sentence is for the operator
+        log.error("ended", reason=str(error))  # noqa: TRY400  # the message is for the operator
         return FAILED
     finally:
         traces.shutdown()
@@ -59,8 +59,10 @@ def main(
 
 
 def _collect_seldom() -> None:
-    """What the imports have made lives as long as the process: the collector need not go through it again
-    and again; and what requests make dies without it, but for the cycles in tracebacks.
+    """Make the garbage collector run seldom.
+
+    What the imports have made lives as long as the process: the collector need not traverse it. What requests
+    make is freed by reference counts, but for the cycles in tracebacks.
     """
     gc.collect()
     gc.freeze()
@@ -71,7 +73,6 @@ async def _live(service: str, build: Build, env: Mapping[str, str], budgets: flo
     built = build(env)
     parts = [*(await built if inspect.isawaitable(built) else built)]
     if listen := env.get("METRICS_LISTEN"):
-        parts.append(
-            HttpServer(ops_app(), listen)
-        )  # the last to start, the first to stop: it tells readiness
+        # The last to start and the first to stop: `/readyz` answers only while everything else runs.
+        parts.append(HttpServer(ops_app(), listen))
     await run(service, parts, budgets=budgets)

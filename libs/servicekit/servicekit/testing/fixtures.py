@@ -1,4 +1,4 @@
-"""The test servers as pytest fixtures; registered as the pytest plugin `servicekit` by the package itself.
+"""The test servers as pytest fixtures; the package registers them as the pytest plugin `servicekit`.
 
 | fixture | scope | gives |
 | --- | --- | --- |

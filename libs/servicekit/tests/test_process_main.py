@@ -116,6 +116,35 @@ def test_a_process_ends_in_order_at_sigterm() -> None:
     ]
 
 
+NOT_READY = """
+import sys
+from servicekit.errors import Unavailable
+from servicekit.process.main import main
+
+class Stuck:
+    async def start(self): pass
+    async def stop(self): pass
+    async def check_ready(self): raise Unavailable("12 events wait in the outbox")
+
+sys.exit(main("web", lambda environ: [Stuck()]))
+"""
+
+
+def test_readiness_is_that_of_the_parts() -> None:
+    port = free_port()
+    environ = {**os.environ, "METRICS_LISTEN": f"127.0.0.1:{port}"}
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", NOT_READY], stdout=subprocess.PIPE, text=True, env=environ
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if json.loads(line)["event"] == "started":
+                response = httpx.get(f"http://127.0.0.1:{port}/readyz")
+                assert (response.status_code, response.text) == (503, "12 events wait in the outbox")
+                child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
+
+
 def test_what_is_counted_is_served_while_everything_runs() -> None:
     port = free_port()
     environ = {**os.environ, "METRICS_LISTEN": f"127.0.0.1:{port}"}

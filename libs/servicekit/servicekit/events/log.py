@@ -11,9 +11,10 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js import api
+from prometheus_client import Gauge
 
 from servicekit.clock import Clock
-from servicekit.errors import Invalid
+from servicekit.errors import Invalid, Unavailable
 from servicekit.events import topology
 from servicekit.events.bucket import Bucket
 from servicekit.events.connection import Connection
@@ -21,6 +22,17 @@ from servicekit.events.event import Event, check, to_headers
 from servicekit.events.log_reader import open_reader
 from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.telemetry import traces
+
+REFUSED_AFTER = 5.0
+"""Seconds in which events are published and none is acknowledged: then the log is not writable."""
+
+_STILL_REFUSED = 10.0
+"""Seconds after the last refusal in which it counts: whoever has an event to publish retries sooner."""
+
+_CHECK_BUDGET = 2.0
+"""Seconds the server may take to answer a check."""
+
+REFUSING = Gauge("rushes_event_log_refusing", "1 while the log acknowledges no event that is published here")
 
 
 class EventLog(Connection):
@@ -42,6 +54,10 @@ class EventLog(Connection):
         self._clock = clock
         self._replicas = replicas
         self._buckets: dict[str, Bucket] = {}
+        self._refused_since: float | None = None
+        """Loop time of the first attempt since the last acknowledged one."""
+        self._refused_at = 0.0
+        self._refusal = ""
 
     # Events -------------------------------------------------------------------------------------
 
@@ -70,15 +86,56 @@ class EventLog(Connection):
         """Publish raw, wait for the acknowledgement; answers the sequence."""
 
         async def send() -> int:
+            began = asyncio.get_running_loop().time()
             try:
                 acknowledged = await self.js.publish(subject, data, headers=headers)
             except nats.errors.MaxPayloadError as error:
                 raise Invalid(
                     f"{subject}: {len(data)} bytes are more than the server takes in a message"
                 ) from error
+            except NATS_ERRORS as error:
+                self._note_refusal(began, error)
+                raise
+            self._refused_since = None
+            REFUSING.set(0)
             return acknowledged.seq
 
         return await self.guard(f"publish {subject}", send)
+
+    def _note_refusal(self, began: float, error: Exception) -> None:
+        if self._refused_since is None:
+            self._refused_since = began
+        self._refused_at = asyncio.get_running_loop().time()
+        self._refusal = str(error) or type(error).__name__
+        REFUSING.set(1)
+
+    async def check_writable(self) -> None:
+        """Unavailable unless the log is connected and stores events; says why not. Writes nothing.
+
+        Two proofs together: no stream that this process uses has been disabled by a failed write (see
+        `topology.write_error`), whoever's write that was; and what this process itself publishes has not been
+        refused for more than `REFUSED_AFTER` seconds, for whatever reason (a limit, say).
+        """
+        if not self.is_connected:
+            raise Unavailable(f"the event log is away (NATS at {self._url})")
+        names = [spec.name for spec in self._streams] + [f"KV_{name}" for name in self._buckets]
+        try:
+            checks = (topology.write_error(self.client, name, within=_CHECK_BUDGET) for name in names)
+            reasons = await asyncio.gather(*checks)
+        except NATS_ERRORS as error:
+            raise Unavailable(f"the event log does not answer (NATS at {self._url})") from error
+        for name, reason in zip(names, reasons, strict=True):
+            if reason:
+                raise Unavailable(
+                    f"the event log stores nothing in {name} since a write failed ({reason}): "
+                    "restart nats-server once its disk has room"
+                )
+        now = asyncio.get_running_loop().time()
+        since = self._refused_since
+        if since is not None and now - since > REFUSED_AFTER and now - self._refused_at < _STILL_REFUSED:
+            raise Unavailable(f"the event log has stored nothing for {now - since:.0f} s: {self._refusal}")
+
+    check_ready = check_writable
 
     async def tail(
         self, subjects: Sequence[str] = (">",), *, after: int | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 
+from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
 
@@ -136,3 +138,17 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
         if error.code in {404, 503}:
             raise
         raise Invalid(f"consumer {spec.name} on {', '.join(spec.subjects)}: {error.description}") from error
+
+
+async def write_error(client: Client, stream: str, *, within: float) -> str:
+    """Why the stream stores nothing any more; "" while no write has failed. Raises as nats-py does.
+
+    Once a write has failed (a full disk), nats-server stores nothing more in that stream until it is
+    restarted, also when there is room again. It leaves publishers without an answer, still acknowledges
+    duplicates, and its stream information shows nothing (seen with 2.15.1). But it refuses a purge, with the
+    reason, even one that matches no message. This one never matches: events' subjects have three tokens or
+    more.
+    """
+    subject, request = f"$JS.API.STREAM.PURGE.{stream}", json.dumps({"filter": "job.probe"}).encode()
+    response = json.loads((await client.request(subject, request, timeout=within)).data)
+    return str(response.get("error", {}).get("description", ""))

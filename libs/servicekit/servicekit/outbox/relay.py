@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, Invalid
+from servicekit.errors import AppError, Invalid, Unavailable
 from servicekit.events.event import Event
-from servicekit.outbox.backlog import BacklogGauge
+from servicekit.outbox.backlog import Backlog, BacklogGauge
 from servicekit.outbox.tables import micros, moment
 
 BATCH = 100
@@ -38,6 +38,9 @@ MEASURE = 5
 
 REFUSED_FOR = timedelta(hours=1)
 """How long a refused event is postponed: long enough for somebody to see it in the logs."""
+
+STUCK_AFTER = 30.0
+"""Seconds that an event may be due before the relay is not ready: a restart of the log takes less."""
 
 PUBLISHED = Counter("rushes_outbox_published", "Events published from the outbox")
 REFUSED = Counter(
@@ -126,6 +129,18 @@ class Relay:
     def wake(self) -> None:
         """Run a round now: to be called after a commit."""
         self._awake.set()
+
+    async def backlog(self) -> Backlog:
+        """What is due and not published, as the database has it now."""
+        return await self._backlog.measure()
+
+    async def check_ready(self) -> None:
+        """Unavailable when an event is due for longer than `STUCK_AFTER`: what is committed has no effect."""
+        backlog = await self.backlog()
+        if backlog.oldest > STUCK_AFTER:
+            raise Unavailable(
+                f"{backlog.events} events wait in the outbox, the oldest for {backlog.oldest:.0f} s"
+            )
 
     async def run_once(self) -> int:
         """One round: publish what is due, in order, up to `BATCH`; answers how many.

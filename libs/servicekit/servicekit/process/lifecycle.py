@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import structlog
 
@@ -38,6 +38,15 @@ class Part(Protocol):
 
     async def stop(self) -> None:
         """Finish or give back the current work, then release everything."""
+        ...
+
+
+@runtime_checkable
+class CheckedPart(Protocol):
+    """A part that knows whether it can do its work right now."""
+
+    async def check_ready(self) -> None:
+        """Raise an `AppError` that says what is missing."""
         ...
 
 

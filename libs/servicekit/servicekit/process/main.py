@@ -13,9 +13,9 @@ import uvloop
 
 from servicekit.config import ConfigError
 from servicekit.errors import AppError
-from servicekit.http.ops import ops_app
+from servicekit.http.ops import Ready, ops_app
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import STOP_BUDGET, Part, StartFailed, StopForced, run
+from servicekit.process.lifecycle import STOP_BUDGET, CheckedPart, Part, StartFailed, StopForced, run
 from servicekit.telemetry import logs, traces
 
 Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]]
@@ -34,7 +34,7 @@ def main(
     """Set up logs and traces, build the parts inside a running loop, run them until a signal.
 
     Where `METRICS_LISTEN` ("host:port") is set, `/metrics`, `/healthz` and `/readyz` are served there once
-    everything has started, until it stops.
+    everything has started, until it stops. `/readyz` is 503 while a part's `check_ready` raises.
 
     Answers the exit code: 0 stopped in order, 1 did not start or was forced, 2 the settings are wrong.
     `__main__.py` is `sys.exit(main("catalog", build))`.
@@ -74,5 +74,15 @@ async def _live(service: str, build: Build, env: Mapping[str, str], budgets: flo
     parts = [*(await built if inspect.isawaitable(built) else built)]
     if listen := env.get("METRICS_LISTEN"):
         # The last to start and the first to stop: `/readyz` answers only while everything else runs.
-        parts.append(HttpServer(ops_app(), listen))
+        parts.append(HttpServer(ops_app(_readiness(parts)), listen))
     await run(service, parts, budgets=budgets)
+
+
+def _readiness(parts: Sequence[Part]) -> Ready:
+    checked = [part for part in parts if isinstance(part, CheckedPart)]
+
+    async def ready() -> None:
+        for part in checked:
+            await part.check_ready()
+
+    return ready

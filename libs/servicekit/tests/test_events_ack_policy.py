@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.errors import ERRORS, AppError, Conflict, ErrorKind, Internal, Limited, NotFound, Unavailable
-from servicekit.events.ack_policy import LONGEST_DELAY, POLICIES, AckAction, RetryLater, backoff, decide
+from servicekit.events.ack_policy import (
+    LONGEST_DELAY,
+    POLICIES,
+    AckAction,
+    ErrorCounts,
+    RetryLater,
+    RetryPolicy,
+    backoff,
+    decide,
+)
 from servicekit.events.lease import DeliveryLease
 
 
@@ -58,6 +67,19 @@ def test_an_outage_never_loses_an_event_and_never_waits_long(deliveries: int) ->
     assert decision.action is AckAction.RETRY_LATER
     assert 1.0 <= decision.delay <= LONGEST_DELAY
     assert backoff(deliveries + 1) >= backoff(deliveries)
+
+
+def test_errors_are_counted_by_event_and_policy_and_forgotten() -> None:
+    counts = ErrorCounts(limit=2)
+    assert [counts.add("a", RetryPolicy.LIMITED) for _ in range(3)] == [1, 2, 3]
+    assert counts.add("a", RetryPolicy.FEW_TIMES) == 1
+    assert counts.add("b", RetryPolicy.LIMITED) == 1
+    counts.forget("b")
+    counts.forget("b")
+    assert counts.add("b", RetryPolicy.LIMITED) == 1
+    assert counts.add("a", RetryPolicy.LIMITED) == 4
+    assert counts.add("c", RetryPolicy.LIMITED) == 1
+    assert counts.add("b", RetryPolicy.LIMITED) == 1, "of three events it had failed longest ago"
 
 
 def test_a_lease_is_fresh_for_half_of_ack_wait_and_lost_for_ever_after_a_gap() -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from servicekit.errors import Conflict, Invalid, NotFound, Unavailable
+from servicekit.errors import Conflict, Internal, Invalid, NotFound, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, RetryLater
 from servicekit.events.lease import DeliveryLease
 from servicekit.telemetry import traces
@@ -110,6 +110,28 @@ async def test_an_internal_error_is_retried_and_then_a_dead_letter(log: EventLog
     assert await subject.run_once(wait=5.0) == 1
     assert deliveries == [1, 2]
     assert await dead_letters(log) == 1
+    await subject.stop()
+
+
+async def test_only_errors_of_the_same_kind_count_and_no_deliveries_put_off(log: EventLog) -> None:
+    put_off: list[Exception] = [RetryLater(0.0)] * 12 + [Unavailable("down", retry_after=0.0)] * 6
+    early = [NotFound("early", retry_after=0.0)] * 4
+    raised = iter([*put_off, *early, Internal("fault", retry_after=0.0), Internal("fault", retry_after=0.0)])
+    deliveries: list[int] = []
+
+    async def handle(event: Event) -> None:
+        deliveries.append(event.deliveries)
+        raise next(raised)
+
+    spec = ConsumerSpec("tester-predictions", ("prediction.>",), max_internal_errors=2)
+    subject = consumer(log, handle, spec)
+    await publish(log, 1)
+    for number in range(1, 24):
+        assert await subject.run_once(wait=5.0) == 1
+        assert deliveries[-1] == number
+        assert await dead_letters(log) == 0
+    assert await subject.run_once(wait=5.0) == 1
+    assert await dead_letters(log) == 1, "the second fault of ours, though the 24th delivery"
     await subject.stop()
 
 

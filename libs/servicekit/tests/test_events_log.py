@@ -162,17 +162,23 @@ async def test_tail_has_no_gap_over_crashes(log: EventLog, nats: NatsFixture) ->
 
 async def test_a_bucket_changes_by_compare_and_set(log: EventLog) -> None:
     bucket = await log.bucket("limits", ttl=60)
-    assert await bucket.get("lane") is None
-    first = await bucket.create("lane", {"next": 1.5})
+    assert await bucket.get("cell") is None
+    first = await bucket.create("cell", {"next": 1.5})
     with pytest.raises(Conflict):
-        await bucket.create("lane", {})
-    assert await bucket.get("lane") == ({"next": 1.5}, first)
-    second = await bucket.update("lane", {"next": 2}, revision=first)
-    with pytest.raises(Conflict, match="limits/lane"):
-        await bucket.update("lane", {"next": 3}, revision=first)
-    await bucket.delete("lane")
-    assert await bucket.get("lane") is None
-    assert await bucket.create("lane", 7) > second
+        await bucket.create("cell", {})
+    assert await bucket.get("cell") == ({"next": 1.5}, first)
+    second = await bucket.update("cell", {"next": 2}, revision=first)
+    with pytest.raises(Conflict, match="limits/cell"):
+        await bucket.update("cell", {"next": 3}, revision=first)
+    with pytest.raises(Conflict, match="limits/cell"):
+        await bucket.delete("cell", revision=first)
+    assert await bucket.get("cell") == ({"next": 2}, second)
+    await bucket.delete("cell", revision=second)
+    assert await bucket.get("cell") is None
+    with pytest.raises(Conflict):
+        await bucket.delete("cell", revision=second)
+    await bucket.delete("cell")
+    assert await bucket.create("cell", 7) > second
     with pytest.raises(Invalid):
         await bucket.put("a b", 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -72,17 +73,40 @@ def backoff(errors: int) -> float:
 
 
 def policy_of(error: Exception) -> RetryPolicy:
-    """The policy for whatever a handler raises; what is no `AppError` is an error of ours."""
-    if isinstance(error, RetryLater):
-        return RetryPolicy.FOREVER
+    """The policy for an error of a handler; what is no `AppError` is an error of ours."""
     return POLICIES[error.kind] if isinstance(error, AppError) else RetryPolicy.LIMITED
+
+
+class ErrorCounts:
+    """How often each event has failed in this replica, by policy; the last `limit` events that did.
+
+    JetStream's count of deliveries will not do: it includes those put off on purpose and those that a restart
+    cut off. A replica's own memory is enough: each replica allows an event as many errors as the table says.
+    """
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._counts: dict[str, Counter[RetryPolicy]] = {}
+
+    def add(self, event_id: str, policy: RetryPolicy) -> int:
+        """Count one more error; answers how many there are under that policy."""
+        counts = self._counts.pop(event_id, Counter())
+        counts[policy] += 1
+        self._counts[event_id] = counts  # the newest stands last
+        if len(self._counts) > self._limit:
+            del self._counts[next(iter(self._counts))]
+        return counts[policy]
+
+    def forget(self, event_id: str) -> None:
+        """The event is acknowledged: no more of it comes here."""
+        self._counts.pop(event_id, None)
 
 
 def decide(error: Exception, *, errors: int, max_internal_errors: int) -> AckDecision:
     """What becomes of a delivery whose handler raised `error`.
 
     Args:
-        errors: how often the event has failed under the same policy, this time included.
+        errors: how often the event has failed under the same policy, this time included (see `ErrorCounts`).
         max_internal_errors: errors of ours after which the event becomes a dead letter.
     """
     if isinstance(error, RetryLater):

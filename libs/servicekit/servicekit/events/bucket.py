@@ -10,6 +10,7 @@ from nats.errors import NoRespondersError
 from nats.js import JetStreamContext, api
 from nats.js.errors import (
     APIError,
+    BadRequestError,
     InvalidKeyError,
     KeyDeletedError,
     KeyNotFoundError,
@@ -21,6 +22,10 @@ from nats.js.kv import KeyValue
 from servicekit.errors import Conflict, Invalid
 
 T = TypeVar("T")
+
+_NAME_IN_USE, _WRONG_LAST_SEQUENCE = 10058, 10071
+"""JetStream's error codes: the stream exists with another configuration; somebody was faster."""
+
 Guard = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]
 
 
@@ -80,7 +85,7 @@ class Bucket:
         try:
             self._store = await self._js.create_key_value(self._config)
         except APIError as error:
-            if error.err_code != 10058:  # it exists with another configuration: use it as it is
+            if error.err_code != _NAME_IN_USE:  # what exists under the name is used as it is
                 raise
             self._store = await self._js.key_value(self.name)
 
@@ -100,7 +105,10 @@ class Bucket:
     async def _run(self, verb: str, key: str, work: Callable[[], Awaitable[T]]) -> T:
         try:
             answer: T = await self._guard(f"{verb} {self.name}/{key}", work)
-        except KeyWrongLastSequenceError as error:
+        except BadRequestError as error:
+            # nats-py translates it for `create` and `update`, not for `delete`.
+            if not isinstance(error, KeyWrongLastSequenceError) and error.err_code != _WRONG_LAST_SEQUENCE:
+                raise
             raise Conflict(f"{self.name}/{key} has changed meanwhile: read it again") from error
         except InvalidKeyError as error:
             raise Invalid(f"{key!r} is no key of bucket {self.name}: letters, digits, and -/_=.") from error

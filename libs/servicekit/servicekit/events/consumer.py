@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 
 from servicekit.errors import AppError, Unavailable
 from servicekit.events import topology
-from servicekit.events.ack_policy import AckAction, AckDecision, RetryLater, decide
+from servicekit.events.ack_policy import AckAction, AckDecision, ErrorCounts, RetryLater, decide, policy_of
 from servicekit.events.acknowledge import Acknowledger
 from servicekit.events.event import Event, from_message
 from servicekit.events.lease import DeliveryLease
@@ -55,6 +55,7 @@ class Consumer:
         self._handlers = dict(handlers)
         self._stop_budget = stop_budget
         self._log = structlog.get_logger("servicekit.events").bind(consumer=spec.name)
+        self._errors = ErrorCounts()
         self._running: set[asyncio.Task[None]] = set()
         self._pulling: asyncio.Task[None] | None = None
         self._pull: Pull | None = None
@@ -226,11 +227,11 @@ class Consumer:
             ):
                 await handler(event)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises has an outcome in the table
-            decision = decide(
-                error, errors=event.deliveries, max_internal_errors=self._spec.max_internal_errors
-            )
+            errors = 0 if isinstance(error, RetryLater) else self._errors.add(event.id, policy_of(error))
+            decision = decide(error, errors=errors, max_internal_errors=self._spec.max_internal_errors)
             await self._handle_error(event, error, decision, delivery)
         else:
+            self._errors.forget(event.id)
             await self._count(event, "done", delivery.ack())
 
     async def _handle_error(
@@ -241,6 +242,7 @@ class Consumer:
         match decision.action:
             case AckAction.ACK:
                 self._log.info("event already done", **about)
+                self._errors.forget(event.id)
                 await self._count(event, "already_done", delivery.ack())
             case AckAction.RETRY_LATER:
                 log = self._log.info if expected else self._log.exception
@@ -255,6 +257,7 @@ class Consumer:
                     self._log.warning("dead letter not stored: later", error=str(unavailable))
                     await delivery.nak(decision.delay)
                 else:
+                    self._errors.forget(event.id)
                     await self._count(event, "dead_letter")
 
     async def _count(self, event: Event, outcome: str, acknowledging: Awaitable[Any] | None = None) -> None:

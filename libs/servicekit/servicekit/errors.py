@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ErrorKind(StrEnum):
@@ -121,6 +121,14 @@ class Invalid(AppError):
     """The request itself is wrong, whoever sends it and whenever."""
 
     kind = ErrorKind.INVALID
+
+    @classmethod
+    def field(cls, name: str, message: str, *, sentence: str = "") -> Self:
+        """One field is wrong: its path as the caller wrote it, and why.
+
+        `sentence` stands for the whole error where "<name>: <message>" does not read well.
+        """
+        return cls(sentence or f"{name}: {message}", fields=[FieldProblem(name, message)])
 
 
 class Unauthenticated(AppError):

@@ -52,3 +52,10 @@ def test_an_error_carries_what_the_caller_needs() -> None:
     )
     assert error.retry is Retry.LATER
     assert Invalid("x").retry is Retry.NEVER
+
+
+def test_an_error_of_one_field_names_it() -> None:
+    error = Invalid.field("scenes[2].seconds", "must be at most 60")
+    assert error.message == "scenes[2].seconds: must be at most 60"
+    assert error.fields == (FieldProblem("scenes[2].seconds", "must be at most 60"),)
+    assert Invalid.field("file", "is empty", sentence="The file is empty").message == "The file is empty"

@@ -17,15 +17,24 @@ from structlog.testing import capture_logs
 from servicekit.clock import SystemClock
 from servicekit.errors import ERRORS, AppError, ErrorKind, FieldProblem, Internal, TimedOut, Unavailable
 from servicekit.grpc import interceptors, status
-from servicekit.grpc.client import open_channel
+from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.telemetry import traces
 
 NAME = "servicekit.tests.Echo"
+COUNTER = "servicekit.tests.Counter"
 
 
-class Echo:
-    """Answers with the text, raises what it is told to, and tells when it is working."""
+class EchoServicer:
+    """As the generator makes it: beside it stands `add_EchoServicer_to_server`."""
+
+
+class CounterServicer:
+    """Of another contract."""
+
+
+class Echo(EchoServicer):
+    """Answers with the text, raises on demand, and signals when it is working."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -58,7 +67,7 @@ class Echo:
             self.ended.set()
 
 
-def add_echo(echo: Any, server: grpc.aio.Server) -> None:
+def add_EchoServicer_to_server(echo: Any, server: grpc.aio.Server) -> None:  # noqa: N802  # as generated
     def handler(make: Any, behaviour: Any) -> Any:
         return make(behaviour, StringValue.FromString, StringValue.SerializeToString)
 
@@ -68,6 +77,13 @@ def add_echo(echo: Any, server: grpc.aio.Server) -> None:
         "Count": handler(grpc.unary_stream_rpc_method_handler, echo.count),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, methods),))
+
+
+def add_CounterServicer_to_server(counter: Any, server: grpc.aio.Server) -> None:  # noqa: N802  # as generated
+    behaviour = grpc.unary_stream_rpc_method_handler(
+        counter.count, StringValue.FromString, StringValue.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(COUNTER, {"Count": behaviour}),))
 
 
 class Caller:
@@ -89,7 +105,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 async def server(echo: Echo) -> AsyncIterator[GrpcServer]:
-    part = GrpcServer("127.0.0.1:0", [(add_echo, echo, NAME)], clock=SystemClock(), service="echo", grace=0.2)
+    part = GrpcServer("127.0.0.1:0", [echo], clock=SystemClock(), service="echo", grace=0.2)
     await part.start()
     yield part
     await part.stop()
@@ -272,6 +288,39 @@ async def test_a_taken_port_is_reported(server: GrpcServer) -> None:
     await other.stop()
     with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{server.port}"):
         await other.start()
+
+
+async def test_a_servicer_of_two_contracts_is_served_under_both(echo: Echo) -> None:
+    class Both(Echo, CounterServicer):
+        pass
+
+    server = GrpcServer("127.0.0.1:0", [Both()], clock=SystemClock(), service="both", grace=0.2)
+    await server.start()
+    async with open_channel(f"127.0.0.1:{server.port}") as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        for name in (NAME, COUNTER):
+            response = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
+        assert (await Caller(channel).echo(StringValue(value="x"))).value == "x"
+    await server.stop()
+
+
+def test_what_is_no_servicer_is_refused() -> None:
+    with pytest.raises(TypeError, match="SystemClock derives from no generated servicer class"):
+        GrpcServer("127.0.0.1:0", [SystemClock()], clock=SystemClock(), service="none")
+
+
+async def test_a_channel_is_a_part_with_stubs(server: GrpcServer) -> None:
+    channel = GrpcChannel(f"127.0.0.1:{server.port}")
+    caller = channel.stub(Caller)  # before the start: a composition root makes its adapters first
+    await channel.start()
+    assert (await caller.echo(StringValue(value="hello"))).value == "hello"
+    await channel.check_serving()
+    await server.stop()
+    with pytest.raises(Unavailable):
+        await channel.check_serving()
+    await channel.stop()
+    await channel.stop()
 
 
 def test_an_error_of_a_newer_server_is_a_fault() -> None:

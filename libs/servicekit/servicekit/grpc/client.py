@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from servicekit.errors import AppError
+from servicekit.errors import AppError, Unavailable
 from servicekit.grpc.limits import MESSAGE_LIMIT
 from servicekit.grpc.status import restore
 from servicekit.telemetry import traces
+
+Stub = TypeVar("Stub")
 
 DEADLINE = 10.0
 """Seconds for a unary call that names no timeout of its own."""
@@ -47,6 +50,46 @@ def open_channel(target: str, *, deadline: float = DEADLINE) -> grpc.aio.Channel
         options=_OPTIONS,
         interceptors=[_UnaryInterceptor(target, deadline), _StreamInterceptor(target)],
     )
+
+
+class GrpcChannel:
+    """A channel to one service as a `Part`: opened at start or first use, closed at stop.
+
+    Args:
+        target: "host:port".
+        deadline: see `open_channel`.
+    """
+
+    def __init__(self, target: str, *, deadline: float = DEADLINE) -> None:
+        self._target = target
+        self._deadline = deadline
+        self._channel: grpc.aio.Channel | None = None
+
+    async def start(self) -> None:
+        """Open the channel. It connects when it is used, so that services start in any order."""
+        self.open()
+
+    async def stop(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    def open(self) -> grpc.aio.Channel:
+        """The channel itself, opened now when it is not open; inside a running loop."""
+        if self._channel is None:
+            self._channel = open_channel(self._target, deadline=self._deadline)
+        return self._channel
+
+    def stub(self, cls: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """A generated stub on the channel, before `start` too; void after `stop`."""
+        return cls(self.open())
+
+    async def check_serving(self, *, within: float = 2.0) -> None:
+        """Unavailable, or TimedOut, unless the service reports that it serves."""
+        health: Any = self.stub(health_pb2_grpc.HealthStub)
+        response = await health.Check(health_pb2.HealthCheckRequest(), timeout=within)
+        if response.status != health_pb2.HealthCheckResponse.SERVING:
+            raise Unavailable(f"the service at {self._target} is not serving")
 
 
 class _UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):

@@ -7,11 +7,12 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import structlog
 
 from servicekit.clock import Clock, SystemClock
+from servicekit.concurrency import end, first_of
 
 STOP_BUDGET = 8.0
 """Seconds a part may take to stop."""
@@ -120,19 +121,13 @@ def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
 
 async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
     """Start one part; False when `unless` was set first."""
-    starting, signalled = asyncio.ensure_future(part.start()), asyncio.ensure_future(unless.wait())
     try:
-        await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            return False
-        starting.result()
-        return not unless.is_set()
+        await first_of(part.start(), unless.wait())
     except Exception as error:  # whatever it is, the message names the part
         raise StartFailed(
             f"{service}: {_name(part)} did not start: {error or type(error).__name__}"
         ) from error
-    finally:
-        await _end(starting, signalled)
+    return not unless.is_set()
 
 
 async def _stop(
@@ -153,20 +148,8 @@ async def _stop(
 
 async def _until(event: asyncio.Event, work: Awaitable[None]) -> None:
     """Await the work, unless the event comes first."""
-    working, forced = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({working, forced}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise StopForced("a second signal arrived: stopped at once")
-    finally:
-        await _end(working, forced)
-
-
-async def _end(*futures: asyncio.Future[Any]) -> None:
-    """Cancel what is not done and wait for it."""
-    for future in futures:
-        future.cancel()
-    await asyncio.gather(*futures, return_exceptions=True)
+    if await first_of(work, event.wait()) == 1:
+        raise StopForced("a second signal arrived: stopped at once")
 
 
 def _name(part: object) -> str:
@@ -205,7 +188,7 @@ class Tasks:
     async def stop(self) -> None:
         self._started = False
         running, self._running = self._running, []
-        await _end(*running)
+        await end(*running)
 
     def _add(self, name: str, body: Callable[[], Awaitable[None]]) -> Tasks:
         self._bodies.append((name, body))

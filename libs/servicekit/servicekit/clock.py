@@ -1,4 +1,4 @@
-"""Time as a port, so that tests move it and pure code never reads it by itself."""
+"""Time as a port: tests move it, and pure code never reads it by itself."""
 
 from __future__ import annotations
 
@@ -28,13 +28,10 @@ class SystemClock:
     """The clock of the machine."""
 
     def now(self) -> datetime:
-        """The time of day in UTC, timezone-aware."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds; zero or less gives others their turn."""
         await asyncio.sleep(max(seconds, 0.0))

@@ -1,4 +1,4 @@
-"""Settings of a service: one frozen dataclass, read from the environment once, all complaints at once."""
+"""Reads a service's settings, one frozen dataclass, from the environment; reports all problems at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Setting:
 
 
 class ConfigError(Exception):
-    """Some settings are missing or unreadable; the text lists every one of them, and how to put it right."""
+    """Some settings are missing or unreadable; the text lists every one of them, and the way out."""
 
 
 def setting(env: str, *, doc: str, default: Any = _REQUIRED, secret: bool = False) -> Any:

@@ -6,15 +6,15 @@
     ├── Invalid             invalid          correct the request: `fields` name what is wrong
     ├── Unauthenticated     unauthenticated  sign in again
     ├── Forbidden           forbidden        give up: known, but not allowed
-    ├── NotFound            not_found        check the id; a consumer tries a few times (facts may race)
+    ├── NotFound            not_found        check the id; a consumer tries a few times (events may race)
     ├── Conflict            conflict         read again: it exists already, or somebody was faster
     ├── Precondition        precondition     come back when the state has changed
     ├── Limited             limited          come back after `retry_after` seconds: nothing is wrong
     ├── Unavailable         unavailable      try again with backoff: a part is down
     ├── TimedOut            timeout          try again with backoff: the outcome is unknown
-    └── Internal            internal         tell us the `reference`: the fault is ours
+    └── Internal            internal         report the `reference`: the fault is ours
 
-The edges' tables are `servicekit.grpc.status`, `servicekit.http.problem` and `servicekit.events.outcome`;
+The edges' tables are `servicekit.grpc.status`, `servicekit.http.problem` and `servicekit.events.ack_policy`;
 a test iterates `ErrorKind` and asserts that each is total. Pure code may import this module: it needs
 the standard library alone.
 """
@@ -25,11 +25,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ErrorKind(StrEnum):
-    """What went wrong, in the only ten ways that an edge has to know."""
+    """The ten kinds that an edge has to know."""
 
     INVALID = "invalid"
     UNAUTHENTICATED = "unauthenticated"
@@ -49,11 +49,11 @@ class Retry(StrEnum):
     NEVER = "never"
     """The same request fails the same way for ever."""
     FEW = "few"
-    """Perhaps it overtook what it needs: a few tries, then never."""
+    """Perhaps it overtook what it needs: a few attempts, then never."""
     LATER = "later"
-    """Nothing is wrong; the time is. Wait `retry_after`, and alarm nobody."""
+    """Nothing is broken, it is only too early. Wait `retry_after`; nobody is alarmed."""
     BACKOFF = "backoff"
-    """A part is in trouble: wait longer each time."""
+    """A part is down or broken: wait longer each time."""
 
 
 RETRY: dict[ErrorKind, Retry] = {
@@ -79,7 +79,7 @@ class FieldProblem:
 
 
 class AppError(Exception):
-    """An error that says what it is, so that each edge can say it in its own language.
+    """An error with a kind, which each edge can translate into its own protocol.
 
     Raise a subclass, never this class: the kind is the subclass.
 
@@ -88,7 +88,7 @@ class AppError(Exception):
         fields: the fields of the request that are wrong, each with its own sentence.
         retry_after: seconds after which trying again makes sense, when known.
         code: a short machine word for what callers branch on ("budget", "already_recorded"); crosses gRPC.
-        reference: the opaque id under which our logs tell more; set by the edges for `internal` errors.
+        reference: the opaque id under which our logs have the details; edges set it for `internal` errors.
     """
 
     kind: ClassVar[ErrorKind]
@@ -122,15 +122,23 @@ class Invalid(AppError):
 
     kind = ErrorKind.INVALID
 
+    @classmethod
+    def field(cls, name: str, message: str, *, sentence: str = "") -> Self:
+        """One field is wrong: its path as the caller wrote it, and why.
+
+        `sentence` stands for the whole error where "<name>: <message>" does not read well.
+        """
+        return cls(sentence or f"{name}: {message}", fields=[FieldProblem(name, message)])
+
 
 class Unauthenticated(AppError):
-    """Who is asking could not be told: no key, a wrong one, or one that has expired."""
+    """The caller could not be identified: no key, a wrong one, or one that has expired."""
 
     kind = ErrorKind.UNAUTHENTICATED
 
 
 class Forbidden(AppError):
-    """Who is asking is known and may not do this."""
+    """The caller is known and may not do this."""
 
     kind = ErrorKind.FORBIDDEN
 
@@ -172,7 +180,7 @@ class TimedOut(AppError):
 
 
 class Internal(AppError):
-    """A fault of ours; outsiders are told its `reference` and nothing else."""
+    """A fault of ours; clients get its `reference` and nothing else."""
 
     kind = ErrorKind.INTERNAL
 
@@ -192,4 +200,4 @@ ERRORS: dict[ErrorKind, type[AppError]] = {
         Internal,
     )
 }
-"""Which class stands for each kind: how an edge restores an error that has crossed a wire."""
+"""The class of each kind: how an edge restores an error that has crossed a wire."""

@@ -1,4 +1,4 @@
-"""Ids that say what they name and sort by the time they were made: a prefix and a ULID."""
+"""Makes and checks ids: a prefix that names the kind of record, and a ULID, which sorts by time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from ulid import ULID
 
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import Invalid
 
 PREFIXES: dict[str, str] = {
     "job": "job",
@@ -54,7 +54,7 @@ def check_id(value: str, kind: str, *, field: str = "id") -> str:
         message = f"{shown!r} is the id of {_named(other)}; {_named(kind)} id starts with {wanted}_"
     else:
         message = f"{shown!r} is not {_named(kind)} id: {wanted}_ and a ULID of 26 characters in upper case"
-    raise Invalid(f"{field}: {message}", fields=[FieldProblem(field, message)])
+    raise Invalid.field(field, message)
 
 
 def _named(kind: str) -> str:

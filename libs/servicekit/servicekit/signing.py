@@ -1,4 +1,4 @@
-"""Tokens in signed addresses: who holds one may use this one subject, until it expires.
+"""Signs and verifies the tokens in signed addresses: each opens one subject until it expires.
 
 A token is `<expires, Unix seconds>.<URL-safe base 64 of HMAC-SHA256(secret, subject|expires)>`.
 """

@@ -132,7 +132,7 @@ async def test_a_cancelled_upload_is_aborted(blobs: BlobStore) -> None:
 async def test_stale_uploads_are_swept(blobs: BlobStore) -> None:
     upload = blobs.upload("left/behind", content_type="video/mp4")
     await upload.write(bytes_of(9 * MIB))
-    await upload._settle()
+    await upload._wait_for_parts()
     assert await blobs.abort_stale_uploads(timedelta(hours=1)) == 0
     assert await blobs.abort_stale_uploads(timedelta(0)) == 1
     assert await blobs.abort_stale_uploads(timedelta(0)) == 0
@@ -186,27 +186,27 @@ async def test_a_download_that_nobody_waits_for_ends(
     await eventually(lambda: not any(tmp_path.iterdir()))
 
 
-async def test_a_store_that_tags_otherwise_is_asked_for_the_size(
+async def test_the_size_is_read_from_a_store_whose_tag_is_no_md5(
     blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
     stat = blobs.stat
 
     async def noted(key: str) -> BlobInfo:
-        asked.append(key)
+        requests.append(key)
         return await stat(key)
 
     monkeypatch.setattr(blobs, "stat", noted)
     assert (await blobs.put("a", b"abc", content_type="text/plain")).size == 3
-    assert asked == []
+    assert requests == []
     put = blobs._client.multipart.put
     monkeypatch.setattr(blobs._client.multipart, "put", lambda *args: put(*args) and "encrypted-otherwise")
     assert (await blobs.put("a", b"abcd", content_type="text/plain")).size == 4
-    assert asked == ["a"]
+    assert requests == ["a"]
 
 
 @pytest.mark.parametrize("size", [6 * MIB, 9 * MIB])
-async def test_what_the_store_has_not_kept_whole_is_taken_back(
+async def test_a_blob_stored_short_is_removed(
     blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """In one request, and in parts: nobody sees what is short, and it may be written again."""
@@ -336,7 +336,7 @@ async def test_a_store_that_dies_is_named_and_one_that_returns_is_used() -> None
         await store.stop()
 
 
-async def test_no_store_at_start_is_said_with_the_way_out() -> None:
+async def test_a_missing_store_at_start_is_reported_with_the_way_out() -> None:
     store = BlobStore("http://127.0.0.1:9", "a", "b", "bucket", start_within=0.2)
     with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:9 within 0\.2 s: start it"):
         await store.start()
@@ -344,7 +344,7 @@ async def test_no_store_at_start_is_said_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(("access", "secret"), [("nobody", "rushes-local"), ("rushes", "wrong")])
-async def test_wrong_keys_are_said_as_such(s3: S3Fixture, access: str, secret: str) -> None:
+async def test_wrong_keys_are_reported_as_such(s3: S3Fixture, access: str, secret: str) -> None:
     store = BlobStore(s3.endpoint, access, secret, "bucket")
     with pytest.raises(Unavailable, match="BLOB_"):
         await asyncio.wait_for(store.start(), 5)

@@ -28,7 +28,7 @@ class Settings:
     mode: Mode = setting("MODE", doc="How.", default=Mode.SAFE)
 
 
-def test_values_are_cast_and_defaults_kept() -> None:
+def test_values_are_cast_and_defaults_apply() -> None:
     environ = {
         "URL": "x",
         "TOKEN": "t",
@@ -48,7 +48,7 @@ def test_an_empty_variable_is_unset() -> None:
     assert load(Settings, {"URL": "x", "TOKEN": "t", "SLOTS": ""}).slots == 4
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         load(Settings, {"SLOTS": "many", "DEBUG": "perhaps", "TTL": "1e400", "MODE": "slow"})
     text = str(caught.value)
@@ -101,7 +101,7 @@ def test_a_path_that_is_unset_is_not_described_as_this_folder() -> None:
     assert describe(Spool) == [("SPOOL", "path", "", "Where.")]
 
 
-def test_a_type_that_cannot_be_read_is_told_to_the_developer() -> None:
+def test_an_unsupported_type_is_reported_to_the_developer() -> None:
     @dataclass(frozen=True)
     class Odd:
         odd: complex = setting("ODD", doc="?", default=1j)

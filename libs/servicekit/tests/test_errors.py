@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from servicekit.errors import ERRORS, RETRY, AppError, ErrorKind, FieldProblem, Invalid, Limited, Retry
-from servicekit.events import outcome
+from servicekit.events import ack_policy
 from servicekit.grpc import status
 from servicekit.http import problem
 
@@ -13,7 +13,7 @@ TABLES = {
     "errors.RETRY": RETRY,
     "grpc.status.STATUS": status.STATUS,
     "http.problem.STATUS": problem.STATUS,
-    "events.outcome.RULES": outcome.RULES,
+    "events.ack_policy.POLICIES": ack_policy.POLICIES,
 }
 
 
@@ -23,7 +23,7 @@ def test_every_edge_maps_every_kind(name: str, kind: ErrorKind) -> None:
     assert kind in TABLES[name], f"{name} does not say what {kind} becomes"
 
 
-def test_every_grpc_failure_has_a_kind() -> None:
+def test_every_grpc_error_status_has_a_kind() -> None:
     assert set(status.KIND) == set(grpc.StatusCode) - {grpc.StatusCode.OK}
 
 
@@ -52,3 +52,10 @@ def test_an_error_carries_what_the_caller_needs() -> None:
     )
     assert error.retry is Retry.LATER
     assert Invalid("x").retry is Retry.NEVER
+
+
+def test_an_error_of_one_field_names_it() -> None:
+    error = Invalid.field("scenes[2].seconds", "must be at most 60")
+    assert error.message == "scenes[2].seconds: must be at most 60"
+    assert error.fields == (FieldProblem("scenes[2].seconds", "must be at most 60"),)
+    assert Invalid.field("file", "is empty", sentence="The file is empty").message == "The file is empty"

@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from servicekit import telemetry
-from servicekit.errors import Conflict, Invalid, NotFound, Unavailable
-from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, Later
+from servicekit.errors import Conflict, Internal, Invalid, NotFound, Unavailable
+from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, RetryLater
 from servicekit.events.lease import DeliveryLease
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.telemetry import traces
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 SPEC = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=2.0)
 
 
 @pytest.fixture
-async def log(nats: NatsFixture, clock: TestClock) -> AsyncIterator[EventLog]:
+async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
     log = EventLog(nats.url, service="tester", clock=clock, patience=10.0)
     await log.start()
     yield log
@@ -95,14 +95,14 @@ async def test_an_invalid_event_goes_to_the_dead_letters_with_its_reason(log: Ev
     await subject.stop()
 
 
-async def test_a_fault_of_ours_is_tried_again_and_then_kept(log: EventLog) -> None:
+async def test_an_internal_error_is_retried_and_then_a_dead_letter(log: EventLog) -> None:
     deliveries: list[int] = []
 
     async def handle(event: Event) -> None:
         deliveries.append(event.deliveries)
         raise ZeroDivisionError
 
-    spec = ConsumerSpec("tester-predictions", ("prediction.>",), patience=2)
+    spec = ConsumerSpec("tester-predictions", ("prediction.>",), max_internal_errors=2)
     subject = consumer(log, handle, spec)
     await publish(log, 1)
     assert await subject.run_once() == 1
@@ -113,8 +113,30 @@ async def test_a_fault_of_ours_is_tried_again_and_then_kept(log: EventLog) -> No
     await subject.stop()
 
 
+async def test_only_errors_of_the_same_kind_count_and_no_deliveries_put_off(log: EventLog) -> None:
+    put_off: list[Exception] = [RetryLater(0.0)] * 12 + [Unavailable("down", retry_after=0.0)] * 6
+    early = [NotFound("early", retry_after=0.0)] * 4
+    raised = iter([*put_off, *early, Internal("fault", retry_after=0.0), Internal("fault", retry_after=0.0)])
+    deliveries: list[int] = []
+
+    async def handle(event: Event) -> None:
+        deliveries.append(event.deliveries)
+        raise next(raised)
+
+    spec = ConsumerSpec("tester-predictions", ("prediction.>",), max_internal_errors=2)
+    subject = consumer(log, handle, spec)
+    await publish(log, 1)
+    for number in range(1, 24):
+        assert await subject.run_once(wait=5.0) == 1
+        assert deliveries[-1] == number
+        assert await dead_letters(log) == 0
+    assert await subject.run_once(wait=5.0) == 1
+    assert await dead_letters(log) == 1, "the second fault of ours, though the 24th delivery"
+    await subject.stop()
+
+
 @pytest.mark.parametrize(
-    "error", [Later(0.05), Unavailable("down", retry_after=0.05), NotFound("early", retry_after=0.05)]
+    "error", [RetryLater(0.05), Unavailable("down", retry_after=0.05), NotFound("early", retry_after=0.05)]
 )
 async def test_later_comes_again(log: EventLog, error: Exception) -> None:
     tries: list[int] = []
@@ -146,7 +168,7 @@ async def test_already_done_is_done(log: EventLog) -> None:
     await subject.stop()
 
 
-async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_kept(log: EventLog) -> None:
+async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_respected(log: EventLog) -> None:
     busy = most = 0
     release = asyncio.Event()
 
@@ -178,7 +200,7 @@ async def test_an_event_in_an_idle_hour_is_handled_at_once_and_slots_are_kept(lo
     await subject.stop()
 
 
-async def test_long_work_is_kept_alive_by_heartbeats(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_heartbeats_prolong_long_work(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     beats = _confirmations(monkeypatch)
     spec = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=0.6)
     seen: list[int] = []
@@ -264,7 +286,7 @@ async def test_stop_gives_unfinished_events_to_another_replica_at_once(log: Even
     await second.stop()
 
 
-async def test_stopping_everything_takes_no_drain_timeout(nats: NatsFixture, clock: TestClock) -> None:
+async def test_stopping_everything_takes_no_drain_timeout(nats: NatsFixture, clock: SimulatedClock) -> None:
     log = EventLog(nats.url, service="tester", clock=clock)
     await log.start()
 
@@ -296,11 +318,11 @@ async def test_nothing_is_lost_when_nats_is_killed_again_and_again(log: EventLog
             await nats.restart()
         await publish(log, number)
 
-    async def all_settled() -> None:
+    async def all_acknowledged() -> None:
         assert len(handled) == 120
         assert await pending(log, spec) == (0, 0)
 
-    await eventually(all_settled, within=20.0)
+    await eventually(all_acknowledged, within=20.0)
     assert (await log.js.stream_info("RUSHES")).state.messages == 120
     await subject.stop()
 
@@ -322,17 +344,17 @@ async def test_a_server_that_lost_its_data_gets_the_consumer_again(log: EventLog
 
 
 async def test_the_trace_goes_on_in_the_handler(log: EventLog) -> None:
-    traces: list[str] = []
+    seen: list[str] = []
 
     async def handle(event: Event) -> None:
-        traces.append(telemetry.trace_id())
+        seen.append(traces.trace_id())
 
     subject = consumer(log, handle)
-    with telemetry.span("test"):
-        mine = telemetry.trace_id()
+    with traces.span("test"):
+        mine = traces.trace_id()
         await publish(log, 1)
     await subject.run_once()
-    assert traces == [mine]
+    assert seen == [mine]
     await subject.stop()
 
 

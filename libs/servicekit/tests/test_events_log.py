@@ -8,22 +8,22 @@ from collections.abc import AsyncIterator
 import nats as nats_client
 import pytest
 
-from servicekit import telemetry
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.events import Event, EventLog
 from servicekit.events.topology import streams
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.telemetry import traces
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 
 @pytest.fixture
-async def log(nats: NatsFixture, clock: TestClock) -> AsyncIterator[EventLog]:
+async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
     log = EventLog(nats.url, service="tester", clock=clock, patience=10.0)
     await log.start()
     yield log
     await log.stop()
 
 
-def fact(number: int, type_: str = "prediction.succeeded") -> Event:
+def make_event(number: int, type_: str = "prediction.succeeded") -> Event:
     return Event(
         id=f"gen_{number}:1:done", type=type_, key=f"gen_{number}", data=b"%d" % number, refs={"job": "job_1"}
     )
@@ -34,18 +34,18 @@ async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
         return [await anext(events) for _ in range(count)]
 
 
-async def test_a_fact_said_twice_is_stored_once(log: EventLog) -> None:
-    first = await log.publish(fact(1))
-    assert await log.publish(fact(1)) == first
-    assert await log.publish(fact(2)) == first + 1
+async def test_an_event_published_twice_is_stored_once(log: EventLog) -> None:
+    first = await log.publish(make_event(1))
+    assert await log.publish(make_event(1)) == first
+    assert await log.publish(make_event(2)) == first + 1
 
 
-async def test_the_headers_are_cloud_events(log: EventLog, clock: TestClock) -> None:
-    with telemetry.span("test"):
+async def test_the_headers_are_cloud_events(log: EventLog, clock: SimulatedClock) -> None:
+    with traces.span("test"):
         await log.publish(
             Event(id="e1", type="generation.requested", key="replicate.gen_1", refs={"job": "job_1"})
         )
-        trace = telemetry.trace_id()
+        trace = traces.trace_id()
     message = await log.js.get_msg("RUSHES", seq=1)
     headers = message.headers or {}
     assert message.subject == "generation.requested.replicate.gen_1"
@@ -72,24 +72,24 @@ async def test_what_nobody_could_find_again_is_refused(log: EventLog, event: Eve
 
 
 async def test_publish_waits_for_a_server_that_comes_back(log: EventLog, nats: NatsFixture) -> None:
-    await log.publish(fact(1))
+    await log.publish(make_event(1))
     await nats.kill()
-    publishing = asyncio.create_task(log.publish(fact(2)))
+    publishing = asyncio.create_task(log.publish(make_event(2)))
     await eventually(lambda: not log.is_connected)
     await nats.restart()
     assert await publishing == 2
 
 
-async def test_publish_gives_up_in_time(nats: NatsFixture, clock: TestClock) -> None:
+async def test_publish_gives_up_in_time(nats: NatsFixture, clock: SimulatedClock) -> None:
     log = EventLog(nats.url, service="tester", clock=clock, patience=0.3)
     await log.start()
     await nats.kill()
     with pytest.raises(Unavailable, match=r"publish prediction\.succeeded\.gen_1"):
-        await log.publish(fact(1))
+        await log.publish(make_event(1))
     await log.stop()
 
 
-async def test_no_server_at_start_is_said_with_the_way_out(clock: TestClock) -> None:
+async def test_a_missing_server_at_start_is_reported_with_the_way_out(clock: SimulatedClock) -> None:
     log = EventLog("nats://127.0.0.1:9", service="tester", clock=clock, patience=0.3)
     with pytest.raises(Unavailable, match=r"nats://127\.0\.0\.1:9 within 0\.3 s: start it"):
         await log.start()
@@ -97,16 +97,16 @@ async def test_no_server_at_start_is_said_with_the_way_out(clock: TestClock) -> 
 
 
 async def test_a_server_that_lost_its_data_gets_the_streams_again(log: EventLog, nats: NatsFixture) -> None:
-    await log.publish(fact(1))
+    await log.publish(make_event(1))
     bucket = await log.bucket("limits")
     await bucket.put("k", 1)
     await nats.restart(wipe=True)
-    assert await log.publish(fact(2)) == 1
+    assert await log.publish(make_event(2)) == 1
     await bucket.put("k", 2)
     assert (await bucket.get("k") or (None, 0))[0] == 2
 
 
-async def test_an_older_stream_is_updated(nats: NatsFixture, clock: TestClock) -> None:
+async def test_an_older_stream_is_updated(nats: NatsFixture, clock: SimulatedClock) -> None:
     connection = await nats_client.connect(nats.url)
     await connection.jetstream().add_stream(name="RUSHES", subjects=["job.>"], max_age=5)
     await connection.close()
@@ -122,21 +122,21 @@ async def test_an_older_stream_is_updated(nats: NatsFixture, clock: TestClock) -
 
 async def test_tail_from_a_sequence_then_what_comes(log: EventLog) -> None:
     for number in range(1, 5):
-        await log.publish(fact(number))
+        await log.publish(make_event(number))
     events = await log.tail(after=2)
     assert [event.sequence for event in await take(events, 2)] == [3, 4]
-    await log.publish(fact(5))
+    await log.publish(make_event(5))
     (event,) = await take(events, 1)
     assert (event.id, event.key, event.refs, event.data) == ("gen_5:1:done", "gen_5", {"job": "job_1"}, b"5")
     await events.aclose()  # type: ignore[attr-defined]
 
 
 async def test_tail_from_now_and_filtered(log: EventLog) -> None:
-    await log.publish(fact(1))
+    await log.publish(make_event(1))
     events = await log.tail(["job.>", "prediction.failed.>"])
-    await log.publish(fact(2))
-    await log.publish(fact(3, "prediction.failed"))
-    await log.publish(fact(4, "job.completed"))
+    await log.publish(make_event(2))
+    await log.publish(make_event(3, "prediction.failed"))
+    await log.publish(make_event(4, "job.completed"))
     assert [event.key for event in await take(events, 2)] == ["gen_3", "gen_4"]
     await events.aclose()  # type: ignore[attr-defined]
 
@@ -153,7 +153,7 @@ async def test_tail_has_no_gap_over_crashes(log: EventLog, nats: NatsFixture) ->
     for number in range(1, 31):
         if number in {10, 20}:
             await nats.restart()
-        await log.publish(fact(number))
+        await log.publish(make_event(number))
     await eventually(lambda: len(seen) >= 30)
     assert seen == list(range(1, 31))
     reading.cancel()
@@ -162,17 +162,23 @@ async def test_tail_has_no_gap_over_crashes(log: EventLog, nats: NatsFixture) ->
 
 async def test_a_bucket_changes_by_compare_and_set(log: EventLog) -> None:
     bucket = await log.bucket("limits", ttl=60)
-    assert await bucket.get("lane") is None
-    first = await bucket.create("lane", {"next": 1.5})
+    assert await bucket.get("cell") is None
+    first = await bucket.create("cell", {"next": 1.5})
     with pytest.raises(Conflict):
-        await bucket.create("lane", {})
-    assert await bucket.get("lane") == ({"next": 1.5}, first)
-    second = await bucket.update("lane", {"next": 2}, revision=first)
-    with pytest.raises(Conflict, match="limits/lane"):
-        await bucket.update("lane", {"next": 3}, revision=first)
-    await bucket.delete("lane")
-    assert await bucket.get("lane") is None
-    assert await bucket.create("lane", 7) > second
+        await bucket.create("cell", {})
+    assert await bucket.get("cell") == ({"next": 1.5}, first)
+    second = await bucket.update("cell", {"next": 2}, revision=first)
+    with pytest.raises(Conflict, match="limits/cell"):
+        await bucket.update("cell", {"next": 3}, revision=first)
+    with pytest.raises(Conflict, match="limits/cell"):
+        await bucket.delete("cell", revision=first)
+    assert await bucket.get("cell") == ({"next": 2}, second)
+    await bucket.delete("cell", revision=second)
+    assert await bucket.get("cell") is None
+    with pytest.raises(Conflict):
+        await bucket.delete("cell", revision=second)
+    await bucket.delete("cell")
+    assert await bucket.create("cell", 7) > second
     with pytest.raises(Invalid):
         await bucket.put("a b", 1)
 
@@ -195,12 +201,12 @@ async def test_racing_updates_lose_no_step(log: EventLog) -> None:
 
 
 async def test_a_signal_reaches_who_listens_now(log: EventLog) -> None:
-    heard: list[tuple[str, bytes]] = []
-    end = await log.listen("wake.prediction.*", lambda subject, data: heard.append((subject, data)))
+    received: list[tuple[str, bytes]] = []
+    end = await log.listen("wake.prediction.*", lambda subject, data: received.append((subject, data)))
     await log.client.flush()
     await log.signal("wake.prediction.att_1", b"x")
-    await eventually(lambda: heard == [("wake.prediction.att_1", b"x")])
+    await eventually(lambda: received == [("wake.prediction.att_1", b"x")])
     await end()
     await log.signal("wake.prediction.att_2")
     await log.client.flush()
-    assert len(heard) == 1
+    assert len(received) == 1

@@ -16,7 +16,7 @@ from servicekit.events.pull import Pull
 from servicekit.testing import eventually, nats_server
 
 
-def fact(number: int) -> Event:
+def make_event(number: int) -> Event:
     return Event(id=f"e{number}", type="prediction.succeeded", key=f"gen_{number}")
 
 
@@ -52,9 +52,9 @@ def on_uvloop(scene: Callable[[], Awaitable[None]]) -> None:
 def test_publishing_outlives_a_connection_that_has_just_closed() -> None:
     async def scene() -> None:
         async with connected() as log:
-            await log.publish(fact(1))
+            await log.publish(make_event(1))
             await closed(log)
-            assert await log.publish(fact(2)) == 2
+            assert await log.publish(make_event(2)) == 2
 
     on_uvloop(scene)
 
@@ -68,21 +68,21 @@ def test_a_signal_is_only_a_hint() -> None:
     on_uvloop(scene)
 
 
-class Asking:
+class PullRequests:
     """Pull requests; with `log` set, the next one comes just after the connection has closed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.log: EventLog | None = None
         self.last: Pull | None = None
-        ask = Pull.ask
+        request = Pull.request
 
-        async def asked(pull: Pull, count: int, **options: Any) -> None:
+        async def requesting(pull: Pull, count: int, **options: Any) -> None:
             log, self.log, self.last = self.log, None, pull
             if log is not None:
                 await closed(log)
-            await ask(pull, count, **options)
+            await request(pull, count, **options)
 
-        monkeypatch.setattr(Pull, "ask", asked)
+        monkeypatch.setattr(Pull, "request", requesting)
 
     def too_late(self, log: EventLog) -> None:
         assert self.last is not None
@@ -93,7 +93,7 @@ class Asking:
 def test_a_consumer_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
         seen: list[str] = []
-        asking = Asking(monkeypatch)
+        pull_requests = PullRequests(monkeypatch)
 
         async def handle(event: Event) -> None:
             seen.append(event.id)
@@ -102,12 +102,12 @@ def test_a_consumer_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
             spec = ConsumerSpec("tester-predictions", ("prediction.>",), slots=1)
             consumer = Consumer(log, spec, {"prediction.succeeded": handle})
             await consumer.start()
-            await log.publish(fact(1))
+            await log.publish(make_event(1))
             await eventually(lambda: seen == ["e1"])
-            asking.too_late(log)
-            await eventually(lambda: asking.log is None)
+            pull_requests.too_late(log)
+            await eventually(lambda: pull_requests.log is None)
             for number in range(2, 6):  # the requests of before are still good for two of them
-                await log.publish(fact(number))
+                await log.publish(make_event(number))
             await eventually(lambda: seen == [f"e{number}" for number in range(1, 6)])
             await consumer.stop()
 
@@ -116,22 +116,22 @@ def test_a_consumer_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_reader_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        asking = Asking(monkeypatch)
+        pull_requests = PullRequests(monkeypatch)
         async with connected() as log:
-            await log.publish(fact(1))
+            await log.publish(make_event(1))
             reader = await log.tail(after=0)
             assert (await anext(reader)).id == "e1"
-            asking.too_late(log)
+            pull_requests.too_late(log)
             following = asyncio.ensure_future(anext(reader))
-            await eventually(lambda: asking.log is None)
-            await log.publish(fact(2))
+            await eventually(lambda: pull_requests.log is None)
+            await log.publish(make_event(2))
             assert (await following).id == "e2"
             await reader.aclose()  # type: ignore[attr-defined]
 
     on_uvloop(scene)
 
 
-def test_stopping_asks_nothing_of_it() -> None:
+def test_stopping_survives_a_connection_that_has_just_closed() -> None:
     async def scene() -> None:
         async with nats_server() as url:
             log = EventLog(url, service="tester", clock=SystemClock())

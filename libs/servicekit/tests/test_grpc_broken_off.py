@@ -39,9 +39,9 @@ async def breaking_off(end: End) -> AsyncIterator[str]:
             if kind in (_SETTINGS, _PING) and not flags & _ACK:
                 writer.write(frame(kind, _ACK, 0, payload if kind == _PING else b""))
             if kind == _HEADERS:
-                said = end(stream)
-                writer.write(said)
-                if not said:
+                status = end(stream)
+                writer.write(status)
+                if not status:
                     break
 
     async with tcp_server(serve) as port:

@@ -14,18 +14,27 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from servicekit import telemetry
 from servicekit.clock import SystemClock
 from servicekit.errors import ERRORS, AppError, ErrorKind, FieldProblem, Internal, TimedOut, Unavailable
 from servicekit.grpc import interceptors, status
-from servicekit.grpc.client import open_channel
+from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
+from servicekit.telemetry import traces
 
 NAME = "servicekit.tests.Echo"
+COUNTER = "servicekit.tests.Counter"
 
 
-class Echo:
-    """Answers with the text, raises what it is told to, and tells when it is working."""
+class EchoServicer:
+    """As the generator makes it: beside it stands `add_EchoServicer_to_server`."""
+
+
+class CounterServicer:
+    """Of another contract."""
+
+
+class Echo(EchoServicer):
+    """Answers with the text, raises on demand, and signals when it is working."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -34,8 +43,8 @@ class Echo:
         self.ended = asyncio.Event()
         self.trace = ""
 
-    async def say(self, request: StringValue, context: Any) -> StringValue:
-        self.trace = telemetry.trace_id()
+    async def echo(self, request: StringValue, context: Any) -> StringValue:
+        self.trace = traces.trace_id()
         if self.error is not None:
             raise self.error
         return request
@@ -58,16 +67,23 @@ class Echo:
             self.ended.set()
 
 
-def add_echo(echo: Any, server: grpc.aio.Server) -> None:
+def add_EchoServicer_to_server(echo: Any, server: grpc.aio.Server) -> None:  # noqa: N802  # as generated
     def handler(make: Any, behaviour: Any) -> Any:
         return make(behaviour, StringValue.FromString, StringValue.SerializeToString)
 
     methods = {
-        "Say": handler(grpc.unary_unary_rpc_method_handler, echo.say),
+        "Say": handler(grpc.unary_unary_rpc_method_handler, echo.echo),
         "Wait": handler(grpc.unary_unary_rpc_method_handler, echo.wait),
         "Count": handler(grpc.unary_stream_rpc_method_handler, echo.count),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, methods),))
+
+
+def add_CounterServicer_to_server(counter: Any, server: grpc.aio.Server) -> None:  # noqa: N802  # as generated
+    behaviour = grpc.unary_stream_rpc_method_handler(
+        counter.count, StringValue.FromString, StringValue.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(COUNTER, {"Count": behaviour}),))
 
 
 class Caller:
@@ -77,7 +93,7 @@ class Caller:
             "response_deserializer": StringValue.FromString,
         }
         self.channel = channel
-        self.say: Any = channel.unary_unary(f"/{NAME}/Say", **kind)
+        self.echo: Any = channel.unary_unary(f"/{NAME}/Say", **kind)
         self.wait: Any = channel.unary_unary(f"/{NAME}/Wait", **kind)
         self.count: Any = channel.unary_stream(f"/{NAME}/Count", **kind)
 
@@ -89,7 +105,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 async def server(echo: Echo) -> AsyncIterator[GrpcServer]:
-    part = GrpcServer("127.0.0.1:0", [(add_echo, echo, NAME)], clock=SystemClock(), service="echo", grace=0.2)
+    part = GrpcServer("127.0.0.1:0", [echo], clock=SystemClock(), service="echo", grace=0.2)
     await part.start()
     yield part
     await part.stop()
@@ -102,7 +118,7 @@ async def caller(server: GrpcServer) -> AsyncIterator[Caller]:
 
 
 async def test_a_call_is_answered(caller: Caller) -> None:
-    assert (await caller.say(StringValue(value="hello"))).value == "hello"
+    assert (await caller.echo(StringValue(value="hello"))).value == "hello"
     assert [message.value async for message in caller.count(StringValue(value="3"))] == ["0", "1", "2"]
 
 
@@ -118,7 +134,7 @@ async def test_an_error_crosses_whole(caller: Caller, echo: Echo, kind: ErrorKin
 
 @pytest.mark.parametrize("method", ["say", "count"])
 @pytest.mark.parametrize("error", [RuntimeError("hunter2"), Internal("hunter2")])
-async def test_a_fault_is_told_by_its_reference_alone(
+async def test_an_internal_error_shows_its_reference_alone(
     caller: Caller, echo: Echo, error: Exception, method: str
 ) -> None:
     echo.error = error
@@ -167,7 +183,7 @@ async def test_a_request_is_checked_before_the_servicer_sees_it(
 async def test_nobody_there_is_unavailable() -> None:
     async with open_channel("127.0.0.1:1") as channel:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 servicekit\.tests\.Echo/Say"):
-            await Caller(channel).say(StringValue())
+            await Caller(channel).echo(StringValue())
         with pytest.raises(Unavailable):
             await call(Caller(channel), "count")
 
@@ -186,13 +202,13 @@ async def test_an_unknown_method_is_our_fault(caller: Caller) -> None:
 
 
 async def test_the_trace_goes_on_in_the_server(caller: Caller, echo: Echo) -> None:
-    with telemetry.span("outer"):
-        outer = telemetry.trace_id()
-        await caller.say(StringValue())
+    with traces.span("outer"):
+        outer = traces.trace_id()
+        await caller.echo(StringValue())
     assert echo.trace == outer
 
 
-async def test_every_call_is_counted_and_told(caller: Caller, echo: Echo) -> None:
+async def test_every_call_is_counted_and_logged(caller: Caller, echo: Echo) -> None:
     def counted(code: str) -> float:
         return (
             REGISTRY.get_sample_value("rushes_rpc_requests_total", {"method": f"/{NAME}/Say", "code": code})
@@ -201,13 +217,13 @@ async def test_every_call_is_counted_and_told(caller: Caller, echo: Echo) -> Non
 
     before = counted("OK"), counted("NOT_FOUND")
     with capture_logs() as logged:
-        await caller.say(StringValue())
+        await caller.echo(StringValue())
         echo.error = ERRORS[ErrorKind.NOT_FOUND]("no job job_1", code="gone")
         with pytest.raises(AppError):
-            await caller.say(StringValue())
+            await caller.echo(StringValue())
     assert (counted("OK"), counted("NOT_FOUND")) == (before[0] + 1, before[1] + 1)
-    told = [{key: line.get(key) for key in ("method", "status", "error", "code")} for line in logged]
-    assert told == [
+    logged = [{key: line.get(key) for key in ("method", "status", "error", "code")} for line in logged]
+    assert logged == [
         {"method": f"/{NAME}/Say", "status": "OK", "error": None, "code": None},
         {"method": f"/{NAME}/Say", "status": "NOT_FOUND", "error": "no job job_1", "code": "gone"},
     ]
@@ -230,10 +246,10 @@ async def test_health_and_reflection(caller: Caller) -> None:
         await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(caller.channel)
 
-    async def ask() -> AsyncIterator[Any]:
+    async def requests() -> AsyncIterator[Any]:
         yield reflection_pb2.ServerReflectionRequest(list_services="")
 
-    [answer] = [answer async for answer in stub.ServerReflectionInfo(ask())]
+    [answer] = [answer async for answer in stub.ServerReflectionInfo(requests())]
     assert NAME in {service.name for service in answer.list_services_response.service}
 
 
@@ -267,21 +283,54 @@ async def test_a_call_that_outlives_the_grace_is_cut_off(
     assert echo.ended.is_set()
 
 
-async def test_a_taken_port_is_told(server: GrpcServer) -> None:
+async def test_a_taken_port_is_reported(server: GrpcServer) -> None:
     other = GrpcServer(f"127.0.0.1:{server.port}", [], clock=SystemClock(), service="other")
     await other.stop()
     with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{server.port}"):
         await other.start()
 
 
+async def test_a_servicer_of_two_contracts_is_served_under_both(echo: Echo) -> None:
+    class Both(Echo, CounterServicer):
+        pass
+
+    server = GrpcServer("127.0.0.1:0", [Both()], clock=SystemClock(), service="both", grace=0.2)
+    await server.start()
+    async with open_channel(f"127.0.0.1:{server.port}") as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        for name in (NAME, COUNTER):
+            response = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
+        assert (await Caller(channel).echo(StringValue(value="x"))).value == "x"
+    await server.stop()
+
+
+def test_what_is_no_servicer_is_refused() -> None:
+    with pytest.raises(TypeError, match="SystemClock derives from no generated servicer class"):
+        GrpcServer("127.0.0.1:0", [SystemClock()], clock=SystemClock(), service="none")
+
+
+async def test_a_channel_is_a_part_with_stubs(server: GrpcServer) -> None:
+    channel = GrpcChannel(f"127.0.0.1:{server.port}")
+    caller = channel.stub(Caller)  # before the start: a composition root makes its adapters first
+    await channel.start()
+    assert (await caller.echo(StringValue(value="hello"))).value == "hello"
+    await channel.check_serving()
+    await server.stop()
+    with pytest.raises(Unavailable):
+        await channel.check_serving()
+    await channel.stop()
+    await channel.stop()
+
+
 def test_an_error_of_a_newer_server_is_a_fault() -> None:
-    told = json.dumps({"kind": "haunted", "code": "boo"}).encode()
-    error = status.restore(grpc.StatusCode.UNKNOWN, "?", [(status.ERROR_KEY, told)], target="x")
+    sent = json.dumps({"kind": "haunted", "code": "boo"}).encode()
+    error = status.restore(grpc.StatusCode.UNKNOWN, "?", [(status.ERROR_KEY, sent)], target="x")
     assert (type(error), error.code) == (Internal, "boo")
 
 
 async def call(caller: Caller, method: str) -> None:
     if method == "say":
-        await caller.say(StringValue())
+        await caller.echo(StringValue())
     else:
         assert [message.value async for message in caller.count(StringValue(value="1"))]

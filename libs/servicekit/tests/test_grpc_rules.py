@@ -124,7 +124,7 @@ def test_each_rule_names_the_field_and_the_limit(more: dict[str, Any], field: st
     assert problems(good(**more)) == {field: message}
 
 
-def test_everything_wrong_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     wrong = Plan(scenes=[Scene(), Scene(seconds=99)], tags=["", ""])
     assert list(problems(wrong)) == [
         "name", "scenes[0].seconds", "scenes[1].seconds", "first", "tags[1]", "tags[0]",

@@ -15,12 +15,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from servicekit import metrics, telemetry
 from servicekit.errors import ERRORS, ErrorKind, FieldProblem, Internal, Invalid, Limited, Unavailable
 from servicekit.http.edge import EdgeMiddleware
 from servicekit.http.ops import ops_app
-from servicekit.http.problem import MEDIA_TYPE, install
+from servicekit.http.problem import MEDIA_TYPE, install_problem_handlers
 from servicekit.http.server import HttpServer
+from servicekit.telemetry import metrics, traces
 from servicekit.testing.eventually import eventually
 
 
@@ -35,12 +35,12 @@ class Site:
             routes=[Route("/things/{id}", self.thing), Route("/wait", self.wait), Route("/half", self.half)],
             middleware=[Middleware(EdgeMiddleware)],
         )
-        install(self.app)
+        install_problem_handlers(self.app)
 
     async def thing(self, request: Request) -> Response:
         if self.error is not None:
             raise self.error
-        return PlainTextResponse(telemetry.trace_id())
+        return PlainTextResponse(traces.trace_id())
 
     async def wait(self, request: Request) -> Response:
         self.working.set()
@@ -104,13 +104,13 @@ async def test_fields_that_are_wrong_are_422(client: httpx.AsyncClient, site: Si
     assert answer.json()["code"] == "plan"
 
 
-async def test_when_to_come_back_is_told_in_whole_seconds(client: httpx.AsyncClient, site: Site) -> None:
+async def test_retry_after_is_in_whole_seconds(client: httpx.AsyncClient, site: Site) -> None:
     site.error = Limited("slow down", retry_after=1.2)
     assert (await client.get("/things/1")).headers["retry-after"] == "2"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("hunter2"), Internal("hunter2")])
-async def test_a_fault_is_told_by_its_reference_alone(
+async def test_an_internal_error_shows_its_reference_alone(
     client: httpx.AsyncClient, site: Site, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.error = error
@@ -147,12 +147,12 @@ async def test_http_errors_are_problems_too(client: httpx.AsyncClient, site: Sit
 
 
 async def test_the_trace_goes_on_in_the_server(client: httpx.AsyncClient) -> None:
-    with telemetry.span("outer"):
-        answer = await client.get("/things/1", headers=telemetry.inject())
-        assert answer.text == telemetry.trace_id()
+    with traces.span("outer"):
+        answer = await client.get("/things/1", headers=traces.inject())
+        assert answer.text == traces.trace_id()
 
 
-async def test_every_request_is_counted_by_route_and_told(client: httpx.AsyncClient, site: Site) -> None:
+async def test_every_request_is_counted_by_route_and_logged(client: httpx.AsyncClient, site: Site) -> None:
     labels = {"method": "GET", "route": "/things/{id}", "status": "200"}
     before = REGISTRY.get_sample_value("rushes_http_requests_total", labels) or 0.0
     with capture_logs() as logged:
@@ -201,7 +201,7 @@ async def test_half_an_answer_breaks_the_connection(client: httpx.AsyncClient) -
         await client.get("/half")
 
 
-async def test_operators_are_told_whether_and_why_not() -> None:
+async def test_readiness_shows_the_reason() -> None:
     state: list[Exception] = []
 
     async def ready() -> None:

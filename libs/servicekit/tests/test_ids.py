@@ -44,7 +44,7 @@ def test_the_error_names_field_value_and_way_out() -> None:
         "job_01ARZ3NDEKTSV4RRFFQ69G5FAV\n",
     ],
 )
-def test_what_only_looks_like_an_id_is_refused(value: str) -> None:
+def test_what_only_resembles_an_id_is_refused(value: str) -> None:
     with pytest.raises(Invalid, match="26 characters"):
         check_id(value, "job")
 

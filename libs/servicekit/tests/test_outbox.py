@@ -15,12 +15,12 @@ from sqlalchemy import MetaData, func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
-from servicekit import telemetry
-from servicekit.databases import is_sqlite, open_engine
+from servicekit.database.engine import is_sqlite, open_engine
 from servicekit.errors import Invalid, Unavailable
 from servicekit.events import Event, EventLog
-from servicekit.outbox import Relay, append, first_time, inbox_table, outbox_table
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.outbox import Backlog, Relay, append, first_time, inbox_table, outbox_table
+from servicekit.telemetry import traces
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 metadata = MetaData()
 OUTBOX = outbox_table(metadata)
@@ -28,23 +28,23 @@ INBOX = inbox_table(metadata)
 
 
 class Recorder:
-    """A publisher that remembers, and fails when told to."""
+    """A publisher that remembers, and fails on demand."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.broken: set[str] = set()
-        self.failures = 0
+        self.errors = 0
         self.refused: set[str] = set()
         self.gate: asyncio.Event | None = None
         self.waiting = asyncio.Event()
-        """Somebody stands at the gate."""
+        """Set once a call waits at the gate."""
 
     async def publish(self, event: Event) -> int:
         if self.gate is not None:
             self.waiting.set()
             await self.gate.wait()
         if event.id in self.broken:
-            self.failures += 1
+            self.errors += 1
             raise Unavailable("the log is away")
         if event.id in self.refused:
             raise Invalid("more than the server takes in a message")
@@ -52,15 +52,15 @@ class Recorder:
         return len(self.ids)
 
 
-class Kit(NamedTuple):
+class Storage(NamedTuple):
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
-    clock: TestClock
+    clock: SimulatedClock
 
     async def commit(self, *ids: str, delay: float = 0.0, key: str = "job_1") -> None:
         async with self.engine.begin() as connection:
-            facts = [fact(id_, key) for id_ in ids]
-            await append(connection, OUTBOX, facts, clock=self.clock, delay=delay)
+            events = [make_event(id_, key) for id_ in ids]
+            await append(connection, OUTBOX, events, clock=self.clock, delay=delay)
 
     async def waiting(self) -> int:
         async with self.engine.connect() as connection:
@@ -71,120 +71,122 @@ class Kit(NamedTuple):
         return Relay(self.engine, OUTBOX, log, self.clock, poll=0.05)  # type: ignore[arg-type]
 
 
-def fact(id_: str, key: str = "job_1") -> Event:
+def make_event(id_: str, key: str = "job_1") -> Event:
     return Event(id=id_, type="job.created", key=key, data=id_.encode(), refs={"job": key})
 
 
 @pytest.fixture
-async def kit(database_url: str, clock: TestClock) -> AsyncIterator[Kit]:
+async def storage(database_url: str, clock: SimulatedClock) -> AsyncIterator[Storage]:
     engine = open_engine(database_url)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    yield Kit(engine, async_sessionmaker(engine, expire_on_commit=False), clock)
+    yield Storage(engine, async_sessionmaker(engine, expire_on_commit=False), clock)
     await engine.dispose()
 
 
-async def test_facts_go_out_in_order_and_once(kit: Kit) -> None:
+async def test_events_are_published_in_order_and_once(storage: Storage) -> None:
     log = Recorder()
-    await kit.commit("a", "b")
-    await kit.commit("c")
-    assert await kit.relay(log).run_once() == 3
-    assert await kit.relay(log).run_once() == 0
+    await storage.commit("a", "b")
+    await storage.commit("c")
+    assert await storage.relay(log).run_once() == 3
+    assert await storage.relay(log).run_once() == 0
     assert log.ids == ["a", "b", "c"]
 
 
-async def test_a_rolled_back_fact_is_never_said(kit: Kit) -> None:
+async def test_a_rolled_back_event_is_never_published(storage: Storage) -> None:
     log = Recorder()
     with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is the transaction
-        async with kit.engine.begin() as connection:
-            await append(connection, OUTBOX, [fact("a")], clock=kit.clock)
+        async with storage.engine.begin() as connection:
+            await append(connection, OUTBOX, [make_event("a")], clock=storage.clock)
             raise ZeroDivisionError
-    assert await kit.relay(log).run_once() == 0
+    assert await storage.relay(log).run_once() == 0
 
 
-async def test_an_event_that_could_not_be_published_is_refused_in_the_transaction(kit: Kit) -> None:
-    async with kit.engine.begin() as connection:
+async def test_an_event_that_could_not_be_published_is_refused_in_the_transaction(storage: Storage) -> None:
+    async with storage.engine.begin() as connection:
         with pytest.raises(Invalid, match="type"):
-            await append(connection, OUTBOX, [Event(id="a", type="nonsense", key="k")], clock=kit.clock)
+            await append(connection, OUTBOX, [Event(id="a", type="nonsense", key="k")], clock=storage.clock)
 
 
-async def test_a_delayed_fact_waits(kit: Kit) -> None:
+async def test_a_delayed_event_waits(storage: Storage) -> None:
     log = Recorder()
-    await kit.commit("late", delay=30)
-    await kit.commit("now")
-    assert await kit.relay(log).run_once() == 1
-    kit.clock.advance(29)
-    assert await kit.relay(log).run_once() == 0
-    kit.clock.advance(1)
-    assert await kit.relay(log).run_once() == 1
+    await storage.commit("late", delay=30)
+    await storage.commit("now")
+    assert await storage.relay(log).run_once() == 1
+    storage.clock.advance(29)
+    assert await storage.relay(log).run_once() == 0
+    storage.clock.advance(1)
+    assert await storage.relay(log).run_once() == 1
     assert log.ids == ["now", "late"]
 
 
-async def test_a_fact_that_waits_keeps_no_other_entity_back(kit: Kit) -> None:
+async def test_a_waiting_event_delays_no_other_entity(storage: Storage) -> None:
     log = Recorder()
     log.broken = {"a"}
-    await kit.commit("a", "b")
-    await kit.commit("c", key="job_2")
+    await storage.commit("a", "b")
+    await storage.commit("c", key="job_2")
     with pytest.raises(Unavailable):
-        await kit.relay(log).run_once()
+        await storage.relay(log).run_once()
     assert log.ids == ["c"]
-    assert await kit.waiting() == 2
+    assert await storage.waiting() == 2
 
 
-async def test_a_failure_keeps_the_order_of_an_entity(kit: Kit) -> None:
+async def test_an_error_preserves_the_order_of_an_entity(storage: Storage) -> None:
     log = Recorder()
     log.broken = {"b"}
-    await kit.commit("a", "b", "c")
+    await storage.commit("a", "b", "c")
     with pytest.raises(Unavailable):
-        await kit.relay(log).run_once()
+        await storage.relay(log).run_once()
     assert log.ids == ["a"]
-    assert await kit.waiting() == 2
+    assert await storage.waiting() == 2
     log.broken = set()
-    assert await kit.relay(log).run_once() == 2
+    assert await storage.relay(log).run_once() == 2
     assert log.ids == ["a", "b", "c"]
 
 
-async def test_a_fact_that_the_log_refuses_keeps_no_other_back(kit: Kit) -> None:
+async def test_a_refused_event_delays_no_other(storage: Storage) -> None:
     log = Recorder()
     log.refused = {"b"}
     before = REGISTRY.get_sample_value("rushes_outbox_refused_total", {"type": "job.created"}) or 0
-    await kit.commit("a", "b", "c")
-    assert await kit.relay(log).run_once() == 2
+    await storage.commit("a", "b", "c")
+    assert await storage.relay(log).run_once() == 2
     assert log.ids == ["a", "c"]
     after = REGISTRY.get_sample_value("rushes_outbox_refused_total", {"type": "job.created"})
     assert after == before + 1
     log.refused.clear()
-    assert await kit.relay(log).run_once() == 0
-    kit.clock.advance(3601)
-    assert await kit.relay(log).run_once() == 1
-    assert await kit.waiting() == 0
+    assert await storage.relay(log).run_once() == 0
+    storage.clock.advance(3601)
+    assert await storage.relay(log).run_once() == 1
+    assert await storage.waiting() == 0
 
 
-async def test_the_log_gets_everything_of_the_fact(kit: Kit, nats: NatsFixture) -> None:
-    log = EventLog(nats.url, service="catalog", clock=kit.clock)
+async def test_the_log_gets_everything_of_the_event(storage: Storage, nats: NatsFixture) -> None:
+    log = EventLog(nats.url, service="catalog", clock=storage.clock)
     await log.start()
-    with telemetry.span("test"):
-        trace = telemetry.trace_id()
-        await kit.commit("a")
-    kit.clock.advance(5)
-    await kit.relay(log).run_once()
+    with traces.span("test"):
+        trace = traces.trace_id()
+        await storage.commit("a")
+    storage.clock.advance(5)
+    await storage.relay(log).run_once()
     events = await log.tail(after=0)
     event = await anext(events)
     assert (event.id, event.subject, event.data, event.source) == ("a", "job.created.job_1", b"a", "catalog")
     assert event.refs == {"job": "job_1"}
-    assert event.time == kit.clock.now() - timedelta(seconds=5), "when it became true, not when it was told"
+    assert event.time == storage.clock.now() - timedelta(seconds=5), (
+        "when it became true, not when it was told"
+    )
     assert trace in event.traceparent
     await events.aclose()  # type: ignore[attr-defined]
     await log.stop()
 
 
-async def test_a_relay_killed_between_publishing_and_marking_says_nothing_twice(
-    kit: Kit, nats: NatsFixture, monkeypatch: pytest.MonkeyPatch
+async def test_a_relay_killed_between_publishing_and_marking_stores_nothing_twice(
+    storage: Storage, nats: NatsFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = EventLog(nats.url, service="catalog", clock=kit.clock)
+    log = EventLog(nats.url, service="catalog", clock=storage.clock)
     await log.start()
-    await kit.commit("a", "b")
-    dying = kit.relay(log)
+    await storage.commit("a", "b")
+    dying = storage.relay(log)
 
     async def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -192,38 +194,40 @@ async def test_a_relay_killed_between_publishing_and_marking_says_nothing_twice(
     monkeypatch.setattr(dying, "_mark", killed)
     with pytest.raises(KeyboardInterrupt):
         await dying.run_once()
-    assert await kit.waiting() == 2
-    assert await kit.relay(log).run_once() == 2
+    assert await storage.waiting() == 2
+    assert await storage.relay(log).run_once() == 2
     assert (await log.js.stream_info("RUSHES")).state.messages == 2
-    assert await kit.waiting() == 0
+    assert await storage.waiting() == 0
     await log.stop()
 
 
-async def test_the_running_relay_is_woken_survives_an_outage_and_stops(kit: Kit) -> None:
+async def test_the_running_relay_is_woken_survives_an_outage_and_stops(storage: Storage) -> None:
     log = Recorder()
-    relay = Relay(kit.sessions, OUTBOX, log, kit.clock, poll=0.05)
+    relay = Relay(storage.sessions, OUTBOX, log, storage.clock, poll=0.05)
     await relay.start()
-    await kit.commit("a")
+    await storage.commit("a")
     relay.wake()
     await eventually(lambda: log.ids == ["a"])
     log.broken = {"b"}
-    await kit.commit("b")
+    await storage.commit("b")
     relay.wake()
-    await eventually(lambda: log.failures >= 2)  # tried again by itself, and again in vain
+    await eventually(lambda: log.errors >= 2)  # tried again by itself, and again in vain
     assert log.ids == ["a"]
     log.broken = set()
     await eventually(lambda: log.ids == ["a", "b"])
     await relay.stop()
     await relay.stop()
-    await kit.commit("c")
+    await storage.commit("c")
     relay.wake()
-    assert await kit.waiting() == 1
+    assert await storage.waiting() == 1
 
 
-async def test_the_relay_outlives_what_nobody_foresaw(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_relay_outlives_what_nobody_foresaw(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """uvloop says RuntimeError of a connection that closed a moment ago, where asyncio says nothing."""
     recorder = Recorder()
-    relay = kit.relay(recorder)
+    relay = storage.relay(recorder)
     publish, failed = recorder.publish, asyncio.Event()
 
     async def closed(event: Event) -> int:
@@ -233,62 +237,64 @@ async def test_the_relay_outlives_what_nobody_foresaw(kit: Kit, monkeypatch: pyt
         return await publish(event)
 
     monkeypatch.setattr(recorder, "publish", closed)
-    await kit.commit("a")
+    await storage.commit("a")
     await relay.start()
     await eventually(lambda: recorder.ids == ["a"])
     assert failed.is_set()
     await relay.stop()
 
 
-async def test_stop_does_not_wait_for_a_log_that_is_away(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stop_does_not_wait_for_a_log_that_is_away(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("servicekit.outbox.relay.STOP_BUDGET", 0.1)
     log = Recorder()
     log.gate = asyncio.Event()
-    relay = kit.relay(log)
-    await kit.commit("a")
+    relay = storage.relay(log)
+    await storage.commit("a")
     await relay.start()
     await asyncio.wait_for(log.waiting.wait(), 10)
     await asyncio.wait_for(relay.stop(), 2)
-    assert await kit.waiting() == 1
+    assert await storage.waiting() == 1
 
 
-async def test_writers_do_not_wait_while_the_relay_publishes(kit: Kit) -> None:
+async def test_writers_do_not_wait_while_the_relay_publishes(storage: Storage) -> None:
     log = Recorder()
     log.gate = asyncio.Event()
-    await kit.commit("a")
-    publishing = asyncio.create_task(kit.relay(log).run_once())
+    await storage.commit("a")
+    publishing = asyncio.create_task(storage.relay(log).run_once())
     await asyncio.wait_for(log.waiting.wait(), 10)
-    await asyncio.wait_for(kit.commit("b"), 2)
+    await asyncio.wait_for(storage.commit("b"), 2)
     log.gate.set()
     assert await publishing == 1
 
 
-async def test_many_relays_publish_each_fact_once(kit: Kit) -> None:
-    if is_sqlite(kit.engine):
+async def test_many_relays_publish_each_event_once(storage: Storage) -> None:
+    if is_sqlite(storage.engine):
         pytest.skip("SQLite serves one process: one relay")
     log = Recorder()
-    await kit.commit(*(f"e{number}" for number in range(250)))
-    relays = [kit.relay(log) for _ in range(4)]
-    while await kit.waiting():
+    await storage.commit(*(f"e{number}" for number in range(250)))
+    relays = [storage.relay(log) for _ in range(4)]
+    while await storage.waiting():
         await asyncio.gather(*(relay.run_once() for relay in relays))
     assert len(log.ids) == 250
     assert len(set(log.ids)) == 250
 
 
-async def test_published_rows_are_trimmed_after_a_day(kit: Kit) -> None:
+async def test_published_rows_are_trimmed_after_a_day(storage: Storage) -> None:
     log = Recorder()
-    await kit.commit("a")
-    await kit.relay(log).run_once()
-    await kit.commit("b")
-    kit.clock.advance(timedelta(hours=23).total_seconds())
-    assert await kit.relay(log).trim() == 0
-    kit.clock.advance(timedelta(hours=2).total_seconds())
-    assert await kit.relay(log).trim() == 1
-    assert await kit.waiting() == 1
+    await storage.commit("a")
+    await storage.relay(log).run_once()
+    await storage.commit("b")
+    storage.clock.advance(timedelta(hours=23).total_seconds())
+    assert await storage.relay(log).trim() == 0
+    storage.clock.advance(timedelta(hours=2).total_seconds())
+    assert await storage.relay(log).trim() == 1
+    assert await storage.waiting() == 1
 
 
 async def test_trimming_has_its_turn_among_those_who_write_and_leaves_no_row(
-    kit: Kit, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("servicekit.outbox.relay.TRIM", 2)
     turns = 0
@@ -297,25 +303,25 @@ async def test_trimming_has_its_turn_among_those_who_write_and_leaves_no_row(
     async def writing() -> AsyncIterator[AsyncConnection]:
         nonlocal turns
         turns += 1
-        async with kit.engine.begin() as connection:
+        async with storage.engine.begin() as connection:
             yield connection
 
-    await kit.commit("a", "b", "c", "d", "e")
-    await kit.relay(Recorder()).run_once()
-    kit.clock.advance(timedelta(hours=25).total_seconds())
-    relay = Relay(kit.engine, OUTBOX, Recorder(), kit.clock, poll=0.01, writing=writing)
+    await storage.commit("a", "b", "c", "d", "e")
+    await storage.relay(Recorder()).run_once()
+    storage.clock.advance(timedelta(hours=25).total_seconds())
+    relay = Relay(storage.engine, OUTBOX, Recorder(), storage.clock, poll=0.01, writing=writing)
     await relay.start()
     await eventually(lambda: turns == 3)
     await relay.stop()
-    async with kit.engine.connect() as connection:
+    async with storage.engine.connect() as connection:
         assert (await connection.execute(select(func.count()).select_from(OUTBOX))).scalar_one() == 0
 
 
-async def test_a_failed_trimming_holds_no_fact_up_and_is_tried_an_hour_later(
-    kit: Kit, monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_trimming_delays_no_event_and_is_repeated_an_hour_later(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = Recorder()
-    relay = kit.relay(log)
+    relay = storage.relay(log)
     tried: list[int] = []
 
     async def locked() -> int:
@@ -323,33 +329,33 @@ async def test_a_failed_trimming_holds_no_fact_up_and_is_tried_an_hour_later(
         raise OperationalError("DELETE", {}, Exception("database is locked"))
 
     monkeypatch.setattr(relay, "trim", locked)
-    await kit.commit("a")
+    await storage.commit("a")
     await relay.start()
     await eventually(lambda: tried == [1])
-    await kit.commit("b")
+    await storage.commit("b")
     relay.wake()
     await eventually(lambda: log.ids == ["a", "b"])
-    kit.clock.advance(timedelta(hours=2).total_seconds())
+    storage.clock.advance(timedelta(hours=2).total_seconds())
     await eventually(lambda: len(tried) == 2)
     await relay.stop()
     assert tried == [1, 2]
 
 
-async def test_what_waits_is_counted_while_the_log_is_away(kit: Kit) -> None:
+async def test_what_waits_is_counted_while_the_log_is_away(storage: Storage) -> None:
     log = Recorder()
     log.broken = {"a"}
     log.refused = {"refused"}
-    await kit.commit("a", "b", "c")
-    await kit.commit("later", delay=30)
-    await kit.commit("refused", key="job_2")
-    relay = Relay(kit.engine, OUTBOX, log, kit.clock, poll=0.01)
+    await storage.commit("a", "b", "c")
+    await storage.commit("later", delay=30)
+    await storage.commit("refused", key="job_2")
+    relay = Relay(storage.engine, OUTBOX, log, storage.clock, poll=0.01)
 
     def waiting() -> float | None:
         return REGISTRY.get_sample_value("rushes_outbox_waiting")
 
     await relay.start()
     await eventually(lambda: waiting() == 3, within=5)
-    kit.clock.advance(30)
+    storage.clock.advance(30)
     await eventually(lambda: waiting() == 4, within=5)
     log.broken = set()
     await eventually(lambda: waiting() == 0, within=5)
@@ -357,45 +363,64 @@ async def test_what_waits_is_counted_while_the_log_is_away(kit: Kit) -> None:
     assert log.ids == ["a", "b", "c", "later"]
 
 
-async def test_the_inbox_knows_what_was_applied(kit: Kit) -> None:
-    async with kit.engine.begin() as connection:
-        assert await first_time(connection, INBOX, "catalog", "e1", clock=kit.clock)
-    async with kit.engine.begin() as connection:
-        assert not await first_time(connection, INBOX, "catalog", "e1", clock=kit.clock)
-        assert await first_time(connection, INBOX, "other", "e1", clock=kit.clock)
+async def test_a_relay_is_not_ready_while_events_are_due_for_long(storage: Storage) -> None:
+    log = Recorder()
+    log.broken = {"a"}
+    await storage.commit("a", "b")
+    relay = storage.relay(log)
+    assert await relay.backlog() == Backlog(events=2, oldest=0.0)
+    storage.clock.advance(30)
+    await relay.check_ready()
+    storage.clock.advance(1)
+    with pytest.raises(Unavailable, match="2 events wait in the outbox, the oldest for 31 s"):
+        await relay.check_ready()
+    log.broken = set()
+    assert await relay.run_once() == 2
+    assert await relay.backlog() == Backlog(events=0, oldest=0.0)
+    await relay.check_ready()
+
+
+async def test_the_inbox_knows_what_was_applied(storage: Storage) -> None:
+    async with storage.engine.begin() as connection:
+        assert await first_time(connection, INBOX, "catalog", "e1", clock=storage.clock)
+    async with storage.engine.begin() as connection:
+        assert not await first_time(connection, INBOX, "catalog", "e1", clock=storage.clock)
+        assert await first_time(connection, INBOX, "other", "e1", clock=storage.clock)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is the transaction
-        async with kit.engine.begin() as connection:
-            assert await first_time(connection, INBOX, "catalog", "e2", clock=kit.clock)
+        async with storage.engine.begin() as connection:
+            assert await first_time(connection, INBOX, "catalog", "e2", clock=storage.clock)
             raise ZeroDivisionError
-    async with kit.engine.begin() as connection:
-        assert await first_time(connection, INBOX, "catalog", "e2", clock=kit.clock), "its effect was undone"
+    async with storage.engine.begin() as connection:
+        assert await first_time(connection, INBOX, "catalog", "e2", clock=storage.clock), (
+            "its effect was undone"
+        )
 
 
-async def test_of_racing_appliers_one_is_the_first(kit: Kit) -> None:
+async def test_of_racing_appliers_one_is_the_first(storage: Storage) -> None:
     async def apply() -> bool:
-        async with kit.engine.begin() as connection:
-            first = await first_time(connection, INBOX, "catalog", "e1", clock=kit.clock)
+        async with storage.engine.begin() as connection:
+            first = await first_time(connection, INBOX, "catalog", "e1", clock=storage.clock)
             await asyncio.sleep(0.01)
             return first
 
     assert sorted(await asyncio.gather(*(apply() for _ in range(5)))) == [False] * 4 + [True]
 
 
-async def test_racing_read_then_write_transactions_all_succeed(kit: Kit) -> None:
+async def test_racing_read_then_write_transactions_all_succeed(storage: Storage) -> None:
     """Deferred transactions on SQLite would fail here with "database is locked"."""
-    async with kit.engine.begin() as connection:
+    async with storage.engine.begin() as connection:
         await connection.execute(text("CREATE TABLE counter (n integer)"))
         await connection.execute(text("INSERT INTO counter VALUES (0)"))
 
     async def add_one() -> None:
-        read = "SELECT n FROM counter" if is_sqlite(kit.engine) else "SELECT n FROM counter FOR UPDATE"
-        async with kit.engine.begin() as connection:
+        read = "SELECT n FROM counter" if is_sqlite(storage.engine) else "SELECT n FROM counter FOR UPDATE"
+        async with storage.engine.begin() as connection:
             n = (await connection.execute(text(read))).scalar_one()
             await asyncio.sleep(0.005)
             await connection.execute(text("UPDATE counter SET n = :n"), {"n": n + 1})
 
     await asyncio.gather(*(add_one() for _ in range(10)))
-    async with kit.engine.begin() as connection:
+    async with storage.engine.begin() as connection:
         assert (await connection.execute(text("SELECT n FROM counter"))).scalar_one() == 10
 
 

@@ -12,17 +12,17 @@ from servicekit.embedded.process import ServerProcess
 from servicekit.testing import eventually
 
 
-async def say(child: ServerProcess, text: str) -> None:
+async def log_line(child: ServerProcess, text: str) -> None:
     child.spawn([sys.executable, "-c", f"print({text!r})"])
     await eventually(lambda: not child.is_alive)
 
 
-async def test_the_log_of_the_start_before_is_kept_and_no_older_one(tmp_path: Path) -> None:
+async def test_the_log_of_the_previous_start_is_saved_and_no_older_one(tmp_path: Path) -> None:
     log, old = tmp_path / "child.log", tmp_path / "child.log.1"
     for start in ("first", "second", "third"):
         child = ServerProcess("child", log)
-        await say(child, f"{start} start")
-        await say(child, "again after it died")
+        await log_line(child, f"{start} start")
+        await log_line(child, "again after it died")
     assert log.read_text() == "third start\nagain after it died\n"
     assert old.read_text() == "second start\nagain after it died\n"
     assert sorted(tmp_path.iterdir()) == [log, old]
@@ -33,8 +33,8 @@ async def test_a_log_that_has_grown_large_is_put_aside(
 ) -> None:
     monkeypatch.setattr(process, "_LOG_BYTES", 100)
     child = ServerProcess("child", tmp_path / "child.log")
-    await say(child, "x" * 200)
-    await say(child, "fresh")
+    await log_line(child, "x" * 200)
+    await log_line(child, "fresh")
     assert (tmp_path / "child.log").read_text() == "fresh\n"
 
 

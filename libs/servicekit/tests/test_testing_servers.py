@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import asyncpg
 import nats as nats_client
 import pytest
 
-from servicekit.testing import NatsFixture, PostgresServer, TestClock, eventually, s3_store
+from servicekit.testing import NatsFixture, PostgresServer, eventually, s3_store
 
 
 async def test_nats_keeps_its_port_and_its_data_over_a_kill(nats: NatsFixture) -> None:
@@ -50,25 +48,7 @@ async def test_each_postgres_database_is_fresh(postgres: PostgresServer) -> None
             await connection.close()
 
 
-async def test_the_clock_wakes_only_who_is_due(clock: TestClock) -> None:
-    woken: list[float] = []
-
-    async def sleeper(seconds: float) -> None:
-        await clock.sleep(seconds)
-        woken.append(seconds)
-
-    tasks = [asyncio.create_task(sleeper(seconds)) for seconds in (2, 1, 5)]
-    await clock.wait_for_sleepers(3)
-    clock.advance(3)
-    await eventually(lambda: len(woken) == 2)
-    assert woken == [1, 2]
-    assert clock.monotonic() == 3
-    clock.advance(2)
-    await asyncio.gather(*tasks)
-    assert clock.sleeping == 0
-
-
-async def test_eventually_shows_the_last_failure() -> None:
+async def test_eventually_shows_the_last_error() -> None:
     def never() -> None:
         assert 1 + 1 == 3, "arithmetic holds"
 

@@ -69,7 +69,7 @@ class BlobStore:
         """Wait for the store and make the bucket where there is none.
 
         Raises:
-            Unavailable: the store does not answer in time, or refuses our keys; says which.
+            Unavailable: the store does not answer in time, or refuses our keys; the message names which.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_within
@@ -89,7 +89,6 @@ class BlobStore:
                 return
 
     async def stop(self) -> None:
-        """Let go of threads and connections."""
         self._client.close()
 
     def _make_bucket(self) -> None:
@@ -166,7 +165,7 @@ class BlobStore:
                     break
                 yield chunk
         finally:
-            # Cancelled while a thread still reads: close behind it, never under its feet.
+            # Cancelled while a thread still reads: close after it has finished, never meanwhile.
             opening.add_done_callback(lambda _: pending.add_done_callback(lambda _: _close(opening)))
 
     async def get(self, key: str, *, limit: int) -> bytes:
@@ -190,7 +189,7 @@ class BlobStore:
 
     def _get_file(self, key: str, path: Path, stopped: threading.Event) -> BlobInfo:
         response = self._client.minio.get_object(self._client.bucket, key)
-        info = _told(key, response.headers)
+        info = _info_of(key, response.headers)
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with _disk(), partial.open("wb", buffering=0) as file:
@@ -206,7 +205,7 @@ class BlobStore:
             response.release_conn()
 
     async def stat(self, key: str) -> BlobInfo:
-        """What the store knows about it; NotFound."""
+        """What the store knows about a blob; NotFound when there is none."""
         found = await self._client.call(self._client.minio.stat_object, self._client.bucket, key, key=key)
         return BlobInfo(
             key=key,
@@ -237,8 +236,12 @@ class BlobStore:
 
         `disposition` is the `Content-Disposition` that the store answers there.
         """
-        asked: dict[str, Any] | None = {"response-content-disposition": disposition} if disposition else None
-        sign = functools.partial(self._client.minio.presigned_get_object, expires=ttl, response_headers=asked)
+        headers: dict[str, Any] | None = (
+            {"response-content-disposition": disposition} if disposition else None
+        )
+        sign = functools.partial(
+            self._client.minio.presigned_get_object, expires=ttl, response_headers=headers
+        )
         address: str = await self._client.call(sign, self._client.bucket, key, key=key)
         return address
 
@@ -249,7 +252,7 @@ class BlobStore:
         await self._client.call(self._client.minio.remove_object, self._client.bucket, key, key=key)
 
     async def abort_stale_uploads(self, older_than: timedelta) -> int:
-        """End the uploads that were begun that long ago and never completed; how many."""
+        """Abort the uploads begun that long ago and never completed; answers how many."""
         stale = await self._client.call(self._client.multipart.stale, datetime.now(UTC) - older_than)
         for key, upload in stale:
             await self._client.call(self._client.multipart.abort, key, upload, key=key)
@@ -258,8 +261,8 @@ class BlobStore:
         return len(stale)
 
 
-def _told(key: str, headers: Mapping[str, str]) -> BlobInfo:
-    """What an answer says of the blob that it brings."""
+def _info_of(key: str, headers: Mapping[str, str]) -> BlobInfo:
+    """What the headers of a GET tell about its blob."""
     modified = headers.get("Last-Modified")
     return BlobInfo(
         key=key,
@@ -272,7 +275,7 @@ def _told(key: str, headers: Mapping[str, str]) -> BlobInfo:
 
 
 class _DiskError(Exception):
-    """Our own disk's refusal, on its way past the table of what the store's client raises."""
+    """An error of our own disk, apart from the OSErrors that the store's client raises."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__(str(reason))
@@ -290,7 +293,7 @@ def _disk() -> Iterator[None]:
 
 
 def _close(opening: Future[Any]) -> None:
-    """Drop the connection when there is more to come on it, else give it back to the pool."""
+    """Give the connection back to the pool; urllib3 drops it when there is more to come on it."""
     if not opening.cancelled() and opening.exception() is None:
         response = opening.result()
         response.close()

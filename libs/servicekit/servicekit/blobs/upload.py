@@ -1,4 +1,4 @@
-"""One blob on its way into the store: visible whole after `complete`, or not at all."""
+"""Uploads one blob: visible whole after `complete`, or not at all."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from servicekit.errors import AppError, Internal, Unavailable
 T = TypeVar("T")
 
 _AT_ONCE = 3
-"""Parts on their way at the same time."""
+"""Parts being sent at the same time."""
 
-_TAGGED = 1024 * 1024
+_COMPARE_MD5 = 1024 * 1024
 """Bytes up to which MD5 takes less time than another request."""
 
 _ABORT_BUDGET = 10.0
-"""Seconds; what cannot be aborted is swept by `abort_stale_uploads`."""
+"""Seconds; what cannot be aborted in time is left to `abort_stale_uploads`."""
 
 
 class Upload:
@@ -36,9 +36,9 @@ class Upload:
     one, it receives others); `write` waits for the store when it is slower than the source. A blob
     that fits in one part is a single PUT.
 
-    What is verified: the store refuses a part whose bytes do not arrive as they were sent (`_Multipart` tells
-    by which sum), and the whole is then compared by its size, or its MD5 where that takes less time. That the
-    store keeps them is its own affair from there on: nobody reads them back.
+    What is verified: the store refuses a part whose bytes do not arrive as they were sent (which checksum:
+    `minio_private.Multipart`). The whole is then compared by its size, or by its MD5 where that takes less
+    time. Nobody reads the bytes back: from there on the store answers for them.
     """
 
     def __init__(
@@ -89,34 +89,34 @@ class Upload:
                 await self._send()
 
     async def complete(self) -> BlobInfo:
-        """Make it visible. Unavailable when the store has not kept all of it: then nothing is visible."""
+        """Make it visible. Unavailable when the store has not stored all of it: then nothing is visible."""
         if self._upload:
             if self._buffer:
                 await self._send()
-            await self._settle()
+            await self._wait_for_parts()
             tag = await self._call(self._client.multipart.complete, self._key, self._upload, self._parts)
         else:
             data = self._buffer
             tag = await self._call(self._client.multipart.put, self._key, data, dict(self._headers))
-            # Most stores tag it with its MD5, which says more than the size and spares the question for it.
-            if len(data) <= _TAGGED and tag == hashlib.md5(data, usedforsecurity=False).hexdigest():
+            # Most stores tag it with its MD5, which proves more than the size and saves the request for it.
+            if len(data) <= _COMPARE_MD5 and tag == hashlib.md5(data, usedforsecurity=False).hexdigest():
                 return self._done(tag)
         self._ended = True
         self._buffer = bytearray()
         info = await self._stat(self._key)
         if info.size != self._size:
-            await self._take_back(info, tag)
+            await self._remove_incomplete(info, tag)
             raise Unavailable(
                 f"the store has {info.size} bytes of the blob {self._key}, {self._size} were written: "
                 "write it again"
             )
         return info
 
-    async def _take_back(self, info: BlobInfo, tag: str) -> None:
-        """Remove what is short, unless somebody else has written it since: that may be whole."""
+    async def _remove_incomplete(self, info: BlobInfo, tag: str) -> None:
+        """Remove a blob that is too short, unless somebody has written another since: that may be whole."""
         if info.etag != tag:
             return
-        # A store that fails here too leaves it visible: whoever reads it next has to check it anyway.
+        # A store that fails here too leaves it visible: readers check sizes anyway.
         with contextlib.suppress(AppError):
             await self._call(self._client.minio.remove_object, self._client.bucket, self._key)
 
@@ -133,44 +133,44 @@ class Upload:
         )
 
     async def abort(self) -> None:
-        """Forget what was written; nothing was ever visible. Fine twice and after `complete`."""
+        """Discard what was written; nothing was ever visible. Fine twice and after `complete`."""
         if self._ended:
             return
         self._ended = True
         self._buffer = bytearray()
         if not self._upload:
             return
-        # A part that is still being sent would come to life again after the abort: wait for it.
+        # A part that arrives after the abort would begin the upload anew: wait for it.
         with contextlib.suppress(AppError, TimeoutError):
-            await asyncio.wait_for(self._quiet(), _ABORT_BUDGET)
+            await asyncio.wait_for(self._wait_until_sent(), _ABORT_BUDGET)
         with contextlib.suppress(AppError, TimeoutError):
             aborting = self._call(self._client.multipart.abort, self._key, self._upload)
             await asyncio.wait_for(aborting, _ABORT_BUDGET)
 
     async def _send(self) -> None:
-        """Send the full buffer as the next part, when there is room for another on its way."""
+        """Send the buffer as the next part, once fewer than `_AT_ONCE` are being sent."""
         if not self._upload:
             self._upload = await self._call(self._client.multipart.create, self._key, dict(self._headers))
-        await self._settle(leave=_AT_ONCE - 1)
+        await self._wait_for_parts(leave=_AT_ONCE - 1)
         data, self._buffer = self._buffer, bytearray()
         number = len(self._parts) + len(self._sending) + 1
         sending = self._call(self._client.multipart.part, self._key, data, self._upload, number)
         self._sending.append(asyncio.get_running_loop().create_task(sending))
 
-    async def _settle(self, *, leave: int = 0) -> None:
+    async def _wait_for_parts(self, *, leave: int = 0) -> None:
         """Wait for the parts being sent, the oldest first, until so many are left."""
         while len(self._sending) > leave:
             part = await asyncio.shield(self._sending[0])
             self._sending.popleft()
             self._parts.append(part)
 
-    async def _quiet(self) -> None:
-        """Wait for the parts being sent, whatever becomes of them."""
+    async def _wait_until_sent(self) -> None:
+        """Wait for the parts being sent, whether they arrive or fail."""
         if self._sending:
             await asyncio.wait(self._sending)
         for sent in self._sending:
             if not sent.cancelled():
-                sent.exception()  # looked at: nothing is left to tell of an upload that is given up
+                sent.exception()  # retrieved, or asyncio would log it; the upload is aborted anyway
 
     def _call(self, work: Callable[..., T], *args: object) -> Coroutine[Any, Any, T]:
         return self._client.call(work, *args, key=self._key)

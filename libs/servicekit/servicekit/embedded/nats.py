@@ -1,16 +1,28 @@
-"""An embedded nats-server with JetStream: its command line, configuration, port and readiness."""
+"""Runs an embedded nats-server with JetStream: its configuration, port and readiness."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
+from nats.aio.client import Client
+
 from servicekit.embedded.process import ServerProcess, find_binary
+from servicekit.errors import Unavailable
+from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.topology import write_error
 
 START_BUDGET = 15.0
 STOP_BUDGET = 5.0
+
+_CHECK_BUDGET = 2.0
+"""Seconds for `check_writable`."""
+
+_ROOM = 64 * 1024 * 1024
+"""Free bytes below which a restart of a server that refuses writes is too early: it would refuse again."""
 
 
 class NatsServer:
@@ -60,18 +72,46 @@ class NatsServer:
         """End it as a crash would."""
         self.process.kill()
 
+    async def check_writable(self) -> None:
+        """Unavailable when it does not answer, or when a stream stores nothing since a write failed.
+
+        Of the second only a restart heals it, once there is room again (`has_room`): nothing that was
+        acknowledged is lost by that, and publishers retry what was not.
+        """
+        client = Client()
+        try:
+            async with asyncio.timeout(_CHECK_BUDGET):
+                await client.connect(self.url, allow_reconnect=False, error_cb=_ignore)
+                listed = await client.request("$JS.API.STREAM.NAMES", b"", timeout=_CHECK_BUDGET)
+                for name in json.loads(listed.data).get("streams") or ():
+                    if reason := await write_error(client, name, within=_CHECK_BUDGET):
+                        raise Unavailable(
+                            f"nats-server stores nothing in {name} since a write failed: {reason}"
+                        )
+        except NATS_ERRORS as error:
+            raise Unavailable(f"nats-server does not answer at {self.url}") from error
+        finally:
+            await client.close()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether its disk has room for what a restarted server would write."""
+        return shutil.disk_usage(self.folder).free > _ROOM
+
     def _config(self) -> str:
         sync = "sync_interval: always" if self._sync_always else ""
         return (
             f'server_name: "rushes"\nhost: "127.0.0.1"\nport: {self.port or -1}\n'
-            "max_payload: 8MB\n"  # an image that a model gives as a `data:` address is told as it is
+            "max_payload: 8MB\n"  # an output that a model gives as a `data:` URL is one event
             f"jetstream {{\n  store_dir: {json.dumps(str(self.folder))}\n  {sync}\n}}\n"
         )
 
     async def _is_ready(self) -> bool:
-        """The ports file names the port; the greeting proves that it is this server that answers there."""
+        """The ports file names the port; the greeting proves that a NATS server answers there."""
         for found in self.folder.glob("*.ports"):
-            with contextlib.suppress(json.JSONDecodeError, KeyError, IndexError):  # half written: look again
+            with contextlib.suppress(
+                json.JSONDecodeError, KeyError, IndexError
+            ):  # half written: read it again
                 self.port = int(json.loads(found.read_text())["nats"][0].rsplit(":", 1)[1])
         if not self.port:
             return False
@@ -83,3 +123,7 @@ class NatsServer:
         writer.close()
         await writer.wait_closed()
         return greeting.startswith(b"INFO")
+
+
+async def _ignore(_: Exception) -> None:
+    """nats-py would log each error of a connection that `check_writable` reports by itself."""

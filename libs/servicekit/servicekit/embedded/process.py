@@ -1,4 +1,4 @@
-"""One child process that serves: spawned in its own session, watched until ready, ended in bounded time."""
+"""Runs a server as a child process: spawned in its own session, awaited until ready, ended in time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from servicekit.child import bound
 from servicekit.errors import Unavailable
+from servicekit.process.die_with_parent import die_with_parent
 
 _POLL = 0.02
-"""Seconds between two looks at a child that starts or ends."""
+"""Seconds between two checks of a child that starts or ends."""
 
 _LOG_BYTES = 16 * 1024 * 1024
-"""Size above which a log is put aside when its process is started again."""
+"""Size above which a log is renamed when its process is started again."""
 
 _PORTS = range(20_000, 32_000)
 """Below Linux' ephemeral range (32768…): no outgoing connection takes a port between stop and restart."""
@@ -30,7 +30,7 @@ _PORTS = range(20_000, 32_000)
 def remembered_port(path: Path) -> int:
     """The port that the file `path` names, when nobody listens on it now; else a fresh one, written there.
 
-    So that an address somebody kept still leads there after a restart.
+    So an address that somebody has bookmarked still works after a restart.
     """
     with contextlib.suppress(FileNotFoundError, ValueError):
         port = int(path.read_text())
@@ -76,8 +76,8 @@ def find_binary(name: str, package: str) -> str:
 class ServerProcess:
     """A child process that serves, with its output in one log file.
 
-    The log of the time before our own start is kept beside it, as `….log.1`; so is one that has grown too
-    large when the child is started again.
+    A log from before our own start is renamed to `….log.1`; so is one that has grown too large when the child
+    is started again.
     """
 
     def __init__(self, name: str, log_path: Path) -> None:
@@ -99,13 +99,13 @@ class ServerProcess:
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | None = None
     ) -> None:
-        """Start the child in its own session: Ctrl-C in the terminal is for us, and we stop it in order."""
+        """Start the child in its own session: Ctrl-C reaches us alone, and we stop it in order."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self._begin_log()
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
                 # Another user may not be able to run our interpreter, and so not the launcher.
-                list(argv) if user else bound(argv),
+                list(argv) if user else die_with_parent(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

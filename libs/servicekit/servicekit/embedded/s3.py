@@ -1,4 +1,4 @@
-"""An embedded S3 store, SeaweedFS in one process: its command line, ports, keys and readiness."""
+"""Runs an embedded S3 store, SeaweedFS in one process: its command line, ports, keys and readiness."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class S3Server:
             ports.add(free_port())
         self.port, *inner = [self.port or ports.pop(), *ports]
         self._inner = dict(zip(names, inner, strict=False))
-        # The maintenance worker seeks the admin part's gRPC port 10000 above its HTTP port, whatever is set.
+        # The maintenance worker expects the admin part's gRPC port 10000 above its HTTP port, always.
         self._inner["admin"] = free_port(also=(0, 10_000))
 
     def _flags(self) -> list[str]:
@@ -102,7 +102,7 @@ class S3Server:
             "-s3.port.lance=0",
             "-webdav=false",
             "-admin.ui=false",
-            "-master.telemetry=false",  # it would report to its makers otherwise
+            "-master.telemetry=false",  # no reports to its makers
             "-master.volumeSizeLimitMB=1024",  # a volume file grows on demand; nothing is preallocated
             # Volume files grow on demand, and each bucket begins several: counted by free space (0), a few
             # dozen buckets on a small disk would use them up, and the store would answer 500.

@@ -1,4 +1,4 @@
-"""A key-value bucket: small JSON values shared by all replicas, changed by compare-and-set."""
+"""A key-value bucket: small JSON values that all replicas share and change by compare-and-set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from nats.errors import NoRespondersError
 from nats.js import JetStreamContext, api
 from nats.js.errors import (
     APIError,
+    BadRequestError,
     InvalidKeyError,
     KeyDeletedError,
     KeyNotFoundError,
@@ -21,14 +22,18 @@ from nats.js.kv import KeyValue
 from servicekit.errors import Conflict, Invalid
 
 T = TypeVar("T")
+
+_NAME_IN_USE, _WRONG_LAST_SEQUENCE = 10058, 10071
+"""JetStream's error codes: the stream exists with another configuration; somebody was faster."""
+
 Guard = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]
 
 
 class Bucket:
     """A key-value bucket. Every call raises Unavailable when the server stays away.
 
-    A change that was made but whose answer was lost is tried again, and then reads as Conflict though it
-    was ours: read again before giving up, as after any Conflict.
+    When the answer to a change is lost, the change is repeated and then raises Conflict although it was ours:
+    read again before giving up, as after any Conflict.
     """
 
     def __init__(self, js: JetStreamContext, config: api.KeyValueConfig, guard: Guard[Any]) -> None:
@@ -76,11 +81,11 @@ class Bucket:
         await self._run("delete", key, lambda: self._with(lambda store: store.delete(key, last=revision)))
 
     async def ensure(self) -> None:
-        """Make the bucket where there is none: at first use, and after the server has lost it."""
+        """Create the bucket where there is none: at first use, and after the server has lost it."""
         try:
             self._store = await self._js.create_key_value(self._config)
         except APIError as error:
-            if error.err_code != 10058:  # it exists with another configuration: use it as it is
+            if error.err_code != _NAME_IN_USE:  # what exists under the name is used as it is
                 raise
             self._store = await self._js.key_value(self.name)
 
@@ -94,13 +99,16 @@ class Bucket:
         try:
             return await change(await self._open())
         except (NoStreamResponseError, NoRespondersError):
-            self._store = None  # the server has lost it: the next try makes it anew
+            self._store = None  # the server has lost it: the next attempt creates it
             raise
 
     async def _run(self, verb: str, key: str, work: Callable[[], Awaitable[T]]) -> T:
         try:
             answer: T = await self._guard(f"{verb} {self.name}/{key}", work)
-        except KeyWrongLastSequenceError as error:
+        except BadRequestError as error:
+            # nats-py translates it for `create` and `update`, not for `delete`.
+            if not isinstance(error, KeyWrongLastSequenceError) and error.err_code != _WRONG_LAST_SEQUENCE:
+                raise
             raise Conflict(f"{self.name}/{key} has changed meanwhile: read it again") from error
         except InvalidKeyError as error:
             raise Invalid(f"{key!r} is no key of bucket {self.name}: letters, digits, and -/_=.") from error

@@ -1,4 +1,4 @@
-"""A durable consumer: takes what it has room for, keeps it alive meanwhile, settles it by its outcome."""
+"""A durable consumer: pulls what it has room for, keeps the deliveries alive meanwhile, acknowledges them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import structlog
 from nats.aio.msg import Msg
 from prometheus_client import Counter, Gauge
 
-from servicekit import telemetry
 from servicekit.errors import AppError, Unavailable
 from servicekit.events import topology
+from servicekit.events.ack_policy import AckAction, AckDecision, ErrorCounts, RetryLater, decide, policy_of
+from servicekit.events.acknowledge import Acknowledger
 from servicekit.events.event import Event, from_message
 from servicekit.events.lease import DeliveryLease
 from servicekit.events.log import EventLog
-from servicekit.events.outcome import Action, Decision, Later, decide
+from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.events.pull import Pull
-from servicekit.events.settle import Settler
 from servicekit.events.topology import ConsumerSpec
-from servicekit.events.troubles import TROUBLE
+from servicekit.telemetry import traces
 
 Handler = Callable[[Event], Awaitable[None]]
-"""Returns: acknowledged. Raises: see `servicekit.events.outcome`."""
+"""Returns: acknowledged. Raises: see `servicekit.events.ack_policy`."""
 
 STOP_BUDGET = 4.0
 """Seconds the handlers may take to finish when the consumer stops; the others' events are given back."""
@@ -55,8 +55,9 @@ class Consumer:
         self._handlers = dict(handlers)
         self._stop_budget = stop_budget
         self._log = structlog.get_logger("servicekit.events").bind(consumer=spec.name)
+        self._errors = ErrorCounts()
         self._running: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.Task[None] | None = None
+        self._pulling: asyncio.Task[None] | None = None
         self._pull: Pull | None = None
         self._wake = asyncio.Event()
         self._stopping = False
@@ -68,22 +69,24 @@ class Consumer:
 
     async def start(self) -> None:
         """Declare the durable and begin to take events."""
-        if self._loop is not None:
+        if self._pulling is not None:
             return
         self._stopping = False
         await self._open()
-        self._unsubscribe = self._events.on_restored(self._doubt)
-        self._loop = asyncio.get_running_loop().create_task(self._run(), name=f"consumer {self._spec.name}")
+        self._unsubscribe = self._events.on_restored(self._check_again)
+        self._pulling = asyncio.get_running_loop().create_task(
+            self._run(), name=f"consumer {self._spec.name}"
+        )
 
     async def stop(self) -> None:
         """Take no more, let handlers finish within the budget, give the rest back for others at once."""
         self._stopping = True
         self._unsubscribe()
         self._unsubscribe = lambda: None
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.cancel()  # safe at any point: it only asks; what arrives, arrives at `_take`
-            await asyncio.wait([loop])
+        pulling, self._pulling = self._pulling, None
+        if pulling is not None:
+            pulling.cancel()  # safe at any point: it only sends requests; what arrives, arrives at `_take`
+            await asyncio.wait([pulling])
         await self._close()
 
     async def _open(self) -> None:
@@ -107,7 +110,7 @@ class Consumer:
     async def _close(self) -> None:
         pull, self._pull = self._pull, None
         if pull is not None:
-            await pull.close()  # what had been sent by then is given back by `_take`
+            await pull.close()  # what had been sent by then is given back in `_handle`
         if self._running:
             await asyncio.wait(self._running, timeout=self._stop_budget)
         for task in self._running:
@@ -123,26 +126,26 @@ class Consumer:
             try:
                 if not self._declared:
                     await self._declare()
-                await self._ask()
-            except (*TROUBLE, AppError) as error:
+                await self._request()
+            except (*NATS_ERRORS, AppError) as error:
                 self._log.warning("cannot take events", error=str(error))
                 self._declared = False
-            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start this again
+            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would restart this task
                 self._log.exception("cannot take events")
                 self._declared = False
-            await self._pause(1.0)  # also without a wake-up: a request may have got lost
+            await self._wait_for_wake_up(1.0)  # also without a wake-up: a request may be lost
 
-    async def _pause(self, seconds: float) -> None:
+    async def _wait_for_wake_up(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
 
-    async def _ask(self) -> None:
+    async def _request(self) -> None:
         pull = self._pull
         if pull is None or not self._events.is_connected:
             return
-        free = self._spec.slots - len(self._running) - pull.asked
+        free = self._spec.slots - len(self._running) - pull.requested
         if free > 0:
-            await pull.ask(free)
+            await pull.request(free)
 
     async def run_once(self, *, wait: float = 0.0) -> int:
         """For tests, instead of `start`: handle what is there (at most `slots`), answer how many.
@@ -157,15 +160,15 @@ class Consumer:
         deadline = loop.time() + wait
         while True:
             before = self._taken
-            await self._pull.ask(self._spec.slots, wait=0)
-            while self._pull.asked or self._running:
+            await self._pull.request(self._spec.slots, wait=0)
+            while self._pull.requested or self._running:
                 self._wake.clear()
-                await self._pause(0.05)
+                await self._wait_for_wake_up(0.05)
             if self._taken > before or loop.time() >= deadline:
                 return self._taken - before
             await asyncio.sleep(0.02)
 
-    def _doubt(self) -> None:
+    def _check_again(self) -> None:
         """After a reconnect: the requests are lost, and perhaps the durable."""
         if self._pull is not None:
             self._pull.forget()
@@ -173,7 +176,7 @@ class Consumer:
         self._wake.set()
 
     def _ended(self, reason: str) -> None:
-        if reason:  # no wake-up: the loop looks again in a second, and does not spin on what stays so
+        if reason:  # no wake-up: `_run` requests again in a second, and does not spin on what stays so
             self._log.warning("events not given", reason=reason)
             self._declared = False
         else:
@@ -189,77 +192,83 @@ class Consumer:
         self._running.discard(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Settling failed in a way nobody foresaw: the server delivers the event again after ack_wait.
-            self._log.error("event neither settled nor lost", error=repr(error))
+            # A fault in acknowledging: the server delivers the event again after ack_wait.
+            self._log.error("event not acknowledged: it is delivered again", error=repr(error))
 
     # Handling -----------------------------------------------------------------------------------
 
     async def _handle(self, message: Msg) -> None:
-        settler = Settler(self._events, message, self._spec)
+        delivery = Acknowledger(self._events, message, self._spec)
         if self._stopping:
-            await settler.give_back()
+            await delivery.nak()
             return
         lease = DeliveryLease(self._spec.ack_wait, time.monotonic)
         event = from_message(message, lease=lease)
         handler = self._handlers.get(event.type)
         if handler is None:
-            await self._count(event, "ignored", settler.ack())
+            await self._count(event, "ignored", delivery.ack())
             return
-        beating = asyncio.get_running_loop().create_task(self._beat(settler, lease))
+        heartbeat = asyncio.get_running_loop().create_task(self._heartbeat(delivery, lease))
         IN_FLIGHT.labels(self._spec.name).inc()
         try:
-            await self._attempt(event, handler, settler)
+            await self._run_handler(event, handler, delivery)
         except asyncio.CancelledError:  # the budget of `stop` is over: another replica may have it at once
-            await self._count(event, "given_back", settler.give_back())
+            await self._count(event, "given_back", delivery.nak())
         finally:
             IN_FLIGHT.labels(self._spec.name).dec()
-            beating.cancel()
+            heartbeat.cancel()
 
-    async def _attempt(self, event: Event, handler: Handler, settler: Settler) -> None:
+    async def _run_handler(self, event: Event, handler: Handler, delivery: Acknowledger) -> None:
         headers = {"traceparent": event.traceparent} if event.traceparent else {}
         attributes = {"event.id": event.id, "event.key": event.key, "consumer": self._spec.name}
         try:
-            with telemetry.span(
-                f"handle {event.type}", "consumer", parent=telemetry.extract(headers), attributes=attributes
+            with traces.span(
+                f"handle {event.type}", "consumer", parent=traces.extract(headers), attributes=attributes
             ):
                 await handler(event)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises has an outcome in the table
-            decision = decide(error, deliveries=event.deliveries, patience=self._spec.patience)
-            await self._fail(event, error, decision, settler)
+            errors = 0 if isinstance(error, RetryLater) else self._errors.add(event.id, policy_of(error))
+            decision = decide(error, errors=errors, max_internal_errors=self._spec.max_internal_errors)
+            await self._handle_error(event, error, decision, delivery)
         else:
-            await self._count(event, "done", settler.ack())
+            self._errors.forget(event.id)
+            await self._count(event, "done", delivery.ack())
 
-    async def _fail(self, event: Event, error: Exception, decision: Decision, settler: Settler) -> None:
+    async def _handle_error(
+        self, event: Event, error: Exception, decision: AckDecision, delivery: Acknowledger
+    ) -> None:
         about = {"type": event.type, "id": event.id, "deliveries": event.deliveries, "error": str(error)}
-        expected = isinstance(error, AppError | Later)
+        expected = isinstance(error, AppError | RetryLater)
         match decision.action:
-            case Action.ACK:
+            case AckAction.ACK:
                 self._log.info("event already done", **about)
-                await self._count(event, "already_done", settler.ack())
-            case Action.LATER:
-                say = self._log.info if expected else self._log.exception
-                say("event later", delay=decision.delay, **about)
-                await self._count(event, "later", settler.later(decision.delay))
-            case Action.DEAD_LETTER:
-                say = self._log.error if decision.alarm or not expected else self._log.warning
-                say("event to dead letters", alarm=decision.alarm, **about)
+                self._errors.forget(event.id)
+                await self._count(event, "already_done", delivery.ack())
+            case AckAction.RETRY_LATER:
+                log = self._log.info if expected else self._log.exception
+                log("event later", delay=decision.delay, **about)
+                await self._count(event, "later", delivery.nak(decision.delay))
+            case AckAction.DEAD_LETTER:
+                log = self._log.error if decision.alarm or not expected else self._log.warning
+                log("event to dead letters", alarm=decision.alarm, **about)
                 try:
-                    await settler.dead_letter(event, error)
-                except Unavailable as trouble:
-                    self._log.warning("dead letter not stored: later", error=str(trouble))
-                    await settler.later(decision.delay)
+                    await delivery.dead_letter(event, error)
+                except Unavailable as unavailable:
+                    self._log.warning("dead letter not stored: later", error=str(unavailable))
+                    await delivery.nak(decision.delay)
                 else:
+                    self._errors.forget(event.id)
                     await self._count(event, "dead_letter")
 
-    async def _count(self, event: Event, outcome: str, settling: Awaitable[Any] | None = None) -> None:
-        if settling is not None:
-            await settling
+    async def _count(self, event: Event, outcome: str, acknowledging: Awaitable[Any] | None = None) -> None:
+        if acknowledging is not None:
+            await acknowledging
         HANDLED.labels(self._spec.name, event.type, outcome).inc()
 
-    async def _beat(self, settler: Settler, lease: DeliveryLease) -> None:
-        """Keep the delivery ours while the handler works; tell the lease what the server confirmed."""
+    async def _heartbeat(self, delivery: Acknowledger, lease: DeliveryLease) -> None:
+        """Keep the delivery ours while the handler works, and prolong the lease when the server confirms."""
         while True:
             await asyncio.sleep(self._spec.heartbeat)
             sent = time.monotonic()
-            if await settler.beat():
+            if await delivery.in_progress():
                 lease.confirm(sent)

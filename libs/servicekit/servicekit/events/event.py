@@ -1,4 +1,4 @@
-"""One fact, and how it is written into and read from the headers of a message (CloudEvents attributes)."""
+"""An event, and how its attributes stand in the headers of a message (CloudEvents)."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True)
 class Event:
-    """One fact, on its way out or in.
+    """One event, to be published or as received.
 
     Args:
-        id: deterministic, so that saying it twice is saying it once.
-        type: `<entity>.<fact>`, such as "prediction.succeeded".
-        key: the last tokens of the subject: an id ("gen_…"), or a lane and an id ("replicate.gen_…").
+        id: deterministic, so that publishing it twice stores it once.
+        type: `<entity>.<what happened>`, such as "prediction.succeeded".
+        key: the last tokens of the subject: an id ("gen_…"), or a provider and an id ("replicate.gen_…").
         data: the serialized message; which one is a matter of the type.
-        source: the service that says it; set on publish when empty.
-        time: when it became true (UTC); set on publish when None.
-        refs: "job", "generation", "campaign" → id, for those who watch one of them.
+        source: the service that publishes it; set on publish when empty.
+        time: when it happened (UTC); set on publish when None.
+        refs: "job", "generation", "campaign" → id, for readers that follow one of them.
         traceparent: W3C; set on receipt, taken from the current span on publish when empty.
-        sequence: on receipt, its place in the log; 0 before.
+        sequence: on receipt, its position in the log; 0 before.
         deliveries: on receipt, how many times this consumer was given it, this one included.
         lease: on receipt through a consumer, see `Lease`.
     """
@@ -58,11 +58,11 @@ class Event:
 
     @property
     def subject(self) -> str:
-        """Where it stands in the log: `<type>.<key>`."""
+        """`<type>.<key>`."""
         return f"{self.type}.{self.key}"
 
     def message(self, cls: builtins.type[M]) -> M:
-        """Its data as a message of that class; Invalid when they do not parse."""
+        """Its data as a message of that class; Invalid when it does not parse."""
         try:
             return cls.FromString(self.data)
         except DecodeError as error:
@@ -75,7 +75,9 @@ def check(event: Event) -> None:
     if not event.id or not event.id.isprintable() or " " in event.id:
         problems.append(FieldProblem("id", f"{event.id!r} is no event id: printable, without spaces"))
     if not _TYPE.fullmatch(event.type):
-        problems.append(FieldProblem("type", f"{event.type!r} is no event type: <entity>.<fact>, lower case"))
+        problems.append(
+            FieldProblem("type", f"{event.type!r} is no event type: <entity>.<what happened>, lower case")
+        )
     if not _KEY.fullmatch(event.key):
         problems.append(FieldProblem("key", f"{event.key!r} is no key: an id, or tokens joined by dots"))
     if unknown := sorted(set(event.refs) - set(_REFS)):
@@ -103,7 +105,7 @@ def to_headers(event: Event) -> dict[str, str]:
 
 
 def from_message(message: Msg, *, lease: Lease | None = None) -> Event:
-    """Read what a consumer was given. What lacks our headers is told by its subject and sequence."""
+    """The event in a delivered message. Without our headers, subject and sequence stand for type and id."""
     headers = message.headers or {}
     tokens = message.subject.split(".")
     type_ = headers.get("ce-type") or ".".join(tokens[:2])

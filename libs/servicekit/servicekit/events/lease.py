@@ -1,4 +1,4 @@
-"""How long a handler may believe that the delivery in its hands is its alone."""
+"""Tells a handler how long its delivery cannot be anybody else's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Lease(Protocol):
-    """What a handler asks right before an effect that must not happen twice (a paid submission)."""
+    """Checked by a handler right before an effect that must not happen twice (a paid submission)."""
 
     def fresh(self) -> bool:
         """Whether the delivery is surely still ours, with as much time again to spare."""
@@ -15,10 +15,9 @@ class Lease(Protocol):
 
 
 class AlwaysFresh:
-    """The lease of an event that was not delivered by a consumer: one made by hand, or read by `tail`."""
+    """The lease of an event that no consumer delivered: one made by hand, or read by `tail`."""
 
     def fresh(self) -> bool:
-        """True: nobody competes for it."""
         return True
 
 
@@ -26,8 +25,8 @@ class DeliveryLease:
     """The lease of one delivery: confirmed when it arrived and by each heartbeat that the server answered.
 
     Fresh while the last confirmation is younger than half of `ack_wait`. Once a confirmation came so
-    late that the server may have delivered the event to somebody else, it never gets fresh again: a
-    later heartbeat would only keep *their* delivery alive.
+    late that the server may have delivered the event to another replica, it never gets fresh again: a
+    later heartbeat would only prolong *their* delivery.
     """
 
     def __init__(self, ack_wait: float, monotonic: Callable[[], float]) -> None:
@@ -37,7 +36,6 @@ class DeliveryLease:
         self._lapsed = False
 
     def fresh(self) -> bool:
-        """Whether the delivery is surely still ours, with as much time again to spare."""
         return not self._lapsed and self._monotonic() - self._confirmed < self._ack_wait / 2
 
     def confirm(self, sent: float) -> None:

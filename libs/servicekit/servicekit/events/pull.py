@@ -1,8 +1,8 @@
-"""Pull requests on one consumer: asks for exactly as many events as there is room for, and counts them.
+"""Pull requests on one consumer: requests exactly as many events as there is room for, and counts them.
 
 nats-py's own `fetch(n)` waits for the whole batch (one event in an idle hour waits for the timeout), its
 requests cannot be taken back when cancelled, and it leaves the subscription in a state in which `drain`
-hangs for 30 s. Here each event is handed on the moment it arrives, and `close` gives back what is asked.
+hangs for 30 s. Here each event is handed on the moment it arrives, and `close` takes back what is requested.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from servicekit.events.troubles import TROUBLE
+from servicekit.events.nats_errors import NATS_ERRORS
 
 EXPIRES = 10.0
-"""Seconds a request waits at the server. After that (and a little) it is taken as lost, and asked again."""
+"""Seconds a request waits at the server. After that (and a little) it counts as lost, and is repeated."""
 
 _CLOSE_BUDGET = 2.0
 """Seconds for the round trip that closes."""
@@ -52,44 +52,44 @@ class Pull:
         self._on_end = on_end
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
-        self._asked = 0
+        self._requested = 0
         self._until = 0.0
 
     @property
-    def asked(self) -> int:
-        """How many events are asked for and have not come. A request past its end counts no more."""
-        return self._asked if time.monotonic() < self._until else 0
+    def requested(self) -> int:
+        """How many events are requested and have not arrived. A request past its end does not count."""
+        return self._requested if time.monotonic() < self._until else 0
 
     async def open(self) -> None:
-        """Listen for events."""
+        """Subscribe to the inbox that events arrive in."""
         self._subscription = await self._client.subscribe(self._inbox, cb=self._receive)
 
-    async def ask(self, count: int, *, wait: float = EXPIRES) -> None:
-        """Ask for up to `count` events, for at most `wait` seconds; 0 takes what is there now."""
-        request: dict[str, object] = {"batch": count}
+    async def request(self, count: int, *, wait: float = EXPIRES) -> None:
+        """Request up to `count` events, for at most `wait` seconds; 0 takes what is there now."""
+        options: dict[str, object] = {"batch": count}
         if wait > 0:
-            request["expires"] = int(wait * 1e9)
+            options["expires"] = int(wait * 1e9)
         else:
-            request["no_wait"] = True
-        self._asked = self.asked + count
+            options["no_wait"] = True
+        self._requested = self.requested + count
         self._until = time.monotonic() + wait + 2.0
-        await self._client.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)
+        await self._client.publish(self._subject, json.dumps(options).encode(), reply=self._inbox)
 
     def forget(self) -> None:
         """The connection was lost, and all requests with it."""
-        self._asked = 0
+        self._requested = 0
 
     async def close(self) -> None:
-        """Take back what is asked. What the server had sent by then still arrives at `on_event`."""
+        """Take the requests back. What the server had sent by then still arrives at `on_event`."""
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
-        with contextlib.suppress(*TROUBLE):
+        with contextlib.suppress(*NATS_ERRORS):
             if self._client.is_connected:
                 # A task that is never cancelled: nats-py's read loop, and with it the whole connection,
-                # breaks on the answer to a flush whose waiter has gone.
+                # breaks on the answer to a flush whose waiter was cancelled.
                 draining = asyncio.ensure_future(subscription.drain())  # type: ignore[no-untyped-call]  # nats-py
-                draining.add_done_callback(_seen)
+                draining.add_done_callback(_retrieve_error)
                 await asyncio.wait({draining}, timeout=_CLOSE_BUDGET)
             else:  # the requests have died with the connection
                 await subscription.unsubscribe()
@@ -97,18 +97,18 @@ class Pull:
     async def _receive(self, message: Msg) -> None:
         status = (message.headers or {}).get("Status")
         if status is None:
-            self._asked = max(self._asked - 1, 0)
+            self._requested = max(self._requested - 1, 0)
             self._on_event(message)
             return
         if status == _HEARTBEAT:
             return
         headers = message.headers or {}
-        self._asked = max(self._asked - int(headers.get("Nats-Pending-Messages", self._asked)), 0)
+        self._requested = max(self._requested - int(headers.get("Nats-Pending-Messages", self._requested)), 0)
         description = headers.get("Description", "")
         self._on_end("" if status in (_NO_MESSAGES, _TIMEOUT) else f"{status} {description}".strip())
 
 
-def _seen(draining: asyncio.Future[None]) -> None:
-    """A subscription that could not be drained is gone all the same: nobody needs to know."""
+def _retrieve_error(draining: asyncio.Future[None]) -> None:
+    """A subscription that could not be drained is gone all the same: asyncio shall not log its error."""
     if not draining.cancelled():
         draining.exception()

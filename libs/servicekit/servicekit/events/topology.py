@@ -1,10 +1,12 @@
-"""The streams and consumers as data, and creating or updating them to be so."""
+"""Describes the streams and consumers as data, and creates or updates them accordingly."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 
+from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
 
@@ -61,11 +63,11 @@ class ConsumerSpec:
         name: the durable's name, the same in every replica.
         subjects: filters such as "prediction.succeeded.>"; they may not overlap.
         slots: events that one replica handles at once.
-        max_in_flight: events in hand over all replicas, and beyond it none is given. Mind that an event
-            that was put off ("later") counts as in hand until it is delivered again: where one may wait
-            for long while another is urgent, it must be more than can ever wait.
+        max_in_flight: events delivered and not acknowledged over all replicas; beyond it none is delivered.
+            Mind that an event that is to be retried later counts until it is delivered again: where one
+            may wait for long while another is urgent, it must be more than can ever wait.
         ack_wait: seconds without a heartbeat after which the server gives the event to another replica.
-        patience: deliveries of an event whose handler fails with a fault of ours before its dead letter.
+        max_internal_errors: after that many errors of ours (in one replica) an event becomes a dead letter.
     """
 
     name: str
@@ -73,7 +75,7 @@ class ConsumerSpec:
     slots: int = 8
     max_in_flight: int = 1000
     ack_wait: float = 10.0
-    patience: int = 10
+    max_internal_errors: int = 10
 
     @property
     def heartbeat(self) -> float:
@@ -127,7 +129,7 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
         deliver_policy=api.DeliverPolicy.ALL,
         ack_policy=api.AckPolicy.EXPLICIT,
         ack_wait=spec.ack_wait,
-        max_deliver=-1,  # giving up is ours to decide (see `outcome`), never the server's
+        max_deliver=-1,  # giving up is ours to decide (see `ack_policy`), never the server's
         max_ack_pending=spec.max_in_flight,
     )
     try:
@@ -136,3 +138,17 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
         if error.code in {404, 503}:
             raise
         raise Invalid(f"consumer {spec.name} on {', '.join(spec.subjects)}: {error.description}") from error
+
+
+async def write_error(client: Client, stream: str, *, within: float) -> str:
+    """Why the stream stores nothing any more; "" while no write has failed. Raises as nats-py does.
+
+    Once a write has failed (a full disk), nats-server stores nothing more in that stream until it is
+    restarted, also when there is room again. It leaves publishers without an answer, still acknowledges
+    duplicates, and its stream information shows nothing (seen with 2.15.1). But it refuses a purge, with the
+    reason, even one that matches no message. This one never matches: events' subjects have three tokens or
+    more.
+    """
+    subject, request = f"$JS.API.STREAM.PURGE.{stream}", json.dumps({"filter": "job.probe"}).encode()
+    response = json.loads((await client.request(subject, request, timeout=within)).data)
+    return str(response.get("error", {}).get("description", ""))

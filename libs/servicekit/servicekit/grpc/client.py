@@ -1,17 +1,20 @@
-"""Channels to our own services: deadline, trace context, and the servers' `AppError`s as they were raised."""
+"""Opens channels to our own services, with deadline, trace context, and the servers' `AppError`s."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from servicekit import telemetry
-from servicekit.errors import AppError
+from servicekit.errors import AppError, Unavailable
 from servicekit.grpc.limits import MESSAGE_LIMIT
 from servicekit.grpc.status import restore
+from servicekit.telemetry import traces
+
+Stub = TypeVar("Stub")
 
 DEADLINE = 10.0
 """Seconds for a unary call that names no timeout of its own."""
@@ -21,13 +24,13 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A host that vanished without a word is noticed by streams that only listen.
+    # So that a stream which only listens notices a host that vanished without closing it.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Our services are neighbours; a proxy in the environment is meant for the world outside.
     ("grpc.enable_http_proxy", 0),
-    # An answer may be as large as what was asked with: a generation comes back with its input.
+    # A response may be as large as a request: a generation is returned with its input.
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     # All replicas behind a headless service get their share.
     ("grpc.lb_policy_name", "round_robin"),
@@ -39,14 +42,54 @@ def open_channel(target: str, *, deadline: float = DEADLINE) -> grpc.aio.Channel
 
     Unary calls without a timeout get `deadline` seconds; streams live until either side ends them: whoever
     stops reading early calls the stream's `cancel()`, or the server goes on until the channel closes.
-    A failed call raises the `AppError` that the server raised; trouble on the way is `Unavailable`, a
-    missed deadline `TimedOut`.
+    A failed call raises the `AppError` that the server raised; `Unavailable` when the server cannot be
+    reached; `TimedOut` after the deadline.
     """
     return grpc.aio.insecure_channel(
         target,
         options=_OPTIONS,
         interceptors=[_UnaryInterceptor(target, deadline), _StreamInterceptor(target)],
     )
+
+
+class GrpcChannel:
+    """A channel to one service as a `Part`: opened at start or first use, closed at stop.
+
+    Args:
+        target: "host:port".
+        deadline: see `open_channel`.
+    """
+
+    def __init__(self, target: str, *, deadline: float = DEADLINE) -> None:
+        self._target = target
+        self._deadline = deadline
+        self._channel: grpc.aio.Channel | None = None
+
+    async def start(self) -> None:
+        """Open the channel. It connects when it is used, so that services start in any order."""
+        self.open()
+
+    async def stop(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    def open(self) -> grpc.aio.Channel:
+        """The channel itself, opened now when it is not open; inside a running loop."""
+        if self._channel is None:
+            self._channel = open_channel(self._target, deadline=self._deadline)
+        return self._channel
+
+    def stub(self, cls: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """A generated stub on the channel, before `start` too; void after `stop`."""
+        return cls(self.open())
+
+    async def check_serving(self, *, within: float = 2.0) -> None:
+        """Unavailable, or TimedOut, unless the service reports that it serves."""
+        health: Any = self.stub(health_pb2_grpc.HealthStub)
+        response = await health.Check(health_pb2.HealthCheckRequest(), timeout=within)
+        if response.status != health_pb2.HealthCheckResponse.SERVING:
+            raise Unavailable(f"the service at {self._target} is not serving")
 
 
 class _UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
@@ -62,9 +105,7 @@ class _UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         method = _method(client_call_details)
         timeout = self._deadline if client_call_details.timeout is None else client_call_details.timeout
-        with telemetry.span(
-            method, "client", attributes={"rpc.system": "grpc", "server.address": self._target}
-        ):
+        with traces.span(method, "client", attributes={"rpc.system": "grpc", "server.address": self._target}):
             call = await continuation(_with_trace(client_call_details, timeout), request)
             try:
                 await call
@@ -89,7 +130,7 @@ class _StreamInterceptor(grpc.aio.UnaryStreamClientInterceptor):
 
 
 async def _restoring(call: Any, what: str) -> AsyncIterator[Any]:
-    """The call's messages, and its error as an `AppError`."""
+    """The call's messages; its error is raised as an `AppError`."""
     try:
         async for message in call:
             yield message
@@ -103,7 +144,7 @@ def _restored(error: grpc.aio.AioRpcError, what: str) -> AppError:
 
 def _with_trace(details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
     metadata = grpc.aio.Metadata(*(details.metadata or ()))
-    for key, value in telemetry.inject().items():
+    for key, value in traces.inject().items():
         metadata.add(key, value)
     return grpc.aio.ClientCallDetails(
         details.method, timeout, metadata, details.credentials, details.wait_for_ready

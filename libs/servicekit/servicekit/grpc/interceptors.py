@@ -1,4 +1,4 @@
-"""What happens around every call that a server answers: errors, trace, access line, metrics, field rules."""
+"""Wraps every call that a server answers: maps errors, traces, logs, counts, checks field rules."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import structlog
 from google.protobuf.message import Message
 from ulid import ULID
 
-from servicekit import metrics, telemetry
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Internal
 from servicekit.grpc import status
 from servicekit.grpc.rules import check
+from servicekit.telemetry import metrics, traces
 
-# Probes come every few seconds and tell nothing.
+# Probes come every few seconds: their lines would hide the others.
 _UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +45,6 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler of one call."""
         handler = await continuation(handler_call_details)
         if handler is None:  # an unknown method: gRPC answers UNIMPLEMENTED
             return None
@@ -98,12 +97,12 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     async def _edge(
         self, method: str, headers: dict[str, str], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[None]:
-        began, code, failure = self._clock.monotonic(), grpc.StatusCode.OK, None
+        began, code, app_error = self._clock.monotonic(), grpc.StatusCode.OK, None
         service, _, name = method.removeprefix("/").partition("/")
-        with telemetry.span(
+        with traces.span(
             method.removeprefix("/"),
             "server",
-            parent=telemetry.extract(headers),
+            parent=traces.extract(headers),
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
         ) as span:
             try:
@@ -115,28 +114,28 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 code = _aborted(context)
                 raise
             except Exception as error:  # noqa: BLE001  # everything is mapped here: that is the point
-                failure = _mapped(error, method)
-                code = status.STATUS[failure.kind]
-                if failure.kind is Internal.kind:
-                    span.set_status(telemetry.FAILED)
+                app_error = _mapped(error, method)
+                code = status.STATUS[app_error.kind]
+                if app_error.kind is Internal.kind:
+                    span.set_status(traces.FAILED)
             finally:
                 span.set_attribute("rpc.grpc.status_code", code.value[0])
-                self._tell(method, code, self._clock.monotonic() - began, failure)
-        if failure is not None:
-            await context.abort(code, status.details(failure), status.metadata(failure))
+                self._record(method, code, self._clock.monotonic() - began, app_error)
+        if app_error is not None:
+            await context.abort(code, status.details(app_error), status.metadata(app_error))
 
-    def _tell(self, method: str, code: grpc.StatusCode, seconds: float, failure: AppError | None) -> None:
+    def _record(self, method: str, code: grpc.StatusCode, seconds: float, app_error: AppError | None) -> None:
         metrics.RPC_REQUESTS.labels(method, code.name).inc()
         metrics.RPC_SECONDS.labels(method).observe(seconds)
         if method.startswith(_UNLOGGED):
             return
-        told: dict[str, Any] = {"method": method, "status": code.name, "ms": round(seconds * 1000, 1)}
-        if failure is None:  # metrics and traces tell of these; a line each would drown the others
-            _log.debug("rpc", **told)
+        line: dict[str, Any] = {"method": method, "status": code.name, "ms": round(seconds * 1000, 1)}
+        if app_error is None:  # metrics and traces record these; a line each would hide the others
+            _log.debug("rpc", **line)
             return
-        told["error"] = failure.message
-        told |= {"code": failure.code} if failure.code else {}
-        _log.info("rpc", **told)
+        line["error"] = app_error.message
+        line |= {"code": app_error.code} if app_error.code else {}
+        _log.info("rpc", **line)
 
 
 def _check(request: object) -> None:
@@ -145,7 +144,7 @@ def _check(request: object) -> None:
 
 
 def _mapped(error: Exception, method: str) -> AppError:
-    """The error that the client is told. A fault of ours is logged, and told by its reference alone."""
+    """The error for the client. An internal one is logged, and the client gets its reference alone."""
     if isinstance(error, AppError) and error.kind is not Internal.kind:
         return error
     reference = error.reference if isinstance(error, AppError) and error.reference else str(ULID())

@@ -1,4 +1,4 @@
-"""How large a message may be, the same at both ends of every channel."""
+"""Limits the size of messages, the same at both ends of every channel."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ Answers that hold many records are cut into pages below `PAGE_LIMIT`.
 """
 
 PAGE_LIMIT = 7 * 1024 * 1024
-"""Bytes of a page of records: what is larger is asked for again with fewer records."""
+"""Bytes of a page of records: a larger one is read again with fewer records."""

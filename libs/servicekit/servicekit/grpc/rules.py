@@ -1,4 +1,4 @@
-"""Field rules of requests, read from the `(rushes.common.v1.rules)` option of the fields themselves.
+"""Checks requests against the `(rushes.common.v1.rules)` options of their fields.
 
 The option's message is found by its name in the default descriptor pool, so that this library needs no
 contract. Its fields: required, min_len, max_len, ge, le, max_items, id_kind, pattern, unique_items.
@@ -41,9 +41,9 @@ def check(message: Message) -> None:
     """
     problems = list(_problems(message, ""))
     if problems:
-        told = "; ".join(f"{problem.field} {problem.message}" for problem in problems[:_SHOWN_PROBLEMS])
+        shown = "; ".join(f"{problem.field} {problem.message}" for problem in problems[:_SHOWN_PROBLEMS])
         more = len(problems) - _SHOWN_PROBLEMS
-        raise Invalid(told + (f"; and {more} more" if more > 0 else ""), fields=problems)
+        raise Invalid(shown + (f"; and {more} more" if more > 0 else ""), fields=problems)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Plan:
     repeated: bool
     map: bool
     message: bool
-    """Its elements (or a map's values) are messages to look into."""
+    """Its elements (or a map's values) are messages, which are checked too."""
     required: bool
     max_items: int | None
     unique: bool
@@ -104,8 +104,8 @@ def _value_problems(plan: _Plan, where: str, value: Any) -> Iterator[FieldProble
     if plan.message:
         yield from _problems(value, where + ".")
     for rule in plan.value:
-        if told := rule(value):
-            yield FieldProblem(where, told)
+        if message := rule(value):
+            yield FieldProblem(where, message)
 
 
 @cache
@@ -116,19 +116,19 @@ def _plans(descriptor: Descriptor) -> tuple[_Plan, ...]:
 
 
 def _plan(field: FieldDescriptor) -> _Plan | None:
-    held, is_map = field.message_type, False
-    if held is not None and held.GetOptions().map_entry:
-        held, is_map = held.fields_by_name["value"].message_type, True
+    nested, is_map = field.message_type, False
+    if nested is not None and nested.GetOptions().map_entry:
+        nested, is_map = nested.fields_by_name["value"].message_type, True
     rules = _rules(field)
-    look_into = held is not None and not held.full_name.startswith(_FOREIGN)
-    if rules is None and not look_into:
+    descend = nested is not None and not nested.full_name.startswith(_FOREIGN)
+    if rules is None and not descend:
         return None
     return _Plan(
         name=field.name,
         presence=field.has_presence,
         repeated=field.is_repeated,
         map=is_map,
-        message=look_into,
+        message=descend,
         required=rules is not None and rules.required,
         max_items=rules.max_items if _given(rules, "max_items") else None,
         unique=rules is not None and rules.unique_items,

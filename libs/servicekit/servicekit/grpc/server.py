@@ -1,10 +1,12 @@
-"""A gRPC server as a `Part`: our interceptor, health per service, reflection."""
+"""Serves gRPC as a `Part`: with our interceptor, health per service, and reflection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import grpc
 import grpc.aio
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -17,7 +19,8 @@ from servicekit.grpc.interceptors import EdgeInterceptor
 from servicekit.grpc.limits import MESSAGE_LIMIT
 
 Service = tuple[Callable[[Any, Any], None], object, str]
-"""(`add_XServicer_to_server`, the servicer, the full service name)."""
+"""The older form of a servicer, for services that still name these: (`add_XServicer_to_server`, the servicer,
+the full service name)."""
 
 GRACE = 5.0
 """Seconds that running calls get to finish at stop, before they are cancelled."""
@@ -32,13 +35,21 @@ _OPTIONS: list[tuple[str, Any]] = [
 
 
 class GrpcServer:
-    """Serves the services on `listen` ("host:port"; port 0 lets the system choose, see `port`)."""
+    """Serves gRPC as a `Part`.
+
+    Args:
+        listen: "host:port"; port 0 lets the system choose, see `port`.
+        servicers: objects whose classes derive from generated `…Servicer` classes, from one or from several:
+            each is served under the name that its contract gives it.
+        service: the name of this server in the log.
+        grace: seconds that running calls get to finish at stop.
+    """
 
     def __init__(
-        self, listen: str, services: Sequence[Service], *, clock: Clock, service: str, grace: float = GRACE
+        self, listen: str, servicers: Sequence[object], *, clock: Clock, service: str, grace: float = GRACE
     ) -> None:
         self._listen = listen
-        self._services = list(services)
+        self._adding = [(add, servicer) for each in servicers for add, servicer in _registrations(each)]
         self._clock = clock
         self._log = structlog.get_logger(__name__).bind(server=service)
         self._grace = grace
@@ -54,9 +65,10 @@ class GrpcServer:
         """
         self._health = health_aio.HealthServicer()
         server = grpc.aio.server(interceptors=[EdgeInterceptor(self._clock)], options=_OPTIONS)
-        names = [name for _, _, name in self._services]
-        for add, servicer, _ in self._services:
-            add(servicer, server)
+        registry = _Registry(server)
+        for add, servicer in self._adding:
+            add(servicer, registry)
+        names = registry.names
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
@@ -78,3 +90,34 @@ class GrpcServer:
         if server is not None:
             await self._health.enter_graceful_shutdown()
             await server.stop(self._grace)
+
+
+class _Registry:
+    """What generated `add_…_to_server` functions take for a server; notes the names of the services."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+        self.names: list[str] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.ServiceRpcHandler]) -> None:
+        self.names += [handler.service_name() for handler in handlers]
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, name: str, handlers: Any) -> None:
+        self._server.add_registered_method_handlers(name, handlers)
+
+
+def _registrations(servicer: object) -> Iterator[tuple[Callable[[Any, Any], None], object]]:
+    if isinstance(servicer, tuple):
+        add, servicer, _ = servicer
+        yield add, servicer
+        return
+    found = False
+    for base in type(servicer).__mro__:
+        # Beside each servicer class the generated module has the function that registers it.
+        add = getattr(sys.modules[base.__module__], f"add_{base.__name__}_to_server", None)
+        if add is not None:
+            found = True
+            yield add, servicer
+    if not found:
+        raise TypeError(f"{type(servicer).__name__} derives from no generated servicer class")

@@ -1,7 +1,7 @@
-"""The table between error kinds and gRPC status, and the error's passage across a call.
+"""Maps error kinds to gRPC status and back, and carries an error across a call.
 
-The status tells foreign clients what they need; our own get the very same error back, because kind, code,
-fields, wait and reference travel as JSON in the trailing metadata under `ERROR_KEY`.
+Foreign clients read the status; our own get the very same error back, because kind, code, fields, retry_after
+and reference travel as JSON in the trailing metadata under `ERROR_KEY`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KIND: dict[grpc.StatusCode, ErrorKind] = {
     **{status: kind for kind, status in STATUS.items()},
     grpc.StatusCode.ABORTED: ErrorKind.CONFLICT,
     grpc.StatusCode.OUT_OF_RANGE: ErrorKind.INVALID,
-    # The other side gave up on the call, which says nothing about the request: as if it had gone away.
+    # The other side gave up on the call, which proves nothing about the request: as if it were away.
     grpc.StatusCode.CANCELLED: ErrorKind.UNAVAILABLE,
     grpc.StatusCode.UNIMPLEMENTED: ErrorKind.INTERNAL,
     grpc.StatusCode.UNKNOWN: ErrorKind.INTERNAL,
@@ -42,7 +42,7 @@ KIND: dict[grpc.StatusCode, ErrorKind] = {
 """What a foreign status means to us; total but for OK."""
 
 _BROKEN_OFF = ("Stream removed", "Received RST_STREAM")
-"""How gRPC begins what it says of a call whose connection broke off, under half a dozen statuses: INTERNAL
+"""How the details begin when a connection broke off, which gRPC reports under half a dozen statuses: INTERNAL
 for a reset, UNKNOWN where something else answers on the port. No server has judged the request."""
 
 # gRPC refuses metadata beyond 8 KiB in all, and percent-encodes the details: one character may take 12 bytes.
@@ -59,14 +59,14 @@ def details(error: AppError) -> str:
 
 def metadata(error: AppError) -> tuple[tuple[str, bytes], ...]:
     """The trailing metadata that restores the error; field problems that find no room are left out."""
-    told: dict[str, Any] = {"kind": error.kind.value}
+    sent: dict[str, Any] = {"kind": error.kind.value}
     if error.code:
-        told["code"] = error.code
+        sent["code"] = error.code
     if error.retry_after is not None:
-        told["retry_after"] = error.retry_after
+        sent["retry_after"] = error.retry_after
     if error.reference:
-        told["reference"] = error.reference
-    room = _METADATA_BYTES - len(_bytes(told))
+        sent["reference"] = error.reference
+    room = _METADATA_BYTES - len(_bytes(sent))
     fields = []
     for problem in error.fields:
         pair = [problem.field, problem.message]
@@ -75,20 +75,20 @@ def metadata(error: AppError) -> tuple[tuple[str, bytes], ...]:
             break
         fields.append(pair)
     if fields:
-        told["fields"] = fields
-    return ((ERROR_KEY, _bytes(told)),)
+        sent["fields"] = fields
+    return ((ERROR_KEY, _bytes(sent)),)
 
 
 def restore(
     code: grpc.StatusCode, text: str, trailing: Iterable[tuple[str, str | bytes]] | None, *, target: str
 ) -> AppError:
-    """The `AppError` that a failed call stands for: the very one that was raised, when one of us raised it.
+    """The `AppError` of a failed call: the very one that the servicer raised, when it is a service of ours.
 
     Args:
         code: the call's status.
         text: the call's details.
         trailing: the call's trailing metadata.
-        target: what was called, named in errors that no server of ours has put into words.
+        target: what was called, named in errors that no server of ours has raised.
     """
     for key, value in trailing or ():
         if key == ERROR_KEY:
@@ -97,17 +97,17 @@ def restore(
     return ERRORS[kind](f"{target}: {text or code.name.lower()}")
 
 
-def _restored(message: str, told: dict[str, Any]) -> AppError:
-    # A newer server may know a kind that we do not: then it is a fault that we cannot judge.
-    kind = ErrorKind(told["kind"]) if told.get("kind") in set(ErrorKind) else ErrorKind.INTERNAL
+def _restored(message: str, sent: dict[str, Any]) -> AppError:
+    # A newer server may have a kind that we do not know.
+    kind = ErrorKind(sent["kind"]) if sent.get("kind") in set(ErrorKind) else ErrorKind.INTERNAL
     return ERRORS[kind](
         message,
-        fields=[FieldProblem(field, text) for field, text in told.get("fields", ())],
-        retry_after=told.get("retry_after"),
-        code=told.get("code", ""),
-        reference=told.get("reference", ""),
+        fields=[FieldProblem(field, text) for field, text in sent.get("fields", ())],
+        retry_after=sent.get("retry_after"),
+        code=sent.get("code", ""),
+        reference=sent.get("reference", ""),
     )
 
 
-def _bytes(told: object) -> bytes:
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+def _bytes(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

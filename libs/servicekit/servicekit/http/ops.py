@@ -1,4 +1,4 @@
-"""What operators ask every service over HTTP: is it alive, may it have work, what has it counted."""
+"""Serves the probes and metrics of a service over HTTP."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from servicekit import metrics
 from servicekit.errors import AppError
+from servicekit.telemetry import metrics
 
 Ready = Callable[[], Awaitable[None]]
 """Returns when the service may have work; raises an `AppError` that says what is missing."""

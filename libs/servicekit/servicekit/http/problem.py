@@ -1,4 +1,4 @@
-"""The table between error kinds and HTTP, and errors as `application/problem+json` (RFC 9457)."""
+"""Maps error kinds to HTTP, and writes errors as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOO_LARGE = "too_large"
 """The code of an `Invalid` that is 413: the request as a whole is too large, and its fields say why."""
 
 _KIND = {status: kind for kind, status in reversed(STATUS.items())}
-"""What a bare HTTP error of Starlette's means to us; the first kind of a status wins."""
+"""The kind of a bare HTTP error of Starlette's; the first kind of a status wins."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +52,8 @@ def problem(error: AppError, *, instance: str) -> JSONResponse:
     """The response for an error: type, title, status, detail, instance, errors, and code when it has one.
 
     Args:
-        error: an internal one is told by its reference alone, and logged under it.
-        instance: the path that was asked for, without its query.
+        error: of an internal one the client gets the reference alone, under which it is logged.
+        instance: the path of the request, without its query.
     """
     if error.kind is ErrorKind.INTERNAL:
         error = _referenced(error, instance)
@@ -78,8 +78,8 @@ def problem(error: AppError, *, instance: str) -> JSONResponse:
     return JSONResponse(body, status_code=status.value, headers=headers, media_type=MEDIA_TYPE)
 
 
-def fault(error: Exception, *, instance: str) -> JSONResponse:
-    """The response for an exception that nobody expected: logged, and told by an opaque reference alone."""
+def problem_for_exception(error: Exception, *, instance: str) -> JSONResponse:
+    """The response for any exception: one that is no `AppError` is an internal error."""
     if isinstance(error, AppError):
         return problem(error, instance=instance)
     unknown = Internal("unexpected")
@@ -87,8 +87,8 @@ def fault(error: Exception, *, instance: str) -> JSONResponse:
     return problem(unknown, instance=instance)
 
 
-def install(app: Starlette) -> None:
-    """Let a Starlette app answer every error as a problem: `AppError`s, HTTP errors, and anything else."""
+def install_problem_handlers(app: Starlette) -> None:
+    """Make a Starlette app respond with a problem to `AppError`s, HTTP errors, and anything else."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_anything)
@@ -116,11 +116,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_anything(request: Request, error: Exception) -> Response:
-    return fault(error, instance=request.url.path)
+    return problem_for_exception(error, instance=request.url.path)
 
 
 def _referenced(error: AppError, instance: str) -> AppError:
-    """The same fault with nothing but a reference, under which it is logged here, and perhaps elsewhere."""
+    """The same error with its reference alone, under which it is logged: here, and perhaps elsewhere."""
     reference = error.reference or str(ULID())
     _log.error("internal error", path=instance, reference=reference, exc_info=error.__cause__ or error)
     return Internal(f"internal error; quote the reference {reference}", reference=reference)

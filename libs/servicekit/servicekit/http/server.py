@@ -1,4 +1,4 @@
-"""An HTTP server as a `Part`: uvicorn in our loop, under our signals."""
+"""Serves HTTP as a `Part`: uvicorn in our loop, with our signal handlers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRACE = 5.0
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn without signal handlers: `servicekit.lifecycle` has them."""
+    """Uvicorn without signal handlers: `servicekit.process.lifecycle` has them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,7 +61,7 @@ class HttpServer:
                 raise Unavailable(
                     f"the app on {self._listen} did not start: its lifespan failed, see the log"
                 )
-            await asyncio.sleep(0.005)  # uvicorn tells by a flag alone
+            await asyncio.sleep(0.005)  # uvicorn only sets a flag
         self._log.info("http listening", address=self._listen, port=self.port)
 
     async def stop(self) -> None:

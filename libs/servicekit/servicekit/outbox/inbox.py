@@ -1,4 +1,4 @@
-"""The inbox: which facts a consumer has applied, written in the same transaction as their effect."""
+"""The inbox: which events a consumer has applied, recorded in the same transaction as their effect."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from servicekit.clock import Clock
 from servicekit.outbox.tables import micros
 
 TRIM = 500
-"""Rows removed in one transaction: those who apply facts do not wait for a million of them."""
+"""Rows removed in one transaction: consumers that apply events do not wait for a million of them."""
 
 
 def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
-    """The table of applied facts. `applied_at`: microseconds since 1970 (UTC)."""
+    """The table of applied events. `applied_at`: microseconds since 1970 (UTC)."""
     return Table(
         name,
         metadata,
@@ -32,18 +32,18 @@ def inbox_table(metadata: MetaData, name: str = "inbox") -> Table:
 async def first_time(
     connection: AsyncConnection, table: Table, consumer: str, event_id: str, *, clock: Clock
 ) -> bool:
-    """Whether this consumer applies the fact for the first time: then do so in this very transaction.
+    """Whether this consumer applies the event for the first time: then do so in this very transaction.
 
     JetStream knows a duplicate for two hours; this table knows it for as long as its rows are kept. Of two
     transactions at once the second waits for the first, and then knows.
     """
     row = {"consumer": consumer, "event_id": event_id, "applied_at": micros(clock.now())}
-    remember = _remember(table, connection.dialect.name)
-    return (await connection.execute(remember, row)).first() is not None
+    statement = _insert_once(table, connection.dialect.name)
+    return (await connection.execute(statement, row)).first() is not None
 
 
 @cache
-def _remember(table: Table, dialect: str) -> Any:
+def _insert_once(table: Table, dialect: str) -> Any:
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     return insert(table).on_conflict_do_nothing().returning(table.c.event_id)
 
@@ -51,9 +51,9 @@ def _remember(table: Table, dialect: str) -> Any:
 async def trim_inbox(
     connection: AsyncConnection, table: Table, older_than: timedelta, *, clock: Clock
 ) -> int:
-    """Forget what was applied that long ago, at most `TRIM` of it; answers how many.
+    """Remove rows applied that long ago, at most `TRIM` of them; answers how many.
 
-    Keep them at least as long as the log keeps its facts.
+    Keep them at least as long as the log keeps its events.
     """
     columns = table.c
     old = select(columns.consumer, columns.event_id).where(

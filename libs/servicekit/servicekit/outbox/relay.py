@@ -1,4 +1,4 @@
-"""The relay: takes committed facts in their order, publishes and marks each. The rest is bookkeeping."""
+"""The relay: takes committed events in their order, publishes each and marks it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 
 from servicekit.clock import Clock
-from servicekit.errors import AppError, Invalid
+from servicekit.errors import AppError, Invalid, Unavailable
 from servicekit.events.event import Event
+from servicekit.outbox.backlog import Backlog, BacklogGauge
 from servicekit.outbox.tables import micros, moment
-from servicekit.outbox.waiting import Waiting
 
 BATCH = 100
-"""Facts per transaction: their rows stay locked while they are published."""
+"""Events per transaction: their rows stay locked while they are published."""
 
 STOP_BUDGET = 3.0
-"""Seconds for the facts in hand, at stop."""
+"""Seconds to finish the current round, at stop."""
 
 KEEP = timedelta(days=1)
 """How long published rows stay, for people who look."""
@@ -34,14 +34,17 @@ TRIM = 500
 """Rows removed in one transaction, and between two rounds: publishing does not wait for a million of them."""
 
 MEASURE = 5
-"""Polls between two counts of what waits."""
+"""Polls between two counts of the backlog."""
 
 REFUSED_FOR = timedelta(hours=1)
-"""How long a fact that the log refuses is put off: long enough for somebody to see it in the logs."""
+"""How long a refused event is postponed: long enough for somebody to see it in the logs."""
 
-PUBLISHED = Counter("rushes_outbox_published", "Facts published from the outbox")
+STUCK_AFTER = 30.0
+"""Seconds that an event may be due before the relay is not ready: a restart of the log takes less."""
+
+PUBLISHED = Counter("rushes_outbox_published", "Events published from the outbox")
 REFUSED = Counter(
-    "rushes_outbox_refused", "Times that the log refused a fact, now put off for an hour", ["type"]
+    "rushes_outbox_refused", "Times that the log refused an event, which is retried after an hour", ["type"]
 )
 
 
@@ -49,24 +52,24 @@ class Publisher(Protocol):
     """What the relay needs of the event log."""
 
     async def publish(self, event: Event) -> int:
-        """Store the fact durably, or raise."""
+        """Store the event durably, or raise."""
         ...
 
 
 class Relay:
     """A Part; any number of replicas may run one over the same PostgreSQL table.
 
-    A fact is published at least once: a crash between publishing and marking publishes it again, with the
-    same id, which the log drops. Different entities' facts go out side by side; one entity's keep their
-    order, and wait for the first that cannot be published now, as long as one relay is at work. With
-    several, a neighbour skips the locked rows and may publish a later fact first: appliers must (and do)
-    tolerate facts out of order.
+    An event is published at least once: a crash between publishing and marking publishes it again, with the
+    same id, which the log drops. Events of different entities are published concurrently; those of one entity
+    keep their order, and wait for the first that cannot be published now, as long as one relay runs. With
+    several, another relay skips the locked rows and may publish a later event first: consumers must (and do)
+    tolerate events out of order.
 
     Args:
         engine: the service's engine, or a session maker bound to it.
-        poll: seconds between looks when nobody calls `wake`; also how late a delayed fact may be.
-        writing: a writing transaction on SQLite; for services whose writers queue up for its one lock, and
-            would let nobody else have it. (On PostgreSQL what is published is marked where it is locked.)
+        poll: seconds between rounds when nobody calls `wake`; also how late a delayed event may be.
+        writing: opens a writing transaction on SQLite; for services whose own writers queue for its one lock
+            and would starve a relay that does not. (On PostgreSQL rows are marked where they are locked.)
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Relay:
         self._engine: AsyncEngine = engine.kw["bind"] if isinstance(engine, async_sessionmaker) else engine
         self._writing = writing or self._engine.begin
         self._table = table
-        # Made once: making these costs more than running them.
+        # Built once: building these statements costs more than running them.
         self._due = (
             select(table)
             .where(table.c.published_at.is_(None), table.c.not_before <= bindparam("now"))
@@ -96,7 +99,7 @@ class Relay:
         self._events = log
         self._clock = clock
         self._poll = poll
-        self._waiting = Waiting(self._engine, table, clock, every=MEASURE * poll)
+        self._backlog = BacklogGauge(self._engine, table, clock, every=MEASURE * poll)
         self._log = structlog.get_logger("servicekit.outbox")
         self._awake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -106,26 +109,38 @@ class Relay:
         """Begin to publish."""
         if self._loop is None:
             self._stopping = False
-            await self._waiting.start()
+            await self._backlog.start()
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox relay")
 
     async def stop(self) -> None:
-        """Finish the facts in hand; what is left waits for the next start."""
+        """Finish the current round; the rest waits for the next start."""
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        await self._waiting.stop()
+        await self._backlog.stop()
         self._stopping = True
         self._awake.set()
         await asyncio.wait([loop], timeout=STOP_BUDGET)
-        if not loop.done():  # the log is away: `run_once` still marks what was published
+        if not loop.done():  # the log is away: `run_once` still marks what is published
             loop.cancel()
             await asyncio.wait([loop], timeout=STOP_BUDGET)
         self._stopping = False
 
     def wake(self) -> None:
-        """There is something new: call it after a commit."""
+        """Run a round now: to be called after a commit."""
         self._awake.set()
+
+    async def backlog(self) -> Backlog:
+        """What is due and not published, as the database has it now."""
+        return await self._backlog.measure()
+
+    async def check_ready(self) -> None:
+        """Unavailable when an event is due for longer than `STUCK_AFTER`: what is committed has no effect."""
+        backlog = await self.backlog()
+        if backlog.oldest > STUCK_AFTER:
+            raise Unavailable(
+                f"{backlog.events} events wait in the outbox, the oldest for {backlog.oldest:.0f} s"
+            )
 
     async def run_once(self) -> int:
         """One round: publish what is due, in order, up to `BATCH`; answers how many.
@@ -134,7 +149,7 @@ class Relay:
             AppError: the log refused or is away. What was published before it is marked.
         """
         async with self._engine.connect() as connection:
-            # On SQLite: looking for work takes no write lock (see `servicekit.databases`).
+            # On SQLite: reading takes no write lock (see `servicekit.database.engine`).
             await connection.execution_options(read_only=True)
             rows = await self._claim(connection)
             published: list[int] = []
@@ -145,8 +160,8 @@ class Relay:
                     return_exceptions=True,
                 )
             finally:
-                # Also when the round ends early: what the log has is marked. Cancelled here, it is
-                # published again, which the log drops.
+                # Also when the round ends early: what the log has is marked. Cancelled right here, it is
+                # published again, and the log drops the duplicate.
                 if published or refused:
                     async with self._marking(connection) as writing:
                         await self._mark(writing, published, refused)
@@ -157,9 +172,10 @@ class Relay:
         return len(published)
 
     async def _publish(self, chain: Sequence[Row[Any]], published: list[int], refused: list[int]) -> None:
-        """One entity's facts, one after the other, up to the first that cannot be published now.
+        """Publish one entity's events in order, up to the first that cannot be published now.
 
-        Noted is what the log has, and what it never takes (too large, say): that keeps no others back.
+        What the log has goes to `published`; what it never takes (too large, say) goes to `refused`, and
+        delays no other.
         """
         for row in chain:
             if self._stopping:
@@ -167,7 +183,7 @@ class Relay:
             try:
                 await self._events.publish(_event(row))
             except Invalid as error:
-                self._log.error("fact put off: the log refuses it", id=row.event_id, error=error.message)
+                self._log.error("event postponed: the log refuses it", id=row.event_id, error=error.message)
                 REFUSED.labels(row.type).inc()
                 refused.append(row.id)
             else:
@@ -183,7 +199,7 @@ class Relay:
     async def _claim(self, connection: AsyncConnection) -> Sequence[Row[Any]]:
         """The rows that are due, by id. PostgreSQL: locked until the transaction ends, others' skipped.
 
-        SQLite has one process and no row locks; its transaction is closed here, lest every writer wait
+        SQLite serves one process and has no row locks; its transaction ends here, or every writer would wait
         for the network.
         """
         rows = (await connection.execute(self._due, {"now": micros(self._clock.now())})).all()
@@ -213,11 +229,11 @@ class Relay:
             try:
                 count = await self.run_once()
             except AppError as error:
-                self._log.warning("facts wait: the log does not take them", error=error.message)
+                self._log.warning("events wait: the log does not store them", error=error.message)
             except (SQLAlchemyError, OSError) as error:
-                self._log.warning("facts wait: the database does not answer", error=type(error).__name__)
-            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would start the relay again
-                self._log.exception("facts wait: a round of the relay failed")
+                self._log.warning("events wait: the database does not answer", error=type(error).__name__)
+            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would restart the relay
+                self._log.exception("events wait: a round of the relay failed")
             if self._clock.now() - trimmed > KEEP / 24 and await self._trimmed():
                 trimmed = self._clock.now()
             if count < BATCH:
@@ -225,11 +241,11 @@ class Relay:
                     await asyncio.wait_for(self._awake.wait(), self._poll)
 
     async def _trimmed(self) -> bool:
-        """Whether that is over for now: all is gone, or it failed, and publishing goes first for an hour."""
+        """Trim; whether that is done for now: nothing is left, or it failed and is repeated in an hour."""
         try:
             return await self.trim() < TRIM
-        except Exception:  # noqa: BLE001  # whatever it was: no fact may wait for it, and it comes again
-            self._log.exception("published facts not removed: tried again in an hour")
+        except Exception:  # noqa: BLE001  # whatever it was: no event may wait for it
+            self._log.exception("published events not removed: tried again in an hour")
             return True
 
 
@@ -240,7 +256,7 @@ async def _committed(connection: AsyncConnection) -> AsyncIterator[AsyncConnecti
 
 
 def _chains(rows: Sequence[Row[Any]]) -> Sequence[Sequence[Row[Any]]]:
-    """By entity, in their order. Side by side, because each answer of the log takes a millisecond."""
+    """By entity, in order. They are published concurrently: each acknowledgement takes a millisecond."""
     chains: dict[str, list[Row[Any]]] = {}
     for row in rows:
         chains.setdefault(row.key, []).append(row)

@@ -1,4 +1,4 @@
-"""The outbox table for a service's own metadata, and writing facts into it in the caller's transaction."""
+"""The outbox table for a service's own metadata, and writing events into it in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.events.event import Event, check
+from servicekit.telemetry import traces
 
 
 def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
-    """The table of facts that are to be published.
+    """The table of events that are to be published.
 
     `id` gives the order; `event_id` is the event's own. Times are microseconds since 1970 (UTC): integers
-    compare alike in every database. `published_at` is null until the log has the fact.
+    compare alike in every database. `published_at` is null until the log has the event.
     """
     return Table(
         name,
@@ -46,7 +46,7 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
         Column("created_at", BigInteger, nullable=False),
         Column("not_before", BigInteger, nullable=False),
         Column("published_at", BigInteger),
-        # What is not published is little, whatever has been: the relay reads only this.
+        # Few rows are unpublished, however many are published: the relay reads this index alone.
         Index(
             f"ix_{name}_waiting",
             "id",
@@ -61,9 +61,9 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
 async def append(
     connection: AsyncConnection, table: Table, events: Sequence[Event], *, clock: Clock, delay: float = 0.0
 ) -> None:
-    """Write the facts in the connection's transaction: they are published when it commits, or never.
+    """Write the events in the connection's transaction: they are published when it commits, or never.
 
-    `delay`: seconds before which they are not published. The current trace goes with them.
+    `delay`: seconds before which they are not published. They carry the current trace.
     Raises Invalid for an event that could not be published; the transaction can go on without it.
     """
     if not events:
@@ -71,7 +71,7 @@ async def append(
     for event in events:
         check(event)
     now = clock.now()
-    current = telemetry.inject().get("traceparent", "")
+    current = traces.inject().get("traceparent", "")
     rows = [
         {
             "event_id": event.id,
@@ -94,11 +94,11 @@ def _appending(table: Table) -> Insert:
 
 
 def micros(moment: datetime) -> int:
-    """A time as it stands in the tables."""
+    """Microseconds since 1970, as the tables store times."""
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return since // timedelta(microseconds=1)
 
 
 def moment(stored: int) -> datetime:
-    """A time from the tables."""
+    """The inverse of `micros`."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=stored)

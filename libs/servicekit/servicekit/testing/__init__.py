@@ -1,6 +1,6 @@
 """Real servers and databases on free ports, a clock that tests move, and waiting without sleeping."""
 
-from servicekit.testing.clock import TestClock
+from servicekit.testing.clock import SimulatedClock, run_in_virtual_time
 from servicekit.testing.databases import PostgresServer, postgres_url, sqlite_url
 from servicekit.testing.eventually import eventually
 from servicekit.testing.nats import NatsFixture, nats_server
@@ -11,10 +11,11 @@ __all__ = [
     "NatsFixture",
     "PostgresServer",
     "S3Fixture",
-    "TestClock",
+    "SimulatedClock",
     "eventually",
     "nats_server",
     "postgres_url",
+    "run_in_virtual_time",
     "s3_store",
     "sqlite_url",
     "tcp_server",

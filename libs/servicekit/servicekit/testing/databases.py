@@ -1,4 +1,4 @@
-"""Real databases for tests: SQLite files, and a PostgreSQL server with a fresh database for each test."""
+"""Gives tests real databases: SQLite files, and a PostgreSQL server with a fresh database for each test."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PostgresServer:
         await self.process.ready(self._is_ready, within=20.0)
 
     async def stop(self) -> None:
-        """End it without ceremony, and remove the folder."""
+        """End it at once, and remove the folder."""
         await self.process.stop(within=3.0, sign=signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 

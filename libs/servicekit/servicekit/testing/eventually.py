@@ -1,4 +1,4 @@
-"""Waiting for something that happens elsewhere, with a deadline and a reason instead of a sleep."""
+"""Waits for something that happens elsewhere, with a deadline and a reason instead of a sleep."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _PAUSES = (0.005, 0.01, 0.02, 0.05)
-"""Seconds between looks; the last one stays."""
+"""Seconds between checks; the last pause is repeated."""
 
 
 async def eventually(check: Callable[[], Awaitable[T] | T], *, within: float = 10.0) -> T:
-    """Call `check` until it answers something true, and answer that.
+    """Call `check` until its result is true, and answer that.
 
     `check` may be sync or async; an AssertionError from it means "not yet". A check that answers None
     without raising counts as passed, so a body of plain asserts needs no return.
 
     Raises:
-        AssertionError: not so within `within` seconds; shows the last answer or the last failure.
+        AssertionError: not so within `within` seconds; shows the last result or the last error.
     """
     deadline = time.monotonic() + within
     tries = 0
@@ -37,6 +37,6 @@ async def eventually(check: Callable[[], Awaitable[T] | T], *, within: float = 1
             last = f"answered {value!r}"
         if time.monotonic() > deadline:
             name = getattr(check, "__qualname__", repr(check))
-            raise AssertionError(f"{name}: not within {within:g} s; the last of {tries + 1} looks {last}")
+            raise AssertionError(f"{name}: not within {within:g} s; the last of {tries + 1} checks {last}")
         await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
         tries += 1

@@ -1,4 +1,4 @@
-"""The test servers as pytest fixtures; registered as the pytest plugin `servicekit` by the package itself.
+"""The test servers as pytest fixtures; the package registers them as the pytest plugin `servicekit`.
 
 | fixture | scope | gives |
 | --- | --- | --- |
@@ -8,7 +8,7 @@
 | `postgres` | session | `PostgresServer` |
 | `postgres_database`, `sqlite_database` | test | the URL of a fresh database |
 | `database_url` | test, twice | first SQLite, then PostgreSQL: for contract suites |
-| `clock` | test | `TestClock` |
+| `clock` | test | `SimulatedClock` |
 """
 
 # Drivers are imported inside the fixtures: the plugin is loaded for every test run, also of pure code.
@@ -28,7 +28,7 @@ import pytest_asyncio
 
 if TYPE_CHECKING:
     from servicekit.blobs import BlobStore
-    from servicekit.testing import NatsFixture, PostgresServer, S3Fixture, TestClock
+    from servicekit.testing import NatsFixture, PostgresServer, S3Fixture, SimulatedClock
 
 
 @pytest_asyncio.fixture
@@ -114,8 +114,8 @@ async def database_url(_database_server: PostgresServer | None, tmp_path: Path) 
 
 
 @pytest.fixture
-def clock() -> TestClock:
+def clock() -> SimulatedClock:
     """A clock that stands still until the test moves it."""
-    from servicekit.testing import TestClock
+    from servicekit.testing import SimulatedClock
 
-    return TestClock()
+    return SimulatedClock()

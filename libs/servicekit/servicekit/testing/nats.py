@@ -1,4 +1,4 @@
-"""A real nats-server for tests: own folder, free port, killed and restarted at will."""
+"""Runs a real nats-server for tests: own folder, free port, killed and restarted at will."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _remove(folder: Path) -> None:
 async def nats_server() -> AsyncIterator[NatsFixture]:
     """Run a nats-server with JetStream in a temporary folder (starts in 20 to 40 ms).
 
-    Not synced to disk at each write: tests kill processes, not machines.
+    Writes are not synced to disk: tests kill processes, not machines.
     """
     with tempfile.TemporaryDirectory(prefix="rushes-nats-") as folder:
         server = NatsServer(Path(folder), sync_always=False)

@@ -1,4 +1,4 @@
-"""A real S3 store for tests: own folder, free ports, killed and restarted at will."""
+"""Runs a real S3 store for tests: own folder, free ports, killed and restarted at will."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ class S3Fixture:
 
     @property
     def access_key(self) -> str:
-        """The access key of its one identity."""
         return self.server.access_key
 
     @property
     def secret_key(self) -> str:
-        """The secret key of its one identity."""
         return self.server.secret_key
 
     async def kill(self) -> None:

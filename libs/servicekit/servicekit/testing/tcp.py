@@ -1,4 +1,4 @@
-"""A TCP server of the tests' own, which leaves no connection behind."""
+"""Runs a test's own TCP server, which leaves no connection behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def tcp_server(serve: Serve, *, tls: ssl.SSLContext | None = None) -> Asyn
     """Serve each connection on a free port of 127.0.0.1, which it gives. A client that leaves is no error.
 
     At the end what is still being served is stopped, and every connection is closed: asyncio (before 3.12)
-    leaves those open whose client said nothing, or whose task had not begun.
+    leaves those open whose client sent nothing, or whose task had not begun.
     """
     writers: list[asyncio.StreamWriter] = []
     serving: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""A folder that only this process uses, below a root that it shares; what the dead left goes at the start."""
+"""Gives this process a folder of its own below a shared root, and removes the folders of dead processes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ import structlog
 from servicekit.errors import Unavailable
 
 PATIENCE = 20.0
-"""Seconds that one who starts waits for others who do."""
+"""Seconds that a starting process waits for others that start."""
 
 _PREFIX, _LOCK = "replica-", "lock"
 
 
-class OwnFolder:
+class ScratchDir:
     """A `Part` that owns `<root>/replica-<pid>-<random>` under a lock that dies with the process.
 
-    Who starts holds the root's lock meanwhile, so that nobody takes a folder that is being made for one that
-    was left. Only folders with that prefix are ever removed: the root may hold other people's things.
+    A starting process holds the root's lock meanwhile, so that no other takes a folder which is just being
+    made for one that a dead process left. Only folders with that prefix are removed: there may be others.
 
     Args:
         root: the shared folder; made when it is not there, for this user alone.
-        setting: the setting that names another root: told when this one cannot be used.
+        setting: the setting that names another root; it stands in the error when this one cannot be used.
     """
 
     def __init__(self, root: Path, *, setting: str) -> None:
@@ -42,7 +42,7 @@ class OwnFolder:
 
     @property
     def path(self) -> Path:
-        """Where it is; Unavailable before `start` and after `stop`."""
+        """The folder; Unavailable before `start` and after `stop`."""
         if self._own is None:
             raise Unavailable(
                 f"there is no folder in {self._root}: the service is not started or is stopping"
@@ -50,7 +50,7 @@ class OwnFolder:
         return self._own
 
     async def start(self) -> None:
-        """Remove what the dead have left and take a folder.
+        """Remove the folders of dead processes and make our own.
 
         Raises:
             Unavailable: the root cannot be written.
@@ -66,7 +66,6 @@ class OwnFolder:
             ) from error
 
     async def stop(self) -> None:
-        """Remove the folder and all that is in it."""
         own, self._own = self._own, None
         lock, self._lock = self._lock, None
         if own is not None:
@@ -76,7 +75,7 @@ class OwnFolder:
 
     def _take(self) -> None:
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _held(self._root / _LOCK, wait=PATIENCE):
+        with _locked(self._root / _LOCK, wait=PATIENCE):
             self._sweep()
             own = self._root / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
             own.mkdir(mode=0o700)
@@ -86,17 +85,17 @@ class OwnFolder:
 
     def _sweep(self) -> None:
         for left in self._root.glob(f"{_PREFIX}*"):
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), _held(left / _LOCK):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), _locked(left / _LOCK):
                 structlog.get_logger(__name__).info("removing what a dead replica left", folder=str(left))
                 shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _held(lock: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold a lock; BlockingIOError when somebody else does, for so many seconds."""
+def _locked(lock: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold a lock for the block; BlockingIOError when another process still has it after `wait` seconds."""
     handle, until = _open(lock), time.monotonic() + wait
     try:
-        while not _locked(handle):
+        while not _try_lock(handle):
             if time.monotonic() >= until:
                 raise BlockingIOError(errno.EWOULDBLOCK, f"another process holds {lock} for {wait:g} s now")
             time.sleep(0.02)
@@ -105,7 +104,7 @@ def _held(lock: Path, *, wait: float = 0.0) -> Iterator[None]:
         os.close(handle)
 
 
-def _locked(handle: int) -> bool:
+def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,19 +14,21 @@ import httpx
 import pytest
 import structlog
 
-from servicekit import config, process, telemetry
+from servicekit import config
 from servicekit.embedded.process import free_port
 from servicekit.errors import Unavailable
-from servicekit.lifecycle import Part
+from servicekit.process import main
+from servicekit.process.lifecycle import Part
+from servicekit.telemetry import traces
 
 
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level, provider = root.handlers[:], root.level, telemetry._Tracing.provider
+    handlers, level, provider = root.handlers[:], root.level, traces._Tracing.provider
     yield
     structlog.reset_defaults()
-    root.handlers[:], telemetry._Tracing.provider = handlers, provider
+    root.handlers[:], traces._Tracing.provider = handlers, provider
     root.setLevel(level)
 
 
@@ -59,18 +61,18 @@ async def build_in_the_loop(environ: Mapping[str, str]) -> Sequence[Part]:
 
 
 def test_stopped_in_order_is_0() -> None:
-    assert process.main("svc", build, environ={"URL": "x"}) == process.OK
+    assert main.main("svc", build, environ={"URL": "x"}) == main.OK
 
 
-def test_wrong_settings_are_told_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
-    assert process.main("svc", build, environ={}) == process.MISCONFIGURED
+def test_wrong_settings_are_logged_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main("svc", build, environ={}) == main.MISCONFIGURED
     line = json.loads(capsys.readouterr().out)
     assert "URL is missing: expected a text. Where the database is." in line["problem"]
     assert "exception" not in line
 
 
-def test_a_failed_start_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert process.main("svc", build_in_the_loop, environ={}) == process.FAILED
+def test_a_failed_start_is_logged_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main("svc", build_in_the_loop, environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: no database")
 
@@ -81,8 +83,8 @@ class Stuck(Nothing):
         await asyncio.Event().wait()
 
 
-def test_a_forced_stop_is_told_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert process.main("svc", lambda _: [Stuck()], environ={}) == process.FAILED
+def test_a_forced_stop_is_logged_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main("svc", lambda _: [Stuck()], environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("ended", "a second signal arrived: stopped at once")
 
@@ -91,7 +93,7 @@ PROGRAM = """
 import sys
 from starlette.applications import Starlette
 from servicekit.http.server import HttpServer
-from servicekit.process import main
+from servicekit.process.main import main
 sys.exit(main("web", lambda environ: [HttpServer(Starlette(), "127.0.0.1:0")]))
 """
 
@@ -101,17 +103,46 @@ def test_a_process_ends_in_order_at_sigterm() -> None:
         [sys.executable, "-W", "error", "-c", PROGRAM], stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
-        told = []
+        logged = []
         for line in child.stdout:
-            told.append(json.loads(line)["event"])
-            if told[-1] == "started":
+            logged.append(json.loads(line)["event"])
+            if logged[-1] == "started":
                 child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
-    assert [event for event in told if event in ("started", "stopping", "stopped")] == [
+    assert [event for event in logged if event in ("started", "stopping", "stopped")] == [
         "started",
         "stopping",
         "stopped",
     ]
+
+
+NOT_READY = """
+import sys
+from servicekit.errors import Unavailable
+from servicekit.process.main import main
+
+class Stuck:
+    async def start(self): pass
+    async def stop(self): pass
+    async def check_ready(self): raise Unavailable("12 events wait in the outbox")
+
+sys.exit(main("web", lambda environ: [Stuck()]))
+"""
+
+
+def test_readiness_is_that_of_the_parts() -> None:
+    port = free_port()
+    environ = {**os.environ, "METRICS_LISTEN": f"127.0.0.1:{port}"}
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", NOT_READY], stdout=subprocess.PIPE, text=True, env=environ
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if json.loads(line)["event"] == "started":
+                response = httpx.get(f"http://127.0.0.1:{port}/readyz")
+                assert (response.status_code, response.text) == (503, "12 events wait in the outbox")
+                child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
 
 
 def test_what_is_counted_is_served_while_everything_runs() -> None:

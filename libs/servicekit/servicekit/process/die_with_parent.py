@@ -1,8 +1,8 @@
-"""A launcher for child processes: what is started through it dies with us, however that comes about.
+"""Launches child processes that die with us, however we die.
 
-Run as a script, alone: `python -I -S child.py <parent pid> <program> <arguments…>`. It asks the kernel to be
-killed with its parent and becomes the program. (A `preexec_fn` would run Python between fork and exec in a
-process with gRPC's threads, where it may hang for ever and where gRPC's own poller breaks.)
+Run as a script, alone: `python -I -S die_with_parent.py <parent pid> <program> <arguments…>`. It asks the
+kernel to be killed with its parent and becomes the program. (A `preexec_fn` would run Python between fork and
+exec in a process with gRPC's threads, where it may hang for ever and where gRPC's own poller breaks.)
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def bound(argv: Sequence[str]) -> list[str]:
+def die_with_parent(argv: Sequence[str]) -> list[str]:
     """The command line that starts `argv` (its program by path) so that it dies with this process."""
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
 

@@ -1,4 +1,4 @@
-"""What is counted and timed in every service, and how it is told to Prometheus."""
+"""Metrics that every service has, and their text for Prometheus."""
 
 from __future__ import annotations
 

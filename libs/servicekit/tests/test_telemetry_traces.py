@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from servicekit import telemetry
+from servicekit.telemetry import traces
 
 Spans = Callable[[], list[dict[str, object]]]
 
@@ -16,17 +16,17 @@ Spans = Callable[[], list[dict[str, object]]]
 @pytest.fixture
 def spans(tmp_path: Path) -> Iterator[Spans]:
     path = tmp_path / "deep" / "trace.jsonl"
-    before = telemetry._Tracing.provider
-    telemetry.configure("catalog", {"RUSHES_TRACE_FILE": str(path)})
+    before = traces._Tracing.provider
+    traces.configure("catalog", {"RUSHES_TRACE_FILE": str(path)})
     yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
-    telemetry.shutdown()
-    telemetry._Tracing.provider = before
+    traces.shutdown()
+    traces._Tracing.provider = before
 
 
 def test_the_context_travels_in_headers(spans: Spans) -> None:
-    with telemetry.span("send", "producer", job_id="job_1"):
-        headers = telemetry.inject({"other": "kept"})
-    with telemetry.span("receive", "consumer", parent=telemetry.extract(headers)):
+    with traces.span("send", "producer", job_id="job_1"):
+        headers = traces.inject({"other": "kept"})
+    with traces.span("receive", "consumer", parent=traces.extract(headers)):
         pass
     sent, received = spans()
     assert headers["other"] == "kept"
@@ -38,16 +38,16 @@ def test_the_context_travels_in_headers(spans: Spans) -> None:
 
 
 def test_a_span_is_written_as_soon_as_it_ends(spans: Spans) -> None:
-    with telemetry.span("outer"):
-        with telemetry.span("inner"):
+    with traces.span("outer"):
+        with traces.span("inner"):
             pass
         assert [span["name"] for span in spans()] == ["inner"]
 
 
-def test_a_failure_is_told_by_its_class_and_not_by_its_text(spans: Spans) -> None:
+def test_an_error_is_recorded_by_its_class_and_not_by_its_text(spans: Spans) -> None:
     memory = InMemorySpanExporter()
-    telemetry._Tracing.provider.add_span_processor(SimpleSpanProcessor(memory))
-    with pytest.raises(ValueError, match="hunter2"), telemetry.span("work"):
+    traces._Tracing.provider.add_span_processor(SimpleSpanProcessor(memory))
+    with pytest.raises(ValueError, match="hunter2"), traces.span("work"):
         raise ValueError("hunter2")
     [span] = spans()
     assert (span["status"], span["attributes"]) == ("error", {"error.type": "ValueError"})
@@ -56,8 +56,8 @@ def test_a_failure_is_told_by_its_class_and_not_by_its_text(spans: Spans) -> Non
 
 def test_headers_without_a_context_start_a_new_trace(spans: Spans) -> None:
     with (
-        telemetry.span("outer"),
-        telemetry.span("other", parent=telemetry.extract({"traceparent": "rubbish"})),
+        traces.span("outer"),
+        traces.span("other", parent=traces.extract({"traceparent": "rubbish"})),
     ):
         pass
     other, outer = spans()
@@ -65,7 +65,7 @@ def test_headers_without_a_context_start_a_new_trace(spans: Spans) -> None:
 
 
 def test_without_an_exporter_the_context_still_travels() -> None:
-    assert telemetry.inject() == {}
-    assert telemetry.trace_id() == ""
-    with telemetry.span("work"):
-        assert telemetry.trace_id() in telemetry.inject()["traceparent"]
+    assert traces.inject() == {}
+    assert traces.trace_id() == ""
+    with traces.span("work"):
+        assert traces.trace_id() in traces.inject()["traceparent"]

@@ -1,4 +1,4 @@
-"""The table from what the S3 client raises to our errors."""
+"""Translates what the S3 client raises into our errors, by one table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from servicekit.errors import AppError, Internal, Invalid, NotFound, Unavailable
 ERRORS: dict[str, tuple[type[AppError], str]] = {
     "NoSuchKey": (NotFound, "no blob {key}"),
     "NoSuchBucket": (Unavailable, "the bucket {bucket} is gone: restart, and it is made again"),
-    "NoSuchUpload": (Unavailable, "the upload of {key} was swept away: send it again"),
+    "NoSuchUpload": (Unavailable, "the upload of {key} was aborted as stale: send it again"),
     "BadDigest": (Unavailable, "the bytes of {key} arrived damaged, and were refused: send them again"),
     "XAmzContentSHA256Mismatch": (
         Unavailable,
@@ -22,7 +22,7 @@ ERRORS: dict[str, tuple[type[AppError], str]] = {
     "InvalidRange": (Invalid, "blob {key} ends before the range begins"),
     "EntityTooLarge": (Invalid, "blob {key} is larger than the store takes"),
     "KeyTooLongError": (Invalid, "the key {key} is longer than the store takes"),
-    # Not `forbidden`: that would tell callers (and send events to the dead letters) for a setting of ours.
+    # Not `forbidden`: callers cannot mend our settings, and consumers would make dead letters of it.
     "AccessDenied": (Unavailable, "the store refuses our keys: check BLOB_ACCESS_KEY and BLOB_SECRET_KEY"),
     "InvalidAccessKeyId": (Unavailable, "the store does not know our access key: check BLOB_ACCESS_KEY"),
     "SignatureDoesNotMatch": (Unavailable, "the store refuses our signature: check BLOB_SECRET_KEY"),
@@ -31,12 +31,12 @@ ERRORS: dict[str, tuple[type[AppError], str]] = {
     "ServiceUnavailable": (Unavailable, "the store is not ready"),
     "InternalError": (Unavailable, "the store has failed inside"),
 }
-"""By S3 error code. `AccessDenied` and its kin end `start` with the same sentence."""
+"""By S3 error code. Those that name a BLOB_ setting end `BlobStore.start` at once: waiting does not help."""
 
 
 @contextmanager
-def translated(endpoint: str, bucket: str, key: str = "") -> Iterator[None]:
-    """Raise our errors for the client's, each naming the blob and the store."""
+def translate_errors(endpoint: str, bucket: str, key: str = "") -> Iterator[None]:
+    """Raise our errors instead of the client's; each names the blob and the store."""
     try:
         yield
     except S3Error as error:
@@ -48,7 +48,7 @@ def translated(endpoint: str, bucket: str, key: str = "") -> Iterator[None]:
         raise Unavailable(f"the blob store at {endpoint} does not answer: {_short(error)}") from error
     except MinioException as error:
         raise Internal(f"the blob store at {endpoint}: {_short(error)}") from error
-    except ValueError as error:  # minio checks names and sizes before it asks
+    except ValueError as error:  # minio checks names and sizes before it sends
         raise Invalid(f"{bucket}/{key}: {error}") from error
 
 

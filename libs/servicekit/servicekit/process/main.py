@@ -1,4 +1,4 @@
-"""The outermost frame of a service's process: what its `__main__.py` calls, its exit codes, its metrics."""
+"""Runs a service as a process: everything its `__main__.py` calls. Logs, traces, exit codes, metrics."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 import uvloop
 
-from servicekit import logs, telemetry
 from servicekit.config import ConfigError
 from servicekit.errors import AppError
-from servicekit.http.ops import ops_app
+from servicekit.http.ops import Ready, ops_app
 from servicekit.http.server import HttpServer
-from servicekit.lifecycle import STOP_BUDGET, Part, StartFailed, StopForced, run
+from servicekit.process.lifecycle import STOP_BUDGET, CheckedPart, Part, StartFailed, StopForced, run
+from servicekit.telemetry import logs, traces
 
 Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]]
 """A service's composition root: the environment in, its parts out, in the order of their start."""
@@ -34,7 +34,7 @@ def main(
     """Set up logs and traces, build the parts inside a running loop, run them until a signal.
 
     Where `METRICS_LISTEN` ("host:port") is set, `/metrics`, `/healthz` and `/readyz` are served there once
-    everything has started, until it stops.
+    everything has started, until it stops. `/readyz` is 503 while a part's `check_ready` raises.
 
     Answers the exit code: 0 stopped in order, 1 did not start or was forced, 2 the settings are wrong.
     `__main__.py` is `sys.exit(main("catalog", build))`.
@@ -42,7 +42,7 @@ def main(
     env = os.environ if environ is None else environ
     _collect_seldom()
     logs.configure(service, env)
-    telemetry.configure(service, env)
+    traces.configure(service, env)
     log = structlog.get_logger(__name__)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -51,16 +51,18 @@ def main(
         log.error("wrong settings", problem=str(error))  # noqa: TRY400  # a stack would hide the list
         return MISCONFIGURED
     except (StartFailed, StopForced, AppError) as error:
-        log.error("ended", reason=str(error))  # noqa: TRY400  # the sentence is for the operator
+        log.error("ended", reason=str(error))  # noqa: TRY400  # the message is for the operator
         return FAILED
     finally:
-        telemetry.shutdown()
+        traces.shutdown()
     return OK
 
 
 def _collect_seldom() -> None:
-    """What the imports have made lives as long as the process: the collector need not go through it again
-    and again; and what requests make dies without it, but for the cycles in tracebacks.
+    """Make the garbage collector run seldom.
+
+    What the imports have made lives as long as the process: the collector need not traverse it. What requests
+    make is freed by reference counts, but for the cycles in tracebacks.
     """
     gc.collect()
     gc.freeze()
@@ -71,7 +73,16 @@ async def _live(service: str, build: Build, env: Mapping[str, str], budgets: flo
     built = build(env)
     parts = [*(await built if inspect.isawaitable(built) else built)]
     if listen := env.get("METRICS_LISTEN"):
-        parts.append(
-            HttpServer(ops_app(), listen)
-        )  # the last to start, the first to stop: it tells readiness
+        # The last to start and the first to stop: `/readyz` answers only while everything else runs.
+        parts.append(HttpServer(ops_app(_readiness(parts)), listen))
     await run(service, parts, budgets=budgets)
+
+
+def _readiness(parts: Sequence[Part]) -> Ready:
+    checked = [part for part in parts if isinstance(part, CheckedPart)]
+
+    async def ready() -> None:
+        for part in checked:
+            await part.check_ready()
+
+    return ready

@@ -1,4 +1,4 @@
-"""Traces: where spans go, and how their context travels in plain headers (W3C Trace Context)."""
+"""Traces: exports spans, and carries their context in plain headers (W3C Trace Context)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def configure(service: str, environ: Mapping[str, str]) -> None:
 
 
 def shutdown() -> None:
-    """Hand over the spans still held, and stop exporting. The last thing a process does."""
+    """Export the spans that are still buffered, and stop. The last thing a process does."""
     _Tracing.provider.shutdown()
 
 
@@ -96,7 +96,7 @@ def span(
         name: what is done, without ids: few names, many spans.
         kind: "internal", "server", "client", "producer" or "consumer".
         parent: a context from `extract`.
-        attributes: facts about it, under names with dots; never a secret or a full address.
+        attributes: about it, under names with dots; never a secret or a full address.
         attrs: the same, under names without dots.
 
     An exception marks the span as failed with the exception's class; its text is left to the log.
@@ -119,7 +119,7 @@ def span(
 
 @lru_cache(maxsize=2)
 def _tracer(provider: TracerProvider) -> Tracer:
-    """Asked for once: asking takes a third of the time of a span."""
+    """Cached: getting a tracer takes a third of the time of a span."""
     return provider.get_tracer("servicekit")
 
 

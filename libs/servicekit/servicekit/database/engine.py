@@ -1,4 +1,4 @@
-"""Opening a database: SQLite tuned for one process that must not lose a commit, or PostgreSQL."""
+"""Opens a database: SQLite tuned for one process that must not lose a commit, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from servicekit.database.sqlite import Driver
 from servicekit.errors import Invalid
-from servicekit.sqlite import Driver
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -22,7 +22,7 @@ _DRIVERS = {
 }
 
 _PRAGMAS = (
-    # Milliseconds that a writer waits for another one before "database is locked"; the next line may, too.
+    # Milliseconds that a writer waits for another one before "database is locked"; so may the next line.
     "busy_timeout=10000",
     # Readers do not wait for the writer, nor it for them; a kill -9 leaves a log that the next open replays.
     "journal_mode=WAL",
@@ -60,7 +60,7 @@ def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEn
             max_overflow=0,
             pool_pre_ping=True,
             echo=echo,
-            hide_parameters=True,  # people's texts and inputs stand in them, and errors are logged
+            hide_parameters=True,  # they hold people's texts and inputs, and errors are logged
         )
     engine = create_async_engine(address, module=Driver(), echo=echo, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
@@ -74,7 +74,7 @@ def is_sqlite(engine: AsyncEngine) -> bool:
 
 
 def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver shall not begin transactions by itself: `_begin` does
+    connection.isolation_level = None  # `_begin` begins transactions, not the driver by itself
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
@@ -86,7 +86,7 @@ def _begin(connection: Connection) -> None:
     read_only, short = options.get("read_only", False), options.get("short", False)
     driven: Any = connection.connection.dbapi_connection
     try:
-        driven.begin(read_only=read_only, here=short)
+        driven.begin(read_only=read_only, in_caller_thread=short)
     except sqlite3.Error as error:
-        # SQLAlchemy does so itself but for events: "database is locked" would pass by who catches its errors.
+        # SQLAlchemy wraps errors itself, but not those raised in events, and callers catch only wrapped ones.
         raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error, hide_parameters=True) from error

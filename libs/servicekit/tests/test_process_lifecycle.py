@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from servicekit.errors import Unavailable
-from servicekit.lifecycle import Part, StartFailed, StopForced, Tasks, run
-from servicekit.testing.clock import TestClock
+from servicekit.process.lifecycle import Part, StartFailed, StopForced, Tasks, run
+from servicekit.testing.clock import SimulatedClock
 from servicekit.testing.eventually import eventually
 
 
@@ -75,7 +75,7 @@ async def test_parts_start_in_order_and_stop_in_reverse() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-async def test_a_failed_start_stops_what_was_started_and_says_which() -> None:
+async def test_a_failed_start_stops_what_was_started_and_names_the_part() -> None:
     diary: list[str] = []
     with pytest.raises(StartFailed, match="svc: Broken did not start: no database at db:5432"):
         await run("svc", [Probe("a", diary), Broken("b", diary), Probe("c", diary)])
@@ -95,8 +95,9 @@ async def test_one_part_cannot_keep_the_others_from_stopping() -> None:
     with capture_logs() as logged:
         await signalled([Probe("a", diary), Untidy("untidy", diary), last], last, [5.0, 5.0, 0.01])
     assert diary[-3:] == ["slow stops", "untidy stops", "a stops"]
-    told = {line.get("part"): line["event"] for line in logged if line["log_level"] in ("warning", "error")}
-    assert told == {
+    problems = [line for line in logged if line["log_level"] in ("warning", "error")]
+    reported = {line.get("part"): line["event"] for line in problems}
+    assert reported == {
         "SlowStop": "part left behind: it did not stop in time",
         "Untidy": "part did not stop cleanly",
     }
@@ -132,8 +133,8 @@ async def test_budgets_are_one_for_all_or_one_each() -> None:
         await run("svc", [Probe("a", [])], budgets=[1.0, 2.0])
 
 
-async def test_a_task_that_dies_is_told_and_started_again() -> None:
-    clock, lives, second = TestClock(), [], asyncio.Event()
+async def test_a_task_that_dies_is_logged_and_restarted() -> None:
+    clock, lives, second = SimulatedClock(), [], asyncio.Event()
 
     async def mortal() -> None:
         lives.append(clock.monotonic())
@@ -158,7 +159,7 @@ async def test_a_task_that_dies_is_told_and_started_again() -> None:
 
 
 async def test_a_task_comes_every_so_often_until_stopped() -> None:
-    clock, rounds = TestClock(), []
+    clock, rounds = SimulatedClock(), []
 
     async def tick() -> None:
         rounds.append(clock.monotonic())
@@ -177,5 +178,5 @@ async def test_a_task_comes_every_so_often_until_stopped() -> None:
     assert clock.sleeping == 0
 
 
-async def asleep(clock: TestClock) -> None:
+async def asleep(clock: SimulatedClock) -> None:
     await eventually(lambda: clock.sleeping)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
-from servicekit import logs, telemetry
 from servicekit.signing import sign
+from servicekit.telemetry import logs, traces
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def lines(out: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_a_line_says_who_where_and_within_which_trace(out: io.StringIO) -> None:
-    with telemetry.span("work"):
+def test_a_line_names_service_logger_and_trace(out: io.StringIO) -> None:
+    with traces.span("work"):
         structlog.get_logger("here").info("done", job="job_1")
-        trace = telemetry.trace_id()
+        trace = traces.trace_id()
     [line] = lines(out)
     assert line.pop("timestamp")
     assert line == {

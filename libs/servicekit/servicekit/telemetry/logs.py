@@ -1,4 +1,4 @@
-"""What a service says: one JSON object a line, with trace id and service, and without secrets."""
+"""Sets logging up: one JSON object a line, with trace id and service, and without secrets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from servicekit import telemetry
 from servicekit.signing import TOKEN
+from servicekit.telemetry import traces
 
 MASK = "***"
 
@@ -24,7 +24,7 @@ _SECRET_KEY = re.compile(
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>\\]+")
 _SECRET_TEXT = re.compile(rf"(?<=Bearer )[^\s\"']+|\br8_[A-Za-z0-9]{{8,}}|\b{TOKEN.pattern}")
 _SHORTENED = ("http", "https", "s3", "ws", "wss")
-# Loud at INFO about every request, which our own access lines tell already.
+# They log every request at INFO, which our own access lines do already.
 _QUIET = ("httpx", "httpcore", "uvicorn.access", "urllib3", "asyncio", "aiosqlite")
 
 
@@ -78,14 +78,14 @@ def configure(service: str, environ: Mapping[str, str], *, stream: TextIO | None
 
 
 class _Origin:
-    """Says who speaks and within which trace."""
+    """A processor that adds service and trace id."""
 
     def __init__(self, service: str) -> None:
         self._service = service
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event.setdefault("service", self._service)
-        if current := telemetry.trace_id():
+        if current := traces.trace_id():
             event.setdefault("trace_id", current)
         return event
 
@@ -117,13 +117,13 @@ def shorten_address(address: str) -> str:
 
 def _masked(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {inner: _masked(str(inner), held) for inner, held in value.items()}
+        return {inner: _masked(str(inner), item) for inner, item in value.items()}
     if _SECRET_KEY.search(key) and value:
         return MASK
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, list | tuple):
-        return [_masked("", held) for held in value]
+        return [_masked("", item) for item in value]
     if isinstance(value, BaseException):
         return clean_text(f"{type(value).__name__}: {value}")
     return value

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from servicekit import own_folder
 from servicekit.errors import Unavailable
-from servicekit.own_folder import OwnFolder
+from servicekit.process import scratch_dir
+from servicekit.process.scratch_dir import ScratchDir
 
 TAKE = """
 import asyncio, os, sys
 from pathlib import Path
-from servicekit.own_folder import OwnFolder
-asyncio.run(OwnFolder(Path(sys.argv[1]), setting="X_DIR").start())
+from servicekit.process.scratch_dir import ScratchDir
+asyncio.run(ScratchDir(Path(sys.argv[1]), setting="X_DIR").start())
 os.kill(os.getpid(), 9)
 """
 
@@ -30,7 +30,7 @@ def folders(root: Path) -> list[Path]:
 
 
 async def test_it_is_there_from_start_to_stop(tmp_path: Path) -> None:
-    own = OwnFolder(tmp_path / "root", setting="X_DIR")
+    own = ScratchDir(tmp_path / "root", setting="X_DIR")
     await own.stop()
     with pytest.raises(Unavailable, match="not started"):
         _ = own.path
@@ -49,7 +49,7 @@ async def test_what_the_dead_left_goes_and_what_the_living_use_stays(tmp_path: P
     killed = await asyncio.create_subprocess_exec(sys.executable, "-c", TAKE, str(tmp_path))
     assert await killed.wait() == -9
     (left,) = folders(tmp_path)
-    living, later = OwnFolder(tmp_path, setting="X_DIR"), OwnFolder(tmp_path, setting="X_DIR")
+    living, later = ScratchDir(tmp_path, setting="X_DIR"), ScratchDir(tmp_path, setting="X_DIR")
     with capture_logs() as lines:
         await living.start()
     assert not left.exists()
@@ -62,7 +62,7 @@ async def test_what_the_dead_left_goes_and_what_the_living_use_stays(tmp_path: P
 
 async def test_one_that_died_before_its_lock_goes_too(tmp_path: Path) -> None:
     (tmp_path / "replica-1-00").mkdir()
-    own = OwnFolder(tmp_path, setting="X_DIR")
+    own = ScratchDir(tmp_path, setting="X_DIR")
     await own.start()
     assert folders(tmp_path) == [own.path]
     await own.stop()
@@ -71,7 +71,7 @@ async def test_one_that_died_before_its_lock_goes_too(tmp_path: Path) -> None:
 async def test_other_peoples_things_stay(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "house.jpg").write_text("x")
-    own = OwnFolder(tmp_path, setting="X_DIR")
+    own = ScratchDir(tmp_path, setting="X_DIR")
     await own.start()
     await own.stop()
     assert (tmp_path / "photos" / "house.jpg").exists()
@@ -81,11 +81,11 @@ def test_many_that_start_at_once_do_not_take_each_others_folders(tmp_path: Path)
     script = """
 import asyncio, sys
 from pathlib import Path
-from servicekit.own_folder import OwnFolder
+from servicekit.process.scratch_dir import ScratchDir
 
 async def main():
     for _ in range(40):
-        own = OwnFolder(Path(sys.argv[1]), setting="X_DIR")
+        own = ScratchDir(Path(sys.argv[1]), setting="X_DIR")
         await own.start()
         await asyncio.sleep(0)
         (own.path / "work").write_text("in hand")  # FileNotFoundError: another has swept it
@@ -109,18 +109,16 @@ asyncio.run(main())
     assert folders(tmp_path) == []
 
 
-async def test_a_root_that_cannot_be_used_is_said_with_the_way_out(tmp_path: Path) -> None:
+async def test_an_unusable_root_is_reported_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match=r"file/below cannot be used: Not a directory; .* in X_DIR"):
-        await OwnFolder(tmp_path / "file" / "below", setting="X_DIR").start()
+        await ScratchDir(tmp_path / "file" / "below", setting="X_DIR").start()
 
 
-async def test_one_that_holds_the_root_for_ever_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(own_folder, "PATIENCE", 0.1)
-    with (tmp_path / "lock").open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+async def test_a_root_locked_for_ever_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch_dir, "PATIENCE", 0.1)
+    with (tmp_path / "lock").open("wb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
         with pytest.raises(Unavailable, match=r"another process holds .*/lock for 0\.1 s now"):
-            await OwnFolder(tmp_path, setting="X_DIR").start()
+            await ScratchDir(tmp_path, setting="X_DIR").start()
     assert folders(tmp_path) == []

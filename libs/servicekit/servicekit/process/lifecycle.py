@@ -1,17 +1,18 @@
-"""How everything that runs starts and stops: in order, in reverse order, each within its budget of time."""
+"""Starts the parts of a process in order and stops them in reverse, each within its budget of time."""
 
-# ruff: noqa: N818  # the names tell what happened
+# ruff: noqa: N818  # these end a process: StartFailed, StopForced read as what happened
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 
 from servicekit.clock import Clock, SystemClock
+from servicekit.concurrency import end, first_of
 
 STOP_BUDGET = 8.0
 """Seconds a part may take to stop."""
@@ -37,12 +38,21 @@ class Part(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Finish or hand back the work in hand, then let go of everything."""
+        """Finish or give back the current work, then release everything."""
+        ...
+
+
+@runtime_checkable
+class CheckedPart(Protocol):
+    """A part that knows whether it can do its work right now."""
+
+    async def check_ready(self) -> None:
+        """Raise an `AppError` that says what is missing."""
         ...
 
 
 class StartFailed(Exception):
-    """A part did not come up; those started before it are stopped again. Tells which part, and why."""
+    """A part did not start; those before it are stopped again. The message names the part and the reason."""
 
 
 class StopForced(Exception):
@@ -111,19 +121,13 @@ def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
 
 async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
     """Start one part; False when `unless` was set first."""
-    starting, signalled = asyncio.ensure_future(part.start()), asyncio.ensure_future(unless.wait())
     try:
-        await asyncio.wait({starting, signalled}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            return False
-        starting.result()
-        return not unless.is_set()
-    except Exception as error:  # whatever it is, the sentence says which part and why
+        await first_of(part.start(), unless.wait())
+    except Exception as error:  # whatever it is, the message names the part
         raise StartFailed(
             f"{service}: {_name(part)} did not start: {error or type(error).__name__}"
         ) from error
-    finally:
-        await _end(starting, signalled)
+    return not unless.is_set()
 
 
 async def _stop(
@@ -138,26 +142,14 @@ async def _stop(
                 await part.stop()
         except TimeoutError:
             log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=seconds)
-        except Exception:  # one part's trouble must not keep the others from stopping
+        except Exception:  # one part's error must not keep the others from stopping
             log.exception("part did not stop cleanly", part=_name(part))
 
 
 async def _until(event: asyncio.Event, work: Awaitable[None]) -> None:
     """Await the work, unless the event comes first."""
-    working, forced = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({working, forced}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise StopForced("a second signal arrived: stopped at once")
-    finally:
-        await _end(working, forced)
-
-
-async def _end(*futures: asyncio.Future[Any]) -> None:
-    """Cancel what is not done and wait for it."""
-    for future in futures:
-        future.cancel()
-    await asyncio.gather(*futures, return_exceptions=True)
+    if await first_of(work, event.wait()) == 1:
+        raise StopForced("a second signal arrived: stopped at once")
 
 
 def _name(part: object) -> str:
@@ -178,7 +170,7 @@ class Tasks:
         self._started = False
 
     def every(self, seconds: float, fn: Callable[[], Awaitable[object]], name: str) -> Tasks:
-        """Call `fn` now, and again `seconds` after each end; a failed round is logged and tried again."""
+        """Call `fn` now, and again `seconds` after each end; a round that raises is logged and repeated."""
 
         async def rounds() -> None:
             while True:
@@ -188,17 +180,15 @@ class Tasks:
         return self._add(name, rounds)
 
     async def start(self) -> None:
-        """Start every task."""
         if not self._started:
             self._started = True
             for name, body in self._bodies:
                 self._launch(name, body)
 
     async def stop(self) -> None:
-        """End every task and wait until it has ended."""
         self._started = False
         running, self._running = self._running, []
-        await _end(*running)
+        await end(*running)
 
     def _add(self, name: str, body: Callable[[], Awaitable[None]]) -> Tasks:
         self._bodies.append((name, body))
@@ -215,9 +205,9 @@ class Tasks:
             began = self._clock.monotonic()
             try:
                 await body()
-            except Exception:  # noqa: BLE001  # a background task has nobody else to tell
+            except Exception:  # noqa: BLE001  # nobody awaits a background task: the log is the only place
                 self._log.exception("background task died", task=name, again_in_s=pause)
             if self._clock.monotonic() - began > RESTART_LONGEST:
-                pause = RESTART_FIRST  # it had worked for a while: this is a new trouble
+                pause = RESTART_FIRST  # it had worked for a while: this is another problem
             await self._clock.sleep(pause)
             pause = min(pause * 2, RESTART_LONGEST)

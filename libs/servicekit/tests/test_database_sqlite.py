@@ -12,7 +12,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 
 metadata = MetaData()
 NUMBERS = Table("numbers", metadata, Column("number", Integer, primary_key=True))

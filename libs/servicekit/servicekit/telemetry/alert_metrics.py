@@ -1,4 +1,4 @@
-"""What more than one service alarms of: counted under one name, so that one rule watches them all."""
+"""Metrics for alert rules that more than one service counts under one name, so that one rule covers all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""SQLite for SQLAlchemy's async engine: a statement is one step, in the driver's thread or in the loop's."""
+"""Drives SQLite for SQLAlchemy's async engine with one thread switch a statement, or with none.
+
+It subclasses private classes of SQLAlchemy (`AsyncAdapt_aiosqlite_*`) and uses private names of aiosqlite
+(`_execute`, `_conn`, `_connection`): neither offers a public way to run a statement and fetch its rows in one
+step of the thread, or in the caller's thread. `_Cursor` says what that gains; docs/adr/0007 has the numbers.
+An upgrade that moves these names breaks this package's tests.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +26,10 @@ T = TypeVar("T")
 
 
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
-    """Executes and fetches in one go, where SQLAlchemy's own goes to the thread for each of five steps.
+    """Executes and fetches in one step, where SQLAlchemy's own switches to the thread for each of five steps.
 
-    A step to the thread and back costs more than most statements, and more than that when the loop is busy:
-    the thread waits for the interpreter's lock, and with it whoever waits for the database's.
+    A switch to the thread and back costs more than most statements, and yet more when the loop is busy: the
+    thread waits for the interpreter's lock, and every other writer waits for the database lock it has.
     """
 
     __slots__ = ()
@@ -36,11 +42,10 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         self._soft_closed_memoized = {}  # type: ignore[assignment]  # theirs is immutable, and stays empty
 
     def execute(self, operation: Any, parameters: Any = None) -> Any:
-        """One statement, with its rows."""
+        """Execute a statement and fetch its rows."""
         return self._step(lambda cursor: cursor.execute(operation, parameters or ()))
 
     def executemany(self, operation: Any, seq_of_parameters: Any) -> Any:
-        """One statement, many times."""
         return self._step(lambda cursor: cursor.executemany(operation, seq_of_parameters))
 
     def _step(self, act: Callable[[sqlite3.Cursor], object]) -> Any:
@@ -55,20 +60,20 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
 
 class Connection(AsyncAdapt_aiosqlite_connection):
-    """A connection that goes to its thread only for what may wait: for a lock, the disk, or a long query.
+    """A connection that switches to its thread only for what may wait: for a lock, the disk, or a long query.
 
     Attributes:
-        here: run statements in the caller's thread. Only for transactions that hold the write lock already
-            and touch few rows by their keys; BEGIN IMMEDIATE and COMMIT always go to the thread.
-        interrupted: nobody waited for the last step in the thread: it may have begun a transaction.
+        in_caller_thread: run statements in the caller's thread. Only for transactions that hold the write
+            lock and touch few rows by their keys; BEGIN IMMEDIATE and COMMIT always go to the thread.
+        interrupted: the caller of the last step in the thread was cancelled; it may have begun a transaction.
     """
 
-    __slots__ = ("here", "interrupted")
+    __slots__ = ("in_caller_thread", "interrupted")
     _cursor_cls: Any = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
-        self.here = False
+        self.in_caller_thread = False
         self.interrupted = False
 
     def step(self, act: Callable[[sqlite3.Connection], T]) -> T:
@@ -76,32 +81,32 @@ class Connection(AsyncAdapt_aiosqlite_connection):
         driver: Any = self._connection
         raw = driver._conn  # noqa: SLF001  # as SQLAlchemy's adapter does
         try:
-            if self.here:
-                return await_(_at_once(act, raw))
-            # A caller that is cancelled leaves; the thread does the step all the same.
+            if self.in_caller_thread:
+                return await_(_in_this_thread(act, raw))
+            # When the caller is cancelled, the thread finishes the step all the same.
             self.interrupted = True
             done: T = await_(driver._execute(act, raw))  # noqa: SLF001  # the driver offers no other way
             self.interrupted = False
-        except Exception as error:  # noqa: BLE001  # theirs: says of each what SQLAlchemy is to see
+        except Exception as error:  # noqa: BLE001  # `_handle_exception` translates any
             self.interrupted = False
             self._handle_exception(error)
         return done
 
-    def begin(self, *, read_only: bool, here: bool) -> None:
+    def begin(self, *, read_only: bool, in_caller_thread: bool) -> None:
         """Begin a transaction; of a writing one the write lock is waited for in the thread."""
-        self.here = read_only  # reading takes no lock before its first statement
+        self.in_caller_thread = read_only  # reading takes no lock before its first statement
         self.step(lambda raw: raw.execute("BEGIN" if read_only else "BEGIN IMMEDIATE"))
-        self.here = here
+        self.in_caller_thread = in_caller_thread
 
     def commit(self) -> None:
-        """Nothing to wait for outside a transaction."""
-        self.here = False
+        """Outside a transaction there is nothing to do: no thread switch."""
+        self.in_caller_thread = False
         if self.in_transaction:
             super().commit()
 
     def rollback(self) -> None:
-        """SQLAlchemy rolls back whenever it lays a connection aside, also when there is nothing to."""
-        self.here = False
+        """SQLAlchemy rolls back whenever it returns a connection to the pool, also without a transaction."""
+        self.in_caller_thread = False
         if self.in_transaction:
             super().rollback()
 
@@ -113,8 +118,8 @@ class Connection(AsyncAdapt_aiosqlite_connection):
         return raw is not None and (self.interrupted or bool(raw.in_transaction))
 
 
-async def _at_once(act: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
-    """Without a wait, though awaited: SQLAlchemy refuses a driver that never is."""
+async def _in_this_thread(act: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
+    """A coroutine that never waits: SQLAlchemy raises for a driver that awaits nothing."""
     return act(raw)
 
 

@@ -1,0 +1,1 @@
+"""Opening SQLite or PostgreSQL through SQLAlchemy, and telling errors that pass from those that stay."""

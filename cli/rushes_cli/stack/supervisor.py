@@ -28,7 +28,7 @@ from servicekit.errors import Unavailable
 _READY_BUDGET = 60.0
 """Seconds for a service to answer its health check; a cold disk and two cores take about ten."""
 _STOP_BUDGET = 20.0
-"""Seconds for a service to finish or hand back its work: more than `servicekit.lifecycle` lets it take."""
+"""Seconds for a service to finish or hand back its work: more than `servicekit.process.lifecycle` allows."""
 _LOOK = 0.1
 """Seconds between two looks at the processes."""
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

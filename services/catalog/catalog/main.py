@@ -32,12 +32,12 @@ from catalog.edges.grpc import assets, attempts, campaigns, clients, generations
 from catalog.edges.grpc.registration import registrations
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 from servicekit.events import Consumer, EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
-from servicekit.lifecycle import Part, Tasks
 from servicekit.outbox import Relay
+from servicekit.process.lifecycle import Part, Tasks
 
 
 @dataclass(frozen=True)

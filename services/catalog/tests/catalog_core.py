@@ -26,7 +26,7 @@ from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key
 from catalog.core.storage.domain.files import StoredFile
 from rushes.events.v1 import events_pb2
 from servicekit.ids import new_id
-from servicekit.testing import TestClock
+from servicekit.testing import SimulatedClock
 
 PRICE = 300
 RUN = RunSpec(
@@ -44,7 +44,7 @@ VIDEO, IMAGE = (
 class CatalogCore:
     """Use cases over a database, and steps that bring it records in every state."""
 
-    def __init__(self, database: SqlDatabase, clock: TestClock) -> None:
+    def __init__(self, database: SqlDatabase, clock: SimulatedClock) -> None:
         self.database = database
         self.clock = clock
         self.clients = ClientService(database, clock)

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.db.unit_of_work import SqlDatabase
-from servicekit.databases import open_engine
-from servicekit.testing import NatsFixture, TestClock
+from servicekit.database.engine import open_engine
+from servicekit.testing import NatsFixture, SimulatedClock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,7 +28,7 @@ async def catalog(sqlite_database: str, nats: NatsFixture) -> AsyncIterator[Runn
 
 
 @pytest_asyncio.fixture
-async def core(database_url: str, clock: TestClock) -> AsyncIterator[CatalogCore]:
+async def core(database_url: str, clock: SimulatedClock) -> AsyncIterator[CatalogCore]:
     """The use cases on a fresh database of either kind."""
     engine = open_engine(database_url, pool_size=10)
     migrator = Migrator(engine)

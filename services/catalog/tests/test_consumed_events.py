@@ -16,10 +16,10 @@ from catalog.main import compose
 from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2, storage_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
-from servicekit.alarms import OUTPUTS_AT_RISK
 from servicekit.clock import SystemClock
 from servicekit.errors import NotFound, Precondition
 from servicekit.ids import new_id
+from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK
 from servicekit.testing import NatsFixture, eventually
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from catalog.adapters.db.unit_of_work import SqlDatabase
 from servicekit.clock import SystemClock
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 from servicekit.errors import Unavailable
 
 

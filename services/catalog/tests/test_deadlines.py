@@ -18,10 +18,10 @@ from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.generations.domain.recovery import count_loss, requeue_download, warn_of_expiry
 from catalog.core.shared.domain import EXPIRED
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
-from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 from servicekit.clock import SystemClock
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 from servicekit.outbox.tables import micros
+from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 
 class RecordedAlerts(LoggedAlerts):

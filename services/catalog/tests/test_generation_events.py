@@ -38,7 +38,7 @@ from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.recovery import count_loss, requeue_download, warn_of_expiry
 from catalog.core.generations.domain.requesting import cancel_generation, postpone_request, request_again
 from catalog.core.shared.domain import RunSpec
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 
 EVENT_TYPES: tuple[type[Any], ...] = typing.get_args(ge.GenerationEvent)
 BY_NAME = {event_type.__name__: event_type for event_type in EVENT_TYPES}

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from catalog.adapters.db import tables
 from catalog.adapters.db.group_commit import MAX_MEMBERS, GroupCommit
 from servicekit.clock import SystemClock
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 from servicekit.errors import Unavailable
 from servicekit.events import Event
 from servicekit.outbox import Relay, append

@@ -21,10 +21,10 @@ from catalog.core.shared.paging import PageRequest
 from catalog.core.storage.admin import deletable_kind
 from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key
 from catalog.core.storage.domain.files import DownloadCounts, Usage
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id
-from servicekit.testing import TestClock
+from servicekit.testing import SimulatedClock
 
 
 async def test_the_numbers_are_those_of_what_is_there(core: CatalogCore) -> None:
@@ -197,7 +197,7 @@ async def test_what_was_stored_before_the_sizes_were_columns_is_counted(database
         await connection.execute(insert(table("cuts", *names, column("facts", JSON))).values(row))
     await migrator.stop()
     await migrator.start()
-    database = SqlDatabase(engine, TestClock(), stalled_after=timedelta(seconds=60))
+    database = SqlDatabase(engine, SimulatedClock(), stalled_after=timedelta(seconds=60))
     async with database.read() as unit:
         assert await unit.stored_files.usage() == {
             MediaKind.IMAGE: Usage(1, 42),

@@ -28,7 +28,7 @@ from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.shared.domain import Error, Facts, MediaKind
 from catalog.core.shared.paging import PageRequest
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 from servicekit.errors import Conflict, Invalid, NotFound, Precondition, Unauthenticated
 from servicekit.ids import new_id
 from servicekit.outbox.inbox import TRIM

@@ -12,7 +12,7 @@ from downloader.core.lanes import CLOSED_AFTER, PLACES, PROBES, SentAway
 from downloader.core.one_try import OneTry
 from downloader.core.refusals import Code, FetchFailed
 from downloader.core.turns import Turns
-from servicekit.testing import TestClock
+from servicekit.testing import SimulatedClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -258,7 +258,7 @@ async def test_what_a_failure_says_about_the_host(code, progressed, asks, closes
     async with people(slots=1) as here:
         await here.come("one")
         turn = here.inside["one"]
-        one_try = OneTry(turn, TestClock(), is_late=False, asks=asks)
+        one_try = OneTry(turn, SimulatedClock(), is_late=False, asks=asks)
         for _ in range(CLOSED_AFTER):
             one_try.learn(FetchFailed(code, "so"), progressed=progressed)
         assert here.turns.is_closed("a") is closes
@@ -274,7 +274,7 @@ async def test_bytes_say_that_a_host_is_there(asks) -> None:
         await here.come("one")
         for _ in range(CLOSED_AFTER):
             here.inside["one"].failed()
-        OneTry(here.inside["one"], TestClock(), is_late=False, asks=asks).answered()
+        OneTry(here.inside["one"], SimulatedClock(), is_late=False, asks=asks).answered()
         assert here.turns.is_closed("a") is not asks
 
 

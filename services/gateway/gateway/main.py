@@ -33,8 +33,8 @@ from servicekit.errors import NotFound, Unavailable
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
-from servicekit.lifecycle import Part
-from servicekit.own_folder import OwnFolder
+from servicekit.process.lifecycle import Part
+from servicekit.process.scratch_dir import ScratchDir
 
 SERVICE = "gateway"
 
@@ -67,7 +67,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
-    uploads_folder = OwnFolder(_upload_dir(settings), setting="UPLOAD_DIR")
+    uploads_folder = ScratchDir(_upload_dir(settings), setting="UPLOAD_DIR")
     feed = EventFeed(log)
     auth = ApiKeyAuth(calls, clock, settings.signing_key)
     signed_urls = SignedUrls(calls, clock, settings.signing_key, settings.public_url)

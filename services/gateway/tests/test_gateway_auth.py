@@ -14,7 +14,7 @@ from gateway.edges.http.routing import Operation
 from rushes.catalog.v1.keys_pb2 import ApiKey
 from servicekit.errors import Unauthenticated
 from servicekit.ids import new_id
-from servicekit.testing import TestClock
+from servicekit.testing import SimulatedClock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -69,7 +69,7 @@ async def test_what_is_open(running: Any, path: str) -> None:
 
 
 async def test_a_key_is_remembered_for_seconds_and_no_longer() -> None:
-    clock, requested = TestClock(), []
+    clock, requested = SimulatedClock(), []
     known: dict[str, ApiKey] = {key_digest("k"): ApiKey(id=new_id("api_key"), scope="SCOPE_READ")}
 
     async def calls(request: Any, response: Any) -> Any:

@@ -19,7 +19,7 @@ from generator.edges.plan import PlanService
 from generator.edges.webhooks import WebhookService
 from rushes.generator.v1 import models_pb2, plan_pb2, webhooks_pb2
 from servicekit.errors import AppError, Forbidden, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
-from servicekit.testing import TestClock, eventually
+from servicekit.testing import SimulatedClock, eventually
 
 T = TypeVar("T")
 TTL = 60.0
@@ -65,8 +65,8 @@ def model(name: str, owner: str = "rushes") -> Model:
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> SimulatedClock:
+    return SimulatedClock()
 
 
 @pytest.fixture
@@ -75,13 +75,13 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-async def shelf(provider: Provider, clock: TestClock) -> AsyncIterator[Shelf]:
+async def shelf(provider: Provider, clock: SimulatedClock) -> AsyncIterator[Shelf]:
     shelf = Shelf(provider, clock, ttl=TTL)
     yield shelf
     await shelf.stop()
 
 
-async def after(clock: TestClock, seconds: float, work: Awaitable[T], *, sleepers: int = 1) -> T:
+async def after(clock: SimulatedClock, seconds: float, work: Awaitable[T], *, sleepers: int = 1) -> T:
     """What the work answers when the time moves so far; it must not answer before."""
     task = asyncio.ensure_future(work)
     await eventually(lambda: clock.sleeping >= sleepers)
@@ -91,7 +91,7 @@ async def after(clock: TestClock, seconds: float, work: Awaitable[T], *, sleeper
 
 
 async def test_what_is_known_is_answered_within_a_second_while_the_provider_hangs(
-    shelf: Shelf, provider: Provider, clock: TestClock
+    shelf: Shelf, provider: Provider, clock: SimulatedClock
 ) -> None:
     assert not (await shelf.collections()).stale
     clock.advance(TTL)
@@ -115,7 +115,7 @@ async def test_what_is_known_is_answered_within_a_second_while_the_provider_hang
 
 
 async def test_the_whole_list_waits_for_one_patience_not_for_one_each(
-    shelf: Shelf, provider: Provider, clock: TestClock
+    shelf: Shelf, provider: Provider, clock: SimulatedClock
 ) -> None:
     await shelf.models()
     clock.advance(TTL)
@@ -130,7 +130,7 @@ async def test_the_whole_list_waits_for_one_patience_not_for_one_each(
 
 
 async def test_all_wait_for_the_same_answer_and_go_on_after_those_who_left(
-    shelf: Shelf, provider: Provider, clock: TestClock
+    shelf: Shelf, provider: Provider, clock: SimulatedClock
 ) -> None:
     provider.answers.clear()
     first = asyncio.ensure_future(shelf.model("a", "b"))
@@ -143,7 +143,7 @@ async def test_all_wait_for_the_same_answer_and_go_on_after_those_who_left(
 
 
 async def test_what_was_never_known_is_given_up_before_the_callers_give_up(
-    shelf: Shelf, provider: Provider, clock: TestClock
+    shelf: Shelf, provider: Provider, clock: SimulatedClock
 ) -> None:
     provider.answers.clear()
     with pytest.raises(TimedOut, match="try again"):
@@ -151,7 +151,7 @@ async def test_what_was_never_known_is_given_up_before_the_callers_give_up(
 
 
 async def test_a_failure_is_not_asked_about_again_at_once(
-    shelf: Shelf, provider: Provider, clock: TestClock
+    shelf: Shelf, provider: Provider, clock: SimulatedClock
 ) -> None:
     await shelf.model("a", "b")
     clock.advance(TTL)
@@ -196,7 +196,7 @@ async def test_a_blip_chooses_no_other_model(shelf: Shelf, provider: Provider, t
     assert await StandardModels(shelf).scene() == "google/veo-3-fast"
 
 
-async def test_only_what_was_used_last_is_remembered(clock: TestClock) -> None:
+async def test_only_what_was_used_last_is_remembered(clock: SimulatedClock) -> None:
     memory = Memory(clock, ttl=TTL, most=3)
 
     async def read(key: int) -> None:

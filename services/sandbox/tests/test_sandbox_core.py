@@ -25,7 +25,7 @@ from sandbox.core.predictions import (
 )
 from sandbox.core.signing import new_secret, sign
 from servicekit.config import describe
-from servicekit.testing.clock import TestClock
+from servicekit.testing.clock import SimulatedClock
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TTL = timedelta(hours=1)
@@ -98,7 +98,7 @@ def test_bucket_never_lets_more_through(per_minute: int, gaps: list[float]) -> N
 
 
 async def test_virtual_time_stands_still_and_wakes_sleepers() -> None:
-    base = TestClock()
+    base = SimulatedClock()
     clock = SandboxClock(base)
     slept = asyncio.ensure_future(clock.sleep(10))
     await base.wait_for_sleepers()

@@ -14,7 +14,7 @@ from sandbox.adapters.store import SqliteStore
 from sandbox.core.clock import SandboxClock
 from sandbox.core.ports import Upload
 from sandbox.core.sweep import EVERY_S, Sweeper
-from servicekit.testing import TestClock, eventually
+from servicekit.testing import SimulatedClock, eventually
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store.close()
 
 
-def uploaded(store: SqliteStore, clock: TestClock, folder: Path, name: str, *, hours: float) -> Path:
+def uploaded(store: SqliteStore, clock: SimulatedClock, folder: Path, name: str, *, hours: float) -> Path:
     path = folder / name
     path.write_bytes(b"a photo")
     now = clock.now()
@@ -33,7 +33,7 @@ def uploaded(store: SqliteStore, clock: TestClock, folder: Path, name: str, *, h
 
 
 async def test_expired_uploads_go_with_their_bytes(
-    store: SqliteStore, clock: TestClock, tmp_path: Path
+    store: SqliteStore, clock: SimulatedClock, tmp_path: Path
 ) -> None:
     old = uploaded(store, clock, tmp_path, "old", hours=24)
     fresh = uploaded(store, clock, tmp_path, "fresh", hours=25)
@@ -51,7 +51,7 @@ async def test_expired_uploads_go_with_their_bytes(
 
 async def test_a_round_that_fails_is_told_and_not_the_last(
     store: SqliteStore,
-    clock: TestClock,
+    clock: SimulatedClock,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

@@ -2,7 +2,7 @@
 
 import sys
 
-from servicekit.process import main
+from servicekit.process.main import main
 from stitcher.main import build
 
 if __name__ == "__main__":

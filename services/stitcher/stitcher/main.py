@@ -12,7 +12,7 @@ from servicekit.clock import SystemClock
 from servicekit.config import load
 from servicekit.events import Consumer, EventLog
 from servicekit.grpc.server import GrpcServer
-from servicekit.lifecycle import Part
+from servicekit.process.lifecycle import Part
 from stitcher.adapters.event_publisher import CutEventPublisher
 from stitcher.adapters.ffmpeg import FFmpegBinary
 from stitcher.adapters.probe import AvProber

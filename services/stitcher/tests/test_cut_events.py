@@ -21,7 +21,7 @@ from servicekit.clock import SystemClock
 from servicekit.errors import NotFound
 from servicekit.events import Consumer, Event, EventLog
 from servicekit.ids import new_id
-from servicekit.testing import NatsFixture, TestClock, eventually
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 from stitcher.adapters.event_publisher import CutEventPublisher
 from stitcher.adapters.ffmpeg import FFmpegBinary, Progress
 from stitcher.adapters.probe import AvProber
@@ -267,7 +267,7 @@ async def test_progress_is_published_once_a_second_at_most(log: EventLog) -> Non
                 clock.advance(0.1)
             raise CutFailed("ffmpeg", "the end")
 
-    clock = TestClock()
+    clock = SimulatedClock()
     events = CutEvents(cast("MakeCut", Chatty()), partial(CutEventPublisher, log, clock))
     await events.handlers()["stitch.requested"](requested([edit_pb2.Clip(media_id=MEDIA[0], out_seconds=1)]))
     reports = progress_of(await events_until(log, "stitch.failed"))

@@ -1,4 +1,4 @@
-"""Work folders are removed after use; what a killed process left goes with its own folder (`OwnFolder`)."""
+"""Work folders are removed after use; what a killed process left goes with its own folder (`ScratchDir`)."""
 
 from __future__ import annotations
 

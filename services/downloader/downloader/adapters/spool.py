@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 from servicekit.errors import Unavailable
-from servicekit.own_folder import OwnFolder
+from servicekit.process.scratch_dir import ScratchDir
 
 DIRECT_FROM = 64 * 1024 * 1024
 """Bytes that are written through the page cache: of a file that is not larger, every packet is read again.
@@ -31,7 +31,7 @@ class FolderSpool:
     """A Part: gives files in a sub-folder of `folder` that only this replica uses."""
 
     def __init__(self, folder: Path) -> None:
-        self._own = OwnFolder(folder, setting="SPOOL_DIR")
+        self._own = ScratchDir(folder, setting="SPOOL_DIR")
 
     async def start(self) -> None:
         """Clear what the dead left and take a sub-folder; Unavailable when the folder cannot be written."""

@@ -14,7 +14,7 @@ from downloader.core.schedule import expiry
 from downloader.wire import kind_from_wire
 from rushes.events.v1.events_pb2 import AssetDeleted, MediaDeleted, PredictionSucceeded
 from servicekit.clock import Clock
-from servicekit.events import ConsumerSpec, Event, Handler, Later
+from servicekit.events import ConsumerSpec, Event, Handler, RetryLater
 
 HELD = 256
 """Events one replica holds: many more than it fetches at once, so that it can choose who expires first."""
@@ -56,7 +56,7 @@ class Outputs:
         outputs = outputs_of(event, now=self._clock.now())
         delay = await self._downloads.handle(outputs, deliveries=event.deliveries)
         if delay is not None:
-            raise Later(delay, "an output is not stored yet")
+            raise RetryLater(delay, "an output is not stored yet")
 
 
 class Removals:

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from gateway.edges.rest.rpc_routes import Reply
 from rushes.gateway.v1 import operations_pb2 as pb
-from servicekit import metrics
 from servicekit.errors import AppError
+from servicekit.telemetry import metrics
 
 _ALL_CHECKS_WITHIN = 3.0
 """Seconds for all checks together."""

@@ -10,7 +10,7 @@ from gateway.core.rpc_call import Calls
 from gateway.edges.http.request_body import read
 from rushes.gateway.v1.webhooks_pb2 import ReceiveCallRequest, ReceiveOlderCallRequest
 from rushes.generator.v1.webhooks_pb2 import ReceiveWebhookRequest, ReceiveWebhookResponse
-from servicekit import telemetry
+from servicekit.telemetry import traces
 
 MOST_BYTES = 4 * 1024 * 1024
 
@@ -36,6 +36,6 @@ class ProviderWebhooks:
         headers = {name: value for name, value in request.headers.items() if name not in _WITHHELD}
         received = ReceiveWebhookRequest(attempt_id=attempt_id, headers=headers, body=body)
         # The address we gave the provider carries the trace that requested the run.
-        cause = telemetry.extract({"traceparent": traceparent})
-        with telemetry.span("provider webhook", "consumer", parent=cause):
+        cause = traces.extract({"traceparent": traceparent})
+        with traces.span("provider webhook", "consumer", parent=cause):
             return await self.calls(received, ReceiveWebhookResponse)

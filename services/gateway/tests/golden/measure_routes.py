@@ -34,7 +34,7 @@ from servicekit.errors import NotFound
 from servicekit.events import EventLog
 from servicekit.grpc.client import DEADLINE
 from servicekit.ids import new_id
-from servicekit.own_folder import OwnFolder
+from servicekit.process.scratch_dir import ScratchDir
 from servicekit.signing import sign
 
 FILE = Path(__file__).with_name("routes.json")
@@ -110,7 +110,7 @@ async def _measured() -> dict[str, dict[str, Any]]:
             Settings(blob_endpoint="http://x:1", upload_dir=Path(folder), **unused, **there), SystemClock()
         )  # type: ignore[arg-type]
         for part in gateway.parts:
-            if isinstance(part, GrpcClient | Readiness | OwnFolder):
+            if isinstance(part, GrpcClient | Readiness | ScratchDir):
                 await part.start()
         app = gateway.http._app
         transport = httpx.ASGITransport(app)
@@ -120,7 +120,7 @@ async def _measured() -> dict[str, dict[str, Any]]:
             for method, path in sorted(_routes(app, document), key=lambda pair: pair[::-1]):
                 table[f"{method} {path}"] = await _row(client, services, method, path)
         for part in reversed(gateway.parts):
-            if isinstance(part, OwnFolder):
+            if isinstance(part, ScratchDir):
                 await part.stop()
         return table
 

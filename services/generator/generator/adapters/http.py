@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from generator.core import outcomes
-from servicekit import telemetry
 from servicekit.errors import (
     AppError,
     Forbidden,
@@ -24,6 +23,7 @@ from servicekit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from servicekit.telemetry import traces
 
 READ_TIMEOUT = 30.0
 """Seconds for a request that changes nothing; collections are heavy."""
@@ -72,7 +72,7 @@ class Api:
         """One request to `/v1…`, or to an address that the API itself gave. Raises httpx's errors."""
         if self._client is None:
             raise Unavailable("the connection to the provider is not open")
-        with telemetry.span(f"provider {method}", "client", attributes={"server.address": self.host}):
+        with traces.span(f"provider {method}", "client", attributes={"server.address": self.host}):
             response = await self._client.request(method, self._base + local(path), **options)
         self.date = _date(response)
         return response

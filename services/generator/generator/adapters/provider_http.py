@@ -15,9 +15,9 @@ from generator.core import outcomes, prediction
 from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
 from generator.core.ports import Order
 from generator.core.prediction import Prediction
-from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.errors import Forbidden, Invalid, NotFound, Unavailable
+from servicekit.telemetry import traces
 
 from . import prediction_list
 from .http import Api, headers_of, within
@@ -123,7 +123,7 @@ def _create_request(order: Order) -> tuple[str, dict[str, Any]]:
 
 def _traced(webhook: str) -> str:
     """The address with the trace in it, so that the call that comes back is part of what caused it."""
-    context = telemetry.inject().get("traceparent")
+    context = traces.inject().get("traceparent")
     return f"{webhook}?traceparent={context}" if context else webhook
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from servicekit.child import bound
+from servicekit.process.die_with_parent import die_with_parent
 from stitcher.core.cuts.domain.ffmpeg_plan import Command
 from stitcher.core.cuts.ports import CutFailed
 
@@ -61,7 +61,7 @@ class FFmpegBinary:
         options += ["-progress", "pipe:1", "-stats_period", "0.5"]
         options += ["-max_error_rate", "0.05"]  # the default accepts two broken frames of three
         return await asyncio.create_subprocess_exec(
-            *bound([self._binary]),
+            *die_with_parent([self._binary]),
             *options,
             *command.arguments,
             cwd=folder,

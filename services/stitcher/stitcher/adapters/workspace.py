@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from servicekit.errors import Unavailable
-from servicekit.own_folder import OwnFolder
+from servicekit.process.scratch_dir import ScratchDir
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -23,7 +23,7 @@ class WorkFolders:
     def __init__(self, root: Path | None = None) -> None:
         # Named by user: in the system's temporary folder the user who makes it first owns it.
         default = Path(tempfile.gettempdir()) / f"rushes-stitcher-{os.getuid()}"
-        self._own = OwnFolder(root or default, setting="STITCHER_WORK_DIR")
+        self._own = ScratchDir(root or default, setting="STITCHER_WORK_DIR")
 
     async def start(self) -> None:
         """Take a folder and remove those of dead processes; Unavailable when the root cannot be written."""

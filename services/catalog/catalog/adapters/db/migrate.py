@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from servicekit.databases import is_sqlite
+from servicekit.database.engine import is_sqlite
 from servicekit.errors import Precondition, Unavailable
 
 MIGRATION_LOCK = 7_234_701_001

@@ -23,8 +23,8 @@ from catalog.adapters.storage.blob_references import SqlBlobReferences
 from catalog.adapters.storage.queries import SqlStoredFiles
 from catalog.adapters.watchdog.expiry import SqlExpiringOutputs
 from servicekit.clock import Clock
-from servicekit.database_troubles import is_trouble
-from servicekit.databases import is_sqlite
+from servicekit.database.engine import is_sqlite
+from servicekit.database.errors import is_transient
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.outbox import first_time
 from servicekit.outbox.inbox import TRIM, trim_inbox
@@ -115,6 +115,6 @@ def _app_errors() -> Iterator[None]:
             raise Invalid(
                 "the database cannot keep one of these values: leave out characters such as NUL (\\u0000)"
             ) from error
-        if not is_trouble(error):
+        if not is_transient(error):
             raise
         raise Unavailable(f"the database is away, busy or full ({type(error).__name__})") from error

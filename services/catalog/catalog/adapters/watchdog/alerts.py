@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from catalog.core.generations.domain.media import LostOutput
-from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
+from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 
 class LoggedAlerts:

@@ -10,11 +10,11 @@ from starlette.types import ASGIApp
 from gateway.edges.http.lingering_close import LingeringMiddleware
 from gateway.edges.http.routing import Authorizer, Operation, routes
 from servicekit.http.edge import EdgeMiddleware
-from servicekit.http.problem import install
+from servicekit.http.problem import install_problem_handlers
 
 
 def make_app(operations: Sequence[Operation], authorizer: Authorizer) -> ASGIApp:
     app = Starlette(routes=routes(operations, authorizer))
     app.router.redirect_slashes = False
-    install(app)
+    install_problem_handlers(app)
     return EdgeMiddleware(LingeringMiddleware(app))

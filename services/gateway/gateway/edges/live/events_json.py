@@ -12,7 +12,7 @@ from gateway.edges.rest.transcoding.to_json import to_json
 from rushes.common.v1 import event_pb2
 from servicekit.errors import Invalid
 from servicekit.events import Event
-from servicekit.logs import clean_text
+from servicekit.telemetry.logs import clean_text
 
 
 def event_json(event: Event) -> Any | None:

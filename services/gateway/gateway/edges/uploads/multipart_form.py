@@ -26,7 +26,7 @@ from gateway.edges.rest.transcoding.descriptors import FORM
 from mediakit.formats import HEAD, Format
 from servicekit.errors import FieldProblem, Invalid
 from servicekit.grpc.rules import check
-from servicekit.own_folder import OwnFolder
+from servicekit.process.scratch_dir import ScratchDir
 
 _MOST_PARTS = 65
 _FIELD_BYTES = 64 * 1024
@@ -48,7 +48,7 @@ class SpooledFile:
 class UploadForms:
     """Receives forms; files lie in a folder of this process: the next start removes what a dead one left."""
 
-    def __init__(self, folder: OwnFolder) -> None:
+    def __init__(self, folder: ScratchDir) -> None:
         self._folder = folder
 
     @asynccontextmanager

@@ -1,12 +1,13 @@
-"""Turns the catalog's own events into messages for the event log, each with a deterministic id."""
+"""Turns the catalog's own events into messages for the event log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
@@ -17,13 +18,13 @@ from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.model import Job, Transition
 from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key, thumbnail_key
 from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
+from events.envelope import envelope
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.clock import Clock
-from servicekit.events import Event
 from servicekit.outbox import append
 
-DelayedEvent = tuple[Event, float]
-"""An event for the log, and the seconds before which it is not published."""
+DelayedMessage = tuple[Message, float]
+"""A message for the log, and the seconds before which it is not published."""
 
 
 class Outbox:
@@ -48,83 +49,37 @@ class Outbox:
             thumbnail_key=thumbnail_key(asset.id) if asset.facts.kind.has_thumbnail else "",
             kind=PROTO_KINDS[asset.facts.kind],
         )
-        await self._add([_message("asset.created", asset.id, message, refs={"campaign": asset.campaign_id})])
+        await self._add([(message, 0.0)])
 
     async def add_asset_deleted(self, asset: Asset) -> None:
-        message = pb.AssetDeleted(asset_id=asset.id, blob_keys=[asset.blob_key, thumbnail_key(asset.id)])
-        await self._add([_message("asset.deleted", asset.id, message, refs={"campaign": asset.campaign_id})])
+        keys = [asset.blob_key, thumbnail_key(asset.id)]
+        message = pb.AssetDeleted(asset_id=asset.id, campaign_id=asset.campaign_id, blob_keys=keys)
+        await self._add([(message, 0.0)])
 
-    async def _add(self, messages: Sequence[DelayedEvent]) -> None:
+    async def _add(self, messages: Sequence[DelayedMessage]) -> None:
         for delay in sorted({delay for _, delay in messages}):
-            events = [event for event, wait in messages if wait == delay]
+            events = [envelope(message) for message, wait in messages if wait == delay]
             await append(self._connection, t.outbox, events, clock=self._clock, delay=delay)
 
 
-def _message(
-    type_: str,
-    key: str,
-    message: Message,
-    *,
-    suffix: str = "",
-    provider: str = "",
-    delay: float = 0.0,
-    refs: Mapping[str, str],
-) -> DelayedEvent:
-    """An event for the log.
-
-    Args:
-        suffix: ends the id of an event that can happen to its record more than once.
-        provider: begins the subject's key where each provider has a consumer of its own.
-    """
-    name = type_.partition(".")[2]
-    event = Event(
-        id=f"{key}:{name}" + (f":{suffix}" if suffix else ""),
-        type=type_,
-        key=f"{provider}.{key}" if provider else key,
-        data=message.SerializeToString(),
-        refs={name: value for name, value in refs.items() if value},
-    )
-    return event, delay
-
-
-def _of_generation(  # noqa: PLR0911  # one case each
-    state: Generation, event: ge.GenerationEvent
-) -> DelayedEvent | None:
-    ids = {"generation_id": state.id, "job_id": state.job_id, "campaign_id": state.campaign_id}
-    refs = {"generation": state.id, "job": state.job_id, "campaign": state.campaign_id}
+def _of_generation(state: Generation, event: ge.GenerationEvent) -> DelayedMessage | None:
+    ids: dict[str, Any] = {
+        "generation_id": state.id,
+        "job_id": state.job_id,
+        "campaign_id": state.campaign_id,
+    }
     provider = state.run.provider
+    delay = 0.0
     match event:
         case ge.GenerationRequested() if state.stage is Stage.FETCHING and not state.open_attempts:
-            message: Message = pb.GenerationFetchRequested(**ids, round=event.round)
-            return _message(
-                "generation.fetch_requested",
-                state.id,
-                message,
-                suffix=str(event.round),
-                provider=provider,
-                refs=refs,
-            )
+            message: Message | None = pb.GenerationFetchRequested(**ids, round=event.round, provider=provider)
         case ge.GenerationRequested():
-            message = pb.GenerationRequested(**ids, round=event.round, asset_ids=state.run.assets)
-            return _message(
-                "generation.requested",
-                state.id,
-                message,
-                suffix=str(event.round),
-                provider=provider,
-                delay=event.delay,
-                refs=refs,
+            delay = event.delay
+            message = pb.GenerationRequested(
+                **ids, round=event.round, provider=provider, asset_ids=state.run.assets
             )
         case ge.CancelRequested():
-            message = pb.GenerationCancelRequested(**ids)
-            return _message(
-                "generation.cancel_requested",
-                state.id,
-                message,
-                suffix=str(state.round),
-                provider=provider,
-                refs=refs,
-            )
+            message = pb.GenerationCancelRequested(**ids, round=state.round, provider=provider)
         case ge.OutputStored():
             message = pb.MediaStored(
                 **ids,
@@ -133,61 +88,45 @@ def _of_generation(  # noqa: PLR0911  # one case each
                 thumbnail_key=thumbnail_key(event.media_id) if event.facts.kind.has_thumbnail else "",
                 kind=PROTO_KINDS[event.facts.kind],
             )
-            return _message("media.stored", event.media_id, message, refs=refs)
         case ge.GenerationCompleted():
             media_ids = [output.media_id for output in state.stored]
             message = pb.GenerationCompleted(**ids, media_ids=media_ids, cost_micros=state.cost_micros)
-            return _message("generation.completed", state.id, message, refs=refs)
         case ge.GenerationFailed():
-            message = pb.GenerationFailed(**ids, failure=error_to_proto(event.error))
-            return _message("generation.failed", state.id, message, suffix=str(state.round), refs=refs)
+            message = pb.GenerationFailed(**ids, failure=error_to_proto(event.error), round=state.round)
         case ge.OutputDeleted() | ge.OutputRefused():
             keys = [event.blob_key, thumbnail_key(event.media_id)]
-            message = pb.MediaDeleted(
-                generation_id=state.id,
-                job_id=state.job_id,
-                campaign_id=state.campaign_id,
-                media_id=event.media_id,
-                blob_keys=keys,
-            )
-            # Bytes may come too late any number of times: the time tells these events apart.
-            suffix = _milliseconds(event.at) if isinstance(event, ge.OutputRefused) else ""
-            return _message("media.deleted", event.media_id, message, suffix=suffix, refs=refs)
+            late_at = _timestamp(event.at) if isinstance(event, ge.OutputRefused) else None
+            message = pb.MediaDeleted(**ids, media_id=event.media_id, blob_keys=keys, late_at=late_at)
         case ge.GenerationDeleted():
-            return _message("generation.deleted", state.id, pb.GenerationDeleted(**ids), refs=refs)
+            message = pb.GenerationDeleted(**ids)
         case ge.GenerationCanceled():
-            return _message("generation.canceled", state.id, pb.GenerationCanceled(**ids), refs=refs)
+            message = pb.GenerationCanceled(**ids)
         case _:
-            return _of_attempt(event, ids, refs)
+            message = _of_attempt(event, ids)
+    return (message, delay) if message is not None else None
 
 
-def _of_attempt(event: ge.GenerationEvent, ids: dict[str, Any], refs: dict[str, str]) -> DelayedEvent | None:
+def _of_attempt(event: ge.GenerationEvent, ids: dict[str, Any]) -> Message | None:
     match event:
         case ge.AttemptIntended():
-            message: Message = pb.AttemptIntended(
+            return pb.AttemptIntended(
                 **ids,
                 attempt_id=event.attempt_id,
                 number=event.number,
                 reserved_micros=event.reserved_micros,
             )
-            return _message("attempt.intended", event.attempt_id, message, refs=refs)
         case ge.AttemptSubmitted() | ge.AttemptAdopted():
-            message = pb.AttemptSubmitted(
-                **ids, attempt_id=event.attempt_id, prediction_id=event.prediction_id
-            )
-            return _message("attempt.submitted", event.attempt_id, message, refs=refs)
+            return pb.AttemptSubmitted(**ids, attempt_id=event.attempt_id, prediction_id=event.prediction_id)
         case ge.AttemptReleased():
             error = error_to_proto(event.error) if event.error else None
-            message = pb.AttemptReleased(**ids, attempt_id=event.attempt_id, failure=error)
-            return _message("attempt.released", event.attempt_id, message, refs=refs)
+            return pb.AttemptReleased(**ids, attempt_id=event.attempt_id, failure=error)
         case _:
             return None
 
 
-def _of_job(state: Job, event: je.JobEvent) -> DelayedEvent | None:
-    ids = {"job_id": state.id, "campaign_id": state.campaign_id}
-    refs = {"job": state.id, "campaign": state.campaign_id}
-    suffix = ""
+def _of_job(state: Job, event: je.JobEvent) -> DelayedMessage | None:
+    ids: dict[str, Any] = {"job_id": state.id, "campaign_id": state.campaign_id}
+    delay = 0.0
     match event:
         case je.JobCreated():
             message: Message = pb.JobCreated(**ids)
@@ -196,19 +135,14 @@ def _of_job(state: Job, event: je.JobEvent) -> DelayedEvent | None:
         case je.JobApproved():
             message = pb.JobApproved(**ids)
         case je.JobPaused():
-            message, suffix = pb.JobPaused(**ids), _milliseconds(event.at)
+            message = pb.JobPaused(**ids, at=_timestamp(event.at))
         case je.JobResumed():
-            message, suffix = pb.JobResumed(**ids), _milliseconds(event.at)
+            message = pb.JobResumed(**ids, at=_timestamp(event.at))
         case je.StitchRequested():
-            suffix = f"v{event.version}:{event.round}"
-            message = _stitch_requested(state, event)
-            return _message(
-                "stitch.requested", state.id, message, suffix=suffix, delay=event.delay, refs=refs
-            )
+            message, delay = _stitch_requested(state, event), event.delay
         case je.CutDeleted():
             keys = [event.cut_key, event.thumbnail_key]
             message = pb.MediaDeleted(**ids, blob_keys=keys, version=event.version)
-            return _message("media.deleted", state.id, message, suffix=f"v{event.version}", refs=refs)
         case je.JobCompleted():
             message = pb.JobCompleted(
                 **ids,
@@ -222,7 +156,7 @@ def _of_job(state: Job, event: je.JobEvent) -> DelayedEvent | None:
             message = pb.JobCanceled(**ids)
         case _:
             return None
-    return _message(job_event_type(event), state.id, message, suffix=suffix, refs=refs)
+    return message, delay
 
 
 def job_event_type(event: je.JobEvent) -> str:
@@ -230,8 +164,10 @@ def job_event_type(event: je.JobEvent) -> str:
     return "job." + type(event).__name__.removeprefix("Job").lower()
 
 
-def _milliseconds(at: datetime) -> str:
-    return str(int(at.timestamp() * 1000))
+def _timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
 
 
 def _stitch_requested(job: Job, event: je.StitchRequested) -> pb.StitchRequested:

@@ -6,24 +6,24 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from downloader.adapters.alarms_log import LoggedAlarms
-from downloader.adapters.claims_log import SharedClaims
-from downloader.adapters.facts_log import LoggedFacts
-from downloader.adapters.origin_http import HttpOrigin
-from downloader.adapters.probe_pool import ProbePool
-from downloader.adapters.records_catalog import CatalogRecords
-from downloader.adapters.spool import FolderSpool
-from downloader.adapters.store_blobs import Blobs
+from downloader.adapters.containers.probe_pool import ProbePool
+from downloader.adapters.fetching.blob_store import Blobs
+from downloader.adapters.fetching.http_origin import HttpOrigin
+from downloader.adapters.fetching.spool import FolderSpool
+from downloader.adapters.orphans.catalog_client import CatalogRecords
+from downloader.adapters.scheduling.alerts import LoggedAlarms
+from downloader.adapters.scheduling.event_publisher import LoggedFacts
+from downloader.adapters.scheduling.kv_claims import SharedClaims
 from downloader.config import Settings
-from downloader.core.downloads import Downloads
-from downloader.core.expected import Expected
-from downloader.core.fetch import Fetcher, Limits
-from downloader.core.guard import Allowed, parse_allowed
-from downloader.core.sweep import Sweep
-from downloader.core.turns import Turns
-from downloader.edges.blobs import BLOBS, BlobServicer
+from downloader.core.fetching.domain.host_allowlist_report import Expected
+from downloader.core.fetching.domain.ssrf_guard import Allowed, parse_allowed
+from downloader.core.fetching.fetch import Fetcher, Limits
+from downloader.core.orphans.orphan_sweep import Sweep
+from downloader.core.scheduling.download_outputs import Downloads
+from downloader.core.scheduling.slot_scheduler import Turns
+from downloader.edges.blob_service import BLOBS, BlobServicer
 from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
-from downloader.edges.grpc import SERVICE, DownloaderServicer
+from downloader.edges.fetch_file import SERVICE, DownloaderServicer
 from rushes.downloader.v1.blobs_pb2_grpc import add_BlobServiceServicer_to_server
 from rushes.downloader.v1.downloader_pb2_grpc import add_DownloaderServiceServicer_to_server
 from servicekit.blobs import BlobStore

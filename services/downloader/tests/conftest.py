@@ -18,14 +18,14 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from downloader.adapters.origin_http import HttpOrigin
-from downloader.adapters.probe_pool import ProbePool
-from downloader.adapters.spool import FolderSpool
-from downloader.adapters.store_blobs import Blobs
-from downloader.core.fetch import Fetcher, Limits, Wanted
-from downloader.core.guard import parse_allowed
-from downloader.core.media import Kind
-from downloader.core.refusals import FetchFailed
+from downloader.adapters.containers.probe_pool import ProbePool
+from downloader.adapters.fetching.blob_store import Blobs
+from downloader.adapters.fetching.http_origin import HttpOrigin
+from downloader.adapters.fetching.spool import FolderSpool
+from downloader.core.containers.domain import Kind
+from downloader.core.fetching.domain.fetch_errors import FetchFailed
+from downloader.core.fetching.domain.ssrf_guard import parse_allowed
+from downloader.core.fetching.fetch import Fetcher, Limits, Wanted
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.testing import tcp_server

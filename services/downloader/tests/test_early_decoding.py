@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from downloader.adapters import probe_streams, probe_worker
-from downloader.adapters.probe_streams import begins_well
-from downloader.core import transfer
-from downloader.core.media import BY_EXTENSION, Container, Measured
-from downloader.core.refusals import Code, FetchFailed
+from downloader.adapters.containers import probe_streams, probe_worker
+from downloader.adapters.containers.probe_streams import begins_well
+from downloader.core.containers.domain import BY_EXTENSION, Container, Measured
+from downloader.core.fetching import transfer
+from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
 
 MP4, WAV = BY_EXTENSION["mp4"], BY_EXTENSION["wav"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from downloader.adapters.spool import SpooledFile, _disk
-from downloader.core.media import Kind
-from downloader.core.refusals import Code
+from downloader.adapters.fetching.spool import SpooledFile, _disk
+from downloader.core.containers.domain import Kind
+from downloader.core.fetching.domain.fetch_errors import Code
 from servicekit.errors import Unavailable
 from servicekit.testing import tcp_server
 

@@ -6,9 +6,9 @@ import hashlib
 
 import pytest
 
-from downloader.core.guard import parse_allowed
-from downloader.core.media import Kind
-from downloader.core.refusals import Code
+from downloader.core.containers.domain import Kind
+from downloader.core.fetching.domain.fetch_errors import Code
+from downloader.core.fetching.domain.ssrf_guard import parse_allowed
 
 
 async def test_stores_a_file_whole_with_its_facts(bench, origin, media) -> None:

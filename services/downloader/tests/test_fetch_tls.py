@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from downloader.adapters.origin_http import HttpOrigin
-from downloader.adapters.store_blobs import Blobs
-from downloader.core.fetch import Fetcher
-from downloader.core.guard import parse_allowed
-from downloader.core.refusals import Code
+from downloader.adapters.fetching.blob_store import Blobs
+from downloader.adapters.fetching.http_origin import HttpOrigin
+from downloader.core.fetching.domain.fetch_errors import Code
+from downloader.core.fetching.domain.ssrf_guard import parse_allowed
+from downloader.core.fetching.fetch import Fetcher
 from servicekit.testing import tcp_server
 
 

@@ -11,9 +11,9 @@ import av
 import pytest
 from PIL import Image
 
-from downloader.adapters import probe_index, probe_streams, probe_worker
-from downloader.core.media import BY_EXTENSION, Kind
-from downloader.core.refusals import Code, FetchFailed
+from downloader.adapters.containers import probe_index, probe_streams, probe_worker
+from downloader.core.containers.domain import BY_EXTENSION, Kind
+from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
 from servicekit.testing import eventually
 
 VIDEO = ("mp4", "mov", "webm", "avi")

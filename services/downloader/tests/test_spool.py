@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.adapters import spool
-from downloader.adapters.spool import SpooledFile
+from downloader.adapters.fetching import spool
+from downloader.adapters.fetching.spool import SpooledFile
 
 FROM, WINDOW = 64 * 1024, 16 * 1024
 """Like the real ones, smaller."""

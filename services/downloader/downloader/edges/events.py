@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from downloader.core.downloads import Downloads
-from downloader.core.outputs import Output
-from downloader.core.ports import Store
-from downloader.core.schedule import expiry
-from downloader.wire import kind_from_wire
+from downloader.core.fetching.ports import Store
+from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.domain.retry_policy import expiry
+from downloader.core.scheduling.download_outputs import Downloads
+from downloader.proto_enums import kind_from_wire
 from rushes.events.v1.events_pb2 import AssetDeleted, MediaDeleted, PredictionSucceeded
 from servicekit.clock import Clock
 from servicekit.events import ConsumerSpec, Event, Handler, Later

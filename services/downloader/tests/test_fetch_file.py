@@ -1,0 +1,118 @@
+"""FetchFile over real gRPC: what people name by address, through the same guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from downloader.edges.fetch_file import SERVICE, DownloaderServicer, filename
+from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
+from rushes.downloader.v1.downloader_pb2 import FetchFileRequest
+from rushes.downloader.v1.downloader_pb2_grpc import (
+    DownloaderServiceStub,
+    add_DownloaderServiceServicer_to_server,
+)
+from servicekit.clock import SystemClock
+from servicekit.errors import Invalid, Limited, Unavailable
+from servicekit.grpc.client import open_channel
+from servicekit.grpc.server import GrpcServer
+
+
+class Free:
+    """Claims where nobody else is."""
+
+    mine = True
+
+    @asynccontextmanager
+    async def hold(self, stem: str) -> AsyncIterator[bool]:
+        yield self.mine
+
+
+@pytest.fixture
+def claims() -> Free:
+    return Free()
+
+
+@pytest_asyncio.fixture
+async def stub(bench, claims) -> AsyncIterator[DownloaderServiceStub]:
+    servicer = DownloaderServicer(bench.fetcher, claims)
+    services = [(add_DownloaderServiceServicer_to_server, servicer, SERVICE)]
+    server = GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="downloader")
+    await server.start()
+    channel = open_channel(f"127.0.0.1:{server.port}")
+    yield DownloaderServiceStub(channel)
+    await channel.close()
+    await server.stop()
+
+
+def request(url: str, **fields) -> FetchFileRequest:
+    return FetchFileRequest(**{"source_url": url, "blob_key_stem": "assets/ast_1/original"} | fields)
+
+
+async def test_a_file_by_its_address(bench, stub, origin, media) -> None:
+    url = origin.serve(media["png"], "/photos/My%20house.PNG")
+    answer = await stub.FetchFile(request(url + "?size=full", kind=MEDIA_KIND_IMAGE))
+    assert answer.blob_key == "assets/ast_1/original.png"
+    assert (answer.facts.width, answer.facts.height) == (320, 200)
+    assert answer.facts.content_type == "image/png"
+    assert answer.filename == "My house.png"
+    again = await stub.FetchFile(request(url, kind=MEDIA_KIND_IMAGE))
+    assert again.facts == answer.facts
+    assert len(origin.asked) == 1
+
+
+async def test_a_private_address_is_refused_by_field(stub) -> None:
+    with pytest.raises(Invalid) as caught:
+        await stub.FetchFile(request("http://169.254.169.254/latest"))
+    assert caught.value.code == "private_address"
+    assert [problem.field for problem in caught.value.fields] == ["source_url"]
+
+
+async def test_a_person_gets_the_answer_at_once(bench, stub, origin) -> None:
+    with pytest.raises(Invalid, match="404") as caught:
+        await stub.FetchFile(request(origin.url("/none")))
+    assert caught.value.code == "gone"
+    with pytest.raises(Unavailable, match="503"):
+        await stub.FetchFile(request(origin.does(origin.whole_of(b"", status=503))))
+    assert bench.clock.slept == []
+
+
+async def test_the_wrong_kind_and_too_many_bytes(stub, origin, media) -> None:
+    url = origin.serve(media["png"], "/a.png")
+    with pytest.raises(Invalid, match="image"):
+        await stub.FetchFile(request(url, kind=MEDIA_KIND_VIDEO))
+    with pytest.raises(Invalid, match="at most 2000") as caught:
+        await stub.FetchFile(request(url, max_bytes=2000))
+    assert caught.value.code == "too_big"
+
+
+@pytest.mark.parametrize("stem", ["../etc/passwd", "/abs/x", "a", "a/../b", "a/b.png", "a//b", "a/b/"])
+async def test_a_stem_that_is_no_key(stub, stem) -> None:
+    with pytest.raises(Invalid) as caught:
+        await stub.FetchFile(request("https://example.org/x", blob_key_stem=stem))
+    assert [problem.field for problem in caught.value.fields] == ["blob_key_stem"]
+
+
+async def test_somebody_else_is_at_it(stub, claims, origin, media) -> None:
+    claims.mine = False
+    with pytest.raises(Limited) as caught:
+        await stub.FetchFile(request(origin.serve(media["png"])))
+    assert caught.value.retry_after == 2.0
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://a.org/x/photo.jpeg?y=1", "photo.png"),
+        ("https://a.org/", "file.png"),
+        ("https://a.org/..%2F..%2Fetc", "etc.png"),
+        ("https://a.org/a%00b%0Ac.jpg", "a_b_c.png"),
+        ("data:image/png;base64,AAAA/secret.jpg", "file.png"),
+        ("https://a.org/v1.2-final", "v1.2-final.png"),
+    ],
+)
+def test_the_file_name_an_address_suggests(url, name) -> None:
+    assert filename(url, "png") == name

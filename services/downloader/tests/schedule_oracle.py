@@ -1,4 +1,4 @@
-"""How many outputs can be had at all, by one who knows every outage beforehand: exact, with its proof.
+"""Computes how many outputs can be had at all, by one who knows every outage beforehand, and proves it.
 
 The model: time is counted in units of one fetch. An output may be fetched in the units from its arrival to
 its expiry in which its host, the store and the log are there; in each unit as many are fetched as there are
@@ -10,8 +10,8 @@ It is exact for continuous time too, as long as arrivals, expiries and outages b
 every fetch of any timetable begin at the start of the unit in which its host answers. It stays between the
 same bounds, and those that are then in one unit were all running at once, so there are no more than slots.
 
-The model leaves out all that takes time besides fetching: to hear of an output, to see that a host is back,
-to ask one that is not. Of the log it says that nobody begins without it; what was claimed before goes on.
+The model leaves out all that takes time besides fetching: to receive an event, to see that a host is back,
+to try one that is not. Without the event log nobody begins; what was claimed before goes on.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Timetable:
             self._free.skip(unit)
 
     def check(self) -> None:
-        """See for oneself that this can be done, and that not one more could be had.
+        """Prove that this can be done, and that not one more could be had.
 
         The proof of the latter (Hall): those that have no unit but the dead ones are as many as these have
         places, and as were refused.

@@ -1,4 +1,4 @@
-"""The event log of a virtual hour, by the rules of JetStream: redeliveries first, a bound in flight."""
+"""Simulates the event log by the rules of JetStream: redeliveries first, a bound in flight."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
-from virtual_time import Case, Outage
+from virtual_time import Outage, OutageCase
 
 from servicekit.errors import Conflict, Unavailable
 from servicekit.events import Event
@@ -14,21 +14,21 @@ from servicekit.events.outcome import Action, decide
 
 
 @dataclass
-class Log:
+class SimulatedEventLog:
     """The event log: what is published, its buckets, and one durable consumer."""
 
-    case: Case
+    case: OutageCase
     max_in_flight: int
     slots: int
     ack_wait: float
     handlers: list = field(default_factory=list)
-    said: dict[str, Event] = field(default_factory=dict)
+    published: dict[str, Event] = field(default_factory=dict)
     stream: list[Event] = field(default_factory=list)
-    given: int = 0
+    delivered: int = 0
     deliveries: Counter = field(default_factory=Counter)
     in_flight: set[int] = field(default_factory=set)
-    again: deque[int] = field(default_factory=deque)
-    hands: list[set[asyncio.Task]] = field(default_factory=list)
+    redeliveries: deque[int] = field(default_factory=deque)
+    leased: list[set[asyncio.Task]] = field(default_factory=list)
     entries: dict[str, tuple[str, int, float]] = field(default_factory=dict)
     revision: int = 0
 
@@ -43,10 +43,10 @@ class Log:
 
     async def publish(self, event: Event) -> None:
         await self.reach()
-        self.said.setdefault(event.id, event)
+        self.published.setdefault(event.id, event)
 
     # The bucket of claims
-    async def bucket(self, name: str, *, ttl: float) -> Log:
+    async def bucket(self, name: str, *, ttl: float) -> SimulatedEventLog:
         self.ttl = ttl
         return self
 
@@ -83,20 +83,20 @@ class Log:
         """Hand out what there is to whoever has room: redeliveries first, and first come, first served."""
         if self.outage():
             return
-        while room := [hand for hand in self.hands if len(hand) < self.slots]:
-            if self.again:
-                number = self.again.popleft()
-            elif self.given < len(self.stream) and len(self.in_flight) < self.max_in_flight:
-                number, self.given = self.given, self.given + 1
+        while room := [replica for replica in self.leased if len(replica) < self.slots]:
+            if self.redeliveries:
+                number = self.redeliveries.popleft()
+            elif self.delivered < len(self.stream) and len(self.in_flight) < self.max_in_flight:
+                number, self.delivered = self.delivered, self.delivered + 1
                 self.in_flight.add(number)
             else:
                 return
             self.deliveries[number] += 1
-            hand = min(room, key=len)
+            replica = min(room, key=len)
             event = replace(self.stream[number], deliveries=self.deliveries[number])
-            task = asyncio.ensure_future(self._handle(event, self.handlers[self.hands.index(hand)]))
-            hand.add(task)
-            task.add_done_callback(hand.discard)
+            task = asyncio.ensure_future(self._handle(event, self.handlers[self.leased.index(replica)]))
+            replica.add(task)
+            task.add_done_callback(replica.discard)
             task.add_done_callback(lambda done: done.result() or self.deliver())
 
     async def _handle(self, event: Event, handler) -> None:
@@ -112,7 +112,7 @@ class Log:
         if (outage := self.outage()) is not None:
             patience = asyncio.get_running_loop().time() + 5 * self.ack_wait
             await asyncio.sleep(min(outage.end, patience) - asyncio.get_running_loop().time() + 0.1)
-            if self.outage():  # unheard: the lease runs out after the log is back
+            if self.outage():  # not received: the lease runs out after the log is back
                 acked, delay = False, outage.end - asyncio.get_running_loop().time() + self.ack_wait
         if acked:
             self.in_flight.discard(event.sequence)
@@ -120,5 +120,5 @@ class Log:
             asyncio.get_running_loop().call_later(delay, self._redeliver, event.sequence)
 
     def _redeliver(self, number: int) -> None:
-        self.again.append(number)
+        self.redeliveries.append(number)
         self.deliver()

@@ -1,4 +1,4 @@
-"""Pure rules: what an answer continues, when to try again, who goes first, what counts as media."""
+"""The pure rules: what a response continues, when to try again, who goes first, what counts as media."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.core.containers.domain import CONTAINERS, HEAD, sniff
+from downloader.core.containers.domain import CONTAINERS, SNIFFED_BYTES, sniff
 from downloader.core.containers.structure import check_structure
-from downloader.core.fetching.domain import data_urls as data_address
-from downloader.core.fetching.domain.fetch_errors import REFUSALS, Code, FetchFailed, Patience
-from downloader.core.fetching.domain.resume import Entity, Head, Step, decide, request_headers, validator
-from downloader.core.scheduling.domain import retry_policy as schedule
-from downloader.core.scheduling.slot_scheduler import Turns
+from downloader.core.fetching.domain import data_urls
+from downloader.core.fetching.domain.data_urls import decode_data_url
+from downloader.core.fetching.domain.fetch_errors import ERRORS, ErrorCode, FetchError, GiveUp
+from downloader.core.fetching.domain.resume import (
+    BodyUse,
+    Representation,
+    ResponseHead,
+    evaluate_response,
+    request_headers,
+    validator,
+)
+from downloader.core.scheduling.domain.retry_policy import LAST_TRY_S, QuickRetries, expiry, redelivery_delay
+from downloader.core.scheduling.slot_scheduler import SlotScheduler
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HEADERS = st.dictionaries(
@@ -47,24 +55,24 @@ HEADERS = st.dictionaries(
     tag=st.none() | st.just('"v1"'),
 )
 def test_only_the_proven_rest_of_the_same_is_appended(status, headers, offset, total, tag) -> None:
-    entity = Entity(total, tag)
-    sent = request_headers(offset, entity)
+    representation = Representation(total, tag)
+    sent = request_headers(offset, representation)
     refusal = None
     try:
-        step, found = decide(Head(status, headers), offset, entity)
-    except FetchFailed as failure:
-        refusal = failure.code
+        use, found = evaluate_response(ResponseHead(status, headers), offset, representation)
+    except FetchError as error:
+        refusal = error.code
     if refusal is not None:
-        assert refusal in (Code.GONE, Code.ORIGIN_ERROR, Code.ENCODED, Code.REDIRECTS)
+        assert refusal in (ErrorCode.GONE, ErrorCode.ORIGIN_ERROR, ErrorCode.ENCODED, ErrorCode.REDIRECTS)
         return
-    if step is Step.APPEND:
+    if use is BodyUse.APPEND:
         assert status == 206
         assert offset > 0
         assert sent["If-Range"] == tag == headers["etag"].strip()
         assert headers["content-range"].strip().startswith(f"bytes {offset}-")
-        assert found == entity
+        assert found == representation
         assert total is None or headers["content-range"].strip().endswith(f"/{total}")
-    elif step is Step.RESTART:
+    elif use is BodyUse.REPLACE:
         assert status == 200
     else:
         assert "Range" in sent
@@ -72,72 +80,74 @@ def test_only_the_proven_rest_of_the_same_is_appended(status, headers, offset, t
 
 @given(HEADERS)
 def test_a_validator_is_strong(headers) -> None:
-    found = validator(Head(200, headers))
+    found = validator(ResponseHead(200, headers))
     assert found is None or (found.startswith('"') and found.endswith('"')) or "etag" not in headers
 
 
 def test_a_date_is_a_validator_once_it_is_old_enough() -> None:
     dates = {"last-modified": "Thu, 01 Jan 2026 11:00:00 GMT", "date": "Thu, 01 Jan 2026 12:00:00 GMT"}
-    assert validator(Head(200, dates)) == dates["last-modified"]
-    assert validator(Head(200, dates | {"date": "Thu, 01 Jan 2026 11:00:30 GMT"})) is None
-    assert validator(Head(200, {"last-modified": dates["last-modified"]})) is None
-    assert validator(Head(200, dates | {"etag": 'W/"weak"'})) is None
+    assert validator(ResponseHead(200, dates)) == dates["last-modified"]
+    assert validator(ResponseHead(200, dates | {"date": "Thu, 01 Jan 2026 11:00:30 GMT"})) is None
+    assert validator(ResponseHead(200, {"last-modified": dates["last-modified"]})) is None
+    assert validator(ResponseHead(200, dates | {"etag": 'W/"weak"'})) is None
 
 
-# The schedule ---------------------------------------------------------------------------------------
+# The retry policy -----------------------------------------------------------------------------------
 def test_quick_retries_start_anew_with_progress() -> None:
-    tries = schedule.Tries()
-    waits = [tries.again(Patience.UNTIL_EXPIRY, progressed=False) for _ in range(4)]
+    tries = QuickRetries()
+    waits = [tries.next_delay(GiveUp.AT_EXPIRY, progressed=False) for _ in range(4)]
     assert waits == [2.0, 4.0, 8.0, None]
-    tries = schedule.Tries()
-    assert [tries.again(Patience.UNTIL_EXPIRY, progressed=True) for _ in range(9)] == [2.0] * 9
-    tries = schedule.Tries()
-    assert [tries.again(Patience.FEW, progressed=True) for _ in range(3)] == [2.0, 4.0, None]
-    assert schedule.Tries().again(Patience.NEVER, progressed=True) is None
+    tries = QuickRetries()
+    assert [tries.next_delay(GiveUp.AT_EXPIRY, progressed=True) for _ in range(9)] == [2.0] * 9
+    tries = QuickRetries()
+    assert [tries.next_delay(GiveUp.AFTER_FEW_TRIES, progressed=True) for _ in range(3)] == [2.0, 4.0, None]
+    assert QuickRetries().next_delay(GiveUp.AT_ONCE, progressed=True) is None
 
 
-@given(deliveries=st.integers(0, 1000), left=st.floats(0, 7200), asked=st.none() | st.floats(0, 3600))
-def test_a_redelivery_comes_before_the_expiry(deliveries, left, asked) -> None:
-    delay = schedule.redelivery(deliveries, now=NOW, expires_at=NOW + timedelta(seconds=left), asked=asked)
+@given(deliveries=st.integers(0, 1000), left=st.floats(0, 7200), retry_after=st.none() | st.floats(0, 3600))
+def test_a_redelivery_comes_before_the_expiry(deliveries, left, retry_after) -> None:
+    delay = redelivery_delay(
+        deliveries, now=NOW, expires_at=NOW + timedelta(seconds=left), retry_after=retry_after
+    )
     assert delay >= 1.0
-    assert delay <= max(left - schedule.LAST_TRY, 1.0) + 1e-3
-    assert delay <= max(60.0, asked or 0.0)
+    assert delay <= max(left - LAST_TRY_S, 1.0) + 1e-3
+    assert delay <= max(60.0, retry_after or 0.0)
 
 
-def test_expiry_is_said_or_an_hour_after_the_end() -> None:
+def test_expiry_is_as_announced_or_an_hour_after_the_end() -> None:
     later = NOW + timedelta(minutes=5)
-    assert schedule.expiry(later, NOW, NOW, NOW) == later
-    assert schedule.expiry(None, later, NOW, NOW) == later + timedelta(hours=1)
-    assert schedule.expiry(None, None, later, NOW) == later + timedelta(hours=1)
-    assert schedule.expiry(None, None, None, NOW) == NOW + timedelta(hours=1)
+    assert expiry(later, NOW, NOW, NOW) == later
+    assert expiry(None, later, NOW, NOW) == later + timedelta(hours=1)
+    assert expiry(None, None, later, NOW) == later + timedelta(hours=1)
+    assert expiry(None, None, None, NOW) == NOW + timedelta(hours=1)
 
 
 async def test_the_earliest_expiry_goes_first() -> None:
-    turns, order = Turns(1), []
+    scheduler, finished = SlotScheduler(1), []
 
     async def work(minutes: int) -> None:
-        async with turns.turn(NOW + timedelta(minutes=minutes)):
-            order.append(minutes)
+        async with scheduler.permit(NOW + timedelta(minutes=minutes)):
+            finished.append(minutes)
             await asyncio.sleep(0)
 
-    async with turns.turn(NOW):
+    async with scheduler.permit(NOW):
         waiting = [asyncio.create_task(work(minutes)) for minutes in (40, 10, 30, 20)]
         await asyncio.sleep(0)
         waiting[1].cancel()
         await asyncio.sleep(0)
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert order == [20, 30, 40]
-    async with turns.turn(NOW):  # nothing was lost by the one who left
+    assert finished == [20, 30, 40]
+    async with scheduler.permit(NOW):  # nothing was lost by the one who left
         pass
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=12))
-async def test_turns_are_never_lost_nor_doubled(waiters) -> None:
-    turns, inside, most = Turns(2), 0, 0
+async def test_slots_are_never_lost_nor_doubled(waiters) -> None:
+    scheduler, inside, most = SlotScheduler(2), 0, 0
 
     async def work(minutes: int) -> None:
         nonlocal inside, most
-        async with turns.turn(NOW + timedelta(minutes=minutes)):
+        async with scheduler.permit(NOW + timedelta(minutes=minutes)):
             inside += 1
             most = max(most, inside)
             try:
@@ -152,14 +162,14 @@ async def test_turns_are_never_lost_nor_doubled(waiters) -> None:
             task.cancel()
     await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
     assert most <= 2
-    assert turns._free == 2
+    assert scheduler._free == 2
 
 
 # Media ----------------------------------------------------------------------------------------------
-def test_every_container_is_told_by_its_first_bytes(media) -> None:
-    assert {sniff(media[c.extension][:HEAD]) for c in CONTAINERS} == set(CONTAINERS)
+def test_every_container_is_recognised_by_its_first_bytes(media) -> None:
+    assert {sniff(media[c.extension][:SNIFFED_BYTES]) for c in CONTAINERS} == set(CONTAINERS)
     for container in CONTAINERS:
-        assert sniff(media[container.extension][:HEAD]) is container
+        assert sniff(media[container.extension][:SNIFFED_BYTES]) is container
 
 
 @given(st.binary(max_size=200))
@@ -181,7 +191,7 @@ def test_the_structure_check_finds_every_cut_of_iso_media(media) -> None:
     data = media["mp4"]
     check_structure(io.BytesIO(data), len(data), MP4)
     for size in range(1024, len(data), 997):
-        with pytest.raises(FetchFailed):
+        with pytest.raises(FetchError):
             check_structure(io.BytesIO(data[:size]), size, MP4)
 
 
@@ -200,36 +210,36 @@ def test_the_check_of_magic_and_structure_takes_under_a_millisecond(media) -> No
     data = media["mp4"]
     file = Counting(data)
     began = time.perf_counter()
-    sniff(data[:HEAD])
+    sniff(data[:SNIFFED_BYTES])
     check_structure(file, len(data), MP4)
     assert time.perf_counter() - began < 0.05
     assert Counting.taken < 200
 
 
-# Data addresses -------------------------------------------------------------------------------------
+# data: addresses -------------------------------------------------------------------------------------
 @given(st.binary(max_size=3000))
-def test_data_addresses_give_back_what_went_in(content) -> None:
+def test_data_urls_give_back_what_went_in(content) -> None:
     import base64
     from urllib.parse import quote_from_bytes
 
     encoded = base64.b64encode(content).decode()
-    assert b"".join(data_address.decode("data:image/png;base64," + encoded)) == content
-    assert b"".join(data_address.decode("data:image/png;base64," + encoded.rstrip("="))) == content
-    assert b"".join(data_address.decode("data:," + quote_from_bytes(content))) == content
+    assert b"".join(decode_data_url("data:image/png;base64," + encoded)) == content
+    assert b"".join(decode_data_url("data:image/png;base64," + encoded.rstrip("="))) == content
+    assert b"".join(decode_data_url("data:," + quote_from_bytes(content))) == content
 
 
-def test_a_large_data_address_comes_in_pieces(monkeypatch) -> None:
+def test_a_large_data_url_comes_in_pieces(monkeypatch) -> None:
     import base64
 
-    monkeypatch.setattr(data_address, "_PIECE", 1024)
+    monkeypatch.setattr(data_urls, "_PIECE", 1024)
     content = bytes(range(256)) * 40
     lines = base64.encodebytes(content).decode()
-    pieces = list(data_address.decode("data:;base64," + lines))
+    pieces = list(decode_data_url("data:;base64," + lines))
     assert b"".join(pieces) == content
     assert max(map(len, pieces)) <= 1024
     escaped = "%00" * 3000
-    assert b"".join(data_address.decode("data:," + escaped)) == bytes(3000)
+    assert b"".join(decode_data_url("data:," + escaped)) == bytes(3000)
 
 
 def test_every_code_has_its_row() -> None:
-    assert set(REFUSALS) == set(Code)
+    assert set(ERRORS) == set(ErrorCode)

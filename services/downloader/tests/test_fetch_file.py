@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from downloader.edges.fetch_file import SERVICE, DownloaderServicer, filename
+from downloader.edges.fetch_file import DOWNLOADER_SERVICE, DownloaderServicer, filename
 from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
 from rushes.downloader.v1.downloader_pb2 import FetchFileRequest
 from rushes.downloader.v1.downloader_pb2_grpc import (
@@ -21,25 +21,25 @@ from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
 
 
-class Free:
-    """Claims where nobody else is."""
+class FakeClaims:
+    """Claims without other replicas, unless `is_ours` is False."""
 
-    mine = True
+    is_ours = True
 
     @asynccontextmanager
-    async def hold(self, stem: str) -> AsyncIterator[bool]:
-        yield self.mine
+    async def claim(self, stem: str) -> AsyncIterator[bool]:
+        yield self.is_ours
 
 
 @pytest.fixture
-def claims() -> Free:
-    return Free()
+def claims() -> FakeClaims:
+    return FakeClaims()
 
 
 @pytest_asyncio.fixture
-async def stub(bench, claims) -> AsyncIterator[DownloaderServiceStub]:
-    servicer = DownloaderServicer(bench.fetcher, claims)
-    services = [(add_DownloaderServiceServicer_to_server, servicer, SERVICE)]
+async def stub(harness, claims) -> AsyncIterator[DownloaderServiceStub]:
+    servicer = DownloaderServicer(harness.fetcher, claims)
+    services = [(add_DownloaderServiceServicer_to_server, servicer, DOWNLOADER_SERVICE)]
     server = GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="downloader")
     await server.start()
     channel = open_channel(f"127.0.0.1:{server.port}")
@@ -48,58 +48,58 @@ async def stub(bench, claims) -> AsyncIterator[DownloaderServiceStub]:
     await server.stop()
 
 
-def request(url: str, **fields) -> FetchFileRequest:
+def fetch_request(url: str, **fields) -> FetchFileRequest:
     return FetchFileRequest(**{"source_url": url, "blob_key_stem": "assets/ast_1/original"} | fields)
 
 
-async def test_a_file_by_its_address(bench, stub, origin, media) -> None:
+async def test_a_file_by_its_address(harness, stub, origin, media) -> None:
     url = origin.serve(media["png"], "/photos/My%20house.PNG")
-    answer = await stub.FetchFile(request(url + "?size=full", kind=MEDIA_KIND_IMAGE))
+    answer = await stub.FetchFile(fetch_request(url + "?size=full", kind=MEDIA_KIND_IMAGE))
     assert answer.blob_key == "assets/ast_1/original.png"
     assert (answer.facts.width, answer.facts.height) == (320, 200)
     assert answer.facts.content_type == "image/png"
     assert answer.filename == "My house.png"
-    again = await stub.FetchFile(request(url, kind=MEDIA_KIND_IMAGE))
+    again = await stub.FetchFile(fetch_request(url, kind=MEDIA_KIND_IMAGE))
     assert again.facts == answer.facts
-    assert len(origin.asked) == 1
+    assert len(origin.requests) == 1
 
 
 async def test_a_private_address_is_refused_by_field(stub) -> None:
     with pytest.raises(Invalid) as caught:
-        await stub.FetchFile(request("http://169.254.169.254/latest"))
+        await stub.FetchFile(fetch_request("http://169.254.169.254/latest"))
     assert caught.value.code == "private_address"
     assert [problem.field for problem in caught.value.fields] == ["source_url"]
 
 
-async def test_a_person_gets_the_answer_at_once(bench, stub, origin) -> None:
+async def test_a_person_gets_the_answer_at_once(harness, stub, origin) -> None:
     with pytest.raises(Invalid, match="404") as caught:
-        await stub.FetchFile(request(origin.url("/none")))
+        await stub.FetchFile(fetch_request(origin.url("/none")))
     assert caught.value.code == "gone"
     with pytest.raises(Unavailable, match="503"):
-        await stub.FetchFile(request(origin.does(origin.whole_of(b"", status=503))))
-    assert bench.clock.slept == []
+        await stub.FetchFile(fetch_request(origin.answer_with(origin.whole_of(b"", status=503))))
+    assert harness.clock.slept == []
 
 
 async def test_the_wrong_kind_and_too_many_bytes(stub, origin, media) -> None:
     url = origin.serve(media["png"], "/a.png")
     with pytest.raises(Invalid, match="image"):
-        await stub.FetchFile(request(url, kind=MEDIA_KIND_VIDEO))
+        await stub.FetchFile(fetch_request(url, kind=MEDIA_KIND_VIDEO))
     with pytest.raises(Invalid, match="at most 2000") as caught:
-        await stub.FetchFile(request(url, max_bytes=2000))
+        await stub.FetchFile(fetch_request(url, max_bytes=2000))
     assert caught.value.code == "too_big"
 
 
 @pytest.mark.parametrize("stem", ["../etc/passwd", "/abs/x", "a", "a/../b", "a/b.png", "a//b", "a/b/"])
 async def test_a_stem_that_is_no_key(stub, stem) -> None:
     with pytest.raises(Invalid) as caught:
-        await stub.FetchFile(request("https://example.org/x", blob_key_stem=stem))
+        await stub.FetchFile(fetch_request("https://example.org/x", blob_key_stem=stem))
     assert [problem.field for problem in caught.value.fields] == ["blob_key_stem"]
 
 
-async def test_somebody_else_is_at_it(stub, claims, origin, media) -> None:
-    claims.mine = False
+async def test_another_request_is_fetching_it(stub, claims, origin, media) -> None:
+    claims.is_ours = False
     with pytest.raises(Limited) as caught:
-        await stub.FetchFile(request(origin.serve(media["png"])))
+        await stub.FetchFile(fetch_request(origin.serve(media["png"])))
     assert caught.value.retry_after == 2.0
 
 

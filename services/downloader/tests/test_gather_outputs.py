@@ -1,4 +1,4 @@
-"""The outputs of one event: tried together, sat out together, raised together. On virtual time."""
+"""The outputs of one event: tried together, and none waits for the slowest. On virtual time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from virtual_time import VirtualClock, in_no_time
 
-from downloader.core.scheduling.gather_outputs import settle_together
+from downloader.core.scheduling.gather_outputs import gather_outputs
 
 CLOCK = VirtualClock()
 
@@ -30,7 +30,7 @@ def settled(*work) -> tuple[float | None, float]:
     """What comes of it, and when."""
 
     async def main() -> tuple[float | None, float]:
-        found = await settle_together(work, CLOCK)
+        found = await gather_outputs(work, CLOCK)
         return found, CLOCK.monotonic()
 
     return in_no_time(main())
@@ -48,7 +48,7 @@ def test_one_alone_is_not_waited_for() -> None:
     assert settled(tries((1.0, 60.0))) == (60.0, 1.0)
 
 
-def test_a_wait_is_sat_out_while_a_sibling_is_at_work() -> None:
+def test_a_wait_is_spent_here_while_another_output_is_at_work() -> None:
     """The large one takes half an hour; the small one is tried again after 15 s, not after half an hour."""
     at: list[float] = []
     small = tries((1.0, 15.0), (1.0, 30.0), (1.0, None), at=at)
@@ -63,7 +63,7 @@ def test_when_nobody_is_at_work_the_event_goes_back_until_the_first_is_due() -> 
     assert settled(tries((1.0, 20.0)), tries((11.0, 40.0))) == (10.0, 11.0)
 
 
-def test_who_tries_again_keeps_the_others_together() -> None:
+def test_one_that_tries_again_lets_the_others_wait_here() -> None:
     """The second goes on at 6 s, so at 10 s, when the first is done, somebody is still at work."""
     at: list[float] = []
     second = tries((1.0, 5.0), (20.0, 7.0), at=at)
@@ -88,9 +88,9 @@ def test_an_error_comes_when_the_others_have_ended() -> None:
     assert ended == ["works"]
 
 
-def test_who_is_cancelled_leaves_nobody_behind() -> None:
+def test_cancelling_leaves_no_task_behind() -> None:
     async def main() -> int:
-        task = asyncio.ensure_future(settle_together([tries((1.0, 50.0)), tries((90.0, None))], CLOCK))
+        task = asyncio.ensure_future(gather_outputs([tries((1.0, 50.0)), tries((90.0, None))], CLOCK))
         await asyncio.sleep(10.0)
         task.cancel()
         await asyncio.wait({task})

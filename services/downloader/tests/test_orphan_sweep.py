@@ -1,4 +1,4 @@
-"""The sweep over a real store: what no record names goes after a day, and nothing goes in doubt."""
+"""The sweep over a real store: what no record names is removed after a day, and nothing in doubt."""
 
 # ruff: noqa: N802  # the names of RPCs are those of the contracts
 
@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from downloader.adapters.fetching.blob_store import Blobs
-from downloader.adapters.orphans.catalog_client import CatalogRecords
-from downloader.core.orphans import orphan_sweep as sweep_module
-from downloader.core.orphans.orphan_sweep import OWNER_KEY, Sweep
-from downloader.edges.blob_service import BLOBS, BlobServicer
+from downloader.adapters.alerts import LoggedSweepReport
+from downloader.adapters.blob_store import OWNER_KEY, BlobStorage
+from downloader.adapters.orphans.catalog_client import CatalogClient
+from downloader.core.orphans import orphan_sweep
+from downloader.core.orphans.orphan_sweep import OrphanSweep
+from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 from rushes.downloader.v1 import blobs_pb2 as pb
 from rushes.downloader.v1 import blobs_pb2_grpc
@@ -26,7 +27,7 @@ from servicekit.grpc.server import GrpcServer
 CATALOG = "rushes.catalog.v1.StorageService"
 
 
-class Later(SystemClock):
+class MovableClock(SystemClock):
     """The machine's clock, moved on by hand: blobs age."""
 
     moved = timedelta()
@@ -35,20 +36,20 @@ class Later(SystemClock):
         return super().now() + self.moved
 
 
-class Catalog(storage_pb2_grpc.StorageServiceServicer):
-    """Knows the keys it is told to know."""
+class FakeCatalog(storage_pb2_grpc.StorageServiceServicer):
+    """Its records name the keys in `known`."""
 
     def __init__(self) -> None:
         self.known: list[str] = []
         self.away = False
         self.system = "one"
-        self.asked: list[Sequence[str]] = []
+        self.judged: list[Sequence[str]] = []
 
     async def FindUnneeded(self, request, context):
         if self.away:
             raise Unavailable("the database does not answer")
         if request.blob_keys:
-            self.asked.append(list(request.blob_keys))
+            self.judged.append(list(request.blob_keys))
         gone = [key for key in request.blob_keys if key not in self.known and key != OWNER_KEY]
         return storage_pb2.FindUnneededResponse(blob_keys=gone, system=self.system)
 
@@ -61,23 +62,23 @@ class Catalog(storage_pb2_grpc.StorageServiceServicer):
 
 
 @pytest.fixture
-def catalog() -> Catalog:
-    return Catalog()
+def catalog() -> FakeCatalog:
+    return FakeCatalog()
 
 
 @pytest.fixture
-def clock() -> Later:
-    return Later()
+def clock() -> MovableClock:
+    return MovableClock()
 
 
 @pytest_asyncio.fixture
-async def sweep(blobs, catalog, clock) -> AsyncIterator[Sweep]:
+async def sweep(blobs, catalog, clock) -> AsyncIterator[OrphanSweep]:
     add = storage_pb2_grpc.add_StorageServiceServicer_to_server
     server = GrpcServer("127.0.0.1:0", [(add, catalog, CATALOG)], clock=SystemClock(), service="catalog")
     await server.start()
-    records = CatalogRecords(f"127.0.0.1:{server.port}")
+    records = CatalogClient(f"127.0.0.1:{server.port}")
     await records.start()
-    yield Sweep(Blobs(blobs), records, clock, older_than=timedelta(days=1))
+    yield OrphanSweep(BlobStorage(blobs), records, LoggedSweepReport(), clock, older_than=timedelta(days=1))
     await records.stop()
     await server.stop()
 
@@ -91,21 +92,21 @@ async def keys(blobs) -> list[str]:
     return [blob.key async for blob in blobs.list() if blob.key != OWNER_KEY]
 
 
-async def test_what_no_record_names_goes_after_a_day(blobs, catalog, clock, sweep) -> None:
+async def test_what_no_record_names_is_removed_after_a_day(blobs, catalog, clock, sweep) -> None:
     await put(blobs, "media/g/0.mp4", "assets/a/original.png", "thumbs/m.webp")
     catalog.known = ["media/g/0.mp4"]
     clock.moved = timedelta(hours=23)
     assert await sweep.run() == 0
-    assert catalog.asked == [], "what is young is nobody's business"
+    assert catalog.judged == [], "what is young is nobody's business"
     clock.moved = timedelta(hours=25)
     assert await sweep.run() == 2
     assert await keys(blobs) == ["media/g/0.mp4"]
     assert await sweep.run() == 0
 
 
-async def test_everything_is_looked_at_page_by_page(blobs, catalog, clock, sweep, monkeypatch) -> None:
-    monkeypatch.setattr(sweep_module, "PAGE", 4)
-    monkeypatch.setattr(sweep_module, "BATCH", 3)
+async def test_everything_is_compared_page_by_page(blobs, catalog, clock, sweep, monkeypatch) -> None:
+    monkeypatch.setattr(orphan_sweep, "PAGE", 4)
+    monkeypatch.setattr(orphan_sweep, "BATCH", 3)
     names = sorted(
         [f"media/gen_{number}/{index}.mp4" for number in range(3) for index in range(2)]
         + [
@@ -120,14 +121,14 @@ async def test_everything_is_looked_at_page_by_page(blobs, catalog, clock, sweep
     catalog.known = names[::2]
     clock.moved = timedelta(days=2)
     assert await sweep.run() == 5
-    assert [key for asked in catalog.asked for key in asked if key != OWNER_KEY] == names
+    assert [key for request in catalog.judged for key in request if key != OWNER_KEY] == names
     assert await keys(blobs) == names[::2]
 
 
 async def test_a_catalog_that_knows_next_to_nothing_is_not_believed(
     blobs, catalog, clock, sweep, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sweep_module, "FEW", 3)
+    monkeypatch.setattr(orphan_sweep, "ALWAYS_REMOVABLE", 3)
     names = [f"media/g/{number}.mp4" for number in range(9)]
     await put(blobs, *names)
     catalog.known = names[:3]
@@ -160,14 +161,14 @@ async def test_operators_see_what_goes_and_what_is_missing(blobs, catalog, clock
     await put(blobs, "media/g/0.mp4", "media/g/1.mp4")
     catalog.known = ["assets/a/1.png", "media/g/0.mp4", "cuts/j/v1.mp4"]
     clock.moved = timedelta(days=2)
-    services = [(blobs_pb2_grpc.add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOBS)]
+    services = [(blobs_pb2_grpc.add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOB_SERVICE)]
     server = GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="downloader")
     await server.start()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
         stub = blobs_pb2_grpc.BlobServiceStub(channel)
-        told = await stub.ListUnneededBlobs(pb.ListUnneededBlobsRequest())
-        assert (told.looked_at, told.next_page_token) == (2, "")
-        assert [(blob.blob_key, blob.size_bytes) for blob in told.blobs] == [("media/g/1.mp4", 1)]
+        page = await stub.ListUnneededBlobs(pb.ListUnneededBlobsRequest())
+        assert (page.looked_at, page.next_page_token) == (2, "")
+        assert [(blob.blob_key, blob.size_bytes) for blob in page.blobs] == [("media/g/1.mp4", 1)]
         missing, token = [], ""
         while True:
             page = await stub.ListMissingBlobs(pb.ListMissingBlobsRequest(page_token=token))
@@ -177,9 +178,9 @@ async def test_operators_see_what_goes_and_what_is_missing(blobs, catalog, clock
                 break
     await server.stop()
     assert missing == [("id of assets/a/1.png", "assets/a/1.png"), ("id of cuts/j/v1.mp4", "cuts/j/v1.mp4")]
-    assert await keys(blobs) == ["media/g/0.mp4", "media/g/1.mp4"], "looking removes nothing"
+    assert await keys(blobs) == ["media/g/0.mp4", "media/g/1.mp4"], "listing removes nothing"
 
 
-async def test_without_a_catalog_the_way_out_is_told() -> None:
+async def test_without_a_catalog_the_error_names_the_way_out() -> None:
     with pytest.raises(Precondition, match="set CATALOG_ADDRESS"):
         await BlobServicer(None).ListMissingBlobs(pb.ListMissingBlobsRequest(), None)

@@ -64,13 +64,13 @@ def big_sound(origin):
     """A script that sends SIZE bytes of silence, and where the first one stops for good."""
     stuck = asyncio.Event()
 
-    async def whole(asked, reply) -> None:
+    async def whole(request, reply) -> None:
         await reply.head(200, Content_Length=SIZE + 44)
         await reply.send(wav_header(SIZE))
         for _ in range(SIZE // 1_000_000):
             await reply.send(bytes(1_000_000))
 
-    async def part(asked, reply) -> None:
+    async def part(request, reply) -> None:
         await reply.head(200, Content_Length=SIZE + 44)
         await reply.send(wav_header(SIZE))
         for _ in range(40):
@@ -101,7 +101,7 @@ async def test_killed_in_the_middle_another_finishes_within_bounded_memory(
     whole, part, stuck = big_sound(origin)
     log = EventLog(nats, service="test", clock=SystemClock())
     await log.start()
-    await log.publish(work(origin.in_turn(part, whole)))
+    await log.publish(work(origin.answer_in_turn(part, whole)))
     async with downloader(nats, s3, bucket, origin, tmp_path) as first:
         await asyncio.wait_for(stuck.wait(), 20)
         first.kill()

@@ -1,4 +1,4 @@
-"""The README tells every setting and every refusal, as they are."""
+"""The README has every setting and every error code, as they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from downloader.config import Settings
-from downloader.core.fetching.domain.fetch_errors import REFUSALS
+from downloader.core.fetching.domain.fetch_errors import ERRORS
 from downloader.main import build
 from servicekit.config import ConfigError, describe
 
@@ -21,13 +21,13 @@ def test_every_setting_is_documented(row) -> None:
     assert f"| `{env}` | {kind} | {shown} | {doc} |".replace("|  |", "| |") in README
 
 
-@pytest.mark.parametrize("code", REFUSALS, ids=str)
-def test_every_refusal_is_documented(code) -> None:
-    patience, meaning = REFUSALS[code]
-    assert f"| `{code}` | {meaning} | {patience.value} |" in README
+@pytest.mark.parametrize("code", ERRORS, ids=str)
+def test_every_error_is_documented(code) -> None:
+    give_up, meaning = ERRORS[code]
+    assert f"| `{code}` | {meaning} | {give_up.value} |" in README
 
 
-def test_a_wrong_allow_list_is_said_before_anything_starts() -> None:
+def test_a_wrong_allow_list_is_an_error_before_anything_starts() -> None:
     environ = {"BLOB_ENDPOINT": "http://x", "BLOB_ACCESS_KEY": "k", "BLOB_SECRET_KEY": "s"}
     with pytest.raises(ConfigError, match=r"FETCH_ALLOW.*'http://y'"):
         build(environ | {"FETCH_ALLOW": "sandbox,http://y"})

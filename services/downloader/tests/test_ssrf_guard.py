@@ -1,4 +1,4 @@
-"""Which addresses may be fetched: by example, and for every address there is."""
+"""Which addresses may be fetched from: by example, and for every address there is."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.adapters.fetching.ssrf_transport import GuardedNetwork
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
-from downloader.core.fetching.domain.host_allowlist_report import Expected
-from downloader.core.fetching.domain.redirects import MOST, follow
-from downloader.core.fetching.domain.ssrf_guard import Allowed, check_address, is_public, parse_allowed
+from downloader.adapters.fetching.ssrf_transport import GuardedBackend
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
+from downloader.core.fetching.domain.redirects import MAX_REDIRECTS, redirect_target
+from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url, is_public, parse_allowed_hosts
 
-NOBODY = Allowed()
+NO_EXCEPTIONS = AllowedHosts()
 
 
-def code_of(url: str, allowed: Allowed = NOBODY) -> Code | None:
+def code_of(url: str, allowed: AllowedHosts = NO_EXCEPTIONS) -> ErrorCode | None:
     try:
-        check_address(url, allowed)
-    except FetchFailed as failure:
-        return failure.code
+        check_url(url, allowed)
+    except FetchError as error:
+        return error.code
     return None
 
 
@@ -90,7 +90,7 @@ def test_what_python_calls_private_is_never_public(ip) -> None:
 @given(st.text(max_size=60))
 def test_any_text_is_an_address_or_refused(text) -> None:
     for url in (text, f"http://{text}", f"https://example.org/{text}"):
-        assert code_of(url) in (None, Code.BAD_ADDRESS, Code.PRIVATE_ADDRESS)
+        assert code_of(url) in (None, ErrorCode.BAD_ADDRESS, ErrorCode.PRIVATE_ADDRESS)
 
 
 @pytest.mark.parametrize(
@@ -99,19 +99,19 @@ def test_any_text_is_an_address_or_refused(text) -> None:
         ("https://replicate.delivery/xezq/a/out.mp4", None),
         ("http://example.org:8080/x?y=z", None),
         ("https://[2606:4700::1111]/x", None),
-        ("ftp://example.org/x", Code.BAD_ADDRESS),
-        ("file:///etc/passwd", Code.BAD_ADDRESS),
-        ("//example.org/x", Code.BAD_ADDRESS),
-        ("https:///x", Code.BAD_ADDRESS),
-        ("https://user:secret@example.org/x", Code.BAD_ADDRESS),
-        ("https://example.org:99999/x", Code.BAD_ADDRESS),
-        ("https://example.org\\@127.0.0.1/", Code.BAD_ADDRESS),
-        ("https://exa mple.org/", Code.BAD_ADDRESS),
-        ("https://example.org/\r\nHost: x", Code.BAD_ADDRESS),
-        ("https://[::1", Code.BAD_ADDRESS),
-        ("http://127.0.0.1/x", Code.PRIVATE_ADDRESS),
-        ("http://[::ffff:10.0.0.1]/x", Code.PRIVATE_ADDRESS),
-        ("http://169.254.169.254/latest/meta-data", Code.PRIVATE_ADDRESS),
+        ("ftp://example.org/x", ErrorCode.BAD_ADDRESS),
+        ("file:///etc/passwd", ErrorCode.BAD_ADDRESS),
+        ("//example.org/x", ErrorCode.BAD_ADDRESS),
+        ("https:///x", ErrorCode.BAD_ADDRESS),
+        ("https://user:secret@example.org/x", ErrorCode.BAD_ADDRESS),
+        ("https://example.org:99999/x", ErrorCode.BAD_ADDRESS),
+        ("https://example.org\\@127.0.0.1/", ErrorCode.BAD_ADDRESS),
+        ("https://exa mple.org/", ErrorCode.BAD_ADDRESS),
+        ("https://example.org/\r\nHost: x", ErrorCode.BAD_ADDRESS),
+        ("https://[::1", ErrorCode.BAD_ADDRESS),
+        ("http://127.0.0.1/x", ErrorCode.PRIVATE_ADDRESS),
+        ("http://[::ffff:10.0.0.1]/x", ErrorCode.PRIVATE_ADDRESS),
+        ("http://169.254.169.254/latest/meta-data", ErrorCode.PRIVATE_ADDRESS),
     ],
 )
 def test_addresses(url, code) -> None:
@@ -120,18 +120,18 @@ def test_addresses(url, code) -> None:
 
 def test_a_refusal_shows_no_full_address() -> None:
     for url in ("https://user:hush@example.org/secret", "gopher://example.org/secret?token=hush"):
-        with pytest.raises(FetchFailed) as caught:
-            check_address(url, NOBODY)
+        with pytest.raises(FetchError) as caught:
+            check_url(url, NO_EXCEPTIONS)
         assert "hush" not in caught.value.message
         assert "secret" not in caught.value.message
 
 
 def test_the_allow_list() -> None:
-    allowed = parse_allowed(["127.0.0.1:9100", "sandbox", "[::1]:80", "fd00::1", " Files.Local. "])
+    allowed = parse_allowed_hosts(["127.0.0.1:9100", "sandbox", "[::1]:80", "fd00::1", " Files.Local. "])
     assert code_of("http://127.0.0.1:9100/x", allowed) is None
-    assert code_of("http://127.0.0.1:9101/x", allowed) is Code.PRIVATE_ADDRESS
+    assert code_of("http://127.0.0.1:9101/x", allowed) is ErrorCode.PRIVATE_ADDRESS
     assert code_of("http://[::1]/x", allowed) is None
-    assert code_of("http://[::1]:81/x", allowed) is Code.PRIVATE_ADDRESS
+    assert code_of("http://[::1]:81/x", allowed) is ErrorCode.PRIVATE_ADDRESS
     assert code_of("http://[fd00::1]:7/x", allowed) is None
     assert allowed.covers("SANDBOX", 1234)
     assert allowed.covers("files.local", 80)
@@ -141,12 +141,12 @@ def test_the_allow_list() -> None:
 @pytest.mark.parametrize("entry", ["", "http://host", "host/path", "host:port", "user@host", "host:99999"])
 def test_an_entry_that_is_no_host(entry) -> None:
     with pytest.raises(ValueError, match="neither a host nor host:port"):
-        parse_allowed([entry])
+        parse_allowed_hosts([entry])
 
 
 # Names ----------------------------------------------------------------------------------------------
 class Recorder(httpcore.AsyncNetworkBackend):
-    """Connects to nothing, and remembers where to."""
+    """Connects to nothing, and records where to."""
 
     def __init__(self) -> None:
         self.connected: list[str] = []
@@ -162,21 +162,21 @@ async def connect(monkeypatch, *answers: list[str]) -> tuple[Recorder, list[str]
     """Connect to a name whose every look-up answers the next of `answers`."""
     import asyncio
 
-    loop, asked, turns = asyncio.get_running_loop(), [], iter(answers)
+    loop, lookups, results = asyncio.get_running_loop(), [], iter(answers)
 
     async def getaddrinfo(host, port, **_):
-        asked.append(host)
-        return [(2, 1, 6, "", (address, port)) for address in next(turns)]
+        lookups.append(host)
+        return [(2, 1, 6, "", (address, port)) for address in next(results)]
 
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
     recorder = Recorder()
-    await GuardedNetwork(NOBODY, recorder).connect_tcp("rebind.example.org", 443, timeout=1)
-    return recorder, asked
+    await GuardedBackend(NO_EXCEPTIONS, recorder).connect_tcp("rebind.example.org", 443, timeout=1)
+    return recorder, lookups
 
 
 async def test_a_name_is_resolved_once_and_exactly_that_is_connected_to(monkeypatch) -> None:
-    recorder, asked = await connect(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
-    assert (recorder.connected, asked) == (["8.8.8.8"], ["rebind.example.org"])
+    recorder, lookups = await connect(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
+    assert (recorder.connected, lookups) == (["8.8.8.8"], ["rebind.example.org"])
 
 
 async def test_the_next_address_is_tried(monkeypatch) -> None:
@@ -185,29 +185,31 @@ async def test_the_next_address_is_tried(monkeypatch) -> None:
 
 
 async def test_one_private_address_among_public_ones_refuses_the_name(monkeypatch) -> None:
-    with pytest.raises(FetchFailed) as caught:
+    with pytest.raises(FetchError) as caught:
         await connect(monkeypatch, ["8.8.8.8", "10.0.0.1"])
-    assert caught.value.code is Code.PRIVATE_ADDRESS
+    assert caught.value.code is ErrorCode.PRIVATE_ADDRESS
 
 
 # Redirects ------------------------------------------------------------------------------------------
 def test_redirects() -> None:
-    assert follow("https://a.org/x/y", "../z", followed=0) == "https://a.org/z"
-    assert follow("http://a.org/x", "https://b.org/y", followed=MOST - 1) == "https://b.org/y"
+    assert redirect_target("https://a.org/x/y", "../z", followed=0) == "https://a.org/z"
+    assert (
+        redirect_target("http://a.org/x", "https://b.org/y", followed=MAX_REDIRECTS - 1) == "https://b.org/y"
+    )
     for url, location, followed in (
-        ("https://a.org/", "/x", MOST),
+        ("https://a.org/", "/x", MAX_REDIRECTS),
         ("https://a.org/", None, 0),
         ("https://a.org/", "http://a.org/", 0),
         ("https://a.org/", "http://[::1", 0),
     ):
-        with pytest.raises(FetchFailed) as caught:
-            follow(url, location, followed=followed)
-        assert caught.value.code is Code.REDIRECTS
+        with pytest.raises(FetchError) as caught:
+            redirect_target(url, location, followed=followed)
+        assert caught.value.code is ErrorCode.REDIRECTS
 
 
 # Hosts that are expected ----------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("url", "stranger"),
+    ("url", "unexpected"),
     [
         ("https://replicate.delivery/xezq/out.mp4", ""),
         ("https://tjzk.Replicate.delivery./cover.png", ""),
@@ -220,7 +222,6 @@ def test_redirects() -> None:
         ("http://[not-an-address", ""),
     ],
 )
-def test_who_is_a_stranger(url, stranger) -> None:
-    expected = Expected(["replicate.delivery"], parse_allowed(["sandbox:8000", "plain:80"]))
-    assert expected.stranger(url) == stranger
-    assert expected.stranger(url) == ""  # told once
+def test_which_host_is_unexpected(url, unexpected) -> None:
+    expected = ExpectedHosts(["replicate.delivery"], parse_allowed_hosts(["sandbox:8000", "plain:80"]))
+    assert expected.unexpected_host(url) == unexpected

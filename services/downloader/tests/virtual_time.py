@@ -1,4 +1,4 @@
-"""What happens in a virtual hour, and its clock."""
+"""Describes a case of outages, and gives the clock and event loop that it runs on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Outage:
 
 
 @dataclass
-class Job:
+class SimOutput:
     """One output: when the provider is done, when it deletes it, where it lies."""
 
     number: int
@@ -74,8 +74,8 @@ class Job:
 
 
 @dataclass
-class Case:
-    jobs: list[Job]
+class OutageCase:
+    outputs: list[SimOutput]
     outages: list[Outage]
     replicas: int = 1
     slots: int = 16
@@ -84,10 +84,10 @@ class Case:
         """The outage of that part now."""
         return next((o for o in self.outages if o.part == part and o.start <= now < o.end), None)
 
-    def hides(self, job: Job) -> bool:
+    def hides(self, output: SimOutput) -> bool:
         """Whether the log was away in the time before its expiry, so that nobody could know of it."""
         return any(
-            o.part == "log" and o.start < job.expiry and o.end > job.expiry - 600 for o in self.outages
+            o.part == "log" and o.start < output.expiry and o.end > output.expiry - 600 for o in self.outages
         )
 
 

@@ -1,4 +1,4 @@
-"""Work that comes by call: fetching a file that a person names by its address."""
+"""Serves FetchFile: a person names a file by its address, and waits for it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from urllib.parse import unquote, urlsplit
 
 import grpc.aio
 
-from downloader.core.containers.domain import Stored
-from downloader.core.fetching.domain.fetch_errors import FetchFailed, Patience
-from downloader.core.fetching.existing_blob import Unreadable
-from downloader.core.fetching.fetch import Fetcher, Wanted
-from downloader.core.fetching.ports import Claims
-from downloader.proto_enums import facts_to_wire, kind_from_wire
+from downloader.core.containers.domain import StoredFile
+from downloader.core.fetching.domain.data_urls import is_data_url
+from downloader.core.fetching.domain.fetch_errors import FetchError, GiveUp
+from downloader.core.fetching.existing_blob import UnreadableBlob
+from downloader.core.fetching.fetch import Fetcher, FetchRequest
+from downloader.core.scheduling.ports import Claims
+from downloader.proto_enums import facts_to_proto, kind_from_proto
 from rushes.downloader.v1 import downloader_pb2_grpc
 from rushes.downloader.v1.downloader_pb2 import DESCRIPTOR, FetchFileRequest, FetchFileResponse
 from servicekit.errors import FieldProblem, Invalid, Limited, Unavailable
 
-SERVICE = DESCRIPTOR.services_by_name["DownloaderService"].full_name
+DOWNLOADER_SERVICE = DESCRIPTOR.services_by_name["DownloaderService"].full_name
 
 _STEM = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")
 
 
 class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
-    """See protos/rushes/downloader/v1."""
+    """One try without retries: a person decides by himself whether to try again."""
 
     def __init__(self, fetcher: Fetcher, claims: Claims) -> None:
         self._fetcher = fetcher
@@ -35,58 +36,61 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
         request: FetchFileRequest,
         _context: grpc.aio.ServicerContext[FetchFileRequest, FetchFileResponse],
     ) -> FetchFileResponse:
-        """Fetch, check and store it; the same request again finds what is stored."""
+        """Fetch, check and store it. The same request again finds what is stored."""
         if not _STEM.fullmatch(request.blob_key_stem):
             text = "letters, digits, _ and -, with a / between the parts, such as assets/ast_1/original"
             raise Invalid(
                 f"blob_key_stem {request.blob_key_stem!r} is no key: {text}",
                 fields=[FieldProblem("blob_key_stem", text)],
             )
-        wanted = Wanted(
+        file = FetchRequest(
             request.source_url,
             request.blob_key_stem,
-            kind_from_wire(request.kind),
+            kind_from_proto(request.kind),
             max_bytes=request.max_bytes,
-            patient=False,
         )
-        async with self._claims.hold(wanted.stem) as mine:
-            if not mine:
-                raise Limited(f"{wanted.stem} is being fetched already", retry_after=2.0, code="busy")
+        async with self._claims.claim(file.stem) as is_ours:
+            if not is_ours:
+                raise Limited(f"{file.stem} is being fetched already", retry_after=2.0, code="busy")
             try:
-                stored = await self._stored(wanted) or await self._fetcher.fetch(wanted)
-            except FetchFailed as failure:
-                raise _refused(failure) from failure
+                stored = await self._find_stored(file) or await self._fetch(file)
+            except FetchError as error:
+                raise _refusal(error) from error
         extension = stored.key.rpartition(".")[2]
         return FetchFileResponse(
             blob_key=stored.key,
-            facts=facts_to_wire(stored),
+            facts=facts_to_proto(stored),
             filename=filename(request.source_url, extension),
         )
 
-    async def _stored(self, wanted: Wanted) -> Stored | None:
+    async def _find_stored(self, file: FetchRequest) -> StoredFile | None:
         try:
-            return await self._fetcher.stored(wanted)
-        except Unreadable:  # the person who waits still has the address: it is stored anew
+            return await self._fetcher.find_stored(file)
+        except UnreadableBlob:  # the person who waits still has the address: it is fetched again
             return None
 
+    async def _fetch(self, file: FetchRequest) -> StoredFile:
+        async with self._fetcher.begin(file) as fetch:
+            return await fetch.try_once()
 
-def _refused(failure: FetchFailed) -> Invalid | Unavailable:
-    if failure.patience is Patience.UNTIL_EXPIRY:
+
+def _refusal(error: FetchError) -> Invalid | Unavailable:
+    if error.give_up is GiveUp.AT_EXPIRY:
         return Unavailable(
-            f"the file cannot be fetched now: {failure.message}; try again",
-            code=failure.code,
-            retry_after=failure.retry_after,
+            f"the file cannot be fetched now: {error.message}; try again",
+            code=error.code,
+            retry_after=error.retry_after,
         )
     return Invalid(
-        f"the file at source_url is refused: {failure.message}",
-        code=failure.code,
-        fields=[FieldProblem("source_url", failure.message)],
+        f"the file at source_url is refused: {error.message}",
+        code=error.code,
+        fields=[FieldProblem("source_url", error.message)],
     )
 
 
 def filename(url: str, extension: str) -> str:
     """The file name that an address suggests, with the extension of what was found."""
-    last = "" if url[:5].lower() == "data:" else unquote(urlsplit(url).path).rpartition("/")[2]
+    last = "" if is_data_url(url) else unquote(urlsplit(url).path).rpartition("/")[2]
     name = _NOT_IN_NAMES.sub("_", last).strip(" .")[:200]
     stem, _, old = name.rpartition(".")
     if stem and re.fullmatch(r"[A-Za-z0-9]{1,5}", old):

@@ -1,4 +1,4 @@
-"""Whether a picture can be decoded whole, and its size."""
+"""Decodes a picture whole, and measures it."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from downloader.core.containers.domain import Container, Kind, Measured
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
+from downloader.core.containers.domain import Container, MediaFacts, MediaKind
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 
 MAX_PIXELS = 100_000_000
 """Pixels of one picture: more is a decompression bomb, or nothing that a video can use."""
 
-MAX_FRAME_PIXELS = 500_000_000
-"""Pixels of all frames of a moving picture that are decoded; what follows is not looked at."""
+MAX_DECODED_PIXELS = 500_000_000
+"""Pixels of all frames of a moving picture that are decoded; what follows is not checked."""
 
 
-def probe_image(path: Path, container: Container) -> Measured:
-    """Decode it whole.
-
-    Raises:
-        FetchFailed: `undecodable`, `truncated`, `too_big`.
-    """
+def probe_image(path: Path, container: Container) -> MediaFacts:
+    """Raises FetchError `undecodable`, `truncated`, `too_big`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to refuse a picture
             with Image.open(path, formats=[_FORMATS.get(container.name, container.name)]) as image:
                 width, height = image.size
                 _check_pixels(width, height)
-                _decode(image)
+                _decode_frames(image)
     except Image.DecompressionBombError as error:
-        raise FetchFailed(Code.TOO_BIG, f"it has more than {MAX_PIXELS} pixels") from error
+        raise FetchError(ErrorCode.TOO_BIG, f"it has more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
-        raise FetchFailed(Code.UNDECODABLE, f"it starts like {container.name} but is none") from error
+        raise FetchError(ErrorCode.UNDECODABLE, f"it starts like {container.name} but is none") from error
     except (OSError, EOFError) as error:
-        code = Code.TRUNCATED if "truncated" in str(error) else Code.UNDECODABLE
-        raise FetchFailed(code, f"the {container.name} cannot be decoded: {error}") from error
+        code = ErrorCode.TRUNCATED if "truncated" in str(error) else ErrorCode.UNDECODABLE
+        raise FetchError(code, f"the {container.name} cannot be decoded: {error}") from error
     except (SyntaxError, ValueError) as error:
-        raise FetchFailed(Code.UNDECODABLE, f"the {container.name} cannot be decoded: {error}") from error
-    return Measured(Kind.IMAGE, width=width, height=height, codecs=(container.name.lower(),))
+        raise FetchError(ErrorCode.UNDECODABLE, f"the {container.name} cannot be decoded: {error}") from error
+    return MediaFacts(MediaKind.IMAGE, width=width, height=height, codecs=(container.name.lower(),))
 
 
 _FORMATS = {"WebP": "WEBP"}
@@ -47,15 +43,15 @@ _FORMATS = {"WebP": "WEBP"}
 
 def _check_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise FetchFailed(
-            Code.TOO_BIG, f"it has {width} x {height} pixels; at most {MAX_PIXELS} in all are accepted"
+        raise FetchError(
+            ErrorCode.TOO_BIG, f"it has {width} x {height} pixels; at most {MAX_PIXELS} in all are accepted"
         )
 
 
-def _decode(image: Image.Image) -> None:
-    spent = 0
+def _decode_frames(image: Image.Image) -> None:
+    decoded = 0
     for frame in ImageSequence.Iterator(image):
         frame.load()
-        spent += frame.width * frame.height
-        if spent > MAX_FRAME_PIXELS:
+        decoded += frame.width * frame.height
+        if decoded > MAX_DECODED_PIXELS:
             return

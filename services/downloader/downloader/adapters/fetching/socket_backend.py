@@ -1,4 +1,4 @@
-"""Connections without TLS, straight from the socket: no buffer of the loop's in between."""
+"""Connects without TLS, and reads straight from the socket: the event loop buffers nothing in between."""
 
 from __future__ import annotations
 
@@ -12,31 +12,28 @@ from typing import Any
 import httpcore
 
 
-class PlainStream(httpcore.AsyncNetworkStream):
-    """A connected socket. What nobody reads stays with the kernel, and slows the sender down."""
+class SocketStream(httpcore.AsyncNetworkStream):
+    """A connected socket. What is not read yet stays with the kernel, and slows the sender down."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore's
-        """At least a byte, or none at the end."""
-        async with _translated(timeout, httpcore.ReadTimeout, httpcore.ReadError):
+        async with _httpcore_errors(timeout, httpcore.ReadTimeout, httpcore.ReadError):
             data = await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
             if len(data) == max_bytes:
-                await asyncio.sleep(0)  # there is more, and so it may go on: others have their turn too
+                await asyncio.sleep(0)  # more is there, so the next read will not wait: let others run
             return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore's
-        """Send."""
-        async with _translated(timeout, httpcore.WriteTimeout, httpcore.WriteError):
+        async with _httpcore_errors(timeout, httpcore.WriteTimeout, httpcore.WriteError):
             await asyncio.get_running_loop().sock_sendall(self._socket, buffer)
 
     async def aclose(self) -> None:
-        """Close."""
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """Whether an idle connection has something to say, which is that it has ended; nothing else."""
+        """Only `is_readable`: an idle connection is readable when the other side has closed it."""
         if info != "is_readable":
             return None
         if self._socket.fileno() < 0:
@@ -46,8 +43,8 @@ class PlainStream(httpcore.AsyncNetworkStream):
         return bool(poll.poll(0))
 
 
-class PlainNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to addresses, not to names: for `GuardedNetwork`, which has resolved them."""
+class SocketBackend(httpcore.AsyncNetworkBackend):
+    """Connects to addresses, not to names: `GuardedBackend` has resolved them."""
 
     async def connect_tcp(
         self,
@@ -57,8 +54,7 @@ class PlainNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect; httpcore's ConnectError or ConnectTimeout."""
-        async with _translated(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
+        async with _httpcore_errors(timeout, httpcore.ConnectTimeout, httpcore.ConnectError):
             new = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
             try:
                 new.setblocking(False)
@@ -71,21 +67,21 @@ class PlainNetwork(httpcore.AsyncNetworkBackend):
             except BaseException:
                 new.close()
                 raise
-            return PlainStream(new)
+            return SocketStream(new)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait (httpcore's retries; we ask for none)."""
+        # Part of the interface: httpcore waits so between its own retries, which we do not use.
         await asyncio.sleep(seconds)
 
 
 @asynccontextmanager
-async def _translated(
-    within: float | None, late: type[Exception], broken: type[Exception]
+async def _httpcore_errors(
+    within: float | None, timed_out: type[Exception], failed: type[Exception]
 ) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(within):
             yield
-    except TimeoutError as error:  # before OSError, of which it is one: a kernel's own timeout is that too
-        raise late(str(error)) from error
+    except TimeoutError as error:  # first, as it is an OSError itself; a timeout of the kernel is one too
+        raise timed_out(str(error)) from error
     except OSError as error:
-        raise broken(str(error)) from error
+        raise failed(str(error)) from error

@@ -1,14 +1,16 @@
-"""Temporary files for what is being checked, in a folder that only this replica uses."""
+"""Keeps temporary files for what is being checked, in a folder that only this replica uses."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import mmap
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -16,10 +18,10 @@ from servicekit.errors import Unavailable
 from servicekit.own_folder import OwnFolder
 
 DIRECT_FROM = 64 * 1024 * 1024
-"""Bytes that are written through the page cache: of a file that is not larger, every packet is read again.
+"""Bytes that are written through the page cache: of a file that is not larger, the check reads every packet.
 
-What follows goes straight to the disk. Little of it is read, and a gigabyte of cache that lives for ten
-seconds costs more processor than all hashing (fresh pages), and takes the place of what others read.
+What follows goes straight to the disk. Little of it is read again, and a gigabyte of cache that lives for
+ten seconds costs more processor time than all hashing (fresh pages), and evicts what others read.
 """
 
 WINDOW = 1024 * 1024
@@ -28,22 +30,26 @@ _DIRECT = getattr(os, "O_DIRECT", 0)  # not everywhere
 
 
 class FolderSpool:
-    """A Part: gives files in a sub-folder of `folder` that only this replica uses."""
+    """A Part, and `core.fetching.ports.Spool`: its files lie in a sub-folder that only this replica uses."""
 
     def __init__(self, folder: Path) -> None:
-        self._own = OwnFolder(folder, setting="SPOOL_DIR")
+        self._folder = OwnFolder(folder, setting="SPOOL_DIR")
 
     async def start(self) -> None:
-        """Clear what the dead left and take a sub-folder; Unavailable when the folder cannot be written."""
-        await self._own.start()
+        """Clear what dead replicas left, and take a sub-folder. Unavailable when it cannot be written."""
+        await self._folder.start()
 
     async def stop(self) -> None:
-        """Remove the sub-folder."""
-        await self._own.stop()
+        await self._folder.stop()
 
-    def open(self) -> SpooledFile:
-        """A fresh, empty file; Unavailable when not started."""
-        return SpooledFile(self._own.path / secrets.token_hex(8))
+    @asynccontextmanager
+    async def file(self) -> AsyncIterator[SpooledFile]:
+        path = self._folder.path / secrets.token_hex(8)
+        file = await asyncio.to_thread(SpooledFile, path)
+        try:
+            yield file
+        finally:
+            await asyncio.to_thread(file.remove)
 
 
 class SpooledFile:
@@ -52,19 +58,18 @@ class SpooledFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._window: mmap.mmap | None = None
-        self._held = 0
-        with _disk(path.parent):
+        self._filled = 0
+        with _disk_errors(path.parent):
             self._file: FileIO = path.open("xb", buffering=0)
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
         return self._path
 
     def append(self, data: bytes | bytearray) -> None:
-        """The next bytes; see `flush`. Unavailable when the disk is full or refuses."""
+        """See `flush`."""
         view = memoryview(data)
-        with _disk(self._path.parent):
+        with _disk_errors(self._path.parent):
             if self._window is None:
                 room = max(DIRECT_FROM - self._file.tell(), 0)
                 self._write(view[:room])
@@ -73,31 +78,29 @@ class SpooledFile:
                     self._write(view)
                     return
             while view and self._window is not None:
-                taken = min(len(view), WINDOW - self._held)
-                self._window[self._held : self._held + taken] = view[:taken]
+                taken = min(len(view), WINDOW - self._filled)
+                self._window[self._filled : self._filled + taken] = view[:taken]
                 view = view[taken:]
-                self._held += taken
-                if self._held == WINDOW:
+                self._filled += taken
+                if self._filled == WINDOW:
                     self._write_window()
             self._write(view)
 
     def flush(self) -> None:
-        """All that was appended is readable at `path` now. Unavailable when the disk is full or refuses."""
-        with _disk(self._path.parent):
+        """Make all that was appended readable at `path`."""
+        with _disk_errors(self._path.parent):
             if self._window is not None:
                 self._go_buffered()
 
     def clear(self) -> None:
-        """Back to empty."""
-        with _disk(self._path.parent):
+        with _disk_errors(self._path.parent):
             if self._window is not None:
-                self._held = 0
+                self._filled = 0
                 self._go_buffered()
             self._file.seek(0)
             self._file.truncate()
 
     def remove(self) -> None:
-        """Leave nothing behind."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -106,7 +109,7 @@ class SpooledFile:
             data = data[self._file.write(data) or 0 :]
 
     def _write_window(self) -> None:
-        """Write the full window; where the disk takes no such writes after all, the usual way."""
+        """Write the full window; through the page cache where the disk refuses direct writes after all."""
         assert self._window is not None  # noqa: S101  # for the type checker: the caller has looked
         place = self._file.tell()
         try:
@@ -116,34 +119,34 @@ class SpooledFile:
                 raise
             written = 0
         if written == WINDOW:
-            self._held = 0
+            self._filled = 0
             return
         self._file.seek(place)
         self._go_buffered()
 
     def _go_direct(self) -> bool:
-        """Past the page cache from here on; False where that is not to be had, or not from this place."""
+        """Bypass the page cache from here on; False where that is impossible, or not from this position."""
         if not _DIRECT or self._file.tell() % WINDOW:
             return False
         try:
             fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) | _DIRECT)
         except OSError:  # a file system in memory, or over the network
             return False
-        self._window = mmap.mmap(-1, WINDOW)  # begins at a page, as such writes must
+        self._window = mmap.mmap(-1, WINDOW)  # begins at a page, as direct writes must
         return True
 
     def _go_buffered(self) -> None:
-        """The usual way from here on, beginning with what the window holds."""
+        """Write through the page cache from here on, beginning with what the window holds."""
         fcntl.fcntl(self._file, fcntl.F_SETFL, fcntl.fcntl(self._file, fcntl.F_GETFL) & ~_DIRECT)
         window, self._window = self._window, None
-        held, self._held = self._held, 0
+        filled, self._filled = self._filled, 0
         if window is not None:
-            with window, memoryview(window) as view, view[:held] as rest:
+            with window, memoryview(window) as view, view[:filled] as rest:
                 self._write(rest)
 
 
 @contextlib.contextmanager
-def _disk(folder: Path) -> Iterator[None]:
+def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which replica is fetching what: keys in a shared bucket that vanish when their owner does."""
+"""Claims outputs for one replica: keys in a shared bucket that vanish when their owner does."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from servicekit.events.bucket import Bucket
 BUCKET = "downloads"
 
 
-class SharedClaims:
-    """See `core.ports.Claims`.
+class KvClaims:
+    """See `core.scheduling.ports.Claims`.
 
     Args:
         log: has the bucket.
@@ -29,55 +29,57 @@ class SharedClaims:
     def __init__(self, log: EventLog, *, ttl_s: float = 9.0) -> None:
         self._log = log
         self._ttl_s = ttl_s
-        self._owner = secrets.token_hex(8)
+        self._replica = secrets.token_hex(8)
 
     @asynccontextmanager
-    async def hold(self, stem: str) -> AsyncIterator[bool]:
-        """Claim it for the block; False: somebody has it now."""
+    async def claim(self, stem: str) -> AsyncIterator[bool]:
         bucket = await self._log.bucket(BUCKET, ttl=self._ttl_s)
-        claim = f"{self._owner}:{secrets.token_hex(4)}"
+        value = f"{self._replica}:{secrets.token_hex(4)}"
         try:
-            revision = await bucket.create(stem, claim)
+            revision = await bucket.create(stem, value)
         except Conflict:
             # Ours after all, when the answer to a first try was lost.
-            held = await bucket.get(stem)
-            if held is None or held[0] != claim:
+            found = await bucket.get(stem)
+            if found is None or found[0] != value:
                 yield False
                 return
-            revision = held[1]
-        held_at = _Place(revision)
-        renewing = asyncio.create_task(self._renew(stem, claim, held_at))
+            revision = found[1]
+        claim = _Claim(bucket, stem, value, revision)
+        renewing = asyncio.create_task(self._renew(claim))
         try:
             yield True
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
             with contextlib.suppress(Conflict, Unavailable):  # then it vanishes by itself
-                await _release(bucket, stem, claim, held_at)
+                await claim.release()
 
-    async def _renew(self, stem: str, claim: str, held_at: _Place) -> None:
-        bucket = await self._log.bucket(BUCKET, ttl=self._ttl_s)
+    async def _renew(self, claim: _Claim) -> None:
         while True:
             await asyncio.sleep(self._ttl_s / 3)
             try:
-                held_at.revision = await bucket.update(stem, claim, revision=held_at.revision)
+                await claim.renew()
             except AppError as error:
                 # Without the claim the worst is that two fetch the same; the store shows one of them.
-                structlog.get_logger(__name__).warning("claim not renewed", stem=stem, error=str(error))
+                structlog.get_logger(__name__).warning("claim not renewed", stem=claim.stem, error=str(error))
 
 
 @dataclass
-class _Place:
-    """At which revision the bucket has our claim, as far as we were told."""
-
+class _Claim:
+    bucket: Bucket
+    stem: str
+    value: str
     revision: int
+    """The last one that we know of: the answer to a renewal may have been lost."""
 
+    async def renew(self) -> None:
+        self.revision = await self.bucket.update(self.stem, self.value, revision=self.revision)
 
-async def _release(bucket: Bucket, stem: str, claim: str, held_at: _Place) -> None:
-    try:
-        await bucket.delete(stem, revision=held_at.revision)
-    except Conflict:
-        # Renewed without our hearing of it, or somebody else's by now: only ours is ours to remove.
-        held = await bucket.get(stem)
-        if held is not None and held[0] == claim:
-            await bucket.delete(stem, revision=held[1])
+    async def release(self) -> None:
+        try:
+            await self.bucket.delete(self.stem, revision=self.revision)
+        except Conflict:
+            # Renewed without our knowing, or another replica's by now: only ours is ours to remove.
+            found = await self.bucket.get(self.stem)
+            if found is not None and found[0] == self.value:
+                await self.bucket.delete(self.stem, revision=found[1])

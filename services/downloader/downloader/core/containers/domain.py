@@ -1,20 +1,20 @@
-"""Which files count as media, told from their first kilobytes."""
+"""Recognises which files count as media by their first kilobytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 
-SMALLEST = 1024
-"""Bytes below which nothing is a real output: an empty frame, an error text."""
+MIN_OUTPUT_BYTES = 1024
+"""Anything smaller is not a real output, but an empty frame or an error text."""
 
-HEAD = 4096
-"""Bytes that `sniff` looks at."""
+SNIFFED_BYTES = 4096
+"""Bytes that `sniff` needs."""
 
 
-class Kind(StrEnum):
+class MediaKind(StrEnum):
     """What a stored file is."""
 
     VIDEO = "video"
@@ -26,21 +26,21 @@ class Kind(StrEnum):
 class Container:
     """A file format that is accepted: its name, the extension it is stored under, its media type, its kind.
 
-    The kind is what the format is for; a video container may hold sound alone, which only decoding tells:
-    see `holding`.
+    The kind is what the format is for. A video container may hold sound alone, which only decoding shows:
+    see `container_for`.
     """
 
     name: str
     extension: str
     content_type: str
-    kind: Kind
+    kind: MediaKind
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a decoder found: seconds, pixels, frames per second (0 where there are none), codec names."""
+class MediaFacts:
+    """What a decoder measured: seconds, pixels, frames per second (0 where there are none), codec names."""
 
-    kind: Kind
+    kind: MediaKind
     duration_s: float = 0.0
     width: int = 0
     height: int = 0
@@ -49,29 +49,29 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One file that lies in the store, whole and checked."""
+class StoredFile:
+    """A file in the store, whole and checked."""
 
     key: str
     content_type: str
     size: int
     sha256: str
-    measured: Measured
+    facts: MediaFacts
 
 
-MP4 = Container("MP4", "mp4", "video/mp4", Kind.VIDEO)
-MOV = Container("MOV", "mov", "video/quicktime", Kind.VIDEO)
-WEBM = Container("WebM", "webm", "video/webm", Kind.VIDEO)
-AVI = Container("AVI", "avi", "video/x-msvideo", Kind.VIDEO)
-PNG = Container("PNG", "png", "image/png", Kind.IMAGE)
-JPEG = Container("JPEG", "jpg", "image/jpeg", Kind.IMAGE)
-GIF = Container("GIF", "gif", "image/gif", Kind.IMAGE)
-WEBP = Container("WebP", "webp", "image/webp", Kind.IMAGE)
-MP3 = Container("MP3", "mp3", "audio/mpeg", Kind.AUDIO)
-WAV = Container("WAV", "wav", "audio/wav", Kind.AUDIO)
-FLAC = Container("FLAC", "flac", "audio/flac", Kind.AUDIO)
-OGG = Container("Ogg", "ogg", "audio/ogg", Kind.AUDIO)
-M4A = Container("M4A", "m4a", "audio/mp4", Kind.AUDIO)
+MP4 = Container("MP4", "mp4", "video/mp4", MediaKind.VIDEO)
+MOV = Container("MOV", "mov", "video/quicktime", MediaKind.VIDEO)
+WEBM = Container("WebM", "webm", "video/webm", MediaKind.VIDEO)
+AVI = Container("AVI", "avi", "video/x-msvideo", MediaKind.VIDEO)
+PNG = Container("PNG", "png", "image/png", MediaKind.IMAGE)
+JPEG = Container("JPEG", "jpg", "image/jpeg", MediaKind.IMAGE)
+GIF = Container("GIF", "gif", "image/gif", MediaKind.IMAGE)
+WEBP = Container("WebP", "webp", "image/webp", MediaKind.IMAGE)
+MP3 = Container("MP3", "mp3", "audio/mpeg", MediaKind.AUDIO)
+WAV = Container("WAV", "wav", "audio/wav", MediaKind.AUDIO)
+FLAC = Container("FLAC", "flac", "audio/flac", MediaKind.AUDIO)
+OGG = Container("Ogg", "ogg", "audio/ogg", MediaKind.AUDIO)
+M4A = Container("M4A", "m4a", "audio/mp4", MediaKind.AUDIO)
 
 CONTAINERS = (MP4, MOV, WEBM, AVI, PNG, JPEG, GIF, WEBP, MP3, WAV, FLAC, OGG, M4A)
 BY_EXTENSION = {container.extension: container for container in CONTAINERS}
@@ -92,22 +92,22 @@ _PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1"
 
 
 def sniff(head: bytes) -> Container | None:
-    """The container that the first bytes show (the first `HEAD` are enough), or None."""
+    """The container that the first bytes show (`SNIFFED_BYTES` are enough), or None."""
     for magic, container in _MAGIC:
         if head.startswith(magic):
             return container
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return _iso(head[8:12])
+        return _iso_container(head[8:12])
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return WEBM if b"webm" in head[:64] else None
     if head[4:8] in _QUICKTIME_ATOMS:
         return MOV
-    return MP3 if _mpeg_frame(head) else None
+    return MP3 if _starts_with_mp3_frame(head) else None
 
 
-def _iso(brand: bytes) -> Container | None:
+def _iso_container(brand: bytes) -> Container | None:
     if brand == b"qt  ":
         return MOV
     if brand in (b"M4A ", b"M4B ", b"M4P "):
@@ -115,8 +115,8 @@ def _iso(brand: bytes) -> Container | None:
     return None if brand in _PICTURE_BRANDS else MP4
 
 
-def _mpeg_frame(head: bytes) -> bool:
-    """A frame header of MPEG layer III whose length leads to the next one: a lone sync word is chance."""
+def _starts_with_mp3_frame(head: bytes) -> bool:
+    """Whether an MPEG layer III frame header leads to the next one. A lone sync word may be chance."""
     length = _frame_length(head[:4])
     return length > 0 and (len(head) < length + 4 or _frame_length(head[length : length + 4]) > 0)
 
@@ -139,53 +139,57 @@ def _frame_length(header: bytes) -> int:
     return samples * _BITRATES[version == 3][bitrate] * 1000 // _RATES[version][rate] + ((header[2] >> 1) & 1)
 
 
-def recognise(head: bytes, *, whole: bool, expected: Kind | None) -> Container:
-    """The container that a file starts with, as it is called when it holds what is expected; or the refusal.
+def recognise(head: bytes, *, is_whole: bool, expected: MediaKind | None) -> Container:
+    """The container that a file starts with, named after the kind that is expected in it.
 
     Args:
-        head: the first `HEAD` bytes, or all when there are fewer.
-        whole: whether `head` is the whole file.
-        expected: what it should be; None when nobody said.
+        head: the first `SNIFFED_BYTES` bytes, or all when there are fewer.
+        is_whole: whether `head` is the whole file.
+        expected: what it should be; None when that is unknown.
 
     Raises:
-        FetchFailed: `too_small`, `not_media` (saying what it is instead), `wrong_kind`.
+        FetchError: `too_small`, `not_media` (naming what it is instead), `wrong_kind`.
     """
     container = sniff(head)
     if container is None:
-        raise FetchFailed(Code.NOT_MEDIA, f"it is {_instead(head)}, not media; accepted are {ACCEPTED}")
-    if whole and len(head) < SMALLEST:
-        raise FetchFailed(
-            Code.TOO_SMALL, f"it has {len(head)} bytes; nothing under {SMALLEST} bytes is a real output"
+        raise FetchError(
+            ErrorCode.NOT_MEDIA, f"it is {_description(head)}, not media; accepted are {ACCEPTED}"
+        )
+    if is_whole and len(head) < MIN_OUTPUT_BYTES:
+        raise FetchError(
+            ErrorCode.TOO_SMALL,
+            f"it has {len(head)} bytes; nothing under {MIN_OUTPUT_BYTES} bytes is a real output",
         )
     # A picture cannot become a film by decoding it, while a film's container may hold sound alone.
-    if expected is not None and (container.kind is Kind.IMAGE) != (expected is Kind.IMAGE):
+    if expected is not None and (container.kind is MediaKind.IMAGE) != (expected is MediaKind.IMAGE):
         check_kind(container.kind, expected, container)
-    return container if expected is None else holding(container, expected)
+    return container if expected is None else container_for(container, expected)
 
 
-def holding(container: Container, kind: Kind) -> Container:
-    """The container by what it holds: MP4 with sound alone is M4A, M4A with pictures MP4.
+def container_for(container: Container, kind: MediaKind) -> Container:
+    """The container named after what it holds: MP4 with sound alone is M4A, M4A with pictures is MP4.
 
-    The boxes are the same, and the brand in front tells nothing: FFmpeg writes `isom` for either.
+    The boxes are the same, and the brand in front proves nothing: FFmpeg writes `isom` for either.
     """
     if container not in (MP4, M4A):
         return container
-    return M4A if kind is Kind.AUDIO else MP4
+    return M4A if kind is MediaKind.AUDIO else MP4
 
 
-def check_kind(found: Kind, expected: Kind | None, container: Container) -> None:
+def check_kind(found: MediaKind, expected: MediaKind | None, container: Container) -> None:
     """Refuse a file of another kind than was announced.
 
     Raises:
-        FetchFailed: `wrong_kind`.
+        FetchError: `wrong_kind`.
     """
     if expected is not None and found is not expected:
-        raise FetchFailed(
-            Code.WRONG_KIND, f"it holds {found.value} ({container.name}), but {expected.value} was expected"
+        raise FetchError(
+            ErrorCode.WRONG_KIND,
+            f"it holds {found.value} ({container.name}), but {expected.value} was expected",
         )
 
 
-def _instead(head: bytes) -> str:
+def _description(head: bytes) -> str:
     if not head:
         return "empty"
     start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -1,91 +1,79 @@
-"""What the store has of a file already: measured anew, and taken only when it is whole."""
+"""Finds what the store already has of a file. It is measured anew, and used only when it is whole."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import structlog
-
-from downloader.core.containers.domain import BY_EXTENSION, Kind, Stored, check_kind, holding
-from downloader.core.fetching.domain.fetch_errors import FetchFailed
-from downloader.core.fetching.ports import Found, Prober, Spool, SpoolFile, Store
+from downloader.core.containers.domain import (
+    BY_EXTENSION,
+    MediaKind,
+    StoredFile,
+    check_kind,
+    container_for,
+)
+from downloader.core.fetching.domain.fetch_errors import FetchError
+from downloader.core.fetching.ports import FoundBlob, Prober, Spool, SpoolFile, Storage, StoredFileAlerts
 from servicekit.errors import Unavailable
 
-HASHED_AT_ONCE = 1024 * 1024
+_HASH_BLOCK = 1024 * 1024
 
 
-class Unreadable(Unavailable):
-    """Something lies there that the store does not give: it may be whole, and readable later."""
+class UnreadableBlob(Unavailable):
+    """The store lists a file and does not give it: it may be whole, and readable later."""
 
 
-class Kept:
+class ExistingBlobs:
     """What lies in the store under a stem.
 
     Nothing is removed here, neither what is damaged nor what cannot be read: a record may name it, and
     what is left of it may be better than nothing when the origin has deleted its own. Whoever fetches the
-    file again stores it in the same place, and a blob is replaced whole or not at all. What is damaged under
-    another extension stays for the sweep, which knows the records.
+    file again stores it under the same key, and a blob is replaced whole or not at all. A damaged one under
+    another extension stays for the orphan sweep, which knows the records.
     """
 
-    def __init__(self, store: Store, spool: Spool, prober: Prober) -> None:
-        self._store = store
+    def __init__(self, storage: Storage, spool: Spool, prober: Prober, alerts: StoredFileAlerts) -> None:
+        self._storage = storage
         self._spool = spool
         self._prober = prober
-        self._log = structlog.get_logger("downloader")
+        self._alerts = alerts
 
-    async def whole(self, stem: str, kind: Kind | None) -> Stored | None:
-        """What passes its check; None: nothing does, so fetch it.
+    async def find_whole(self, stem: str, kind: MediaKind | None) -> StoredFile | None:
+        """The one that passes its check; None: there is none, so fetch it.
 
         Raises:
-            Unreadable: nothing does, but something cannot be read.
+            UnreadableBlob: none passes, but one of them cannot be read.
             Unavailable: the store, the spool or the decoders are in trouble.
         """
-        unreadable: Unreadable | None = None
-        for found in await self._store.find(stem):
+        unreadable: UnreadableBlob | None = None
+        for found in await self._storage.find(stem):
             try:
                 return await self._measure(found, kind)
-            except FetchFailed as damage:
-                self._log.error(
-                    "what is stored is damaged: fetched again", blob=found.key, reason=damage.message
-                )
-            except Unreadable as error:
-                self._log.error(
-                    "what is stored cannot be read: fetched again", blob=found.key, reason=error.message
-                )
+            except FetchError as damage:
+                self._alerts.damaged(found.key, damage.message)
+            except UnreadableBlob as error:
+                self._alerts.unreadable(found.key, error.message)
                 unreadable = error
         if unreadable is not None:
             raise unreadable
         return None
 
-    async def _measure(self, found: Found, kind: Kind | None) -> Stored:
+    async def _measure(self, found: FoundBlob, kind: MediaKind | None) -> StoredFile:
         container = BY_EXTENSION[found.key.rpartition(".")[2]]
-        async with opened(self._spool) as file:
+        async with self._spool.file() as file:
             try:
-                await self._store.read(found.key, file.path)
+                await self._storage.read(found.key, file.path)
             except Unavailable as error:
-                raise Unreadable(error.message, retry_after=error.retry_after) from error
+                raise UnreadableBlob(error.message, retry_after=error.retry_after) from error
             sha256, size = await asyncio.to_thread(_digest, file)
-            measured = await self._prober.probe(file.path, container)
-        check_kind(measured.kind, kind, container)
-        return Stored(found.key, holding(container, measured.kind).content_type, size, sha256, measured)
-
-
-@asynccontextmanager
-async def opened(spool: Spool) -> AsyncIterator[SpoolFile]:
-    """A temporary file for the block."""
-    file = await asyncio.to_thread(spool.open)
-    try:
-        yield file
-    finally:
-        await asyncio.to_thread(file.remove)
+            facts = await self._prober.probe(file.path, container)
+        check_kind(facts.kind, kind, container)
+        return StoredFile(found.key, container_for(container, facts.kind).content_type, size, sha256, facts)
 
 
 def _digest(file: SpoolFile) -> tuple[str, int]:
     digest = hashlib.sha256()
     with file.path.open("rb", buffering=0) as reader:
-        while block := reader.read(HASHED_AT_ONCE):
+        while block := reader.read(_HASH_BLOCK):
             digest.update(block)
         return digest.hexdigest(), reader.tell()

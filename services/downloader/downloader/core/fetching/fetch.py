@@ -1,45 +1,48 @@
-"""Fetching one file: received, checked, stored, or nothing at all."""
+"""Fetches one file: received, checked and stored whole, or not at all."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from downloader.core.containers.domain import Kind, Measured, Stored, check_kind, holding
-from downloader.core.fetching.domain import data_urls as data_address
-from downloader.core.fetching.domain import redirects
-from downloader.core.fetching.domain import ssrf_guard as guard
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed, Patience
-from downloader.core.fetching.domain.resume import Entity, Step, decide, request_headers
-from downloader.core.fetching.existing_blob import Kept, Unreadable, opened
-from downloader.core.fetching.ports import Answer, Origin, Prober, Spool, Store
-from downloader.core.fetching.throughput import Pace
+from downloader.core.containers.domain import MediaKind, StoredFile, check_kind, container_for
+from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
+from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
+from downloader.core.fetching.domain.resume import (
+    BodyUse,
+    Representation,
+    evaluate_response,
+    request_headers,
+)
+from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url
+from downloader.core.fetching.existing_blob import ExistingBlobs, UnreadableBlob
+from downloader.core.fetching.ports import (
+    FetchListener,
+    Origin,
+    Prober,
+    Response,
+    Spool,
+    Storage,
+    StoredFileAlerts,
+)
+from downloader.core.fetching.throughput import ThroughputMonitor
 from downloader.core.fetching.transfer import Transfer
-from downloader.core.scheduling.domain.retry_policy import Tries
 from servicekit.clock import Clock
 
-Progress = Callable[[int, int], Awaitable[None]]
-"""Told bytes received and announced (0: unknown), at most once a second."""
+MAX_RESTARTS = 5
+"""How often one try starts again because the content has changed."""
 
-Answered = Callable[[], None]
-"""Told once an answer that it brings bytes which no earlier one had: its host is there."""
-
-Wait = Callable[[FetchFailed, float, bool], Awaitable[None]]
-"""How to wait between two tries: after which failure, how many seconds, and whether it had brought bytes.
-Raising the failure ends the fetch."""
-
-RESTARTS = 5
-"""How often one fetch starts again because the content has changed."""
-
-ALONE_S = 3.0
-"""Seconds for which a claim holds by itself, with much to spare (adapters/claims_log): nobody else can have
-stored the file within them, and the look before the fetch need not be taken again after it."""
+CLAIM_CERTAIN_S = 3.0
+"""Seconds for which a claim certainly holds by itself: a third of its life (adapters/scheduling/kv_claims).
+Nobody else can have stored the file within them, so the store need not be looked into again after a fetch
+that was this quick."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class FetchLimits:
     """What a fetch may take: bytes; seconds in all; and the fewest bytes per second over a window."""
 
     max_bytes: int = 4 * 1024**3
@@ -49,17 +52,22 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file to fetch: its address, its key without extension, its kind, bytes allowed (0: the most)."""
+class FetchRequest:
+    """A file to fetch, and where to store it.
+
+    Args:
+        url: its address.
+        stem: its key in the store, without the extension.
+        kind: what it must be; None: any.
+        max_bytes: the most bytes to accept, within `FetchLimits`; 0: as many as those allow.
+        claimed_at: when it was claimed, on the monotonic clock; None: unknown.
+    """
 
     url: str
     stem: str
-    kind: Kind | None
-    max_bytes: int
-    patient: bool = True
-    """Whether to retry within the fetch: yes for outputs, no for a person who waits."""
-    since: float | None = None
-    """When, by the monotonic clock, it was claimed; None: nobody said."""
+    kind: MediaKind | None
+    max_bytes: int = 0
+    claimed_at: float | None = None
 
 
 class Fetcher:
@@ -69,154 +77,167 @@ class Fetcher:
         self,
         *,
         origin: Origin,
-        store: Store,
+        storage: Storage,
         spool: Spool,
         prober: Prober,
+        alerts: StoredFileAlerts,
         clock: Clock,
-        allowed: guard.Allowed,
-        limits: Limits,
+        allowed: AllowedHosts,
+        limits: FetchLimits,
     ) -> None:
-        self._origin = origin
-        self._store = store
-        self._spool = spool
-        self._prober = prober
-        self._clock = clock
-        self._allowed = allowed
-        self._kept = Kept(store, spool, prober)
+        self.origin = origin
+        self.storage = storage
+        self.spool = spool
+        self.prober = prober
+        self.clock = clock
+        self.allowed = allowed
         self.limits = limits
+        self._existing = ExistingBlobs(storage, spool, prober, alerts)
 
-    async def stored(self, wanted: Wanted) -> Stored | None:
-        """What is there already, measured anew; None: nothing that is whole. Raises as `Kept.whole` does."""
-        return await self._kept.whole(wanted.stem, wanted.kind)
+    async def find_stored(self, request: FetchRequest) -> StoredFile | None:
+        """What is stored already; None: nothing that is whole. Raises as `ExistingBlobs.find_whole` does."""
+        return await self._existing.find_whole(request.stem, request.kind)
 
-    async def fetch(
-        self,
-        wanted: Wanted,
-        progress: Progress | None = None,
-        wait: Wait | None = None,
-        answered: Answered | None = None,
-    ) -> Stored:
-        """Have it stored, and answer what was measured. Look with `stored` first whether it is there already.
+    @asynccontextmanager
+    async def begin(
+        self, request: FetchRequest, listener: FetchListener | None = None
+    ) -> AsyncIterator[Fetch]:
+        """A fetch for the block, which may take as long as the limits allow, pauses between tries included.
+
+        First see with `find_stored` whether the file is there already.
 
         Raises:
-            FetchFailed: see `refusals`; nothing of it is visible in the store.
-            Unavailable: the spool, the decoders or the store are in trouble; nothing is visible either.
+            FetchError: `too_slow`, when the block is not done in time.
+            Unavailable: the spool is in trouble.
         """
-        async with opened(self._spool) as file:
-            limit = min(wanted.max_bytes or self.limits.max_bytes, self.limits.max_bytes)
-            transfer = Transfer(self._store, self._prober, file, wanted.stem, wanted.kind, limit)
-            pace = Pace(self._clock, self.limits.window_s, self.limits.least_rate, progress, answered)
+        limits = self.limits
+        async with self.spool.file() as file:
+            max_bytes = min(request.max_bytes or limits.max_bytes, limits.max_bytes)
+            transfer = Transfer(self.storage, self.prober, file, request.stem, request.kind, max_bytes)
+            monitor = ThroughputMonitor(self.clock, limits.window_s, limits.least_rate, listener)
             try:
-                async with asyncio.timeout(self.limits.total_s):
-                    return await self._until_stored(wanted, transfer, pace, wait)
+                async with asyncio.timeout(limits.total_s):
+                    yield Fetch(self, request, transfer, monitor)
             except TimeoutError as error:
-                raise FetchFailed(
-                    Code.TOO_SLOW, f"it was not here after {self.limits.total_s:g} seconds"
+                raise FetchError(
+                    ErrorCode.TOO_SLOW, f"it was not here after {limits.total_s:g} seconds"
                 ) from error
             finally:
                 await transfer.abort()
 
-    async def _until_stored(
-        self, wanted: Wanted, transfer: Transfer, pace: Pace, wait: Wait | None
-    ) -> Stored:
-        tries, best = Tries(), 0
-        while True:
-            try:
-                await self._receive(wanted.url, transfer, pace)
-                return await self._publish(wanted, transfer)
-            except FetchFailed as caught:
-                progressed = transfer.offset > best
-                best = max(best, transfer.offset)
-                failure = _judge(caught, progressed=progressed)
-                delay = tries.again(failure.patience, progressed=progressed) if wanted.patient else None
-                if delay is None:
-                    raise failure from caught
-                if failure.patience is Patience.FEW:
-                    await transfer.restart()  # what has been received is in doubt
-            seconds = max(delay, min(failure.retry_after or 0.0, 30.0))
-            await (wait(failure, seconds, progressed) if wait else self._clock.sleep(seconds))
 
-    async def _receive(self, url: str, transfer: Transfer, pace: Pace) -> None:
-        """Receive what is missing, over as many answers as it takes."""
-        if data_address.is_data(url):
+class Fetch:
+    """A fetch under way, over as many tries as it takes. What was received stays between them.
+
+    `progressed`: the last try brought bytes that no earlier one had.
+    """
+
+    def __init__(
+        self, fetcher: Fetcher, request: FetchRequest, transfer: Transfer, monitor: ThroughputMonitor
+    ) -> None:
+        self._fetcher = fetcher
+        self._request = request
+        self._transfer = transfer
+        self._monitor = monitor
+        self._most_received = 0
+        self._is_doubtful = False
+        self.progressed = False
+
+    async def try_once(self) -> StoredFile:
+        """Receive what is missing, check it, and store it.
+
+        Raises:
+            FetchError: see `fetch_errors`; nothing is visible in the store, and another try may follow.
+            Unavailable: the spool, the decoders or the store are in trouble; nothing is visible either.
+        """
+        if self._is_doubtful:  # what the last try received was refused
+            await self._transfer.restart()
+            self._is_doubtful = False
+        try:
+            await self._receive()
+            return await self._publish()
+        except FetchError as error:
+            self.progressed = self._transfer.offset > self._most_received
+            self._most_received = max(self._most_received, self._transfer.offset)
+            if error.code is ErrorCode.TRUNCATED and self.progressed:
+                # A body that ends too soon is a broken connection, until it ends at the same place again.
+                raise FetchError(ErrorCode.INTERRUPTED, error.message) from error
+            self._is_doubtful = error.give_up is GiveUp.AFTER_FEW_TRIES
+            raise
+
+    async def _receive(self) -> None:
+        """Receive what is missing, over as many responses as it takes."""
+        transfer = self._transfer
+        if is_data_url(self._request.url):
             await transfer.restart()
-            for piece in data_address.decode(url):
+            for piece in decode_data_url(self._request.url):
                 await transfer.write(piece)
-            await transfer.end()
+            await transfer.finish()
             return
-        for _ in range(RESTARTS + 1):
-            if await self._one_answer(url, transfer, pace):
-                await transfer.end()
+        for _ in range(MAX_RESTARTS + 1):
+            if await self._receive_response():
+                await transfer.finish()
                 return
-        raise FetchFailed(Code.CHANGING, f"it changed {RESTARTS} times while it was received")
+        raise FetchError(ErrorCode.CHANGING, f"it changed {MAX_RESTARTS} times while it was received")
 
-    async def _one_answer(self, url: str, transfer: Transfer, pace: Pace) -> bool:
-        """Ask once, take what the answer brings; whether all is here now."""
+    async def _receive_response(self) -> bool:
+        """Send one request and take what its response brings; whether all is here now."""
+        transfer = self._transfer
         before = transfer.offset
-        async with self._ask(url, request_headers(before, transfer.entity)) as answer:
-            step, entity = decide(answer.head, before, transfer.entity)
-            if step is not Step.APPEND and (before or transfer.entity is not None):
+        async with self._get(request_headers(before, transfer.representation)) as response:
+            use, representation = evaluate_response(response.head, before, transfer.representation)
+            if use is not BodyUse.APPEND and (before or transfer.representation is not None):
                 await transfer.restart()
-            if step is Step.ASK_AGAIN:
+            if use is BodyUse.DISCARD:
                 return False
-            transfer.announce(entity)
-            pace.begin(entity.total or 0)
-            async for chunk in answer.body:
+            transfer.announce(representation)
+            self._monitor.begin_response(representation.total or 0)
+            async for chunk in response.body:
                 await transfer.write(chunk)
-                await pace.received(transfer.offset)
-        if step is Step.APPEND and transfer.offset == before:
-            raise FetchFailed(Code.TRUNCATED, f"the origin has nothing after byte {before}")
-        return _is_whole(entity, transfer.offset)
+                await self._monitor.received(transfer.offset)
+        if use is BodyUse.APPEND and transfer.offset == before:
+            raise FetchError(ErrorCode.TRUNCATED, f"the origin has nothing after byte {before}")
+        return _is_whole(representation, transfer.offset)
 
     @asynccontextmanager
-    async def _ask(self, url: str, headers: dict[str, str]) -> AsyncIterator[Answer]:
-        """The answer at the end of the redirects, each of them checked."""
-        followed = 0
+    async def _get(self, headers: dict[str, str]) -> AsyncIterator[Response]:
+        """The response at the end of the redirects, each of which is checked."""
+        url, followed = self._request.url, 0
         while True:
-            guard.check_address(url, self._allowed)
-            async with self._origin.get(url, headers) as answer:
-                if answer.head.status not in redirects.STATUSES:
-                    yield answer
+            check_url(url, self._fetcher.allowed)
+            async with self._fetcher.origin.get(url, headers) as response:
+                if response.head.status not in REDIRECT_STATUSES:
+                    yield response
                     return
-                url = redirects.follow(url, answer.head.get("location"), followed=followed)
+                url = redirect_target(url, response.head.get("location"), followed=followed)
             followed += 1
 
-    async def _publish(self, wanted: Wanted, transfer: Transfer) -> Stored:
-        container = transfer.container
-        if container is None:
-            raise RuntimeError("publish comes after receive")
-        measured = await transfer.measure()
-        check_kind(measured.kind, wanted.kind, container)
-        if not self._is_alone(wanted) and (theirs := await self._theirs(wanted)) is not None:
+    async def _publish(self) -> StoredFile:
+        transfer = self._transfer
+        facts = await transfer.probe()
+        check_kind(facts.kind, self._request.kind, transfer.container)
+        if not self._is_claim_certain() and (theirs := await self._stored_by_another()) is not None:
             return theirs
-        if (held := holding(container, measured.kind)) is not container:
-            await transfer.hold(held)  # nobody had said its kind, and only the decoder could tell
+        container = container_for(transfer.container, facts.kind)
+        if container is not transfer.container:
+            await transfer.upload_as(container)  # its kind was not known, and only the decoder could tell
         await transfer.publish()
-        return _stored(transfer, held.content_type, measured)
+        return StoredFile(transfer.key, container.content_type, transfer.offset, transfer.sha256, facts)
 
-    async def _theirs(self, wanted: Wanted) -> Stored | None:
+    def _is_claim_certain(self) -> bool:
+        claimed_at = self._request.claimed_at
+        return claimed_at is not None and self._fetcher.clock.monotonic() - claimed_at < CLAIM_CERTAIN_S
+
+    async def _stored_by_another(self) -> StoredFile | None:
         """What somebody stored who was faster. What is not whole is replaced."""
         try:
-            return await self.stored(wanted)
-        except Unreadable:
+            return await self._fetcher.find_stored(self._request)
+        except UnreadableBlob:
             return None
 
-    def _is_alone(self, wanted: Wanted) -> bool:
-        return wanted.since is not None and self._clock.monotonic() - wanted.since < ALONE_S
 
-
-def _judge(failure: FetchFailed, *, progressed: bool) -> FetchFailed:
-    """A body that ends too soon is a broken connection, until it ends at the same place again."""
-    if failure.code is Code.TRUNCATED and progressed:
-        return FetchFailed(Code.INTERRUPTED, failure.message)
-    return failure
-
-
-def _is_whole(entity: Entity, offset: int) -> bool:
-    if entity.total is not None and offset > entity.total:
-        raise FetchFailed(Code.TRUNCATED, f"it has {offset} bytes, but {entity.total} were announced")
-    return entity.total is None or offset == entity.total
-
-
-def _stored(transfer: Transfer, content_type: str, measured: Measured) -> Stored:
-    return Stored(transfer.key, content_type, transfer.offset, transfer.sha256, measured)
+def _is_whole(representation: Representation, offset: int) -> bool:
+    total = representation.total
+    if total is not None and offset > total:
+        raise FetchError(ErrorCode.TRUNCATED, f"it has {offset} bytes, but {total} were announced")
+    return total is None or offset == total

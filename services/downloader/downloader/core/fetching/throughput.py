@@ -1,70 +1,69 @@
-"""Whether bytes come, whether they come fast enough, and when to say how far it is."""
+"""Watches whether bytes arrive, and fast enough, and reports how far a fetch is."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from downloader.core.fetching.ports import FetchListener
 from servicekit.clock import Clock
 
-EVERY = 1.0
-"""Seconds between two words of progress."""
+PROGRESS_INTERVAL_S = 1.0
 
 
-class Pace:
-    """Watches one fetch.
+class ThroughputMonitor:
+    """Watches one fetch, over all of its responses.
 
-    A slow drip keeps a connection alive for ever without any timeout of a read: within each window of
-    `window_s` seconds at least `least_rate` bytes a second must come.
+    A slow drip would keep a connection alive for ever, whatever the timeout of a single read: within each
+    window of `window_s` seconds at least `least_rate` bytes a second must arrive.
     """
 
     def __init__(
-        self,
-        clock: Clock,
-        window_s: float,
-        least_rate: float,
-        progress: Callable[[int, int], Awaitable[None]] | None,
-        answered: Callable[[], None] | None = None,
+        self, clock: Clock, window_s: float, least_rate: float, listener: FetchListener | None
     ) -> None:
         self._clock = clock
         self._window_s = window_s
         self._least_rate = least_rate
-        self._progress = progress
-        self._answered = answered
-        self._total = 0
-        self._most = 0
-        self._is_silent = True
-        self._window_from: tuple[float, int] | None = None
-        self._told_at = clock.monotonic()
+        self._listener = listener
+        self._announced = 0
+        self._most_received = 0
+        self._has_new_bytes = False
+        self._window_start: tuple[float, int] | None = None
+        self._reported_at = clock.monotonic()
 
-    def begin(self, total: int) -> None:
-        """A body begins; `total` bytes are announced (0: unknown)."""
-        self._total = total
-        self._is_silent = True
-        self._window_from = None
+    def begin_response(self, announced: int) -> None:
+        """A body begins; `announced` bytes are to come in all (0: unknown)."""
+        self._announced = announced
+        self._has_new_bytes = False
+        self._window_start = None
 
     async def received(self, offset: int) -> None:
-        """So many bytes are here.
+        """`offset` bytes of the content are here.
 
         Raises:
-            FetchFailed: `too_slow`.
+            FetchError: `too_slow`.
         """
-        if self._is_silent and offset > self._most and self._answered is not None:
-            self._is_silent = False
-            self._answered()
-        self._most = max(self._most, offset)
+        is_new = offset > self._most_received and not self._has_new_bytes
+        self._most_received = max(self._most_received, offset)
+        if is_new:
+            self._has_new_bytes = True
+            if self._listener is not None:
+                self._listener.host_answered()
         now = self._clock.monotonic()
-        since, had = self._window_from or (now, offset)
-        if self._window_from is None:
-            self._window_from = (now, offset)
-        elif now - since >= self._window_s:
-            rate = (offset - had) / (now - since)
-            if rate < self._least_rate:
-                raise FetchFailed(
-                    Code.TOO_SLOW,
-                    f"it came at {rate:.0f} bytes a second; under {self._least_rate:g} is given up",
-                )
-            self._window_from = (now, offset)
-        if self._progress is not None and now - self._told_at >= EVERY:
-            self._told_at = now
-            await self._progress(offset, self._total)
+        self._check_rate(now, offset)
+        if self._listener is not None and now - self._reported_at >= PROGRESS_INTERVAL_S:
+            self._reported_at = now
+            await self._listener.progressed(offset, self._announced)
+
+    def _check_rate(self, now: float, offset: int) -> None:
+        if self._window_start is None:
+            self._window_start = (now, offset)
+            return
+        started_at, offset_then = self._window_start
+        if now - started_at < self._window_s:
+            return
+        self._window_start = (now, offset)
+        rate = (offset - offset_then) / (now - started_at)
+        if rate < self._least_rate:
+            raise FetchError(
+                ErrorCode.TOO_SLOW,
+                f"it came at {rate:.0f} bytes a second; under {self._least_rate:g} is given up",
+            )

@@ -1,4 +1,4 @@
-"""Whether what comes next continues what has come so far: ranges, validators, and starting again."""
+"""Decides whether a response continues what has been received: ranges, validators, and starting again."""
 
 from __future__ import annotations
 
@@ -8,119 +8,120 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
-from downloader.core.fetching.domain.redirects import STATUSES as REDIRECTS
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE | re.ASCII)
-_STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
-_SETTLED = timedelta(seconds=60)
-"""How much older than the answer a modification must be to serve as a validator: clocks differ."""
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
-_PASSING = frozenset({408, 425, 429})
+_DATE_SETTLED = timedelta(seconds=60)
+"""How much older than the response a modification date must be to serve as a validator: clocks differ."""
+
+_PASSING_4XX = frozenset({408, 425, 429})
+"""Client errors (timeout, too early, too many requests) that say nothing about the file."""
 
 
 @dataclass(frozen=True)
-class Head:
-    """What an origin's answer says before its body; header names are in lower case."""
+class ResponseHead:
+    """Status and headers of a response; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
 
     def get(self, name: str) -> str | None:
-        """One header."""
         return self.headers.get(name)
 
 
 @dataclass(frozen=True)
-class Entity:
+class Representation:
     """Which content is being received: its total length and its strong validator, where known."""
 
     total: int | None
     validator: str | None
 
 
-class Step(Enum):
-    """What to do with an answer."""
+class BodyUse(Enum):
+    """What the body of a response is good for."""
 
     APPEND = "append"
-    """Its body continues at the offset."""
-    RESTART = "restart"
-    """Its body is the whole content: throw away what there is and take this."""
-    ASK_AGAIN = "ask again"
-    """Its body is of no use: throw away what there is and ask for the whole."""
+    """It continues at the offset."""
+    REPLACE = "replace"
+    """It is the whole content: throw away what there is and take this."""
+    DISCARD = "discard"
+    """It is of no use: throw away what there is, and request the whole."""
 
 
-def request_headers(offset: int, entity: Entity | None) -> dict[str, str]:
-    """What to ask for: the rest when it can be proved to be the rest of the same, else the whole."""
+def request_headers(offset: int, representation: Representation | None) -> dict[str, str]:
+    """Requests the rest when the answer can prove to be the rest of the same content, else the whole."""
     headers = {"Accept-Encoding": "identity"}
-    if can_resume(offset, entity) and entity is not None and entity.validator is not None:
-        headers |= {"Range": f"bytes={offset}-", "If-Range": entity.validator}
+    if offset > 0 and representation is not None and representation.validator is not None:
+        headers |= {"Range": f"bytes={offset}-", "If-Range": representation.validator}
     return headers
 
 
-def can_resume(offset: int, entity: Entity | None) -> bool:
-    """Whether the next request will be for the rest only."""
-    return offset > 0 and entity is not None and entity.validator is not None
-
-
-def decide(head: Head, offset: int, entity: Entity | None) -> tuple[Step, Entity]:
-    """What to do with an answer to `request_headers(offset, entity)`, and which content it is.
+def evaluate_response(
+    head: ResponseHead, offset: int, representation: Representation | None
+) -> tuple[BodyUse, Representation]:
+    """What to do with the response to `request_headers(offset, representation)`, and what it represents.
 
     Raises:
-        FetchFailed: `gone`, `origin_error`, `encoded`, by the answer's status and headers.
+        FetchError: `gone`, `origin_error`, `encoded`, by the status and headers.
     """
-    ranged = can_resume(offset, entity)
+    ranged = "Range" in request_headers(offset, representation)
     if head.status == 416 and ranged:
-        return Step.ASK_AGAIN, Entity(None, None)
+        return BodyUse.DISCARD, Representation(None, None)
     _refuse_status(head)
     if (encoding := head.get("content-encoding") or "identity").lower() != "identity":
-        raise FetchFailed(Code.ENCODED, f"the origin sent it with Content-Encoding {encoding[:32]}")
+        raise FetchError(ErrorCode.ENCODED, f"the origin sent it with Content-Encoding {encoding[:32]}")
     if head.status == 200:
-        return Step.RESTART, Entity(_length(head), validator(head))
-    if not ranged or entity is None:
-        raise FetchFailed(Code.ORIGIN_ERROR, f"the origin answered {head.status} to a request for the whole")
-    return _continues(head, offset, entity), entity
+        return BodyUse.REPLACE, Representation(_content_length(head), validator(head))
+    if not ranged or representation is None:
+        raise FetchError(
+            ErrorCode.ORIGIN_ERROR, f"the origin answered {head.status} to a request for the whole"
+        )
+    return _use_of_part(head, offset, representation), representation
 
 
-def _continues(head: Head, offset: int, entity: Entity) -> Step:
+def _use_of_part(head: ResponseHead, offset: int, representation: Representation) -> BodyUse:
     found = _CONTENT_RANGE.fullmatch((head.get("content-range") or "").strip())
     if found is None:  # none, several ranges at once, or nonsense
-        return Step.ASK_AGAIN
+        return BodyUse.DISCARD
     start, end, total = int(found[1]), int(found[2]), found[3]
-    same_total = total != "*" and (entity.total is None or int(total) == entity.total)
+    same_total = total != "*" and (representation.total is None or int(total) == representation.total)
     inside = start == offset and total != "*" and start <= end < int(total)
-    return Step.APPEND if same_total and inside and validator(head) == entity.validator else Step.ASK_AGAIN
+    is_rest = same_total and inside and validator(head) == representation.validator
+    return BodyUse.APPEND if is_rest else BodyUse.DISCARD
 
 
-def validator(head: Head) -> str | None:
+def validator(head: ResponseHead) -> str | None:
     """What `If-Range` may carry: a strong entity tag, else a date that is old enough (RFC 9110, 13.1.5)."""
     if (tag := head.get("etag")) is not None:
-        return tag.strip() if _STRONG.fullmatch(tag.strip()) else None
-    modified, said = head.get("last-modified"), head.get("date")
-    if modified is None or said is None:
+        return tag.strip() if _STRONG_TAG.fullmatch(tag.strip()) else None
+    modified, sent = head.get("last-modified"), head.get("date")
+    if modified is None or sent is None:
         return None
     try:
-        old_enough = parsedate_to_datetime(said) - parsedate_to_datetime(modified) >= _SETTLED
+        is_settled = parsedate_to_datetime(sent) - parsedate_to_datetime(modified) >= _DATE_SETTLED
     except (ValueError, TypeError):  # not dates; or only one of them has a zone
         return None
-    return modified.strip() if old_enough else None
+    return modified.strip() if is_settled else None
 
 
-def _length(head: Head) -> int | None:
+def _content_length(head: ResponseHead) -> int | None:
     length = (head.get("content-length") or "").strip()
     return int(length) if length.isascii() and length.isdigit() else None
 
 
-def _refuse_status(head: Head) -> None:
+def _refuse_status(head: ResponseHead) -> None:
     status = head.status
     if status in (200, 206):
         return
-    if status in REDIRECTS:
-        raise FetchFailed(Code.REDIRECTS, "it is redirected without saying where to")
-    if 400 <= status < 500 and status not in _PASSING:
-        raise FetchFailed(
-            Code.GONE, f"the origin answers {status}: it is deleted, expired or was never there"
+    if status in REDIRECT_STATUSES:
+        raise FetchError(ErrorCode.REDIRECTS, "it is redirected without saying where to")
+    if 400 <= status < 500 and status not in _PASSING_4XX:
+        raise FetchError(
+            ErrorCode.GONE, f"the origin answers {status}: it is deleted, expired or was never there"
         )
     wait = (head.get("retry-after") or "").strip()
-    asked = min(float(wait), 3600.0) if wait.isascii() and wait.isdigit() else None
-    raise FetchFailed(Code.ORIGIN_ERROR, f"the origin answers {status}", retry_after=asked)
+    seconds = min(float(wait), 3600.0) if wait.isascii() and wait.isdigit() else None
+    raise FetchError(ErrorCode.ORIGIN_ERROR, f"the origin answers {status}", retry_after=seconds)

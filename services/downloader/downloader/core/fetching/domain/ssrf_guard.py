@@ -1,4 +1,8 @@
-"""Which addresses may be fetched from: public ones, and the few that the operator names."""
+"""Decides which addresses may be fetched from: public ones, and the few that the operator names.
+
+Whoever can make us fetch an address must not reach our own network through us (SSRF, server-side request
+forgery): the cloud's metadata service, the database, the store.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
-from downloader.core.fetching.domain.fetch_errors import Code, FetchFailed
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 
 PORTS = {"http": 80, "https": 443}
 
-# Registered for special purposes (IANA) and not all covered by `is_global` of every Python we run on.
+# Registered for special purposes (IANA). `is_global` of some Pythons that we run on misses a few of them.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -44,109 +48,100 @@ _6TO4 = ipaddress.IPv6Network("2002::/16")
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where an address leads: scheme, host without brackets, port."""
-
-    scheme: str
-    host: str
-    port: int
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """Hosts that may be private: those named with any port, and those named with one."""
+class AllowedHosts:
+    """Hosts that may be private: with any port, and with one port only."""
 
     hosts: frozenset[str] = frozenset()
-    pairs: frozenset[tuple[str, int]] = frozenset()
+    host_ports: frozenset[tuple[str, int]] = frozenset()
 
     def covers(self, host: str, port: int) -> bool:
-        """Whether the operator named this host."""
-        host = _plain(host)
-        return host in self.hosts or (host, port) in self.pairs
+        host = _normalised(host)
+        return host in self.hosts or (host, port) in self.host_ports
 
 
-def parse_allowed(entries: Iterable[str]) -> Allowed:
+def parse_allowed_hosts(entries: Iterable[str]) -> AllowedHosts:
     """Read `host`, `host:port`, `[v6]`, `[v6]:port`.
 
     Raises:
         ValueError: an entry is none of them; the text names it.
     """
     hosts: set[str] = set()
-    pairs: set[tuple[str, int]] = set()
+    host_ports: set[tuple[str, int]] = set()
     for entry in entries:
         bare = entry.strip()
         try:
             if _is_ip(bare):
-                hosts.add(_plain(bare))
+                hosts.add(_normalised(bare))
                 continue
             parts = urlsplit(f"//{bare}")
             if not parts.hostname or parts.path or parts.username is not None:
                 raise ValueError(bare)
             if parts.port is None:
-                hosts.add(_plain(parts.hostname))
+                hosts.add(_normalised(parts.hostname))
             else:
-                pairs.add((_plain(parts.hostname), parts.port))
+                host_ports.add((_normalised(parts.hostname), parts.port))
         except ValueError as error:
             raise ValueError(f"{entry!r} is neither a host nor host:port") from error
-    return Allowed(frozenset(hosts), frozenset(pairs))
+    return AllowedHosts(frozenset(hosts), frozenset(host_ports))
 
 
-def check_address(url: str, allowed: Allowed) -> Target:
-    """Where the address leads, when it may be asked at all; names are checked again once resolved.
+def check_url(url: str, allowed: AllowedHosts) -> None:
+    """Refuse an address that must not be requested. Its name is checked again once it is resolved.
 
     Raises:
-        FetchFailed: `bad_address` or `private_address`.
+        FetchError: `bad_address` or `private_address`.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise FetchFailed(Code.BAD_ADDRESS, "its address cannot be read") from error
+        raise FetchError(ErrorCode.BAD_ADDRESS, "its address cannot be read") from error
     if parts.scheme not in PORTS:
         scheme = parts.scheme[:16] or "none"
-        raise FetchFailed(
-            Code.BAD_ADDRESS, f"its address has the scheme {scheme}; http and https are fetched"
+        raise FetchError(
+            ErrorCode.BAD_ADDRESS, f"its address has the scheme {scheme}; http and https are fetched"
         )
     if not host or not url.isprintable() or any(mark in url for mark in " \\"):
-        raise FetchFailed(Code.BAD_ADDRESS, "its address names no host, or has blanks or control characters")
+        raise FetchError(
+            ErrorCode.BAD_ADDRESS, "its address names no host, or has blanks or control characters"
+        )
     if parts.username is not None or parts.password is not None:
-        raise FetchFailed(Code.BAD_ADDRESS, "its address carries a user name or password")
-    target = Target(parts.scheme, host, PORTS[parts.scheme] if port is None else port)
-    if not 0 < target.port < 65536:
-        raise FetchFailed(Code.BAD_ADDRESS, f"its address has the port {target.port}")
+        raise FetchError(ErrorCode.BAD_ADDRESS, "its address carries a user name or password")
+    port = PORTS[parts.scheme] if port is None else port
+    if not 0 < port < 65536:
+        raise FetchError(ErrorCode.BAD_ADDRESS, f"its address has the port {port}")
     if _is_ip(host):
-        check_resolved(target.host, target.port, host, allowed)
-    return target
+        check_resolved_ip(host, port, host, allowed)
 
 
-def check_resolved(host: str, port: int, address: str, allowed: Allowed) -> None:
+def check_resolved_ip(host: str, port: int, address: str, allowed: AllowedHosts) -> None:
     """Refuse an IP address that a host resolved to, unless it is public or the operator named the host.
 
     Raises:
-        FetchFailed: `private_address`.
+        FetchError: `private_address`.
     """
     if not allowed.covers(host, port) and not is_public(address):
         where = host if host == address else f"{host} ({address})"
-        raise FetchFailed(
-            Code.PRIVATE_ADDRESS,
+        raise FetchError(
+            ErrorCode.PRIVATE_ADDRESS,
             f"{where} is not a public address; name it in FETCH_ALLOW when it is meant to be reached",
         )
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, whatever it is wrapped in."""
+    """Whether an IP address belongs to the public internet, also when an IPv6 address wraps it."""
     try:
         ip: IPv4Address | IPv6Address = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(ip, IPv6Address) and (inner := _embedded(ip)) is not None:
+    if isinstance(ip, IPv6Address) and (inner := _embedded_ipv4(ip)) is not None:
         return is_public(str(inner))
     if isinstance(ip, IPv6Address) and ip not in _UNICAST:
         return False
     return ip.is_global and not any(ip in network for network in _NOT_PUBLIC if network.version == ip.version)
 
 
-def _embedded(ip: IPv6Address) -> IPv4Address | None:
+def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that an IPv6 address leads to: mapped, NAT64, 6to4."""
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
@@ -163,5 +158,5 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _plain(host: str) -> str:
+def _normalised(host: str) -> str:
     return host.strip("[]").rstrip(".").lower()

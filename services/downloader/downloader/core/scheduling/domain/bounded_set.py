@@ -1,15 +1,15 @@
-"""What was said or done already, as far as this replica remembers."""
+"""Remembers what was done already, as far as the memory of one replica goes."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
-REMEMBERED = 20_000
-"""As many as may be in flight: beyond that something is done or said once more, which is harmless."""
+MAX_REMEMBERED = 20_000
+"""As many as may be in flight. Beyond that something is done once more, which is harmless."""
 
 
-class Known:
+class BoundedSet:
     """A set that forgets its oldest members."""
 
     def __init__(self) -> None:
@@ -23,6 +23,6 @@ class Known:
         if member in self._members:
             return False
         self._members[member] = None
-        if len(self._members) > REMEMBERED:
+        if len(self._members) > MAX_REMEMBERED:
             self._members.popitem(last=False)
         return True

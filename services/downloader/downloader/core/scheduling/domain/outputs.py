@@ -1,18 +1,21 @@
-"""One output of a prediction, as the downloader knows it."""
+"""Describes one output of a prediction, as the downloader needs it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
-from downloader.core.containers.domain import Kind
+from downloader.core.containers.domain import MediaKind
+
+OutputId = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
 class Output:
     """An output to fetch.
 
-    `stem` is where it belongs in the store, without the extension; `kind` is None when nobody said.
+    `stem` is its key in the store, without the extension; `kind` is None when the model does not say.
     """
 
     generation: str
@@ -22,7 +25,20 @@ class Output:
     index: int
     url: str
     stem: str
-    kind: Kind | None
+    kind: MediaKind | None
     expires_at: datetime
     job: str = ""
     campaign: str = ""
+
+    @property
+    def id(self) -> OutputId:
+        """Of one request for it: the next round has another id."""
+        return self.generation, self.attempt, self.index, self.round
+
+    @property
+    def host(self) -> str:
+        """`host` or `host:port` of its address; empty when there is none."""
+        try:
+            return urlsplit(self.url).netloc.rpartition("@")[2]
+        except ValueError:  # not an address at all: the fetch reports that
+            return ""

@@ -28,7 +28,7 @@ from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.fetching.domain.resume import ResponseHead
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
-from downloader.core.fetching.ports import FoundBlob, Response
+from downloader.core.fetching.ports import Response
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.events import OutputsHandler, outputs_consumer
@@ -90,10 +90,9 @@ class SimulatedStorage:
             await asyncio.sleep(2.0)
             raise Unavailable("the store is away")
 
-    async def find(self, stem: str) -> list[FoundBlob]:
+    async def find(self, stem: str) -> list[str]:
         await self._reach()
-        data = self.files.get(f"{stem}.png")
-        return [] if data is None else [FoundBlob(f"{stem}.png", len(data))]
+        return [key for key in (f"{stem}.png",) if key in self.files]
 
     def upload(self, key: str, content_type: str) -> SimulatedUpload:
         return SimulatedUpload(self, key)

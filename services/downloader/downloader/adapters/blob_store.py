@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from downloader.core.containers.domain import BY_EXTENSION
-from downloader.core.fetching.ports import FoundBlob
 from downloader.core.orphans.ports import ListedBlob
 from servicekit.blobs import BlobStore
 from servicekit.blobs.upload import Upload
@@ -22,10 +21,10 @@ class BlobStorage:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    async def find(self, stem: str) -> Sequence[FoundBlob]:
+    async def find(self, stem: str) -> Sequence[str]:
         """With one listing, and not a request for each extension."""
         return [
-            FoundBlob(blob.key, blob.size)
+            blob.key
             async for blob in self._blobs.list(f"{stem}.")
             if blob.key.removeprefix(f"{stem}.") in BY_EXTENSION
         ]

@@ -13,7 +13,7 @@ from downloader.core.containers.domain import (
     container_for,
 )
 from downloader.core.fetching.domain.fetch_errors import FetchError
-from downloader.core.fetching.ports import FoundBlob, Prober, Spool, SpoolFile, Storage, StoredFileAlerts
+from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage, StoredFileAlerts
 from servicekit.errors import Unavailable
 
 _HASH_BLOCK = 1024 * 1024
@@ -46,29 +46,29 @@ class ExistingBlobs:
             Unavailable: the store, the spool or the decoders are in trouble.
         """
         unreadable: UnreadableBlob | None = None
-        for found in await self._storage.find(stem):
+        for key in await self._storage.find(stem):
             try:
-                return await self._measure(found, kind)
+                return await self._measure(key, kind)
             except FetchError as damage:
-                self._alerts.damaged(found.key, damage.message)
+                self._alerts.damaged(key, damage.message)
             except UnreadableBlob as error:
-                self._alerts.unreadable(found.key, error.message)
+                self._alerts.unreadable(key, error.message)
                 unreadable = error
         if unreadable is not None:
             raise unreadable
         return None
 
-    async def _measure(self, found: FoundBlob, kind: MediaKind | None) -> StoredFile:
-        container = BY_EXTENSION[found.key.rpartition(".")[2]]
+    async def _measure(self, key: str, kind: MediaKind | None) -> StoredFile:
+        container = BY_EXTENSION[key.rpartition(".")[2]]
         async with self._spool.file() as file:
             try:
-                await self._storage.read(found.key, file.path)
+                await self._storage.read(key, file.path)
             except Unavailable as error:
                 raise UnreadableBlob(error.message, retry_after=error.retry_after) from error
             sha256, size = await asyncio.to_thread(_digest, file)
             facts = await self._prober.probe(file.path, container)
         check_kind(facts.kind, kind, container)
-        return StoredFile(found.key, container_for(container, facts.kind).content_type, size, sha256, facts)
+        return StoredFile(key, container_for(container, facts.kind).content_type, size, sha256, facts)
 
 
 def _digest(file: SpoolFile) -> tuple[str, int]:

@@ -44,14 +44,6 @@ class FetchListener(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class FoundBlob:
-    """A file in the store."""
-
-    key: str
-    size: int
-
-
 class Upload(Protocol):
     """A file on its way into the store: invisible until completed."""
 
@@ -71,8 +63,8 @@ class Upload(Protocol):
 class Storage(Protocol):
     """The blob store."""
 
-    async def find(self, stem: str) -> Sequence[FoundBlob]:
-        """What lies under `<stem>.<an accepted extension>`: one file or none; two, see `ExistingBlobs`."""
+    async def find(self, stem: str) -> Sequence[str]:
+        """The keys `<stem>.<an accepted extension>` there are: one or none; two, see `ExistingBlobs`."""
         ...
 
     def upload(self, key: str, content_type: str) -> Upload: ...

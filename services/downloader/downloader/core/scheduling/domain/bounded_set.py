@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 
 MAX_REMEMBERED = 20_000
@@ -13,7 +12,7 @@ class BoundedSet:
     """A set that forgets its oldest members."""
 
     def __init__(self) -> None:
-        self._members: OrderedDict[Hashable, None] = OrderedDict()
+        self._members: dict[Hashable, None] = {}  # in the order of their coming
 
     def __contains__(self, member: Hashable) -> bool:
         return member in self._members
@@ -24,5 +23,5 @@ class BoundedSet:
             return False
         self._members[member] = None
         if len(self._members) > MAX_REMEMBERED:
-            self._members.popitem(last=False)
+            del self._members[next(iter(self._members))]
         return True

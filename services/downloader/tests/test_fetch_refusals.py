@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
-import gzip
 from pathlib import Path
 
 import pytest
@@ -107,11 +106,6 @@ async def test_deleted_or_expired(harness, origin) -> None:
         assert error.code is ErrorCode.GONE
         assert str(status) in error.message
         assert len(origin.requests) == 3
-
-
-async def test_compressed_though_identity_was_requested(harness, origin, media) -> None:
-    packed = origin.whole_of(gzip.compress(media["mp4"]), Content_Encoding="gzip")
-    assert (await harness.refusal_of(origin.answer_with(packed))).code is ErrorCode.ENCODED
 
 
 # Sizes and times ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from downloader.core.containers.domain import MediaKind, StoredFile, check_kind, container_for
+from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
 from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
 from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
@@ -192,9 +193,13 @@ class Fetch:
                 return False
             transfer.announce(representation)
             self._monitor.begin_response(representation.total or 0)
+            unpacker = Unpacker(compressions(response.head.get("content-encoding")))
             async for chunk in response.body:
-                await transfer.write(chunk)
+                for piece in unpacker.unpack(chunk):
+                    await transfer.write(piece)
                 await self._monitor.received(transfer.offset)
+            for piece in unpacker.finish():
+                await transfer.write(piece)
         if use is BodyUse.APPEND and transfer.offset == before:
             raise FetchError(ErrorCode.TRUNCATED, f"the origin has nothing after byte {before}")
         return _is_whole(representation, transfer.offset)

@@ -63,7 +63,7 @@ ERRORS: dict[ErrorCode, tuple[GiveUp, str]] = {
     ),
     ErrorCode.ENCODED: (
         GiveUp.AFTER_FEW_TRIES,
-        "sent with a Content-Encoding, though the request asked for none",
+        "sent with a Content-Encoding that cannot be unpacked: Brotli, Zstandard, a broken gzip",
     ),
     ErrorCode.GONE: (GiveUp.AFTER_FEW_TRIES, "the origin answers 4xx: deleted, expired or never there"),
     ErrorCode.UNREACHABLE: (GiveUp.AT_EXPIRY, "no name, no connection, no TLS, no answer"),

@@ -8,6 +8,7 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
+from downloader.core.fetching.domain.content_encoding import compressions
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES
 
@@ -71,14 +72,17 @@ def evaluate_response(
     if head.status == 416 and ranged:
         return BodyUse.DISCARD, Representation(None, None)
     _refuse_status(head)
-    if (encoding := head.get("content-encoding") or "identity").lower() != "identity":
-        raise FetchError(ErrorCode.ENCODED, f"the origin sent it with Content-Encoding {encoding[:32]}")
+    is_compressed = bool(compressions(head.get("content-encoding")))
     if head.status == 200:
+        if is_compressed:  # neither its length nor a place within it counts for what it unpacks to
+            return BodyUse.REPLACE, Representation(None, None)
         return BodyUse.REPLACE, Representation(_content_length(head), validator(head))
     if not ranged or representation is None:
         raise FetchError(
             ErrorCode.ORIGIN_ERROR, f"the origin answered {head.status} to a request for the whole"
         )
+    if is_compressed:  # what was received so far was not
+        return BodyUse.DISCARD, representation
     return _use_of_part(head, offset, representation), representation
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -210,6 +211,34 @@ async def test_a_redirect_to_a_private_address_is_refused(harness, origin, locat
 @pytest.mark.parametrize("location", ["ftp://example.org/x", "file:///etc/passwd", "http://u:p@127.0.0.1/"])
 async def test_a_redirect_to_another_scheme_is_refused(harness, origin, location) -> None:
     assert (await harness.refusal_of(origin.answer_with(origin.to(location)))).code is ErrorCode.BAD_ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("location", "requested"),
+    [
+        ("/видео-café-図.mp4".encode(), "/%D0%B2%D0%B8%D0%B4%D0%B5%D0%BE-caf%C3%A9-%E5%9B%B3.mp4"),
+        ("/\N{MAN}\N{ZERO WIDTH JOINER}\N{GIRL}\N{NO-BREAK SPACE}.mp4".encode(), None),
+        ("/café.mp4".encode("latin-1"), "/caf%E9.mp4"),
+        (b"/my film.mp4 ", "/my%20film.mp4"),
+        (b"/caf%C3%A9%2Fx.mp4", "/caf%C3%A9%2Fx.mp4"),
+    ],
+)
+async def test_a_redirect_in_whichever_bytes_is_followed(harness, origin, media, location, requested) -> None:
+    requested = requested or quote(location.decode())
+
+    async def redirect(request, reply) -> None:
+        await reply.send(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\n")
+        await reply.send(b"Location: " + location + b"\r\n\r\n")
+
+    origin.serve(media["mp4"], requested)
+    await harness.expect_stored(harness.request(origin.answer_with(redirect)), media["mp4"])
+    assert origin.requests[-1].path == requested
+
+
+@pytest.mark.parametrize("host", ["a..example", "x" * 70 + ".example", "xn--.example..", ".."])
+async def test_a_host_that_is_no_name_is_refused(harness, host) -> None:
+    error = await harness.refusal_of(f"http://{host}/x", retry=False)
+    assert error.code in (ErrorCode.BAD_ADDRESS, ErrorCode.UNREACHABLE)
 
 
 async def test_five_redirects_are_followed_and_six_are_not(harness, origin, media) -> None:

@@ -94,7 +94,8 @@ async def test_a_host_is_alive_with_each_response_that_brings_new_bytes(harness,
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"ETag": 'W/"v1"'}, {"Last_Modified": "Sat, 01 Jan 2022 00:00:00 GMT"}]
+    "headers",
+    [{}, {"ETag": 'W/"v1"'}, {"ETag": '"café"'}, {"Last_Modified": "Sat, 01 Jan 2022 00:00:00 GMT"}],
 )
 async def test_without_a_strong_validator_it_starts_again(harness, origin, media, headers) -> None:
     data = media["mp4"]

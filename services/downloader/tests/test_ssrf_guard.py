@@ -99,6 +99,8 @@ def test_any_text_is_an_address_or_refused(text) -> None:
         ("https://replicate.delivery/xezq/a/out.mp4", None),
         ("http://example.org:8080/x?y=z", None),
         ("https://[2606:4700::1111]/x", None),
+        ("https://example.org/\N{MAN}\N{ZERO WIDTH JOINER}\N{GIRL}.png", None),
+        ("https://example.org/a\x85b", ErrorCode.BAD_ADDRESS),
         ("ftp://example.org/x", ErrorCode.BAD_ADDRESS),
         ("file:///etc/passwd", ErrorCode.BAD_ADDRESS),
         ("//example.org/x", ErrorCode.BAD_ADDRESS),

@@ -18,6 +18,7 @@ from downloader.core.fetching.ports import Response
 
 CONNECT_S, RESPONSE_S = 10.0, 30.0
 MAX_CONNECTIONS = 256
+_VISIBLE_ASCII = "".join(map(chr, range(0x20, 0x7F)))
 
 
 class HttpOrigin:
@@ -50,18 +51,15 @@ class HttpOrigin:
     async def get(self, url: str, headers: dict[str, str]) -> AsyncIterator[Response]:
         """See `core.fetching.ports.Origin`. Nothing is sent but a few fixed headers and the given ones."""
         timeouts = {"connect": CONNECT_S, "read": RESPONSE_S, "write": RESPONSE_S, "pool": RESPONSE_S}
-        sent = {"Host": _host_header(url), "Accept": "*/*", "User-Agent": "rushes-downloader"} | headers
         with _errors_before_body():
+            sent = {"Host": _host_header(url), "Accept": "*/*", "User-Agent": "rushes-downloader"} | headers
             request = httpcore.Request(
                 "GET", _ascii_url(url), headers=list(sent.items()), extensions={"timeout": timeouts}
             )
             response = await self._pool(secure=url[:5].lower() != "http:").handle_async_request(request)
         timeouts["read"] = self._idle_s
         try:
-            headers = {
-                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-            }
-            yield Response(ResponseHead(response.status, headers), _body(response, self._idle_s))
+            yield Response(_head(response), _body(response, self._idle_s))
         finally:
             await response.aclose()
 
@@ -77,6 +75,22 @@ class HttpOrigin:
                 keepalive_expiry=15.0,
             )
         return self._pools[secure]
+
+
+def _head(response: httpcore.Response) -> ResponseHead:
+    headers = {}
+    for raw_name, value in response.headers:
+        name = raw_name.decode("latin-1").lower()
+        headers[name] = _location(value) if name == "location" else value.decode("latin-1")
+    return ResponseHead(response.status, headers)
+
+
+def _location(value: bytes) -> str:
+    """Many servers send raw UTF-8. The bytes of any other charset are percent-encoded as they are."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return quote(value, safe=_VISIBLE_ASCII)
 
 
 async def _body(response: httpcore.Response, idle_s: float) -> AsyncIterator[bytes]:

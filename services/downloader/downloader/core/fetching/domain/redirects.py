@@ -20,10 +20,10 @@ def redirect_target(url: str, location: str | None, *, followed: int) -> str:
     """
     if followed >= MAX_REDIRECTS:
         raise FetchError(ErrorCode.REDIRECTS, f"it is redirected more than {MAX_REDIRECTS} times")
-    if not location:
+    if not location or not location.strip():
         raise FetchError(ErrorCode.REDIRECTS, "it is redirected without saying where to")
     try:
-        target = urljoin(url, location)
+        target = urljoin(url, location.strip().replace(" ", "%20"))  # as browsers do
         scheme = urlsplit(target).scheme
     except ValueError as error:
         raise FetchError(ErrorCode.REDIRECTS, "it is redirected to an address that cannot be read") from error

@@ -13,7 +13,9 @@ from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE | re.ASCII)
-_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+"""ASCII alone, though others may be sent: it has to be sent back."""
+
 
 _DATE_SETTLED = timedelta(seconds=60)
 """How much older than the response a modification date must be to serve as a validator: clocks differ."""
@@ -108,7 +110,7 @@ def validator(head: ResponseHead) -> str | None:
         is_settled = parsedate_to_datetime(sent) - parsedate_to_datetime(modified) >= _DATE_SETTLED
     except (ValueError, TypeError):  # not dates; or only one of them has a zone
         return None
-    return modified.strip() if is_settled else None
+    return modified.strip() if is_settled and modified.isascii() else None
 
 
 def _content_length(head: ResponseHead) -> int | None:

@@ -7,6 +7,7 @@ forgery): the cloud's metadata service, the database, the store.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -15,6 +16,10 @@ from urllib.parse import urlsplit
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 
 PORTS = {"http": 80, "https": 443}
+
+_REFUSED = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
+"""Blanks, control characters, and what some read as a slash: an address may mean different hosts to
+different readers. What else is not ASCII is encoded before it is sent."""
 
 # Registered for special purposes (IANA). `is_global` of some Pythons that we run on misses a few of them.
 _NOT_PUBLIC = tuple(
@@ -101,7 +106,7 @@ def check_url(url: str, allowed: AllowedHosts) -> None:
         raise FetchError(
             ErrorCode.BAD_ADDRESS, f"its address has the scheme {scheme}; http and https are fetched"
         )
-    if not host or not url.isprintable() or any(mark in url for mark in " \\"):
+    if not host or _REFUSED.search(url):
         raise FetchError(
             ErrorCode.BAD_ADDRESS, "its address names no host, or has blanks or control characters"
         )

@@ -149,6 +149,36 @@ async def test_a_200_for_a_range_is_the_whole_again(harness, origin, media) -> N
     await harness.expect_stored(harness.request(url), new, "webm")
 
 
+@pytest.mark.parametrize("status", [203, 206])
+async def test_another_status_that_brings_the_whole_is_stored(harness, origin, media, status) -> None:
+    """Also when it breaks, and the same status brings the rest."""
+    data = media["mp4"]
+    headers = {"ETag": '"v1"'}
+    if status == 206:
+        headers["Content_Range"] = f"bytes 0-{len(data) - 1}/{len(data)}"
+    whole = origin.whole_of(data, status=status, **headers)
+    await harness.expect_stored(harness.request(origin.at("/whole", whole)), data)
+    await harness.blobs.delete("media/gen_1/0.mp4")
+
+    async def half(request, reply) -> None:
+        await reply.head(status, Content_Length=len(data), **headers)
+        await reply.send(data[: len(data) // 2])
+
+    broken = origin.answer_in_turn(half, whole)
+    await harness.expect_stored(harness.request(broken), data)
+    assert [request.start for request in origin.requests] == [None, None, len(data) // 2]
+
+
+async def test_a_part_that_nobody_requested_is_not_taken_for_the_whole(harness, origin, media) -> None:
+    data = media["mp3"]  # a part of it would decode as well
+    part = origin.whole_of(data[:5000], status=206, Content_Range=f"bytes 0-4999/{len(data)}")
+    error = await harness.refusal_of(origin.answer_with(part), MediaKind.AUDIO)
+    assert error.code is ErrorCode.ORIGIN_ERROR
+    unknown = origin.whole_of(data[:5000], status=206)
+    error = await harness.refusal_of(origin.answer_with(unknown), MediaKind.AUDIO)
+    assert error.code is ErrorCode.ORIGIN_ERROR
+
+
 async def test_a_416_leads_to_a_request_for_the_whole(harness, origin, media) -> None:
     data = media["mp4"]
     url = origin.answer_in_turn(

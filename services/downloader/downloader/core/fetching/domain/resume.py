@@ -12,7 +12,7 @@ from downloader.core.fetching.domain.content_encoding import compressions
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE | re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
 """ASCII alone, though others may be sent: it has to be sent back."""
 
@@ -75,28 +75,43 @@ def evaluate_response(
         return BodyUse.DISCARD, Representation(None, None)
     _refuse_status(head)
     is_compressed = bool(compressions(head.get("content-encoding")))
-    if head.status == 200:
+    part = _part(head) if head.status == 206 else None
+    if head.status != 206 or (part is not None and part.is_all):
         if is_compressed:  # neither its length nor a place within it counts for what it unpacks to
             return BodyUse.REPLACE, Representation(None, None)
-        return BodyUse.REPLACE, Representation(_content_length(head), validator(head))
+        return BodyUse.REPLACE, Representation(part.total if part else _content_length(head), validator(head))
     if not ranged or representation is None:
-        raise FetchError(
-            ErrorCode.ORIGIN_ERROR, f"the origin answered {head.status} to a request for the whole"
-        )
-    if is_compressed:  # what was received so far was not
-        return BodyUse.DISCARD, representation
-    return _use_of_part(head, offset, representation), representation
+        raise FetchError(ErrorCode.ORIGIN_ERROR, "the origin answered with a part to a request for the whole")
+    is_rest = (
+        part is not None
+        and part.start == offset
+        and representation.total in (None, part.total)
+        and validator(head) == representation.validator
+        and not is_compressed  # what was received so far was not
+    )
+    return BodyUse.APPEND if is_rest else BodyUse.DISCARD, representation
 
 
-def _use_of_part(head: ResponseHead, offset: int, representation: Representation) -> BodyUse:
+@dataclass(frozen=True)
+class _Part:
+    """The bytes from `start` up to and including `end`, of `total`."""
+
+    start: int
+    end: int
+    total: int
+
+    @property
+    def is_all(self) -> bool:
+        return self.start == 0 and self.end == self.total - 1
+
+
+def _part(head: ResponseHead) -> _Part | None:
+    """None: the header names several ranges, no total, or nonsense."""
     found = _CONTENT_RANGE.fullmatch((head.get("content-range") or "").strip())
-    if found is None:  # none, several ranges at once, or nonsense
-        return BodyUse.DISCARD
-    start, end, total = int(found[1]), int(found[2]), found[3]
-    same_total = total != "*" and (representation.total is None or int(total) == representation.total)
-    inside = start == offset and total != "*" and start <= end < int(total)
-    is_rest = same_total and inside and validator(head) == representation.validator
-    return BodyUse.APPEND if is_rest else BodyUse.DISCARD
+    if found is None:
+        return None
+    part = _Part(int(found[1]), int(found[2]), int(found[3]))
+    return part if part.start <= part.end < part.total else None
 
 
 def validator(head: ResponseHead) -> str | None:
@@ -115,12 +130,12 @@ def validator(head: ResponseHead) -> str | None:
 
 def _content_length(head: ResponseHead) -> int | None:
     length = (head.get("content-length") or "").strip()
-    return int(length) if length.isascii() and length.isdigit() else None
+    return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
 
 def _refuse_status(head: ResponseHead) -> None:
     status = head.status
-    if status in (200, 206):
+    if status in (200, 203, 206):  # 203: a proxy on the way has changed it, which the check will show
         return
     if status in REDIRECT_STATUSES:
         raise FetchError(ErrorCode.REDIRECTS, "it is redirected without saying where to")

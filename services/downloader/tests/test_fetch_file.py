@@ -80,6 +80,13 @@ async def test_a_person_gets_the_answer_at_once(harness, stub, origin) -> None:
     assert harness.clock.slept == []
 
 
+async def test_a_picture_that_breaks_off_is_refused_and_not_to_be_tried_again(stub, origin, media) -> None:
+    url = origin.serve(media["jpg"][: len(media["jpg"]) // 2], "/a.jpg")
+    with pytest.raises(Invalid, match="truncated") as caught:
+        await stub.FetchFile(fetch_request(url, kind=MEDIA_KIND_IMAGE))
+    assert caught.value.code == "truncated"
+
+
 async def test_the_wrong_kind_and_too_many_bytes(stub, origin, media) -> None:
     url = origin.serve(media["png"], "/a.png")
     with pytest.raises(Invalid, match="image"):

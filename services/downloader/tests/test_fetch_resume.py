@@ -112,6 +112,24 @@ async def test_a_truncating_origin_is_found_out(harness, origin, media) -> None:
     assert len(origin.requests) == 4
 
 
+@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize(("extension", "kind"), [("jpg", MediaKind.IMAGE), ("mp4", MediaKind.VIDEO)])
+async def test_a_file_that_breaks_off_though_all_is_here_is_truncated(
+    harness, origin, media, announced, extension, kind
+) -> None:
+    """The connection is in order and the same bytes come again, so it is no use to wait until it expires."""
+    half = media[extension][: len(media[extension]) // 2]
+
+    async def without_length(request, reply) -> None:
+        await reply.head(200)
+        await reply.send(half)
+
+    url = origin.serve(half) if announced else origin.answer_with(without_length)
+    error = await harness.refusal_of(url, kind)
+    assert error.code is ErrorCode.TRUNCATED
+    assert harness.clock.slept == [2.0, 4.0]
+
+
 async def test_an_origin_that_is_down_is_tried_four_times(harness, origin) -> None:
     error = await harness.refusal_of(origin.answer_with(origin.whole_of(b"no", status=503)))
     assert error.code is ErrorCode.ORIGIN_ERROR

@@ -158,15 +158,25 @@ class Fetch:
             await self._receive()
             return await self._publish()
         except FetchError as error:
-            self.progressed = self._transfer.offset > self._most_received
-            self._most_received = max(self._most_received, self._transfer.offset)
-            if error.code is ErrorCode.TRUNCATED and self.progressed:
-                # A body that ends too soon is a broken connection, until it ends at the same place again.
-                raise FetchError(ErrorCode.INTERRUPTED, error.message) from error
             self._is_doubtful = error.give_up is GiveUp.AFTER_FEW_TRIES
             raise
 
     async def _receive(self) -> None:
+        """A body that ends too soon is a broken connection, until it ends at the same place again.
+
+        Not so a file that is all here and breaks off inside: that is for `_publish` to find, and final.
+        """
+        try:
+            await self._receive_missing()
+        except FetchError as error:
+            if error.code is ErrorCode.TRUNCATED and self._transfer.offset > self._most_received:
+                raise FetchError(ErrorCode.INTERRUPTED, error.message) from error
+            raise
+        finally:
+            self.progressed = self._transfer.offset > self._most_received
+            self._most_received = max(self._most_received, self._transfer.offset)
+
+    async def _receive_missing(self) -> None:
         """Receive what is missing, over as many responses as it takes."""
         transfer = self._transfer
         if is_data_url(self._request.url):

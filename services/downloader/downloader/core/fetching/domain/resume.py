@@ -16,7 +16,6 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORE
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
 """ASCII alone, though others may be sent: it has to be sent back."""
 
-
 _DATE_SETTLED = timedelta(seconds=60)
 """How much older than the response a modification date must be to serve as a validator: clocks differ."""
 

@@ -21,7 +21,7 @@ from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
-from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
+from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import (
     AssetDeleted,
     DownloadCompleted,
@@ -217,6 +217,16 @@ async def test_what_is_no_media_is_given_up_with_the_reason(harness, here, origi
     assert "HTML" in error.message
     assert str(origin.port) not in error.message
     assert await harness.keys() == []
+
+
+async def test_an_output_under_1_kb_is_given_up(harness, here, origin, media) -> None:
+    small = media.image("PNG", (8, 8))
+    assert 0 < len(small) < 1024
+    await here.log.publish(succeeded(origin.serve(small), kind=MEDIA_KIND_IMAGE))
+    await here.outputs.run_once(wait=5)
+    (event,) = await published_events(here.log, until=1)
+    error = event.message(DownloadFailed).failure
+    assert (error.code, error.retryable) == ("too_small", True)
 
 
 async def test_one_bad_output_does_not_take_the_others_along(harness, here, origin, media) -> None:

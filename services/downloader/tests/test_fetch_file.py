@@ -87,6 +87,15 @@ async def test_a_picture_that_breaks_off_is_refused_and_not_to_be_tried_again(st
     assert caught.value.code == "truncated"
 
 
+@pytest.mark.parametrize("name", ["PNG", "GIF", "JPEG", "WEBP"])
+async def test_a_photo_of_a_few_bytes_is_taken(stub, origin, media, name) -> None:
+    """That under 1 kB nothing is real holds for what is paid for, not for what people have."""
+    small = media.image(name, (8, 8))
+    assert len(small) < 1024
+    answer = await stub.FetchFile(fetch_request(origin.serve(small, "/a"), kind=MEDIA_KIND_IMAGE))
+    assert (answer.facts.width, answer.facts.size_bytes) == (8, len(small))
+
+
 async def test_the_wrong_kind_and_too_many_bytes(stub, origin, media) -> None:
     url = origin.serve(media["png"], "/a.png")
     with pytest.raises(Invalid, match="image"):

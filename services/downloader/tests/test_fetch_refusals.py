@@ -38,12 +38,6 @@ async def test_what_is_not_media_is_refused_with_what_it_is(harness, origin, bod
     assert harness.clock.slept == [2.0, 4.0]
 
 
-async def test_under_1_kb_is_refused(harness, origin) -> None:
-    url = origin.at("/x", origin.whole_of(b"\x89PNG\r\n\x1a\n" + bytes(900)))
-    error = await harness.refusal_of(url, MediaKind.IMAGE)
-    assert error.code is ErrorCode.TOO_SMALL
-
-
 async def test_a_picture_for_a_video_is_refused_at_once(harness, origin, media) -> None:
     error = await harness.refusal_of(origin.serve(media["png"]))
     assert error.code is ErrorCode.WRONG_KIND

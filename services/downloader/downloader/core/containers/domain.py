@@ -7,9 +7,6 @@ from enum import StrEnum
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 
-MIN_OUTPUT_BYTES = 1024
-"""Anything smaller is not a real output, but an empty frame or an error text."""
-
 SNIFFED_BYTES = 4096
 """Bytes that `sniff` needs."""
 
@@ -139,13 +136,14 @@ def _frame_length(header: bytes) -> int:
     return samples * _BITRATES[version == 3][bitrate] * 1000 // _RATES[version][rate] + ((header[2] >> 1) & 1)
 
 
-def recognise(head: bytes, *, is_whole: bool, expected: MediaKind | None) -> Container:
+def recognise(head: bytes, *, is_whole: bool, expected: MediaKind | None, min_bytes: int = 0) -> Container:
     """The container that a file starts with, named after the kind that is expected in it.
 
     Args:
         head: the first `SNIFFED_BYTES` bytes, or all when there are fewer.
         is_whole: whether `head` is the whole file.
         expected: what it should be; None when that is unknown.
+        min_bytes: the fewest that the file must have.
 
     Raises:
         FetchError: `too_small`, `not_media` (naming what it is instead), `wrong_kind`.
@@ -155,10 +153,10 @@ def recognise(head: bytes, *, is_whole: bool, expected: MediaKind | None) -> Con
         raise FetchError(
             ErrorCode.NOT_MEDIA, f"it is {_description(head)}, not media; accepted are {ACCEPTED}"
         )
-    if is_whole and len(head) < MIN_OUTPUT_BYTES:
+    if is_whole and len(head) < min_bytes:
         raise FetchError(
             ErrorCode.TOO_SMALL,
-            f"it has {len(head)} bytes; nothing under {MIN_OUTPUT_BYTES} bytes is a real output",
+            f"it has {len(head)} bytes; nothing under {min_bytes} bytes is a real output",
         )
     # A picture cannot become a film by decoding it, while a film's container may hold sound alone.
     if expected is not None and (container.kind is MediaKind.IMAGE) != (expected is MediaKind.IMAGE):

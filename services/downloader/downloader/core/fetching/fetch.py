@@ -61,6 +61,7 @@ class FetchRequest:
         stem: its key in the store, without the extension.
         kind: what it must be; None: any.
         max_bytes: the most bytes to accept, within `FetchLimits`; 0: as many as those allow.
+        min_bytes: the fewest.
         claimed_at: when it was claimed, on the monotonic clock; None: unknown.
     """
 
@@ -68,6 +69,7 @@ class FetchRequest:
     stem: str
     kind: MediaKind | None
     max_bytes: int = 0
+    min_bytes: int = 0
     claimed_at: float | None = None
 
 
@@ -113,8 +115,15 @@ class Fetcher:
         """
         limits = self.limits
         async with self.spool.file() as file:
-            max_bytes = min(request.max_bytes or limits.max_bytes, limits.max_bytes)
-            transfer = Transfer(self.storage, self.prober, file, request.stem, request.kind, max_bytes)
+            transfer = Transfer(
+                self.storage,
+                self.prober,
+                file,
+                request.stem,
+                request.kind,
+                max_bytes=min(request.max_bytes or limits.max_bytes, limits.max_bytes),
+                min_bytes=request.min_bytes,
+            )
             monitor = ThroughputMonitor(self.clock, limits.window_s, limits.least_rate, listener)
             try:
                 async with asyncio.timeout(limits.total_s):

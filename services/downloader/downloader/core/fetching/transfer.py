@@ -38,7 +38,9 @@ class Transfer:
         file: SpoolFile,
         stem: str,
         kind: MediaKind | None,
+        *,
         max_bytes: int,
+        min_bytes: int,
     ) -> None:
         self._storage = storage
         self._prober = prober
@@ -46,6 +48,7 @@ class Transfer:
         self._stem = stem
         self._kind = kind
         self._max_bytes = max_bytes
+        self._min_bytes = min_bytes
         self._block = bytearray()
         self._hash = hashlib.sha256()
         self._upload: Upload | None = None
@@ -80,7 +83,7 @@ class Transfer:
         """Take the next bytes.
 
         Raises:
-            FetchError: `too_big`, `not_media`, `wrong_kind`.
+            FetchError: `too_big`, `too_small`, `not_media`, `wrong_kind`.
             Unavailable: the spool or the store is in trouble.
         """
         self.offset += len(data)
@@ -153,7 +156,7 @@ class Transfer:
 
     def _start_upload(self, *, is_whole: bool) -> None:
         head = bytes(self._block[:SNIFFED_BYTES])
-        self._recognised = recognise(head, is_whole=is_whole, expected=self._kind)
+        self._recognised = recognise(head, is_whole=is_whole, expected=self._kind, min_bytes=self._min_bytes)
         self._upload = self._storage.upload(self.key, self._recognised.content_type)
 
     async def _pass_on(self, block: bytes | bytearray, *, is_last: bool = False) -> None:

@@ -22,6 +22,10 @@ from downloader.core.scheduling.slot_scheduler import Deferred, SlotScheduler
 from servicekit.clock import Clock
 from servicekit.errors import AppError, ErrorKind
 
+MIN_OUTPUT_BYTES = 1024
+"""Anything smaller that a model made is not a real output, but an empty frame. What people have may be
+as small as it likes: a logo is."""
+
 CLAIMED_RETRY_S = 3.0
 """Until an output that another replica is fetching is tried again."""
 
@@ -113,7 +117,13 @@ class DownloadOutputs:
 
     async def _store(self, attempt: Attempt) -> None:
         output = attempt.output
-        request = FetchRequest(output.url, output.stem, output.kind, claimed_at=self._clock.monotonic())
+        request = FetchRequest(
+            output.url,
+            output.stem,
+            output.kind,
+            min_bytes=MIN_OUTPUT_BYTES,
+            claimed_at=self._clock.monotonic(),
+        )
         try:
             stored = await self._find_or_fetch(attempt, request)
             await self._events.completed(output, stored)

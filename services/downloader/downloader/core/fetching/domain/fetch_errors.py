@@ -48,7 +48,7 @@ ERRORS: dict[ErrorCode, tuple[GiveUp, str]] = {
     ErrorCode.REDIRECTS: (GiveUp.AT_ONCE, "more than 5 redirects, or one that leads nowhere"),
     ErrorCode.TOO_BIG: (GiveUp.AT_ONCE, "more bytes, or more pixels, than allowed"),
     ErrorCode.WRONG_KIND: (GiveUp.AT_ONCE, "a picture where a video was announced, and the like"),
-    ErrorCode.TOO_SMALL: (GiveUp.AFTER_FEW_TRIES, "under 1 KB"),
+    ErrorCode.TOO_SMALL: (GiveUp.AFTER_FEW_TRIES, "an output under 1 KB"),
     ErrorCode.NOT_MEDIA: (
         GiveUp.AFTER_FEW_TRIES,
         "its first bytes are HTML, JSON, text or an unknown format",

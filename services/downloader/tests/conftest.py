@@ -316,16 +316,14 @@ class FetchHarness:
 
     @staticmethod
     def request(url: str, kind: MediaKind | None = MediaKind.VIDEO, *, max_bytes: int = 0) -> FetchRequest:
-        return FetchRequest(url, STEM, kind, max_bytes=max_bytes)
+        return FetchRequest(url, STEM, required_kind=kind, max_bytes=max_bytes)
 
     async def fetch(self, request: FetchRequest, *, retry: bool = True) -> StoredFile:
         """As an output is fetched, with quick retries; or else as for a person, with one try."""
         if not retry:
             async with self.fetcher.begin(request) as fetch:
                 return await fetch.try_once()
-        output = Output(
-            "gen_1", "att_1", "p1", 1, 0, request.url, request.stem, request.kind, self.clock.now()
-        )
+        output = Output("gen_1", "att_1", "p1", 1, 0, request.url, request.stem, None, self.clock.now())
         async with SlotScheduler(1).permit(output.expires_at) as permit:
             return await Attempt(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
 

@@ -21,7 +21,7 @@ from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
-from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
+from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO, MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import (
     AssetDeleted,
     DownloadCompleted,
@@ -126,6 +126,32 @@ async def test_every_output_is_stored_and_published(harness, here, origin, media
     assert completed[0].id == "gen_1:att_1:0:completed"
     assert completed[0].refs == {"job": "job_1", "generation": "gen_1"}
     assert await harness.keys() == ["media/gen_1/0.mp4", "media/gen_1/1.webm"]
+
+
+async def test_an_output_is_stored_as_what_it_is_whatever_was_expected(harness, here, origin, media) -> None:
+    """A model of films that makes a GIF, sound, or the last frame beside the film: all of it is paid for."""
+    extensions = ["mp4", "gif", "png", "m4a", "wav"]
+    urls = [origin.serve(media[extension], f"/{extension}") for extension in extensions]
+    await here.outputs.start()
+    await here.log.publish(succeeded(*urls, kind=MEDIA_KIND_VIDEO))
+    published = await published_events(here.log, until=len(urls))
+    stored = {event.message(DownloadCompleted).index: event.message(DownloadCompleted) for event in published}
+    assert [stored[index].blob_key.rpartition(".")[2] for index in range(len(urls))] == extensions
+    kinds = [MEDIA_KIND_VIDEO, MEDIA_KIND_IMAGE, MEDIA_KIND_IMAGE, MEDIA_KIND_AUDIO, MEDIA_KIND_AUDIO]
+    assert [stored[index].facts.kind for index in range(len(urls))] == kinds
+    assert stored[3].facts.content_type == "audio/mp4"
+
+
+@pytest.mark.parametrize("kind", [MEDIA_KIND_IMAGE, MEDIA_KIND_AUDIO, MEDIA_KIND_VIDEO])
+async def test_what_is_stored_is_no_damage_for_being_of_another_kind(
+    harness, here, origin, media, kind
+) -> None:
+    await harness.blobs.put("media/gen_1/0.mp4", media["mp4"], content_type="video/mp4")
+    await here.log.publish(succeeded(origin.url("/gone"), kind=kind))
+    await here.outputs.run_once(wait=5)
+    (event,) = await published_events(here.log, until=1)
+    assert event.message(DownloadCompleted).facts.kind == MEDIA_KIND_VIDEO
+    assert origin.requests == []
 
 
 async def test_a_second_request_publishes_again_and_fetches_nothing(

@@ -94,7 +94,7 @@ def outputs_of(event: Event, *, now: datetime) -> list[Output]:
             index=output.index,
             url=output.source_url,
             stem=output.blob_key_stem,
-            kind=kind_from_proto(message.kind),
+            likely_kind=kind_from_proto(message.kind),
             expires_at=expires_at,
             job=prediction.job_id,
             campaign=prediction.campaign_id,

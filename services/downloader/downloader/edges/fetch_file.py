@@ -46,7 +46,7 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
         file = FetchRequest(
             request.source_url,
             request.blob_key_stem,
-            kind_from_proto(request.kind),
+            required_kind=kind_from_proto(request.kind),
             max_bytes=request.max_bytes,
         )
         async with self._claims.claim(file.stem) as is_ours:

@@ -136,13 +136,13 @@ def _frame_length(header: bytes) -> int:
     return samples * _BITRATES[version == 3][bitrate] * 1000 // _RATES[version][rate] + ((header[2] >> 1) & 1)
 
 
-def recognise(head: bytes, *, is_whole: bool, expected: MediaKind | None, min_bytes: int = 0) -> Container:
-    """The container that a file starts with, named after the kind that is expected in it.
+def recognise(head: bytes, *, is_whole: bool, required: MediaKind | None, min_bytes: int = 0) -> Container:
+    """The container that a file starts with.
 
     Args:
         head: the first `SNIFFED_BYTES` bytes, or all when there are fewer.
         is_whole: whether `head` is the whole file.
-        expected: what it should be; None when that is unknown.
+        required: what it must be; None: any. Film or sound alone only decoding shows.
         min_bytes: the fewest that the file must have.
 
     Raises:
@@ -159,9 +159,9 @@ def recognise(head: bytes, *, is_whole: bool, expected: MediaKind | None, min_by
             f"it has {len(head)} bytes; nothing under {min_bytes} bytes is a real output",
         )
     # A picture cannot become a film by decoding it, while a film's container may hold sound alone.
-    if expected is not None and (container.kind is MediaKind.IMAGE) != (expected is MediaKind.IMAGE):
-        check_kind(container.kind, expected, container)
-    return container if expected is None else container_for(container, expected)
+    if required is not None and (container.kind is MediaKind.IMAGE) != (required is MediaKind.IMAGE):
+        check_kind(container.kind, required, container)
+    return container
 
 
 def container_for(container: Container, kind: MediaKind) -> Container:
@@ -174,16 +174,16 @@ def container_for(container: Container, kind: MediaKind) -> Container:
     return M4A if kind is MediaKind.AUDIO else MP4
 
 
-def check_kind(found: MediaKind, expected: MediaKind | None, container: Container) -> None:
-    """Refuse a file of another kind than was announced.
+def check_kind(found: MediaKind, required: MediaKind | None, container: Container) -> None:
+    """Refuse a file of another kind than is required.
 
     Raises:
         FetchError: `wrong_kind`.
     """
-    if expected is not None and found is not expected:
+    if required is not None and found is not required:
         raise FetchError(
             ErrorCode.WRONG_KIND,
-            f"it holds {found.value} ({container.name}), but {expected.value} was expected",
+            f"it holds {found.value} ({container.name}), but {required.value} was expected",
         )
 
 

@@ -38,7 +38,7 @@ class ExistingBlobs:
         self._prober = prober
         self._alerts = alerts
 
-    async def find_whole(self, stem: str, kind: MediaKind | None) -> StoredFile | None:
+    async def find_whole(self, stem: str, required_kind: MediaKind | None) -> StoredFile | None:
         """The one that passes its check; None: there is none, so fetch it.
 
         Raises:
@@ -48,7 +48,7 @@ class ExistingBlobs:
         unreadable: UnreadableBlob | None = None
         for key in await self._storage.find(stem):
             try:
-                return await self._measure(key, kind)
+                return await self._measure(key, required_kind)
             except FetchError as damage:
                 self._alerts.damaged(key, damage.message)
             except UnreadableBlob as error:
@@ -58,7 +58,7 @@ class ExistingBlobs:
             raise unreadable
         return None
 
-    async def _measure(self, key: str, kind: MediaKind | None) -> StoredFile:
+    async def _measure(self, key: str, required_kind: MediaKind | None) -> StoredFile:
         container = BY_EXTENSION[key.rpartition(".")[2]]
         async with self._spool.file() as file:
             try:
@@ -67,7 +67,7 @@ class ExistingBlobs:
                 raise UnreadableBlob(error.message, retry_after=error.retry_after) from error
             sha256, size = await asyncio.to_thread(_digest, file)
             facts = await self._prober.probe(file.path, container)
-        check_kind(facts.kind, kind, container)
+        check_kind(facts.kind, required_kind, container)
         return StoredFile(key, container_for(container, facts.kind).content_type, size, sha256, facts)
 
 

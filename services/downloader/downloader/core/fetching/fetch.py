@@ -59,7 +59,9 @@ class FetchRequest:
     Args:
         url: its address.
         stem: its key in the store, without the extension.
-        kind: what it must be; None: any.
+        required_kind: what it must be; None: any.
+        likely_kind: what it probably is, when that is no condition: it only spares a second upload when a
+            container may hold either film or sound.
         max_bytes: the most bytes to accept, within `FetchLimits`; 0: as many as those allow.
         min_bytes: the fewest.
         claimed_at: when it was claimed, on the monotonic clock; None: unknown.
@@ -67,7 +69,8 @@ class FetchRequest:
 
     url: str
     stem: str
-    kind: MediaKind | None
+    required_kind: MediaKind | None = None
+    likely_kind: MediaKind | None = None
     max_bytes: int = 0
     min_bytes: int = 0
     claimed_at: float | None = None
@@ -99,7 +102,7 @@ class Fetcher:
 
     async def find_stored(self, request: FetchRequest) -> StoredFile | None:
         """What is stored already; None: nothing that is whole. Raises as `ExistingBlobs.find_whole` does."""
-        return await self._existing.find_whole(request.stem, request.kind)
+        return await self._existing.find_whole(request.stem, request.required_kind)
 
     @asynccontextmanager
     async def begin(
@@ -120,7 +123,8 @@ class Fetcher:
                 self.prober,
                 file,
                 request.stem,
-                request.kind,
+                required_kind=request.required_kind,
+                likely_kind=request.likely_kind,
                 max_bytes=min(request.max_bytes or limits.max_bytes, limits.max_bytes),
                 min_bytes=request.min_bytes,
             )
@@ -239,12 +243,12 @@ class Fetch:
     async def _publish(self) -> StoredFile:
         transfer = self._transfer
         facts = await transfer.probe()
-        check_kind(facts.kind, self._request.kind, transfer.container)
+        check_kind(facts.kind, self._request.required_kind, transfer.container)
         if not self._is_claim_certain() and (theirs := await self._stored_by_another()) is not None:
             return theirs
         container = container_for(transfer.container, facts.kind)
         if container is not transfer.container:
-            await transfer.upload_as(container)  # its kind was not known, and only the decoder could tell
+            await transfer.upload_as(container)  # only the decoder could show its kind
         await transfer.publish()
         return StoredFile(transfer.key, container.content_type, transfer.offset, transfer.sha256, facts)
 

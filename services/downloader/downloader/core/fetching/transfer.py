@@ -10,6 +10,7 @@ from downloader.core.containers.domain import (
     Container,
     MediaFacts,
     MediaKind,
+    container_for,
     recognise,
 )
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
@@ -37,8 +38,9 @@ class Transfer:
         prober: Prober,
         file: SpoolFile,
         stem: str,
-        kind: MediaKind | None,
         *,
+        required_kind: MediaKind | None,
+        likely_kind: MediaKind | None,
         max_bytes: int,
         min_bytes: int,
     ) -> None:
@@ -46,7 +48,8 @@ class Transfer:
         self._prober = prober
         self._file = file
         self._stem = stem
-        self._kind = kind
+        self._required_kind = required_kind
+        self._likely_kind = likely_kind
         self._max_bytes = max_bytes
         self._min_bytes = min_bytes
         self._block = bytearray()
@@ -156,7 +159,11 @@ class Transfer:
 
     def _start_upload(self, *, is_whole: bool) -> None:
         head = bytes(self._block[:SNIFFED_BYTES])
-        self._recognised = recognise(head, is_whole=is_whole, expected=self._kind, min_bytes=self._min_bytes)
+        container = recognise(
+            head, is_whole=is_whole, required=self._required_kind, min_bytes=self._min_bytes
+        )
+        kind = self._required_kind or self._likely_kind
+        self._recognised = container if kind is None else container_for(container, kind)
         self._upload = self._storage.upload(self.key, self._recognised.content_type)
 
     async def _pass_on(self, block: bytes | bytearray, *, is_last: bool = False) -> None:

@@ -120,7 +120,7 @@ class DownloadOutputs:
         request = FetchRequest(
             output.url,
             output.stem,
-            output.kind,
+            likely_kind=output.likely_kind,
             min_bytes=MIN_OUTPUT_BYTES,
             claimed_at=self._clock.monotonic(),
         )

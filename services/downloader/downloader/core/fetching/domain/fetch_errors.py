@@ -47,7 +47,10 @@ ERRORS: dict[ErrorCode, tuple[GiveUp, str]] = {
     ),
     ErrorCode.REDIRECTS: (GiveUp.AT_ONCE, "more than 5 redirects, or one that leads nowhere"),
     ErrorCode.TOO_BIG: (GiveUp.AT_ONCE, "more bytes, or more pixels, than allowed"),
-    ErrorCode.WRONG_KIND: (GiveUp.AT_ONCE, "a picture where a video was announced, and the like"),
+    ErrorCode.WRONG_KIND: (
+        GiveUp.AT_ONCE,
+        "a picture where a video is required, and the like (`FetchFile` only)",
+    ),
     ErrorCode.TOO_SMALL: (GiveUp.AFTER_FEW_TRIES, "an output under 1 KB"),
     ErrorCode.NOT_MEDIA: (
         GiveUp.AFTER_FEW_TRIES,

@@ -15,7 +15,10 @@ OutputId = tuple[str, str, int, int]
 class Output:
     """An output to fetch.
 
-    `stem` is its key in the store, without the extension; `kind` is None when the model does not say.
+    Args:
+        stem: its key in the store, without the extension.
+        likely_kind: what the model makes as far as anybody knows. It is no condition: a model of films may
+            also make their last frames, and what is paid for is stored as what it is.
     """
 
     generation: str
@@ -25,7 +28,7 @@ class Output:
     index: int
     url: str
     stem: str
-    kind: MediaKind | None
+    likely_kind: MediaKind | None
     expires_at: datetime
     job: str = ""
     campaign: str = ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -195,6 +197,28 @@ async def test_a_damaged_one_of_another_kind_stays_beside_the_whole_one(harness,
     assert event.message(DownloadCompleted).blob_key == "media/gen_1/0.mp4"
     assert await harness.keys() == ["media/gen_1/0.avi", "media/gen_1/0.mp4"]
     assert len(origin.requests) == 1
+
+
+async def test_what_is_stored_is_not_damaged_because_its_decoder_is_killed(
+    harness, here, origin, media, monkeypatch
+) -> None:
+    await harness.blobs.put("media/gen_1/0.mp4", media["mp4"], content_type="video/mp4")
+    really = harness.prober._exchange
+
+    async def and_kill(process, request):
+        os.kill(process.pid, signal.SIGKILL)
+        return await really(process, request)
+
+    monkeypatch.setattr(harness.prober, "_exchange", and_kill)
+    with capture_logs() as logs:
+        await here.log.publish(succeeded(origin.url("/gone"), left=timedelta(seconds=16)))
+        await here.outputs.run_once(wait=5)
+    assert not any("damaged" in line["event"] for line in logs)
+    monkeypatch.undo()
+    assert await here.outputs.run_once(wait=15) == 1
+    (event,) = await published_events(here.log, until=1)
+    assert event.type == "download.completed"
+    assert origin.requests == []
 
 
 async def test_what_is_stored_and_unreadable_is_fetched_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
@@ -14,6 +15,7 @@ from PIL import Image
 from downloader.adapters.containers import probe_index, probe_streams, probe_worker
 from downloader.core.containers.domain import BY_EXTENSION, MediaKind
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from servicekit.errors import Unavailable
 from servicekit.testing import eventually
 
 VIDEO = ("mp4", "mov", "webm", "avi")
@@ -165,6 +167,61 @@ async def test_a_decoder_that_dies_takes_nothing_else_down(prober, media, tmp_pa
     assert caught.value.code is ErrorCode.UNDECODABLE
     monkeypatch.undo()
     assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+
+
+def killed(prober, monkeypatch, *, times: int) -> list[int]:
+    """The next processes are killed with a file in their hands; the ids of all that get one."""
+    really, seen = prober._exchange, []
+
+    async def exchange(process, request):
+        seen.append(process.pid)
+        if len(seen) <= times:
+            os.kill(process.pid, signal.SIGKILL)
+        return await really(process, request)
+
+    monkeypatch.setattr(prober, "_exchange", exchange)
+    return seen
+
+
+async def test_a_decoder_killed_from_outside_is_no_fault_of_the_file(
+    prober, media, tmp_path, monkeypatch
+) -> None:
+    """By the kernel for want of memory, or by hand: a fresh one decides."""
+    seen = killed(prober, monkeypatch, times=1)
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    assert len(set(seen)) == 2
+    monkeypatch.undo()
+    killed(prober, monkeypatch, times=2)
+    with pytest.raises(Unavailable, match="killed"):
+        await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
+    monkeypatch.undo()
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+
+
+async def test_a_decoder_killed_while_it_loads_or_is_idle_is_replaced(prober, media, tmp_path) -> None:
+    await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
+    (process,) = prober._all
+    process.kill()  # nobody has noticed yet when the next file comes
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    await prober._kill(prober._idle.get_nowait())
+    loading = await prober._spawn()
+    prober._idle.put_nowait(loading)
+    loading.kill()
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+
+
+async def test_a_pool_that_stops_waits_for_no_other_decoder(prober, media, tmp_path, monkeypatch) -> None:
+    await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
+    really = prober._exchange
+
+    async def exchange(process, request):
+        await prober.stop()
+        return await really(process, request)
+
+    monkeypatch.setattr(prober, "_exchange", exchange)
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable):
+            await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
 
 
 async def test_a_decoder_that_hangs_is_stopped(prober, media, tmp_path, monkeypatch) -> None:

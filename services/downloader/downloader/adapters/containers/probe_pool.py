@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
@@ -26,6 +27,14 @@ system (measured: 2 to 4 MB a film). With one heap they wait for each other, but
 LOAD_S = 30.0
 """To import the decoders."""
 
+_KILLED = frozenset(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+"""Statuses of a process that was killed from outside: by the kernel for want of memory, or by a person. That
+says nothing about the file. A decoder that crashes ends by another signal (SEGV, ABRT, BUS, FPE, ILL)."""
+
+
+class _DecoderKilled(Exception):  # noqa: N818  # what happened, and no error of anybody here
+    pass
+
 
 class ProbePool:
     """A Part, and `core.fetching.ports.Prober`: processes that wait for files, because importing the decoders
@@ -43,14 +52,17 @@ class ProbePool:
         self._idle: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
         self._all: set[Process] = set()
         self._loaded: set[Process] = set()
+        self._is_stopped = False
         self._log = structlog.get_logger(__name__)
 
     async def start(self) -> None:
         """Start the processes. They load while the rest of the service starts."""
+        self._is_stopped = False
         for _ in range(self._workers):
             self._idle.put_nowait(await self._spawn())
 
     async def stop(self) -> None:
+        self._is_stopped = True
         for process in list(self._all):
             await self._kill(process)
         self._idle = asyncio.LifoQueue()
@@ -81,13 +93,24 @@ class ProbePool:
     async def _call(
         self, path: Path, container: Container, *, start_decoded: bool = False, incomplete: bool = False
     ) -> dict[str, Any]:
-        """The response of an idle process. FetchError: it died of the file; Unavailable: none starts."""
+        """The response of a process. FetchError: it died of the file.
+
+        Unavailable: none starts, or a second one was killed after the first.
+        """
         request = {
             "path": str(path),
             "extension": container.extension,
             "start_decoded": start_decoded,
             "incomplete": incomplete,
         }
+        for _ in range(2):
+            if self._is_stopped:
+                break
+            with contextlib.suppress(_DecoderKilled):
+                return await self._call_idle(request)
+        raise Unavailable("the decoder was killed while it checked a file: is there too little memory?")
+
+    async def _call_idle(self, request: dict[str, object]) -> dict[str, Any]:
         idle = self._idle
         process = await idle.get()
         try:
@@ -111,9 +134,12 @@ class ProbePool:
         try:
             async with asyncio.timeout(LOAD_S):
                 line = await process.stdout.readline()
+                if not line:
+                    await process.wait()
         except TimeoutError:
             line = b""
         if line.strip() != READY:
+            self._raise_if_killed(process)
             raise Unavailable(f"no decoder starts: run python -m {_WORKER} 60")
         self._loaded.add(process)
 
@@ -135,9 +161,15 @@ class ProbePool:
         if not line.endswith(b"\n"):
             status = await process.wait()
             self._log.warning("decoder died", status=status)
+            self._raise_if_killed(process)
             raise FetchError(ErrorCode.UNDECODABLE, f"the decoder died of it (status {status})")
         response: dict[str, Any] = json.loads(line)
         return response
+
+    @staticmethod
+    def _raise_if_killed(process: Process) -> None:
+        if process.returncode in _KILLED:
+            raise _DecoderKilled
 
     async def _spawn(self) -> Process:
         # -I and a bare environment: a process that decodes other people's files must know no secret of ours.

@@ -24,13 +24,13 @@ class Settings:
         doc="Hosts, or `host:port`, that may be private; commas between them. For the sandbox.",
         default=(),
     )
-    expected: tuple[str, ...] = setting(
+    fetch_expect: tuple[str, ...] = setting(
         "FETCH_EXPECT",
         doc="Hosts, with their subdomains, that providers deliver outputs from, besides those of "
         "`FETCH_ALLOW`. Others are fetched from as well, with a warning for each.",
         default=("replicate.delivery",),
     )
-    fetches: int = setting("FETCH_SLOTS", doc="Outputs that one replica fetches at once.", default=16)
+    fetch_slots: int = setting("FETCH_SLOTS", doc="Outputs that one replica fetches at once.", default=16)
     in_flight: int = setting(
         "FETCH_IN_FLIGHT",
         doc="Predictions whose outputs are being fetched or wait for a retry, over all replicas.",
@@ -56,8 +56,8 @@ class Settings:
         "temporary folder.",
         default=Path(),
     )
-    decoders: int = setting("PROBE_WORKERS", doc="Processes that decode.", default=2)
-    decode_within: timedelta = setting(
+    probe_workers: int = setting("PROBE_WORKERS", doc="Processes that decode.", default=2)
+    probe_timeout: timedelta = setting(
         "PROBE_TIMEOUT_S", doc="Seconds that checking one file may take.", default=timedelta(minutes=1)
     )
     catalog_address: str = setting(

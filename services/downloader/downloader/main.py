@@ -6,24 +6,24 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from downloader.adapters.alarms_log import LoggedAlarms
-from downloader.adapters.claims_log import SharedClaims
-from downloader.adapters.facts_log import LoggedFacts
-from downloader.adapters.origin_http import HttpOrigin
-from downloader.adapters.probe_pool import ProbePool
-from downloader.adapters.records_catalog import CatalogRecords
-from downloader.adapters.spool import FolderSpool
-from downloader.adapters.store_blobs import Blobs
+from downloader.adapters.alerts import LoggedOutputAlerts, LoggedStoredFileAlerts, LoggedSweepReport
+from downloader.adapters.blob_store import BlobStorage
+from downloader.adapters.containers.probe_pool import ProbePool
+from downloader.adapters.fetching.http_origin import HttpOrigin
+from downloader.adapters.fetching.spool import FolderSpool
+from downloader.adapters.orphans.catalog_client import CatalogClient
+from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
+from downloader.adapters.scheduling.kv_claims import KvClaims
 from downloader.config import Settings
-from downloader.core.downloads import Downloads
-from downloader.core.expected import Expected
-from downloader.core.fetch import Fetcher, Limits
-from downloader.core.guard import Allowed, parse_allowed
-from downloader.core.sweep import Sweep
-from downloader.core.turns import Turns
-from downloader.edges.blobs import BLOBS, BlobServicer
-from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
-from downloader.edges.grpc import SERVICE, DownloaderServicer
+from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
+from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, parse_allowed_hosts
+from downloader.core.fetching.fetch import Fetcher, FetchLimits
+from downloader.core.orphans.orphan_sweep import OrphanSweep
+from downloader.core.scheduling.download_outputs import DownloadOutputs
+from downloader.core.scheduling.slot_scheduler import SlotScheduler
+from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
+from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
+from downloader.edges.fetch_file import DOWNLOADER_SERVICE, DownloaderServicer
 from rushes.downloader.v1.blobs_pb2_grpc import add_BlobServiceServicer_to_server
 from rushes.downloader.v1.downloader_pb2_grpc import add_DownloaderServiceServicer_to_server
 from servicekit.blobs import BlobStore
@@ -31,63 +31,71 @@ from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import Consumer, EventLog
 from servicekit.grpc.server import GrpcServer, Service
-from servicekit.process.lifecycle import Part, Tasks
+from servicekit.lifecycle import Part, Tasks
 
 SWEEP_S = 3600.0
+"""Between two sweeps of the blob store."""
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The downloader's parts, in the order of their start."""
     settings = load(Settings, environ)
-    allowed = _allowed(settings)
+    allowed = _allowed_hosts(settings)
     clock = SystemClock()
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
     log = EventLog(settings.nats_url, service="downloader", clock=clock)
+    storage, claims = BlobStorage(blobs), KvClaims(log)
+
+    # Fetching
     spool = FolderSpool(_spool_dir(settings))
-    probes = ProbePool(settings.decoders, timeout_s=settings.decode_within.total_seconds())
+    probes = ProbePool(settings.probe_workers, timeout_s=settings.probe_timeout.total_seconds())
     origin = HttpOrigin(allowed, idle_s=settings.idle.total_seconds())
-    store, claims = Blobs(blobs), SharedClaims(log)
     fetcher = Fetcher(
         origin=origin,
-        store=store,
+        storage=storage,
         spool=spool,
         prober=probes,
+        alerts=LoggedStoredFileAlerts(),
         clock=clock,
         allowed=allowed,
-        limits=_limits(settings),
+        limits=_fetch_limits(settings),
     )
-    downloads = Downloads(
+
+    # Scheduling
+    downloads = DownloadOutputs(
         fetcher=fetcher,
-        facts=LoggedFacts(log),
+        events=DownloadEventPublisher(log),
         claims=claims,
-        alarms=LoggedAlarms(),
-        turns=Turns(settings.fetches),
-        expected=Expected(settings.expected, allowed),
+        alerts=LoggedOutputAlerts(),
+        scheduler=SlotScheduler(settings.fetch_slots),
+        expected_hosts=ExpectedHosts(settings.fetch_expect, allowed),
         clock=clock,
     )
-    outputs = Consumer(log, outputs_consumer(settings.in_flight), Outputs(downloads, clock).handlers())
-    removals = Consumer(log, REMOVALS, Removals(store).handlers())
-    records = CatalogRecords(settings.catalog_address)
-    sweep = (
-        Sweep(store, records, clock, older_than=settings.sweep_after) if settings.catalog_address else None
-    )
-    services: list[Service] = [
-        (add_DownloaderServiceServicer_to_server, DownloaderServicer(fetcher, claims), SERVICE),
-        (add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOBS),
-    ]
-    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="downloader")
+    outputs = Consumer(log, outputs_consumer(settings.in_flight), OutputsHandler(downloads, clock).handlers())
+    removals = Consumer(log, REMOVALS, RemovalsHandler(storage).handlers())
+
+    # Orphans
+    catalog = CatalogClient(settings.catalog_address)
+    sweep: OrphanSweep | None = None
     sweeps = Tasks().every(
         SWEEP_S, lambda: blobs.abort_stale_uploads(settings.stale_uploads), "sweep stale uploads"
     )
-    if sweep is not None:
+    if settings.catalog_address:
+        sweep = OrphanSweep(storage, catalog, LoggedSweepReport(), clock, older_than=settings.sweep_after)
         sweeps.every(SWEEP_S, sweep.run, "sweep what no record names")
-    return [spool, probes, origin, blobs, log, records, outputs, removals, sweeps, server]
+
+    services: list[Service] = [
+        (add_DownloaderServiceServicer_to_server, DownloaderServicer(fetcher, claims), DOWNLOADER_SERVICE),
+        (add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOB_SERVICE),
+    ]
+    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="downloader")
+    return [spool, probes, origin, blobs, log, catalog, outputs, removals, sweeps, server]
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _fetch_limits(settings: Settings) -> FetchLimits:
+    return FetchLimits(
         max_bytes=settings.max_bytes,
         total_s=settings.total.total_seconds(),
         window_s=settings.idle.total_seconds(),
@@ -95,9 +103,9 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _allowed(settings: Settings) -> Allowed:
+def _allowed_hosts(settings: Settings) -> AllowedHosts:
     try:
-        return parse_allowed(settings.fetch_allow)
+        return parse_allowed_hosts(settings.fetch_allow)
     except ValueError as error:
         raise ConfigError(f"FETCH_ALLOW: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Real small media, an origin that fails on demand, and a fetcher over the real store."""
+"""Fixtures: real small media, an origin that fails on demand, and a fetcher over the real store."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from downloader.adapters.origin_http import HttpOrigin
-from downloader.adapters.probe_pool import ProbePool
-from downloader.adapters.spool import FolderSpool
-from downloader.adapters.store_blobs import Blobs
-from downloader.core.fetch import Fetcher, Limits, Wanted
-from downloader.core.guard import parse_allowed
-from downloader.core.media import Kind
-from downloader.core.refusals import FetchFailed
+from downloader.adapters.alerts import LoggedStoredFileAlerts
+from downloader.adapters.blob_store import BlobStorage
+from downloader.adapters.containers.probe_pool import ProbePool
+from downloader.adapters.fetching.http_origin import HttpOrigin
+from downloader.adapters.fetching.spool import FolderSpool
+from downloader.core.containers.domain import MediaKind, StoredFile
+from downloader.core.fetching.domain.fetch_errors import FetchError
+from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
+from downloader.core.fetching.fetch import Fetcher, FetchLimits, FetchRequest
+from downloader.core.scheduling.attempt import Attempt
+from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.testing import tcp_server
 
-sys.path.insert(0, str(Path(__file__).parent))  # the parts of the virtual hour become importable
+sys.path.insert(0, str(Path(__file__).parent))  # the modules of the simulation become importable
 
 STEM = "media/gen_1/0"
 
@@ -125,17 +129,17 @@ def media() -> Media:
 
 # The origin -----------------------------------------------------------------------------------------
 @dataclass
-class Asked:
-    """One request as it came."""
+class ReceivedRequest:
+    """One request as it arrived."""
 
     path: str
     headers: dict[str, str]
 
     @property
     def start(self) -> int | None:
-        """Where the wanted range begins."""
-        asked = self.headers.get("range")
-        return int(asked.removeprefix("bytes=").partition("-")[0]) if asked else None
+        """Where the requested range begins."""
+        wanted = self.headers.get("range")
+        return int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else None
 
 
 class Reply:
@@ -166,7 +170,7 @@ class Reply:
         self._writer.transport.abort()
 
 
-Script = Callable[[Asked, Reply], Awaitable[None]]
+Script = Callable[[ReceivedRequest, Reply], Awaitable[None]]
 
 
 @dataclass
@@ -176,7 +180,7 @@ class FaultyOrigin:
     port: int = 0
     where: str = "http://127.0.0.1"
     scripts: dict[str, Script] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     running: set[asyncio.Task] = field(default_factory=set)
 
     def url(self, path: str = "/out.mp4") -> str:
@@ -186,34 +190,34 @@ class FaultyOrigin:
         self.scripts[path] = script
         return self.url(path)
 
-    def does(self, script: Script) -> str:
+    def answer_with(self, script: Script) -> str:
         return self.at("/out.mp4", script)
 
     def serve(self, data: bytes, path: str = "/out.mp4", *, etag: str | None = '"v1"') -> str:
         """A well-behaved file."""
         tag = {"ETag": etag} if etag else {}
 
-        async def script(asked: Asked, reply: Reply) -> None:
-            if asked.start is not None and asked.headers.get("if-range") == etag:
-                await reply.rest(data, asked.start, **tag)
+        async def script(request: ReceivedRequest, reply: Reply) -> None:
+            if request.start is not None and request.headers.get("if-range") == etag:
+                await reply.rest(data, request.start, **tag)
             else:
                 await reply.whole(data, **tag)
 
         return self.at(path, script)
 
-    def in_turn(self, *scripts: Script, path: str = "/out.mp4") -> str:
+    def answer_in_turn(self, *scripts: Script, path: str = "/out.mp4") -> str:
         """The first request gets the first script, and so on; the last one stays."""
         count = iter(range(1_000_000))
 
-        async def script(asked: Asked, reply: Reply) -> None:
-            await scripts[min(next(count), len(scripts) - 1)](asked, reply)
+        async def script(request: ReceivedRequest, reply: Reply) -> None:
+            await scripts[min(next(count), len(scripts) - 1)](request, reply)
 
         return self.at(path, script)
 
     # Scripts -------------------------------------------------------------------------------------
     @staticmethod
     def whole_of(data: bytes, **headers: object) -> Script:
-        async def script(asked: Asked, reply: Reply) -> None:
+        async def script(request: ReceivedRequest, reply: Reply) -> None:
             await reply.whole(data, **headers)
 
         return script
@@ -222,7 +226,7 @@ class FaultyOrigin:
     def half_of(data: bytes, **headers: object) -> Script:
         """Announces all, sends half, ends."""
 
-        async def script(asked: Asked, reply: Reply) -> None:
+        async def script(request: ReceivedRequest, reply: Reply) -> None:
             await reply.head(200, Content_Length=len(data), **headers)
             await reply.send(data[: len(data) // 2])
 
@@ -230,14 +234,14 @@ class FaultyOrigin:
 
     @staticmethod
     def rest_of(data: bytes, **headers: object) -> Script:
-        async def script(asked: Asked, reply: Reply) -> None:
-            await reply.rest(data, asked.start or 0, **headers)
+        async def script(request: ReceivedRequest, reply: Reply) -> None:
+            await reply.rest(data, request.start or 0, **headers)
 
         return script
 
     @staticmethod
     def to(location: str) -> Script:
-        async def script(asked: Asked, reply: Reply) -> None:
+        async def script(request: ReceivedRequest, reply: Reply) -> None:
             await reply.whole(b"", 302, Location=location)
 
         return script
@@ -264,11 +268,11 @@ class FaultyOrigin:
             headers = {
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
             }
-            asked = Asked(first.split(" ")[1], headers)
-            self.asked.append(asked)
+            request = ReceivedRequest(first.split(" ")[1], headers)
+            self.requests.append(request)
             reply = Reply(writer)
-            script = self.scripts.get(asked.path.partition("?")[0])
-            await (script(asked, reply) if script else reply.whole(b"nothing here", 404))
+            script = self.scripts.get(request.path.partition("?")[0])
+            await (script(request, reply) if script else reply.whole(b"nothing here", 404))
 
 
 @pytest_asyncio.fixture
@@ -280,8 +284,8 @@ async def origin() -> AsyncIterator[FaultyOrigin]:
 
 
 # The fetcher ----------------------------------------------------------------------------------------
-class HastyClock(SystemClock):
-    """Real time, but nobody waits: it remembers how long they wanted to."""
+class NoWaitClock(SystemClock):
+    """Real time, but nobody waits. It records for how long they wanted to."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -291,8 +295,15 @@ class HastyClock(SystemClock):
         await asyncio.sleep(0)
 
 
+class NoEvents:
+    """`DownloadEvents`, as far as an attempt publishes any, to nobody."""
+
+    async def progressed(self, output: Output, received: int, announced: int) -> None:
+        pass
+
+
 @dataclass
-class Bench:
+class FetchHarness:
     """A fetcher with all its real parts."""
 
     fetcher: Fetcher
@@ -300,27 +311,36 @@ class Bench:
     spool: FolderSpool
     prober: ProbePool
     blobs: BlobStore
-    clock: HastyClock
+    clock: NoWaitClock
     spool_dir: Path
 
     @staticmethod
-    def wanted(
-        url: str, kind: Kind | None = Kind.VIDEO, *, patient: bool = True, max_bytes: int = 0
-    ) -> Wanted:
-        return Wanted(url, STEM, kind, max_bytes=max_bytes, patient=patient)
+    def request(url: str, kind: MediaKind | None = MediaKind.VIDEO, *, max_bytes: int = 0) -> FetchRequest:
+        return FetchRequest(url, STEM, required_kind=kind, max_bytes=max_bytes)
 
-    async def refused(self, order: Wanted) -> FetchFailed:
-        """The refusal; and nothing of it is visible anywhere."""
-        with pytest.raises(FetchFailed) as caught:
-            await self.fetcher.fetch(order)
+    async def fetch(self, request: FetchRequest, *, retry: bool = True) -> StoredFile:
+        """As an output is fetched, with quick retries; or else as for a person, with one try."""
+        if not retry:
+            async with self.fetcher.begin(request) as fetch:
+                return await fetch.try_once()
+        output = Output("gen_1", "att_1", "p1", 1, 0, request.url, request.stem, None, self.clock.now())
+        async with SlotScheduler(1).permit(output.expires_at) as permit:
+            return await Attempt(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
+
+    async def refusal_of(
+        self, url: str, kind: MediaKind | None = MediaKind.VIDEO, *, max_bytes: int = 0, retry: bool = True
+    ) -> FetchError:
+        """The error; and nothing of the file is visible anywhere."""
+        with pytest.raises(FetchError) as caught:
+            await self.fetch(self.request(url, kind, max_bytes=max_bytes), retry=retry)
         assert await self.keys() == []
         assert await self.open_uploads() == 0
         assert self.spooled() == []
         return caught.value
 
-    async def stores(self, order: Wanted, data: bytes, extension: str = "mp4") -> None:
+    async def expect_stored(self, request: FetchRequest, data: bytes, extension: str = "mp4") -> None:
         """It is stored, exactly so, and nothing else is left anywhere."""
-        found = await self.fetcher.fetch(order)
+        found = await self.fetch(request)
         assert found.key == f"{STEM}.{extension}"
         assert (found.size, found.sha256) == (len(data), hashlib.sha256(data).hexdigest())
         assert await self.keys() == [found.key]
@@ -341,24 +361,25 @@ class Bench:
 
 
 @pytest_asyncio.fixture
-async def bench(
+async def harness(
     blobs: BlobStore, prober: ProbePool, origin: FaultyOrigin, tmp_path: Path
-) -> AsyncIterator[Bench]:
-    allowed = parse_allowed([f"127.0.0.1:{origin.port}"])
-    clock = HastyClock()
+) -> AsyncIterator[FetchHarness]:
+    allowed = parse_allowed_hosts([f"127.0.0.1:{origin.port}"])
+    clock = NoWaitClock()
     http = HttpOrigin(allowed, idle_s=0.5)
     spool = FolderSpool(tmp_path / "spool")
     await spool.start()
     fetcher = Fetcher(
         origin=http,
-        store=Blobs(blobs),
+        storage=BlobStorage(blobs),
         spool=spool,
         prober=prober,
+        alerts=LoggedStoredFileAlerts(),
         clock=clock,
         allowed=allowed,
-        limits=Limits(max_bytes=1024**3, total_s=60, window_s=0.3, least_rate=50_000),
+        limits=FetchLimits(max_bytes=1024**3, total_s=60, window_s=0.3, least_rate=50_000),
     )
-    yield Bench(fetcher, http, spool, prober, blobs, clock, tmp_path / "spool")
+    yield FetchHarness(fetcher, http, spool, prober, blobs, clock, tmp_path / "spool")
     await http.stop()
     await spool.stop()
 

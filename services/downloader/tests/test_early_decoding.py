@@ -1,4 +1,4 @@
-"""The start of a large film is decoded while its rest is still on its way, and never that of another one."""
+"""The start of a large film is decoded while the rest arrives, and counts for this very film alone."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from pathlib import Path
 
 import pytest
 
-from downloader.adapters import probe_streams, probe_worker
-from downloader.adapters.probe_streams import begins_well
-from downloader.core import transfer
-from downloader.core.media import BY_EXTENSION, Container, Measured
-from downloader.core.refusals import Code, FetchFailed
+from downloader.adapters.containers import probe_streams, probe_worker
+from downloader.adapters.containers.probe_streams import start_decodes
+from downloader.core.containers.domain import BY_EXTENSION, Container, MediaFacts
+from downloader.core.fetching import transfer
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 
 MP4, WAV = BY_EXTENSION["mp4"], BY_EXTENSION["wav"]
 
 
-class DecodesHere:
-    """The decoders without a process of their own, so that their budget can be small; and what was asked."""
+class DecoderInProcess:
+    """A `Prober` without processes of its own, so that its budget can be small. It records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[bool] = []
+        self.start_decoded: list[bool] = []
         self.answers: list[bool] = []
         self.answered = asyncio.Event()
 
-    async def probe(self, path: Path, container: Container, *, begun: bool = False) -> Measured:
-        self.asked.append(begun)
-        return await asyncio.to_thread(probe_worker.probe, path, container.extension, begun=begun)
+    async def probe(self, path: Path, container: Container, *, start_decoded: bool = False) -> MediaFacts:
+        self.start_decoded.append(start_decoded)
+        return await asyncio.to_thread(
+            probe_worker.probe, path, container.extension, start_decoded=start_decoded
+        )
 
-    async def begins_well(self, path: Path, container: Container) -> bool:
+    async def start_decodes(self, path: Path, container: Container) -> bool:
         try:
-            answer = await asyncio.to_thread(begins_well, path, container)
-        except FetchFailed:
+            answer = await asyncio.to_thread(start_decodes, path, container)
+        except FetchError:
             answer = False
         self.answers.append(answer)
         self.answered.set()
@@ -39,13 +41,13 @@ class DecodesHere:
 
 
 @pytest.fixture
-def here(bench, monkeypatch) -> DecodesHere:
+def decoder(harness, monkeypatch) -> DecoderInProcess:
     """Films of some kilobytes are large, and a few pictures are their start."""
-    monkeypatch.setattr(probe_streams, "BUDGET", 5 * 320 * 240)
+    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
     monkeypatch.setattr(transfer, "BLOCK", 8192)
-    monkeypatch.setattr(transfer, "EARLY_FROM", 40_000)
-    bench.fetcher._prober = DecodesHere()
-    return bench.fetcher._prober
+    monkeypatch.setattr(transfer, "EARLY_DECODE_FROM", 40_000)
+    harness.fetcher.prober = DecoderInProcess()
+    return harness.fetcher.prober
 
 
 @pytest.fixture(scope="module")
@@ -59,82 +61,82 @@ def damaged_early(film: bytes, tmp_path: Path) -> bytes:
     return film[:begin] + bytes(3000) + film[begin + 3000 :]
 
 
-def most_of(film: bytes, here: DecodesHere, *, rest: bool):
-    """Sends most of it, waits until the start was looked at, and sends the rest, or breaks off."""
+def most_of(film: bytes, decoder: DecoderInProcess, *, rest: bool):
+    """Sends most of it, waits until the start was decoded, and sends the rest, or breaks off."""
 
-    async def script(asked, reply) -> None:
+    async def script(request, reply) -> None:
         await reply.head(200, Content_Length=len(film), ETag='"v1"')
         await reply.send(film[: len(film) * 3 // 4])
-        await here.answered.wait()
+        await decoder.answered.wait()
         if rest:
             await reply.send(film[len(film) * 3 // 4 :])
 
     return script
 
 
-async def test_the_start_is_decoded_while_the_rest_arrives(bench, origin, here, film) -> None:
+async def test_the_start_is_decoded_while_the_rest_arrives(harness, origin, decoder, film) -> None:
     assert len(film) > 80_000
-    await bench.stores(bench.wanted(origin.does(most_of(film, here, rest=True))), film)
-    assert (here.answers, here.asked) == ([True], [True])
+    await harness.expect_stored(harness.request(origin.answer_with(most_of(film, decoder, rest=True))), film)
+    assert (decoder.answers, decoder.start_decoded) == ([True], [True])
 
 
-async def test_what_was_decoded_of_one_content_says_nothing_of_another(
-    bench, origin, here, film, tmp_path
+async def test_what_was_decoded_of_one_content_does_not_count_for_another(
+    harness, origin, decoder, film, tmp_path
 ) -> None:
-    """The content changes after its start was found good: the new one's start is looked at anew."""
+    """The content changes after its start was found good: the new one's start is decoded anew."""
     changed = damaged_early(film, tmp_path)
-    url = origin.in_turn(most_of(film, here, rest=False), origin.whole_of(changed, ETag='"v2"'))
-    failure = await bench.refused(bench.wanted(url))
-    assert failure.code is Code.UNDECODABLE
-    assert here.answers[0] is True
-    assert True not in here.asked
+    url = origin.answer_in_turn(most_of(film, decoder, rest=False), origin.whole_of(changed, ETag='"v2"'))
+    error = await harness.refusal_of(url)
+    assert error.code is ErrorCode.UNDECODABLE
+    assert decoder.answers[0] is True
+    assert True not in decoder.start_decoded
 
 
-async def test_an_early_look_that_finds_damage_leaves_the_word_to_the_whole(
-    bench, origin, here, film, tmp_path
+async def test_early_damage_is_confirmed_by_decoding_the_whole(
+    harness, origin, decoder, film, tmp_path
 ) -> None:
-    failure = await bench.refused(bench.wanted(origin.serve(damaged_early(film, tmp_path))))
-    assert failure.code is Code.UNDECODABLE
-    assert False in here.answers
-    assert set(here.asked) == {False}
+    error = await harness.refusal_of(origin.serve(damaged_early(film, tmp_path)))
+    assert error.code is ErrorCode.UNDECODABLE
+    assert False in decoder.answers
+    assert set(decoder.start_decoded) == {False}
 
 
-def test_a_film_that_has_begun_is_not_decoded_from_its_start_again(film, tmp_path, monkeypatch) -> None:
+def test_a_start_that_was_decoded_is_not_decoded_again(film, tmp_path, monkeypatch) -> None:
     """It measures the same, its end is still decoded, and only of a whole one all packets are there."""
-    monkeypatch.setattr(probe_streams, "BUDGET", 5 * 320 * 240)
-    monkeypatch.setattr(probe_streams, "KEY_BUDGET", 5 * 320 * 240)
+    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(probe_streams, "KEY_FRAME_PIXELS", 5 * 320 * 240)
     path = tmp_path / "f"
     path.write_bytes(film[: len(film) * 3 // 4])
-    assert begins_well(path, MP4)
-    with pytest.raises(FetchFailed) as caught:
-        probe_worker.probe(path, "mp4", begun=True)
-    assert caught.value.code is Code.TRUNCATED
+    assert start_decodes(path, MP4)
+    with pytest.raises(FetchError) as caught:
+        probe_worker.probe(path, "mp4", start_decoded=True)
+    assert caught.value.code is ErrorCode.TRUNCATED
     path.write_bytes(film)
     whole = probe_worker.probe(path, "mp4")
     path.write_bytes(damaged_early(film, tmp_path))
-    assert probe_worker.probe(path, "mp4", begun=True) == whole
+    assert probe_worker.probe(path, "mp4", start_decoded=True) == whole
     path.write_bytes(film[:-4000] + bytes(4000))
-    with pytest.raises(FetchFailed) as caught:
-        probe_worker.probe(path, "mp4", begun=True)
-    assert caught.value.code is Code.UNDECODABLE
+    with pytest.raises(FetchError) as caught:
+        probe_worker.probe(path, "mp4", start_decoded=True)
+    assert caught.value.code is ErrorCode.UNDECODABLE
 
 
 def test_an_index_at_the_end_leaves_the_start_for_later(media, tmp_path) -> None:
     (tmp_path / "f").write_bytes(media["mp4"][: len(media["mp4"]) // 2])
-    with pytest.raises(FetchFailed):
-        begins_well(tmp_path / "f", MP4)
+    with pytest.raises(FetchError):
+        start_decodes(tmp_path / "f", MP4)
 
 
-async def test_the_pool_tells_a_start_only_when_a_decoder_is_idle(prober, tmp_path) -> None:
+async def test_the_pool_decodes_a_start_only_when_a_process_is_idle(prober, tmp_path) -> None:
     sound = wav(seconds=12)
     (tmp_path / "enough").write_bytes(sound[: len(sound) * 9 // 10])
     (tmp_path / "short").write_bytes(sound[: len(sound) // 3])
     (tmp_path / "none").write_bytes(b"RIFF")
-    assert await prober.begins_well(tmp_path / "enough", WAV)
-    assert not await prober.begins_well(tmp_path / "short", WAV)
-    assert not await prober.begins_well(tmp_path / "none", WAV)
+    assert await prober.start_decodes(tmp_path / "enough", WAV)
+    assert not await prober.start_decodes(tmp_path / "short", WAV)
+    assert not await prober.start_decodes(tmp_path / "none", WAV)
     taken = prober._idle.get_nowait()
-    assert not await prober.begins_well(tmp_path / "enough", WAV)
+    assert not await prober.start_decodes(tmp_path / "enough", WAV)
     prober._idle.put_nowait(taken)
 
 

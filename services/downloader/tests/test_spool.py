@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.adapters import spool
-from downloader.adapters.spool import SpooledFile
+from downloader.adapters.fetching import spool
+from downloader.adapters.fetching.spool import SpooledFile
 
 FROM, WINDOW = 64 * 1024, 16 * 1024
 """Like the real ones, smaller."""
@@ -90,9 +90,9 @@ class Picky:
 def test_a_disk_that_takes_no_such_writes_after_all(tmp_path, takes) -> None:
     file = SpooledFile(tmp_path / "file")
     file._file = Picky(file._file, takes)
-    told = blocks([FROM, 3 * WINDOW + 5, 2 * WINDOW, 7])
-    for block in told:
+    appended = blocks([FROM, 3 * WINDOW + 5, 2 * WINDOW, 7])
+    for block in appended:
         file.append(block)
     file.flush()
-    assert file.path.read_bytes() == b"".join(told)
+    assert file.path.read_bytes() == b"".join(appended)
     file.remove()

@@ -1,1 +1,1 @@
-"""What the downloader drives: origins, the store, the spool, the decoders, the event log."""
+"""What the downloader drives: origins, the blob store, decoders, the event log, the catalog."""

@@ -1,1 +1,1 @@
-"""What the downloader decides: pure rules, ports, and the fetch that follows them."""
+"""What the downloader decides, by concept: in each, pure rules (`domain`), ports, and use cases."""

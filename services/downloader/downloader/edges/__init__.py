@@ -1,1 +1,1 @@
-"""How others ask the downloader for work: events and gRPC."""
+"""How others request work of the downloader: events and gRPC."""

@@ -1,4 +1,4 @@
-"""Work that comes as events: outputs to fetch, blobs to remove."""
+"""Consumes events: outputs to fetch, blobs to remove."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from downloader.core.downloads import Downloads
-from downloader.core.outputs import Output
-from downloader.core.ports import Store
-from downloader.core.schedule import expiry
-from downloader.wire import kind_from_wire
+from downloader.core.fetching.ports import Storage
+from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.domain.retry_policy import expiry
+from downloader.core.scheduling.download_outputs import DownloadOutputs
+from downloader.proto_enums import kind_from_proto
 from rushes.events.v1.events_pb2 import AssetDeleted, MediaDeleted, PredictionSucceeded
 from servicekit.clock import Clock
-from servicekit.events import ConsumerSpec, Event, Handler, RetryLater
+from servicekit.events import ConsumerSpec, Event, Handler, Later
 
-HELD = 256
-"""Events one replica holds: many more than it fetches at once, so that it can choose who expires first."""
+MAX_LEASED = 256
+"""Events that one replica leases: many more than it fetches at once, so that it can choose who expires
+first."""
 
 LEASE_S = 9.0
-"""Seconds until another replica takes over what a dead one held: an output may have little time left."""
+"""Until another replica takes over what a dead one had leased: an output may have little time left."""
 
 REMOVALS = ConsumerSpec("downloader-removals", ("asset.deleted.>", "media.deleted.>"))
 
@@ -28,22 +29,22 @@ REMOVALS = ConsumerSpec("downloader-removals", ("asset.deleted.>", "media.delete
 def outputs_consumer(in_flight: int) -> ConsumerSpec:
     """The consumer of predictions that have succeeded.
 
-    `in_flight` bounds what all replicas hold together, and what waits for its delayed redelivery counts:
+    `in_flight` bounds what all replicas lease together, and what waits for its delayed redelivery counts:
     it is far above the fetches at once, or one dead host would keep everything else waiting.
     """
     return ConsumerSpec(
         "downloader-outputs",
         ("prediction.succeeded.>",),
-        slots=HELD,
+        slots=MAX_LEASED,
         max_in_flight=in_flight,
         ack_wait=LEASE_S,
     )
 
 
-class Outputs:
+class OutputsHandler:
     """`prediction.succeeded` → fetch every output."""
 
-    def __init__(self, downloads: Downloads, clock: Clock) -> None:
+    def __init__(self, downloads: DownloadOutputs, clock: Clock) -> None:
         self._downloads = downloads
         self._clock = clock
 
@@ -56,34 +57,31 @@ class Outputs:
         outputs = outputs_of(event, now=self._clock.now())
         delay = await self._downloads.handle(outputs, deliveries=event.deliveries)
         if delay is not None:
-            raise RetryLater(delay, "an output is not stored yet")
+            raise Later(delay, "an output is not stored yet")
 
 
-class Removals:
+class RemovalsHandler:
     """`asset.deleted`, `media.deleted` → remove the bytes."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
 
     def handlers(self) -> dict[str, Handler]:
         """By event type."""
         return {"asset.deleted": self.asset_deleted, "media.deleted": self.media_deleted}
 
     async def asset_deleted(self, event: Event) -> None:
-        """Remove its blobs."""
         await self._remove(event.message(AssetDeleted).blob_keys)
 
     async def media_deleted(self, event: Event) -> None:
-        """Remove its blobs."""
         await self._remove(event.message(MediaDeleted).blob_keys)
 
     async def _remove(self, keys: Iterable[str]) -> None:
         for key in keys:
-            await self._store.delete(key)
+            await self._storage.delete(key)
 
 
 def outputs_of(event: Event, *, now: datetime) -> list[Output]:
-    """The outputs that the event names."""
     message = event.message(PredictionSucceeded)
     prediction = message.prediction
     expires_at = expiry(_time(message, "expires_at"), _time(message, "completed_at"), event.time, now)
@@ -96,7 +94,7 @@ def outputs_of(event: Event, *, now: datetime) -> list[Output]:
             index=output.index,
             url=output.source_url,
             stem=output.blob_key_stem,
-            kind=kind_from_wire(message.kind),
+            likely_kind=kind_from_proto(message.kind),
             expires_at=expires_at,
             job=prediction.job_id,
             campaign=prediction.campaign_id,

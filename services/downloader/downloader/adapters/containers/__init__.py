@@ -1,0 +1,1 @@
+"""Decodes media in processes of their own."""

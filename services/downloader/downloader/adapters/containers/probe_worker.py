@@ -1,0 +1,111 @@
+"""Decodes files in a process of its own: one request and one response a line, JSON, until its input ends."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import resource
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import av
+from PIL import Image
+
+from downloader.adapters.containers.probe_images import probe_image
+from downloader.adapters.containers.probe_streams import probe_streams, start_decodes
+from downloader.core.containers.domain import BY_EXTENSION, MediaFacts, MediaKind
+from downloader.core.containers.structure import check_structure
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+
+MAX_ADDRESS_SPACE = 4 * 1024**3
+"""Bytes: a file that needs more is refused, before it takes the memory of everything else here."""
+
+RETAINED = 4 * 1024**2
+"""Bytes of memory that stay with the process for the next file."""
+
+
+def respond(request: dict[str, Any]) -> dict[str, object]:
+    """The facts; or whether the `start_decodes`; or the error as `code` and `message`."""
+    path, extension = Path(request["path"]), request["extension"]
+    try:
+        if request["incomplete"]:
+            return {"start_decodes": start_decodes(path, BY_EXTENSION[extension])}
+        facts = probe(path, extension, start_decoded=request["start_decoded"])
+    except FetchError as error:
+        return {"code": error.code.value, "message": error.message}
+    except MemoryError:
+        return {"code": ErrorCode.TOO_BIG.value, "message": "decoding it takes more memory than allowed"}
+    except Exception as error:  # noqa: BLE001  # decoders raise whatever they like at broken files
+        return {
+            "code": ErrorCode.UNDECODABLE.value,
+            "message": f"it cannot be decoded ({type(error).__name__})",
+        }
+    return asdict(facts)
+
+
+def probe(path: Path, extension: str, *, start_decoded: bool = False) -> MediaFacts:
+    """Raises FetchError. See `probe_streams` for `start_decoded`."""
+    container = BY_EXTENSION[extension]
+    with path.open("rb") as file:
+        check_structure(file, path.stat().st_size, container)
+    if container.kind is MediaKind.IMAGE:
+        return probe_image(path, container)
+    return probe_streams(path, container, start_decoded=start_decoded)
+
+
+class MemoryTrimmer:
+    """Gives the memory that decoding took back to the system, when it is worth the while.
+
+    The next file may be hours away. But collecting and trimming takes longer than checking a small clip,
+    and makes the next one request the same pages from the system again.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.freeze()  # what is loaded stays: collecting it after every file finds nothing
+        self._resident_before = _resident()
+
+    def trim(self) -> None:
+        """Do so when it is more than `RETAINED`, or cannot be measured."""
+        now = _resident()
+        if now and now - self._resident_before < RETAINED:
+            return
+        gc.collect()
+        malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc retains what was freed
+        if malloc_trim is not None:
+            malloc_trim(0)
+        self._resident_before = _resident()
+
+
+def _resident() -> int:
+    """Bytes of this process in memory now; 0 where the system has no /proc."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
+    except FileNotFoundError:
+        return 0
+
+
+def main() -> None:
+    """Serve until the input ends. The alarm ends a process that outlives its parent inside a decoder."""
+    seconds = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    av.logging.set_level(None)
+    Image.init()
+    memory = MemoryTrimmer()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        signal.alarm(seconds)
+        sys.stdout.write(json.dumps(respond(json.loads(line))) + "\n")
+        sys.stdout.flush()
+        signal.alarm(0)
+        memory.trim()
+
+
+if __name__ == "__main__":
+    main()

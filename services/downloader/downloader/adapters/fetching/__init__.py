@@ -1,0 +1,1 @@
+"""Drives what fetching needs: origins, the blob store, the spool folder."""

@@ -1,0 +1,1 @@
+"""Drives what the orphan sweep needs: the catalog, and its report."""

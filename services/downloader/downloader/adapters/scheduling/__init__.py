@@ -1,0 +1,1 @@
+"""Drives what scheduling needs: claims, events, alerts."""

@@ -1,0 +1,1 @@
+"""Which files count as media."""

@@ -1,0 +1,1 @@
+"""Fetches one file: received, checked and stored whole, or not at all."""

@@ -1,0 +1,271 @@
+"""Fetches one file: received, checked and stored whole, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from downloader.core.containers.domain import MediaKind, StoredFile, check_kind, container_for
+from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
+from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
+from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
+from downloader.core.fetching.domain.resume import (
+    BodyUse,
+    Representation,
+    evaluate_response,
+    request_headers,
+)
+from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url
+from downloader.core.fetching.existing_blob import ExistingBlobs, UnreadableBlob
+from downloader.core.fetching.ports import (
+    FetchListener,
+    Origin,
+    Prober,
+    Response,
+    Spool,
+    Storage,
+    StoredFileAlerts,
+)
+from downloader.core.fetching.throughput import ThroughputMonitor
+from downloader.core.fetching.transfer import Transfer
+from servicekit.clock import Clock
+
+MAX_RESTARTS = 5
+"""How often one try starts again because the content has changed."""
+
+CLAIM_CERTAIN_S = 3.0
+"""Seconds for which a claim certainly holds by itself: a third of its life (adapters/scheduling/kv_claims).
+Nobody else can have stored the file within them, so the store need not be looked into again after a fetch
+that was this quick."""
+
+
+@dataclass(frozen=True)
+class FetchLimits:
+    """What a fetch may take: bytes; seconds in all; and the fewest bytes per second over a window."""
+
+    max_bytes: int = 4 * 1024**3
+    total_s: float = 1800.0
+    window_s: float = 20.0
+    least_rate: float = 1024.0
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """A file to fetch, and where to store it.
+
+    Args:
+        url: its address.
+        stem: its key in the store, without the extension.
+        required_kind: what it must be; None: any.
+        likely_kind: what it probably is, when that is no condition: it only spares a second upload when a
+            container may hold either film or sound.
+        max_bytes: the most bytes to accept, within `FetchLimits`; 0: as many as those allow.
+        min_bytes: the fewest.
+        claimed_at: when it was claimed, on the monotonic clock; None: unknown.
+    """
+
+    url: str
+    stem: str
+    required_kind: MediaKind | None = None
+    likely_kind: MediaKind | None = None
+    max_bytes: int = 0
+    min_bytes: int = 0
+    claimed_at: float | None = None
+
+
+class Fetcher:
+    """Fetches files, each at most once: what is already stored is measured, not fetched."""
+
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        storage: Storage,
+        spool: Spool,
+        prober: Prober,
+        alerts: StoredFileAlerts,
+        clock: Clock,
+        allowed: AllowedHosts,
+        limits: FetchLimits,
+    ) -> None:
+        self.origin = origin
+        self.storage = storage
+        self.spool = spool
+        self.prober = prober
+        self.clock = clock
+        self.allowed = allowed
+        self.limits = limits
+        self._existing = ExistingBlobs(storage, spool, prober, alerts)
+
+    async def find_stored(self, request: FetchRequest) -> StoredFile | None:
+        """What is stored already; None: nothing that is whole. Raises as `ExistingBlobs.find_whole` does."""
+        return await self._existing.find_whole(request.stem, request.required_kind)
+
+    @asynccontextmanager
+    async def begin(
+        self, request: FetchRequest, listener: FetchListener | None = None
+    ) -> AsyncIterator[Fetch]:
+        """A fetch for the block, which may take as long as the limits allow, pauses between tries included.
+
+        First see with `find_stored` whether the file is there already.
+
+        Raises:
+            FetchError: `too_slow`, when the block is not done in time.
+            Unavailable: the spool is in trouble.
+        """
+        limits = self.limits
+        async with self.spool.file() as file:
+            transfer = Transfer(
+                self.storage,
+                self.prober,
+                file,
+                request.stem,
+                required_kind=request.required_kind,
+                likely_kind=request.likely_kind,
+                max_bytes=min(request.max_bytes or limits.max_bytes, limits.max_bytes),
+                min_bytes=request.min_bytes,
+            )
+            monitor = ThroughputMonitor(self.clock, limits.window_s, limits.least_rate, listener)
+            try:
+                async with asyncio.timeout(limits.total_s):
+                    yield Fetch(self, request, transfer, monitor)
+            except TimeoutError as error:
+                raise FetchError(
+                    ErrorCode.TOO_SLOW, f"it was not here after {limits.total_s:g} seconds"
+                ) from error
+            finally:
+                await transfer.abort()
+
+
+class Fetch:
+    """A fetch under way, over as many tries as it takes. What was received stays between them.
+
+    `progressed`: the last try brought bytes that no earlier one had.
+    """
+
+    def __init__(
+        self, fetcher: Fetcher, request: FetchRequest, transfer: Transfer, monitor: ThroughputMonitor
+    ) -> None:
+        self._fetcher = fetcher
+        self._request = request
+        self._transfer = transfer
+        self._monitor = monitor
+        self._most_received = 0
+        self._is_doubtful = False
+        self.progressed = False
+
+    async def try_once(self) -> StoredFile:
+        """Receive what is missing, check it, and store it.
+
+        Raises:
+            FetchError: see `fetch_errors`; nothing is visible in the store, and another try may follow.
+            Unavailable: the spool, the decoders or the store are in trouble; nothing is visible either.
+        """
+        if self._is_doubtful:  # what the last try received was refused
+            await self._transfer.restart()
+            self._is_doubtful = False
+        try:
+            await self._receive()
+            return await self._publish()
+        except FetchError as error:
+            self._is_doubtful = error.give_up is GiveUp.AFTER_FEW_TRIES
+            raise
+
+    async def _receive(self) -> None:
+        """A body that ends too soon is a broken connection, until it ends at the same place again.
+
+        Not so a file that is all here and breaks off inside: that is for `_publish` to find, and final.
+        """
+        try:
+            await self._receive_missing()
+        except FetchError as error:
+            if error.code is ErrorCode.TRUNCATED and self._transfer.offset > self._most_received:
+                raise FetchError(ErrorCode.INTERRUPTED, error.message) from error
+            raise
+        finally:
+            self.progressed = self._transfer.offset > self._most_received
+            self._most_received = max(self._most_received, self._transfer.offset)
+
+    async def _receive_missing(self) -> None:
+        """Receive what is missing, over as many responses as it takes."""
+        transfer = self._transfer
+        if is_data_url(self._request.url):
+            await transfer.restart()
+            for piece in decode_data_url(self._request.url):
+                await transfer.write(piece)
+            await transfer.finish()
+            return
+        for _ in range(MAX_RESTARTS + 1):
+            if await self._receive_response():
+                await transfer.finish()
+                return
+        raise FetchError(ErrorCode.CHANGING, f"it changed {MAX_RESTARTS} times while it was received")
+
+    async def _receive_response(self) -> bool:
+        """Send one request and take what its response brings; whether all is here now."""
+        transfer = self._transfer
+        before = transfer.offset
+        async with self._get(request_headers(before, transfer.representation)) as response:
+            use, representation = evaluate_response(response.head, before, transfer.representation)
+            if use is not BodyUse.APPEND and (before or transfer.representation is not None):
+                await transfer.restart()
+            if use is BodyUse.DISCARD:
+                return False
+            transfer.announce(representation)
+            self._monitor.begin_response(representation.total or 0)
+            unpacker = Unpacker(compressions(response.head.get("content-encoding")))
+            async for chunk in response.body:
+                for piece in unpacker.unpack(chunk):
+                    await transfer.write(piece)
+                await self._monitor.received(transfer.offset)
+            for piece in unpacker.finish():
+                await transfer.write(piece)
+        if use is BodyUse.APPEND and transfer.offset == before:
+            raise FetchError(ErrorCode.TRUNCATED, f"the origin has nothing after byte {before}")
+        return _is_whole(representation, transfer.offset)
+
+    @asynccontextmanager
+    async def _get(self, headers: dict[str, str]) -> AsyncIterator[Response]:
+        """The response at the end of the redirects, each of which is checked."""
+        url, followed = self._request.url, 0
+        while True:
+            check_url(url, self._fetcher.allowed)
+            async with self._fetcher.origin.get(url, headers) as response:
+                if response.head.status not in REDIRECT_STATUSES:
+                    yield response
+                    return
+                url = redirect_target(url, response.head.get("location"), followed=followed)
+            followed += 1
+
+    async def _publish(self) -> StoredFile:
+        transfer = self._transfer
+        facts = await transfer.probe()
+        check_kind(facts.kind, self._request.required_kind, transfer.container)
+        if not self._is_claim_certain() and (theirs := await self._stored_by_another()) is not None:
+            return theirs
+        container = container_for(transfer.container, facts.kind)
+        if container is not transfer.container:
+            await transfer.upload_as(container)  # only the decoder could show its kind
+        await transfer.publish()
+        return StoredFile(transfer.key, container.content_type, transfer.offset, transfer.sha256, facts)
+
+    def _is_claim_certain(self) -> bool:
+        claimed_at = self._request.claimed_at
+        return claimed_at is not None and self._fetcher.clock.monotonic() - claimed_at < CLAIM_CERTAIN_S
+
+    async def _stored_by_another(self) -> StoredFile | None:
+        """What somebody stored who was faster. What is not whole is replaced."""
+        try:
+            return await self._fetcher.find_stored(self._request)
+        except UnreadableBlob:
+            return None
+
+
+def _is_whole(representation: Representation, offset: int) -> bool:
+    total = representation.total
+    if total is not None and offset > total:
+        raise FetchError(ErrorCode.TRUNCATED, f"it has {offset} bytes, but {total} were announced")
+    return total is None or offset == total

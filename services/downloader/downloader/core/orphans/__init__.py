@@ -1,0 +1,1 @@
+"""Compares the blob store with the records."""

@@ -1,0 +1,1 @@
+"""Decides which output is fetched when, and when it is given up."""

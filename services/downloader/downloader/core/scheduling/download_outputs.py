@@ -1,0 +1,209 @@
+"""Downloads the outputs of one prediction: each is stored, given up, or tried again later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+
+from downloader.core.containers.domain import StoredFile
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
+from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
+from downloader.core.fetching.existing_blob import UnreadableBlob
+from downloader.core.fetching.fetch import Fetcher, FetchRequest
+from downloader.core.scheduling.attempt import Attempt
+from downloader.core.scheduling.domain.bounded_set import BoundedSet
+from downloader.core.scheduling.domain.deferred_deliveries import DeferredByHost
+from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.domain.retry_policy import has_expired, is_at_risk, redelivery_delay
+from downloader.core.scheduling.gather_outputs import gather_outputs
+from downloader.core.scheduling.ports import Claims, DownloadEvents, OutputAlerts
+from downloader.core.scheduling.slot_scheduler import Deferred, SlotScheduler
+from servicekit.clock import Clock
+from servicekit.errors import AppError, ErrorKind
+
+MIN_OUTPUT_BYTES = 1024
+"""Anything smaller that a model made is not a real output, but an empty frame. What people have may be
+as small as it likes: a logo is."""
+
+CLAIMED_RETRY_S = 3.0
+"""Until an output that another replica is fetching is tried again."""
+
+_AFTER_ALL_OTHERS = timedelta(days=3650)
+"""Added to the deadline of what has expired: it goes after all that can surely still be fetched."""
+
+_EXPIRED = "expired"
+"""The queue of what has expired and whose host is down. Not a host name: it has neither dot nor port."""
+
+_PASSING = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.NOT_FOUND})
+"""Errors of our own parts that pass. NotFound: a stored file was deleted while it was measured."""
+
+
+class DownloadOutputs:
+    """The use case behind `prediction.succeeded`. Its events may be published twice, never its effect."""
+
+    def __init__(
+        self,
+        *,
+        fetcher: Fetcher,
+        events: DownloadEvents,
+        claims: Claims,
+        alerts: OutputAlerts,
+        scheduler: SlotScheduler,
+        expected_hosts: ExpectedHosts,
+        clock: Clock,
+    ) -> None:
+        self._fetcher = fetcher
+        self._events = events
+        self._claims = claims
+        self._alerts = alerts
+        self._scheduler = scheduler
+        self._expected_hosts = expected_hosts
+        self._clock = clock
+        self._deferred = DeferredByHost()
+        self._settled = BoundedSet()
+        # Alerts that were raised already: a redelivery is no news.
+        self._lost = BoundedSet()
+        self._at_risk = BoundedSet()
+        self._unexpected_hosts = BoundedSet()
+
+    async def handle(self, outputs: Sequence[Output], *, deliveries: int) -> float | None:
+        """Settle every output; None when all are settled, else seconds until the next delivery.
+
+        `deliveries`: how often these were delivered, this time included.
+        """
+        unsettled = [output for output in outputs if output.id not in self._settled]
+        tries = [
+            partial(self._settle, output, deliveries)
+            for output in sorted(unsettled, key=lambda output: output.expires_at)
+        ]
+        return await gather_outputs(tries, self._clock)
+
+    async def _settle(self, output: Output, deliveries: int) -> float | None:
+        self._deferred.of(output.host, self._clock.now()).returned(output.id)
+        try:
+            delay = await self._with_permit(output, deliveries)
+        except Deferred as deferred:
+            return self._defer(output, host_is_down=deferred.host_is_down)
+        except AppError as error:  # of the claims or the event log: it says nothing about the output
+            return self._later(output, _ours(error), deliveries)
+        if delay is None:
+            self._settled.add(output.id)
+        return delay
+
+    async def _with_permit(self, output: Output, deliveries: int) -> float | None:
+        is_late = self._has_expired(output)
+        contacts_host = not (is_late and self._scheduler.is_down(output.host))
+        deadline = output.expires_at + _AFTER_ALL_OTHERS if is_late else output.expires_at
+        async with self._scheduler.permit(deadline, output.host if contacts_host else _EXPIRED) as permit:
+            if is_late == self._has_expired(output):
+                async with self._claims.claim(output.stem) as is_ours:
+                    if not is_ours:
+                        return CLAIMED_RETRY_S
+                    attempt = Attempt(output, permit, self._events, self._clock, is_late, contacts_host)
+                    return await self._attempt(attempt, deliveries)
+        return await self._with_permit(output, deliveries)  # it has expired while it waited
+
+    async def _attempt(self, attempt: Attempt, deliveries: int) -> float | None:
+        output = attempt.output
+        try:
+            await self._store(attempt)
+        except FetchError as error:
+            attempt.note_error(error)
+            if error.give_up is GiveUp.AT_EXPIRY and not self._is_over(output, error):
+                return self._later(output, error, deliveries)
+            await self._give_up(output, error)
+        return None
+
+    async def _store(self, attempt: Attempt) -> None:
+        output = attempt.output
+        request = FetchRequest(
+            output.url,
+            output.stem,
+            likely_kind=output.likely_kind,
+            min_bytes=MIN_OUTPUT_BYTES,
+            claimed_at=self._clock.monotonic(),
+        )
+        try:
+            stored = await self._find_or_fetch(attempt, request)
+            await self._events.completed(output, stored)
+        except AppError as error:
+            raise _ours(error) from error
+
+    async def _find_or_fetch(self, attempt: Attempt, request: FetchRequest) -> StoredFile:
+        try:
+            if (stored := await self._fetcher.find_stored(request)) is not None:
+                return stored
+        except UnreadableBlob as unreadable:
+            try:
+                return await self._fetch(attempt, request)
+            except FetchError as error:  # what is stored may be whole: the origin's no is not the last word
+                attempt.note_error(error)
+                raise unreadable from error
+        return await self._fetch(attempt, request)
+
+    async def _fetch(self, attempt: Attempt, request: FetchRequest) -> StoredFile:
+        output = attempt.output
+        if not attempt.contacts_host:
+            raise FetchError(ErrorCode.UNREACHABLE, "its host has not answered for long")
+        self._report_unexpected_host(output)
+        await self._events.started(output)
+        stored = await attempt.fetch(self._fetcher, request)
+        now = self._clock.now()
+        self._deferred.of(output.host, now).note_fetched(now)
+        return stored
+
+    def _report_unexpected_host(self, output: Output) -> None:
+        host = self._expected_hosts.unexpected_host(output.url)
+        if host and self._unexpected_hosts.add(host):
+            self._alerts.unexpected_host(output, host)
+
+    def _has_expired(self, output: Output) -> bool:
+        return has_expired(self._clock.now(), output.expires_at)
+
+    def _is_over(self, output: Output, error: FetchError) -> bool:
+        """Trouble of ours loses nothing by itself: the output may be in the store that is away just now."""
+        return error.code is not ErrorCode.OURS and self._has_expired(output)
+
+    def _later(self, output: Output, error: FetchError, deliveries: int) -> float:
+        """Seconds until the next delivery. Raises the alert when time runs out."""
+        self._alert_if_at_risk(output, error.message)
+        return redelivery_delay(
+            deliveries,
+            now=self._clock.now(),
+            expires_at=output.expires_at,
+            retry_after=error.retry_after,
+        )
+
+    def _defer(self, output: Output, *, host_is_down: bool) -> float:
+        now = self._clock.now()
+        if output.id not in self._at_risk:
+            self._alert_if_at_risk(output, "its host is away" if host_is_down else "others expire earlier")
+        return self._deferred.of(output.host, now).defer(
+            output.id, now=now, expires_at=output.expires_at, host_is_down=host_is_down
+        )
+
+    def _alert_if_at_risk(self, output: Output, reason: str) -> None:
+        now = self._clock.now()
+        if is_at_risk(now, output.expires_at):
+            self._at_risk.add(output.id)
+            self._alerts.at_risk(output, (output.expires_at - now).total_seconds(), reason)
+
+    async def _give_up(self, output: Output, error: FetchError) -> None:
+        """Publish that it failed. What was worth another try, had it not expired, is lost."""
+        published = error
+        if error.give_up is not GiveUp.AT_ONCE and self._has_expired(output):
+            published = FetchError(
+                ErrorCode.EXPIRED, f"the provider has deleted it; the last try: {error.message}"
+            )
+            if self._lost.add(output.id):
+                self._alerts.lost(output, error.message)
+        elif error.is_retryable:  # a fresh address may still help, if somebody requests one in time
+            self._alert_if_at_risk(output, f"given up: {error.message}")
+        await self._events.failed(output, published)
+
+
+def _ours(error: AppError) -> FetchError:
+    if error.kind not in _PASSING:
+        raise error
+    return FetchError(ErrorCode.OURS, error.message, retry_after=error.retry_after)

@@ -1,0 +1,33 @@
+"""The README has every setting and every error code, as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from downloader.config import Settings
+from downloader.core.fetching.domain.fetch_errors import ERRORS
+from downloader.main import build
+from servicekit.config import ConfigError, describe
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("row", describe(Settings), ids=lambda row: row[0])
+def test_every_setting_is_documented(row) -> None:
+    env, kind, default, doc = row
+    shown = f"`{default}`" if default not in ("", "required", ".") else default.replace(".", "")
+    assert f"| `{env}` | {kind} | {shown} | {doc} |".replace("|  |", "| |") in README
+
+
+@pytest.mark.parametrize("code", ERRORS, ids=str)
+def test_every_error_is_documented(code) -> None:
+    give_up, meaning = ERRORS[code]
+    assert f"| `{code}` | {meaning} | {give_up.value} |" in README
+
+
+def test_a_wrong_allow_list_is_an_error_before_anything_starts() -> None:
+    environ = {"BLOB_ENDPOINT": "http://x", "BLOB_ACCESS_KEY": "k", "BLOB_SECRET_KEY": "s"}
+    with pytest.raises(ConfigError, match=r"FETCH_ALLOW.*'http://y'"):
+        build(environ | {"FETCH_ALLOW": "sandbox,http://y"})

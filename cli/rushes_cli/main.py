@@ -128,7 +128,9 @@ def demo(
     photos_dir: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FOLDER", help="A folder of your photos; drawn ones when left out.", show_default=False
+            metavar="FOLDER",
+            help="A folder of your photos; the ones that are shipped when left out.",
+            show_default=False,
         ),
     ] = None,
     data: Data = None,

@@ -1,7 +1,9 @@
-"""Finds the photos of a folder and says clearly what is none."""
+"""Finds the photos that a demo uses: those of a folder, or the ones that are shipped with the command."""
 
 from __future__ import annotations
 
+import shutil
+from importlib import resources
 from pathlib import Path
 
 from rushes_cli.problems import Problem
@@ -33,6 +35,13 @@ def find_photos(folder: Path) -> list[Path]:
             "Name a folder with JPEG, PNG, GIF or WebP photos.",
         )
     return photos
+
+
+def copy_demo_photos(folder: Path) -> list[Path]:
+    """Copy the shipped photos into a folder: three houses, each from the street and in three rooms."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with resources.as_file(resources.files("rushes_cli")) as package:
+        return [Path(shutil.copy(photo, folder)) for photo in sorted((package / "demo_photos").iterdir())]
 
 
 def tags_of(photo: Path) -> str:

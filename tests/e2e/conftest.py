@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from rushes_cli.photos import draw_photos
+from rushes_cli.pictures import copy_demo_photos
 from tests.e2e.system import System, running_system
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return draw_photos(tmp_path_factory.mktemp("photos"))
+    return copy_demo_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -18,8 +18,7 @@ from rushes_cli import view
 from rushes_cli.commands.up import down, start_detached
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.folder import DataFolder, StackState, default_folder
-from rushes_cli.photos import draw_photos
-from rushes_cli.pictures import find_photos
+from rushes_cli.pictures import copy_demo_photos, find_photos
 from rushes_cli.problems import FAILED, Problem
 from rushes_cli.rest import RestClient
 from rushes_cli.stack.services import Options, provider_of
@@ -33,7 +32,7 @@ class Wish:
     """What is asked for."""
 
     photos: Path | None
-    """A folder; None for drawn photos."""
+    """A folder; None for the shipped ones."""
     out: Path | None
     """Where the video goes; None for the data folder."""
     scenes: int
@@ -51,8 +50,7 @@ async def demo(folder: DataFolder, wish: Wish, environ: Mapping[str, str]) -> in
     try:
         state = await _stack(folder, environ)
         if photos is None:
-            with view.busy("drawing photos …"):
-                photos = draw_photos(folder.path / "photos")
+            photos = copy_demo_photos(folder.path / "photos")
         async with RestClient(state.gateway, folder.api_key) as client:
             job = await _main_job(client, photos, wish, state)
             await client.download(job["result"]["url"], out)

@@ -11,29 +11,29 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from sandbox.adapters.drawing import draw
-from sandbox.adapters.outbound import Outbound
-from sandbox.adapters.renderers import LocalRenderer
-from sandbox.adapters.store import SqliteStore
+from sandbox.adapters.outbound_http import Outbound
+from sandbox.adapters.rendering.drawing import draw
+from sandbox.adapters.rendering.renderers import LocalRenderer
+from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.config import Settings
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultBook, Rule
-from sandbox.core.life import Life, Pace
-from sandbox.core.limits import Bucket
-from sandbox.core.listed_models import COLLECTIONS, listed_models
-from sandbox.core.models import Catalogue
-from sandbox.core.own_models import own_models
-from sandbox.core.predictions import Prediction, moment
-from sandbox.core.signing import new_secret
-from sandbox.core.sweep import Sweeper
-from sandbox.core.webhooks import Webhooks
+from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.catalog_public import COLLECTIONS, listed_models
+from sandbox.core.models.domain.model import Catalogue
+from sandbox.core.predictions.domain.prediction import Prediction, moment
+from sandbox.core.predictions.domain.rate_limit import Bucket
+from sandbox.core.predictions.expiry_sweep import Sweeper
+from sandbox.core.predictions.prediction_runner import Life, Pace
+from sandbox.core.predictions.webhook_signature import new_secret
+from sandbox.core.predictions.webhooks import Webhooks
 from sandbox.edges.http.app import build as build_app
-from sandbox.edges.http.control import Control
-from sandbox.edges.http.models import Models
-from sandbox.edges.http.outputs import Outputs
-from sandbox.edges.http.predictions import Predictions
-from sandbox.edges.http.troubles import Troubles
-from sandbox.edges.http.uploads import Uploads
+from sandbox.edges.http.control_routes import Control
+from sandbox.edges.http.fault_responses import Troubles
+from sandbox.edges.http.model_routes import Models
+from sandbox.edges.http.output_routes import Outputs
+from sandbox.edges.http.prediction_routes import Predictions
+from sandbox.edges.http.upload_routes import Uploads
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.grpc.server import GrpcServer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.core.inputs import read_input
+from sandbox.core.models.domain.input_validation import read_input
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sandbox

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from sandbox.config import Settings
 from sandbox.core.clock import SandboxClock
-from sandbox.core.headers import cancel_after_seconds, wait_seconds
-from sandbox.core.limits import Bucket
-from sandbox.core.predictions import (
+from sandbox.core.predictions.domain.prediction import (
     Prediction,
     Status,
     canceled,
@@ -23,7 +21,9 @@ from sandbox.core.predictions import (
     started,
     to_record,
 )
-from sandbox.core.signing import new_secret, sign
+from sandbox.core.predictions.domain.rate_limit import Bucket
+from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
+from sandbox.core.predictions.webhook_signature import new_secret, sign
 from servicekit.config import describe
 from servicekit.testing.clock import TestClock
 

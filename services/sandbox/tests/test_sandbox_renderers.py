@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sandbox.adapters import camera, drawing, music
-from sandbox.adapters.planes import fit, open_picture
-from sandbox.adapters.renderers import LocalRenderer
-from sandbox.adapters.video import frame_size
-from sandbox.core.inputs import defaults
-from sandbox.core.own_models import own_models
-from sandbox.core.ports import Rendered, RenderError, RenderJob
+from sandbox.adapters.rendering import camera_moves, drawing, music
+from sandbox.adapters.rendering.renderers import LocalRenderer
+from sandbox.adapters.rendering.video_encoder import frame_size
+from sandbox.adapters.rendering.yuv_planes import fit, open_picture
+from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.input_validation import defaults
+from sandbox.core.predictions.ports import Rendered, RenderError, RenderJob
 
 MODELS = {model.name: model for model in own_models()}
 
@@ -193,9 +193,9 @@ def test_voice_over(tmp_path: Path) -> None:
     assert 1 < made.seconds < 10
 
 
-@pytest.mark.parametrize("move", sorted(camera.MOVES))
+@pytest.mark.parametrize("move", sorted(camera_moves.MOVES))
 def test_camera_stays_inside_and_never_stops(move: str) -> None:
-    look = camera.path(move, (2400, 1350))
+    look = camera_moves.path(move, (2400, 1350))
     path = [look(i / 99) for i in range(100)]
     for left, top, right, bottom in path:
         assert left >= -1e-9

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.adapters.store import SqliteStore
+from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.core.clock import SandboxClock
-from sandbox.core.ports import Upload
-from sandbox.core.sweep import EVERY_S, Sweeper
+from sandbox.core.predictions.expiry_sweep import EVERY_S, Sweeper
+from sandbox.core.predictions.ports import Upload
 from servicekit.testing import TestClock, eventually
 
 

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.edges.http.replies import problem
-from sandbox.edges.http.troubles import BAD_TOKEN
+from sandbox.edges.http.fault_responses import BAD_TOKEN
+from sandbox.edges.http.responses import problem
 
 Cover = Callable[[str], bytes]
 _GUARDED = ("/v1/", "/sandbox/")

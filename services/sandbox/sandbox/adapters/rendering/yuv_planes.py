@@ -13,7 +13,7 @@ import av
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 
-from sandbox.core.ports import RenderError
+from sandbox.core.predictions.ports import RenderError
 
 Box = tuple[float, float, float, float]
 LARGEST_PIXELS = 150_000_000

@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultBook, Rule
-from sandbox.core.ports import OutputFile, Store
-from sandbox.edges.http.troubles import HTML
-from sandbox.edges.http.wire import reset
+from sandbox.core.predictions.ports import OutputFile, Store
+from sandbox.edges.http.connection_cuts import reset
+from sandbox.edges.http.fault_responses import HTML
 
 CHUNK = 256 * 1024
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.core.models import Model, Price
-from sandbox.core.parameters import (
+from sandbox.core.models.domain.model import Model, Price
+from sandbox.core.models.domain.parameters import (
     FILE,
     FILES,
     choice,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 
-from sandbox.adapters.planes import Planes
+from sandbox.adapters.rendering.yuv_planes import Planes
 
 _BT709, _LIMITED = 1, 1
 _HEIGHTS = {"360p": 360, "480p": 480, "540p": 540, "720p": 720, "768p": 768, "1080p": 1080}

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.core.ledger import Charge
-from sandbox.core.models import Kind
-from sandbox.core.predictions import Prediction
+from sandbox.core.models.domain.model import Kind
+from sandbox.core.predictions.domain.charges import Charge
+from sandbox.core.predictions.domain.prediction import Prediction
 
 JSON = dict[str, Any]
 Progress = Callable[[float, str], None]

@@ -10,11 +10,11 @@ from starlette.routing import Route
 
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import KINDS, FaultBook
-from sandbox.core.ledger import report
-from sandbox.core.life import Life
-from sandbox.core.ports import Store
-from sandbox.core.predictions import stamp, to_record
-from sandbox.edges.http.replies import body_of, not_found, problem
+from sandbox.core.predictions.domain.charges import report
+from sandbox.core.predictions.domain.prediction import stamp, to_record
+from sandbox.core.predictions.ports import Store
+from sandbox.core.predictions.prediction_runner import Life
+from sandbox.edges.http.responses import body_of, not_found, problem
 
 
 class Control:

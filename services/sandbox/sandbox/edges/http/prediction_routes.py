@@ -11,14 +11,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.headers import cancel_after_seconds, wait_seconds
-from sandbox.core.inputs import read_input
-from sandbox.core.life import Life
-from sandbox.core.limits import Bucket
-from sandbox.core.models import Catalogue, Model
-from sandbox.core.ports import Store
-from sandbox.core.predictions import EVENTS, Prediction, show
-from sandbox.edges.http.replies import (
+from sandbox.core.models.domain.input_validation import read_input
+from sandbox.core.models.domain.model import Catalogue, Model
+from sandbox.core.predictions.domain.prediction import EVENTS, Prediction, show
+from sandbox.core.predictions.domain.rate_limit import Bucket
+from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
+from sandbox.core.predictions.ports import Store
+from sandbox.core.predictions.prediction_runner import Life
+from sandbox.edges.http.fault_responses import Troubles, throttled
+from sandbox.edges.http.responses import (
     base_of,
     body_of,
     cursor_of,
@@ -28,7 +29,6 @@ from sandbox.edges.http.replies import (
     refused_input,
     unknown_version,
 )
-from sandbox.edges.http.troubles import Troubles, throttled
 
 JSON = dict[str, Any]
 PAGE = 100

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from sandbox.adapters import audio, camera, drawing, music
-from sandbox.adapters.planes import Planes, fit, open_picture, to_planes
-from sandbox.adapters.video import encode, frame_size
-from sandbox.core.ports import Progress, Rendered, RenderedFile, RenderError, RenderJob
+from sandbox.adapters.rendering import audio_encoder, camera_moves, drawing, music
+from sandbox.adapters.rendering.video_encoder import encode, frame_size
+from sandbox.adapters.rendering.yuv_planes import Planes, fit, open_picture, to_planes
+from sandbox.core.predictions.ports import Progress, Rendered, RenderedFile, RenderError, RenderJob
 
 _FIRST = ("image", "first_image", "start_image", "first_frame_image", "image_prompt")
 _LAST = ("last_image", "last_frame", "last_frame_image", "end_image")
@@ -82,7 +82,7 @@ class LocalRenderer:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 planes = to_planes(drawing.draw("instant", 1, (400, 226)))
-                look = camera.path("zoom-in", planes.size)
+                look = camera_moves.path("zoom-in", planes.size)
                 encode(
                     (planes.sample(look(i / 24), (320, 180)) for i in range(25)),
                     target,
@@ -123,7 +123,7 @@ def _size(job: RenderJob, resolution: str) -> tuple[int, int]:
 
 
 def _canvas(size: tuple[int, int]) -> tuple[int, int]:
-    return round(size[0] * camera.CANVAS / 2) * 2, round(size[1] * camera.CANVAS / 2) * 2
+    return round(size[0] * camera_moves.CANVAS / 2) * 2, round(size[1] * camera_moves.CANVAS / 2) * 2
 
 
 def _scenes(job: RenderJob, canvas: tuple[int, int]) -> list[Planes]:
@@ -146,7 +146,7 @@ def _video(job: RenderJob, progress: Progress) -> Rendered:
     total, fps, resolution = _shape(job)
     size = _size(job, resolution)
     scenes = _scenes(job, _canvas(size))
-    move = camera.choose(str(job.input.get("move") or "auto"), _seed(job))
+    move = camera_moves.choose(str(job.input.get("move") or "auto"), _seed(job))
     frames = _one(scenes[0], move, total, size) if len(scenes) == 1 else _between(scenes, total, size)
     target = job.folder / "output.mp4"
     encode(_reported(frames, total, progress), target, size=size, fps=fps)
@@ -154,17 +154,17 @@ def _video(job: RenderJob, progress: Progress) -> Rendered:
 
 
 def _one(scene: Planes, move: str, total: int, size: tuple[int, int]) -> Iterator[Planes]:
-    look = camera.path(move, scene.size)
+    look = camera_moves.path(move, scene.size)
     for index in range(total):
         yield scene.sample(look(index / max(1, total - 1)), size)
 
 
 def _between(scenes: list[Planes], total: int, size: tuple[int, int]) -> Iterator[Planes]:
     """Into the first picture and out of the last: the first frame is one, the last frame the other."""
-    into, out = camera.path("zoom-in", scenes[0].size), camera.path("zoom-out", scenes[1].size)
+    into, out = camera_moves.path("zoom-in", scenes[0].size), camera_moves.path("zoom-out", scenes[1].size)
     for index in range(total):
         moment = index / max(1, total - 1)
-        share = camera.ease(min(1.0, max(0.0, (moment - 0.25) / 0.5)))
+        share = camera_moves.ease(min(1.0, max(0.0, (moment - 0.25) / 0.5)))
         first = scenes[0].sample(into(moment), size) if share < 1 else None
         last = scenes[1].sample(out(moment), size) if share > 0 else None
         if first is None or last is None:
@@ -180,8 +180,8 @@ def _title(job: RenderJob, progress: Progress) -> Rendered:
     top, bottom, ink = _STYLES[str(job.input.get("style") or "dark")]
     ground = to_planes(drawing.gradient(top, bottom, canvas))
     mask = drawing.text_mask(str(job.input["text"]), str(job.input.get("subtitle") or ""), canvas)
-    move = camera.path("push-left", canvas)
-    drift = camera.path("zoom-in", canvas)
+    move = camera_moves.path("push-left", canvas)
+    drift = camera_moves.path("zoom-in", canvas)
     target = job.folder / "output.mp4"
 
     def frames() -> Iterator[Planes]:
@@ -246,7 +246,7 @@ def _speech(job: RenderJob, progress: Progress) -> Rendered:
 
 def _sound(job: RenderJob, samples: music.Sound, suffix: str) -> Rendered:
     path = job.folder / f"output.{suffix}"
-    audio.encode(samples, path)
+    audio_encoder.encode(samples, path)
     seconds = samples.shape[1] / music.RATE
     metrics = {"audio_output_duration_seconds": seconds}
-    return Rendered((RenderedFile(path, path.name, audio.CONTENT_TYPES[suffix]),), seconds, metrics)
+    return Rendered((RenderedFile(path, path.name, audio_encoder.CONTENT_TYPES[suffix]),), seconds, metrics)

@@ -12,9 +12,9 @@ from typing import Any
 
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultBook, Rule
-from sandbox.core.ports import Message, Sender, Store
-from sandbox.core.predictions import Prediction, Status
-from sandbox.core.signing import new_secret, sign
+from sandbox.core.predictions.domain.prediction import Prediction, Status
+from sandbox.core.predictions.ports import Message, Sender, Store
+from sandbox.core.predictions.webhook_signature import new_secret, sign
 
 THROTTLE_S = 0.5
 RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)  # the last try is a minute after completion

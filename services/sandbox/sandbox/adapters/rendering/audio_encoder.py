@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from sandbox.adapters.music import RATE, Sound
+from sandbox.adapters.rendering.music import RATE, Sound
 
 CODECS = {
     "m4a": ("mp4", "aac", "fltp"),

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import aiohttp
 from yarl import URL
 
-from sandbox.core.ports import RenderError, Store
+from sandbox.core.predictions.ports import RenderError, Store
 
 LIMIT_BYTES = 100 * 1024 * 1024
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.core.inputs import Problem
+from sandbox.core.models.domain.input_validation import Problem
 
 _TITLES = {
     400: "Bad request",

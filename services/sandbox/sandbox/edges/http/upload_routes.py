@@ -17,10 +17,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.ports import Store, Upload
-from sandbox.core.predictions import stamp
-from sandbox.edges.http.replies import base_of, page, problem
-from sandbox.edges.http.troubles import Troubles
+from sandbox.core.predictions.domain.prediction import stamp
+from sandbox.core.predictions.ports import Store, Upload
+from sandbox.edges.http.fault_responses import Troubles
+from sandbox.edges.http.responses import base_of, page, problem
 
 LIMIT_BYTES = 100 * 1000 * 1000
 OWNER = "rushes"

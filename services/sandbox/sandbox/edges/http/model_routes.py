@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from sandbox.core.inputs import example_input
-from sandbox.core.models import Catalogue, Collection, Model
-from sandbox.core.predictions import Prediction, Status, example_id, show
-from sandbox.edges.http.replies import base_of, not_found, page, sliced
-from sandbox.edges.http.troubles import Troubles
+from sandbox.core.models.domain.input_validation import example_input
+from sandbox.core.models.domain.model import Catalogue, Collection, Model
+from sandbox.core.predictions.domain.prediction import Prediction, Status, example_id, show
+from sandbox.edges.http.fault_responses import Troubles
+from sandbox.edges.http.responses import base_of, not_found, page, sliced
 
 JSON = dict[str, Any]
 

@@ -12,15 +12,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sandbox.core import predictions as pred
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import KINDS, FaultBook
-from sandbox.core.inputs import defaults
-from sandbox.core.ledger import Charge, input_hash
-from sandbox.core.models import Catalogue, Model
-from sandbox.core.ports import Inputs, OutputFile, Rendered, Renderer, RenderError, RenderJob, Store
-from sandbox.core.predictions import Prediction, Status
-from sandbox.core.webhooks import Webhooks
+from sandbox.core.models.domain.input_validation import defaults
+from sandbox.core.models.domain.model import Catalogue, Model
+from sandbox.core.predictions.domain import prediction as pred
+from sandbox.core.predictions.domain.charges import Charge, input_hash
+from sandbox.core.predictions.domain.prediction import Prediction, Status
+from sandbox.core.predictions.ports import (
+    Inputs,
+    OutputFile,
+    Rendered,
+    Renderer,
+    RenderError,
+    RenderJob,
+    Store,
+)
+from sandbox.core.predictions.webhooks import Webhooks
 
 JSON = dict[str, Any]
 _log = logging.getLogger(__name__)

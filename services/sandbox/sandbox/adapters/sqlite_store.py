@@ -12,9 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox.core.ledger import Charge
-from sandbox.core.ports import Message, OutputFile, Upload
-from sandbox.core.predictions import Prediction, Status, from_record, moment, stamp, to_record
+from sandbox.core.predictions.domain.charges import Charge
+from sandbox.core.predictions.domain.prediction import (
+    Prediction,
+    Status,
+    from_record,
+    moment,
+    stamp,
+    to_record,
+)
+from sandbox.core.predictions.ports import Message, OutputFile, Upload
 from servicekit.errors import Unavailable
 
 _SCHEMA = """

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sandbox.core.models import Collection, Kind, Model, Price
-from sandbox.core.parameters import (
+from sandbox.core.models.domain.model import Collection, Kind, Model, Price
+from sandbox.core.models.domain.parameters import (
     FILE,
     FILES,
     Parameter,

@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultBook, Rule
-from sandbox.edges.http.replies import problem
-from sandbox.edges.http.wire import Reset, Silence
+from sandbox.edges.http.connection_cuts import Reset, Silence
+from sandbox.edges.http.responses import problem
 
 Answer = Callable[[], Awaitable[Response]]
 HTML = "<!DOCTYPE html><html><body><h1>Internal Server Error</h1></body></html>"

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.ports import Store
+from sandbox.core.predictions.ports import Store
 
 EVERY_S = 30.0
 _log = logging.getLogger(__name__)

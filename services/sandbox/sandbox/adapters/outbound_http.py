@@ -1,4 +1,4 @@
-"""HTTP requests that this server makes: fetching the files of an input, posting webhooks."""
+"""Makes HTTP requests: fetches the files of an input, and posts webhooks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sandbox.core.predictions.ports import RenderError, Store
 LIMIT_BYTES = 100 * 1024 * 1024
 
 _POST = aiohttp.ClientTimeout(total=10.0)
-"""For a webhook's receiver, who is to answer "within a few seconds"."""
+"""A receiver of a webhook must answer "within a few seconds"."""
 
-_TROUBLE = (aiohttp.ClientError, TimeoutError, ValueError, OSError)
-"""No answer, or no address that could have one."""
+_NO_ANSWER = (aiohttp.ClientError, TimeoutError, ValueError, OSError)
+"""Also raised for an address that cannot be requested at all."""
 
 
-class Outbound:
-    """Implements the ports `Inputs` and `Sender` over one HTTP client."""
+class OutboundHttp:
+    """`InputFiles` and `WebhookSender` over one HTTP client."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class Outbound:
 
     @property
     def _http(self) -> aiohttp.ClientSession:
-        """Opened at its first use: it needs the loop to run."""
+        """Opened at its first use, because it needs a running loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=20.0),
@@ -41,57 +41,57 @@ class Outbound:
         return self._session
 
     async def stop(self) -> None:
-        """Close the connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
-        """The HTTP status of the answer; 0 when there was none. Redirects are not followed."""
         try:
             async with self._http.post(
                 URL(url, encoded=True), headers=headers, data=body, allow_redirects=False, timeout=_POST
             ) as answer:
                 return answer.status
-        except _TROUBLE:
+        except _NO_ANSWER:
             return 0
 
     async def fetch(self, address: str, folder: Path) -> Path:
-        """The file behind a data URI or an address, stored in the folder.
+        """Store the file of an address or a data URI in the folder.
 
         Raises:
-            RenderError: it cannot be had, or is larger than 100 MiB.
+            RenderError: it cannot be fetched, or is larger than 100 MiB.
         """
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a folder on the local disk
         if address.startswith("data:"):
-            target = folder / _name(address)
-            target.write_bytes(_inline(address))
+            target = folder / _file_name(address)
+            target.write_bytes(_decode_data_uri(address))
             return target
-        own = self._own(address)
+        own = self._own_file(address)
         if own is not None:
             return own
-        target = folder / _name(address)
+        target = folder / _file_name(address)
         try:
             async with self._http.get(URL(address, encoded=True)) as answer:
                 if answer.status != 200:
-                    raise RenderError(f"The input was invalid. {_short(address)} answered {answer.status}")
+                    raise RenderError(
+                        f"The input was invalid. {_without_query(address)} answered {answer.status}"
+                    )
                 size = 0
                 with target.open("wb") as out:
                     async for chunk in answer.content.iter_any():
                         size += len(chunk)
                         if size > LIMIT_BYTES:
                             raise RenderError(
-                                f"The input was invalid. {_short(address)} is larger than 100 MiB"
+                                f"The input was invalid. {_without_query(address)} is larger than 100 MiB"
                             )
                         out.write(chunk)
-        except _TROUBLE as trouble:
+        except _NO_ANSWER as error:
             raise RenderError(
-                f"The input was invalid. {_short(address)} cannot be read: {type(trouble).__name__}"
-            ) from trouble
+                f"The input was invalid. {_without_query(address)} cannot be read: {type(error).__name__}"
+            ) from error
         return target
 
-    def _own(self, address: str) -> Path | None:
-        """Bytes behind one of our own addresses: `urls.get` of an upload answers JSON, yet means the file."""
+    def _own_file(self, address: str) -> Path | None:
+        """The file of an address of ours. `urls.get` of an upload answers JSON, but stands for the file."""
         parts = urlsplit(address).path.strip("/").split("/")
         if parts[:2] == ["v1", "files"] and len(parts) >= 3:
             upload = self._store.upload(parts[2])
@@ -102,17 +102,17 @@ class Outbound:
         return None
 
 
-def _name(address: str) -> str:
+def _file_name(address: str) -> str:
     return "in-" + hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
-def _short(address: str) -> str:
-    """Host and path only: an address may carry a signature."""
+def _without_query(address: str) -> str:
+    """The query may hold a signature."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc}{parts.path[:60]}"
 
 
-def _inline(address: str) -> bytes:
+def _decode_data_uri(address: str) -> bytes:
     head, comma, body = address.partition(",")
     if not comma:
         raise RenderError("The input was invalid. A data URI has no comma")
@@ -120,5 +120,5 @@ def _inline(address: str) -> bytes:
         return unquote_to_bytes(body)
     try:
         return base64.b64decode(body, validate=True)
-    except binascii.Error as trouble:
-        raise RenderError("The input was invalid. A data URI is not base64") from trouble
+    except binascii.Error as error:
+        raise RenderError("The input was invalid. A data URI is not base64") from error

@@ -1,4 +1,4 @@
-"""The sandbox's state in one SQLite file: what was answered is on disk before it is answered."""
+"""Stores the sandbox's state in one SQLite file. What a client is answered is on disk before."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sandbox.core.predictions.domain.prediction import (
     Prediction,
     Status,
     from_record,
-    moment,
-    stamp,
+    from_rfc3339,
     to_record,
+    to_rfc3339,
 )
-from sandbox.core.predictions.ports import Message, OutputFile, Upload
+from sandbox.core.predictions.ports import OutputFile, Upload, WebhookMessage
 from servicekit.errors import Unavailable
 
 _SCHEMA = """
@@ -50,7 +50,7 @@ create table if not exists settings (name text primary key, value text not null)
 
 
 class SqliteStore:
-    """Implements the port `Store`; used from the event loop's thread alone (50 µs a transaction).
+    """Is used from the event loop's thread only: a transaction takes 50 µs.
 
     Paths are stored relative to the data folder, so that the folder can be moved.
     """
@@ -66,11 +66,11 @@ class SqliteStore:
             self._db.executescript(f"begin; {_SCHEMA} commit;")
             # WAL with NORMAL survives kill -9; only a power cut could lose the last transactions.
             self._db.execute("pragma synchronous = normal")
-        except (OSError, sqlite3.Error) as trouble:
+        except (OSError, sqlite3.Error) as error:
             raise Unavailable(
-                f"the data folder {folder} cannot be used ({trouble}); "
+                f"the data folder {folder} cannot be used ({error}); "
                 "set SANDBOX_DATA to a writable folder with space"
-            ) from trouble
+            ) from error
         self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:
@@ -88,23 +88,21 @@ class SqliteStore:
         self._db.execute("commit")
 
     def create(self, prediction: Prediction, charge: Charge) -> None:
-        """A new prediction and its charge, or neither."""
         with self._transaction() as db:
             db.execute(
                 "insert into predictions (id, created_at, done, expires_at, removed, record) "
                 "values (?, ?, ?, ?, ?, ?)",
-                (prediction.id, stamp(prediction.created_at), *_columns(prediction)),
+                (prediction.id, to_rfc3339(prediction.created_at), *_columns(prediction)),
             )
             db.execute(
                 "insert into charges (prediction_id, model, at, amount_micros, webhook, input_hash) "
                 "values (:prediction_id, :model, :at, :amount_micros, :webhook, :input_hash)",
-                {**asdict(charge), "at": stamp(charge.at)},
+                {**asdict(charge), "at": to_rfc3339(charge.at)},
             )
 
     def save(
-        self, prediction: Prediction, files: Sequence[OutputFile] = (), message: Message | None = None
+        self, prediction: Prediction, files: Sequence[OutputFile] = (), message: WebhookMessage | None = None
     ) -> None:
-        """A prediction's new state with its files and its terminal webhook. Aborted, it is not billed."""
         with self._transaction() as db:
             db.execute(
                 "update predictions set done = ?, expires_at = ?, removed = ?, record = ? where id = ?",
@@ -116,7 +114,7 @@ class SqliteStore:
                 row = {
                     **asdict(file),
                     "path": self._relative(file.path),
-                    "expires_at": stamp(file.expires_at),
+                    "expires_at": to_rfc3339(file.expires_at),
                 }
                 db.execute(
                     "insert into files values (:token, :prediction_id, :model, :name, :path, "
@@ -131,7 +129,6 @@ class SqliteStore:
                 )
 
     def get(self, prediction_id: str) -> Prediction | None:
-        """The stored prediction."""
         row = self._db.execute("select record from predictions where id = ?", (prediction_id,)).fetchone()
         return None if row is None else from_record(json.loads(row["record"]))
 
@@ -143,7 +140,6 @@ class SqliteStore:
         created_after: datetime | None,
         created_before: datetime | None,
     ) -> list[Prediction]:
-        """Newest first, beginning after the prediction `before`."""
         where, values = ["1"], []
         if before is not None:
             where.append("(created_at, n) < (select created_at, n from predictions where id = ?)")
@@ -161,13 +157,11 @@ class SqliteStore:
         )
         return [from_record(json.loads(row["record"])) for row in rows]
 
-    def active(self) -> list[Prediction]:
-        """Predictions without a final state, oldest first."""
+    def unfinished(self) -> list[Prediction]:
         rows = self._db.execute("select record from predictions where done = 0 order by n")
         return [from_record(json.loads(row["record"])) for row in rows]
 
-    def removable(self, now: datetime) -> list[Prediction]:
-        """Predictions past their expiry whose data is still there."""
+    def expired_predictions(self, now: datetime) -> list[Prediction]:
         rows = self._db.execute(
             "select record from predictions "
             "where removed = 0 and expires_at is not null and expires_at <= ? limit 500",
@@ -176,68 +170,58 @@ class SqliteStore:
         return [from_record(json.loads(row["record"])) for row in rows]
 
     def charges(self) -> list[Charge]:
-        """Every charge, oldest first."""
         rows = self._db.execute(
             "select prediction_id, model, at, amount_micros, webhook, input_hash from charges order by n"
         )
-        return [Charge(**{**dict(row), "at": moment(row["at"])}) for row in rows]
+        return [Charge(**{**dict(row), "at": from_rfc3339(row["at"])}) for row in rows]
 
     def file(self, token: str) -> OutputFile | None:
-        """An output file by its token."""
         row = self._db.execute("select * from files where token = ?", (token,)).fetchone()
         if row is None:
             return None
         fields = {**dict(row), "path": self._folder / row["path"], "swapped": bool(row["swapped"])}
         return OutputFile(**{**fields, "expires_at": datetime.fromisoformat(row["expires_at"])})
 
-    def swap(self, token: str) -> None:
-        """Remember that this file has been replaced."""
+    def mark_swapped(self, token: str) -> None:
         self._db.execute("update files set swapped = 1 where token = ?", (token,))
 
-    def drop_files(self, prediction_id: str) -> None:
-        """Delete the bytes of a prediction; its rows stay, so that the address can say that it expired."""
+    def delete_files(self, prediction_id: str) -> None:
         shutil.rmtree(self._folder / "outputs" / prediction_id, ignore_errors=True)
 
-    def messages(self) -> list[Message]:
-        """Terminal webhooks not yet taken."""
-        return [Message(**dict(row)) for row in self._db.execute("select * from messages order by rowid")]
+    def messages(self) -> list[WebhookMessage]:
+        return [
+            WebhookMessage(**dict(row)) for row in self._db.execute("select * from messages order by rowid")
+        ]
 
-    def keep_message(self, message: Message) -> None:
-        """Store how many attempts it has had."""
+    def save_message_attempts(self, message: WebhookMessage) -> None:
         self._db.execute("update messages set attempts = ? where id = ?", (message.attempts, message.id))
 
-    def drop_message(self, message_id: str) -> None:
-        """It was taken, or given up."""
+    def delete_message(self, message_id: str) -> None:
         self._db.execute("delete from messages where id = ?", (message_id,))
 
-    def put_upload(self, upload: Upload) -> None:
-        """Store an uploaded file's record; its bytes lie at `path` already."""
+    def save_upload(self, upload: Upload) -> None:
         record = {**asdict(upload), "path": self._relative(upload.path)}
-        record |= {"created_at": stamp(upload.created_at), "expires_at": stamp(upload.expires_at)}
+        record |= {"created_at": to_rfc3339(upload.created_at), "expires_at": to_rfc3339(upload.expires_at)}
         self._db.execute(
             "insert into uploads values (?, ?, ?)", (upload.id, record["created_at"], json.dumps(record))
         )
 
     def upload(self, upload_id: str) -> Upload | None:
-        """An uploaded file."""
         row = self._db.execute("select record from uploads where id = ?", (upload_id,)).fetchone()
         return None if row is None else self._upload(json.loads(row["record"]))
 
     def uploads(self) -> list[Upload]:
-        """Uploaded files, newest first."""
         rows = self._db.execute("select record from uploads order by created_at desc")
         return [self._upload(json.loads(row["record"])) for row in rows]
 
-    def stale_uploads(self, now: datetime) -> list[Upload]:
-        """Uploaded files past their expiry."""
+    def expired_uploads(self, now: datetime) -> list[Upload]:
         rows = self._db.execute(
             "select record from uploads where json_extract(record, '$.expires_at') <= ? limit 500",
             (_sortable(now),),
         )
         return [self._upload(json.loads(row["record"])) for row in rows]
 
-    def drop_upload(self, upload_id: str) -> bool:
-        """Forget an uploaded file and its bytes; False when there was none."""
+    def delete_upload(self, upload_id: str) -> bool:
         found = self.upload(upload_id)
         if found is None:
             return False
@@ -246,12 +230,10 @@ class SqliteStore:
         return True
 
     def setting(self, name: str) -> Any:
-        """A small JSON value, None when absent."""
         row = self._db.execute("select value from settings where name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row["value"])
 
-    def put_setting(self, name: str, value: Any) -> None:
-        """Store a small JSON value."""
+    def save_setting(self, name: str, value: Any) -> None:
         self._db.execute(
             "insert into settings values (?, ?) on conflict (name) do update set value = excluded.value",
             (name, json.dumps(value)),
@@ -267,8 +249,8 @@ class SqliteStore:
 
 def _columns(prediction: Prediction) -> tuple[int, str | None, int, str]:
     return (
-        int(prediction.done),
-        stamp(prediction.expires_at),
+        int(prediction.is_final),
+        to_rfc3339(prediction.expires_at),
         int(prediction.removed),
         json.dumps(to_record(prediction)),
     )
@@ -276,4 +258,4 @@ def _columns(prediction: Prediction) -> tuple[int, str | None, int, str]:
 
 def _sortable(value: datetime) -> str:
     """The stored form, with microseconds, so that text comparison is time comparison."""
-    return stamp((value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)) or ""
+    return to_rfc3339((value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)) or ""

@@ -1,4 +1,4 @@
-"""Writes samples as AAC in M4A, MP3 or WAV."""
+"""Encodes samples as AAC in M4A, as MP3 or as WAV."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT_TYPES = {"m4a": "audio/mp4", "mp3": "audio/mpeg", "wav": "audio/wav"}
 
 
 def encode(samples: Sound, target: Path) -> None:
-    """Encode stereo float samples; the suffix of `target` says how. It appears only when it is whole."""
+    """Encode stereo float samples in the format of the suffix. The file appears when it is complete."""
     container_name, codec, sample_format = CODECS[target.suffix[1:]]
     part = target.with_suffix(".part")
     options = {"movflags": "+faststart"} if container_name == "mp4" else {}

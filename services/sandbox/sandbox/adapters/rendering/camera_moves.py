@@ -1,4 +1,4 @@
-"""Camera moves as boxes over a canvas: smooth, without a jump, never outside the picture."""
+"""Computes camera moves as boxes over a canvas: smooth, and never outside of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 
 Box = tuple[float, float, float, float]
-CANVAS = 1.25  # the canvas is this much larger than the frame, so that the closest view still has real pixels
+CANVAS = 1.25  # how much larger than the frame the canvas is, so that the closest view is not enlarged
 _REACH = 0.16  # how far a move goes, as a share of the canvas
 
-# from and to: centre x, centre y (0..1 within what is free) and zoom (1 = whole canvas)
+# Start and end: centre x and y (0..1 of the free play) and zoom (1: the whole canvas).
 _NEAR, _FAR, _MID = 1 + _REACH * 1.4, 1.0, 1 + _REACH
 MOVES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "zoom-in": ((0.5, 0.5, _FAR), (0.5, 0.45, _NEAR)),
@@ -24,12 +24,12 @@ MOVES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] 
 
 
 def choose(move: str, seed: int) -> str:
-    """The move itself, or for `auto` one that the seed picks."""
+    """The move itself; for `auto` one that the seed chooses."""
     return move if move in MOVES else random.Random(seed).choice(sorted(MOVES))  # noqa: S311 - a look, not a secret
 
 
-def path(move: str, canvas: tuple[int, int]) -> Callable[[float], Box]:
-    """Where the camera looks at a moment from 0 to 1: a box in canvas pixels, with the canvas's aspect."""
+def box_at(move: str, canvas: tuple[int, int]) -> Callable[[float], Box]:
+    """A function from a moment (0 to 1) to the visible box in canvas pixels, with the canvas's aspect."""
     start, end = MOVES[move]
     width, height = canvas
 
@@ -44,6 +44,6 @@ def path(move: str, canvas: tuple[int, int]) -> Callable[[float], Box]:
 
 
 def ease(moment: float) -> float:
-    """Mostly steady, gentle at both ends, so that cuts between clips do not stutter."""
+    """Mostly constant speed, slower at both ends, so that cuts between clips do not stutter."""
     smooth = moment * moment * (3 - 2 * moment)
     return 0.6 * moment + 0.4 * smooth

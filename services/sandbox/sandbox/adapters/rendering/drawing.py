@@ -1,4 +1,4 @@
-"""Draws pictures from a prompt and a seed: a house in its landscape, or a room; plus text for title cards."""
+"""Draws pictures from a prompt and a seed, a house or a room, and the text of title cards."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ _ROOMS = ("room", "kitchen", "bedroom", "bathroom", "living", "interior", "offic
 
 
 def draw(prompt: str, seed: int, size: tuple[int, int]) -> Image.Image:
-    """A picture for the prompt: an interior when it names a room, else a house outside; by its seed."""
+    """A room when the prompt names one, else a house from outside. The same seed makes the same picture."""
     chance = random.Random(f"{prompt}:{seed}")  # noqa: S311 - a picture, not a secret
     inside = any(word in prompt.lower() for word in _ROOMS)
     return _grain(_room(chance, size) if inside else _landscape(chance, size), chance)
 
 
 def gradient(top: Colour, bottom: Colour, size: tuple[int, int]) -> Image.Image:
-    """A vertical gradient."""
     share = np.linspace(0, 1, size[1])[:, None, None]
     rows = np.array(top) * (1 - share) + np.array(bottom) * share
     return Image.fromarray(np.broadcast_to(rows, (size[1], size[0], 3)).astype(np.uint8))
 
 
 def text_mask(line: str, subtitle: str, size: tuple[int, int]) -> Image.Image:
-    """White text on black, centred, broken into lines and made smaller until it fits."""
+    """White text on black, centred, in lines, as large as fits."""
     mask = Image.new("L", size, 0)
     pen = ImageDraw.Draw(mask)
     height = size[1]
@@ -134,6 +133,6 @@ def _room(chance: random.Random, size: tuple[int, int]) -> Image.Image:
 
 
 def _grain(picture: Image.Image, chance: random.Random) -> Image.Image:
-    """A little noise, so that a flat area still shows the camera's move."""
+    """Noise makes the camera's move visible in a flat area, too."""
     noise = np.random.default_rng(chance.randrange(2**32)).integers(-5, 6, (picture.height, picture.width, 1))
     return Image.fromarray(np.clip(np.asarray(picture).astype(np.int16) + noise, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Composes a musical bed from a seed: a chord progression with pad, bass, plucked notes and soft drums."""
+"""Composes music (chords, bass, plucked notes, soft drums) and a made-up voice-over, both from a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCALE = (0, 2, 4, 5, 7, 9, 11)
 
 
 def compose(prompt: str, seed: int, seconds: float) -> Sound:
-    """Stereo samples of shape (2, seconds * 48000), float32 within ±0.9, with a fade at both ends."""
+    """Shape (2, seconds * 48000), float32 within ±0.9, faded at both ends."""
     chance = random.Random(f"{prompt}:{seed}")  # noqa: S311 - music, not a secret
     total = round(seconds * RATE)
     bpm = _tempo(prompt, chance)
@@ -63,8 +63,8 @@ def _bar(
     chance: random.Random,
     noise: np.random.Generator,
 ) -> None:
-    for voice, note in enumerate(chord):
-        _add(mix, start, _pad(note, 4.3 * beat), 0.075, -0.6 + 0.4 * voice)
+    for place, note in enumerate(chord):
+        _add(mix, start, _pad(note, 4.3 * beat), 0.075, -0.6 + 0.4 * place)
     for at in (0, 1.5, 2, 3.5) if bar % 2 else (0, 2, 2.5):
         _add(mix, start + at * beat, _bass(chord[0] - 12, 0.9 * beat), 0.26, 0.0)
     if bar >= 1:
@@ -150,10 +150,10 @@ def _master(mix: Sound) -> Sound:
     return np.asarray(out.astype(np.float32))
 
 
-def speak(line: str, voice: str, seed: int) -> Sound:
-    """A made-up voice: a vowel for every few letters, pauses between words."""
-    chance = random.Random(f"{line}:{voice}:{seed}")  # noqa: S311 - a sound, not a secret
-    pitch = 190.0 if voice != "ben" else 115.0
+def speak(line: str, speaker: str, seed: int) -> Sound:
+    """A vowel for every three letters, pauses between words."""
+    chance = random.Random(f"{line}:{speaker}:{seed}")  # noqa: S311 - a sound, not a secret
+    pitch = 190.0 if speaker != "ben" else 115.0
     parts: list[Sound] = [np.zeros(RATE // 5, np.float32)]
     for word in line.split()[:400]:
         syllables = range(max(1, round(len(word) / 3)))

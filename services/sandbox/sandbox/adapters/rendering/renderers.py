@@ -1,4 +1,4 @@
-"""The renderers behind the models, in threads with a cap on how many work at once."""
+"""Renders the outputs of all models, in threads."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _STYLES: dict[str, tuple[drawing.Colour, drawing.Colour, int]] = {
 
 
 class _Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """The prediction was canceled; ends the thread's work at the next frame."""
+    """The prediction was canceled: ends the work of the thread at the next frame."""
 
 
 class LocalRenderer:
-    """Implements the port `Renderer`. Pillow and FFmpeg release the interpreter lock: threads suffice."""
+    """Threads suffice, because Pillow and FFmpeg release the interpreter lock."""
 
     def __init__(self, folder: Path, *, at_once: int) -> None:
         self._folder = folder
@@ -39,18 +39,13 @@ class LocalRenderer:
         self._clip_lock = threading.Lock()
 
     async def stop(self) -> None:
-        """Let running work end at its next frame."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def render(self, job: RenderJob, progress: Progress) -> Rendered:
-        """Run one job; being cancelled stops the work at the next frame.
-
-        Raises:
-            RenderError: the input cannot be rendered.
-        """
+        """Being cancelled stops the work at the next frame."""
         stop = threading.Event()
 
-        def guarded(fraction: float, line: str) -> None:
+        def progress_unless_stopped(fraction: float, line: str) -> None:
             if stop.is_set():
                 raise _Stopped
             if line:
@@ -59,7 +54,9 @@ class LocalRenderer:
         if job.kind == "instant" and (ready := self._folder / "ready" / "instant.mp4").exists():
             return _clip(ready, 1.0)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, job, guarded)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._run, job, progress_unless_stopped
+            )
         except asyncio.CancelledError:
             stop.set()
             raise
@@ -82,9 +79,9 @@ class LocalRenderer:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 planes = to_planes(drawing.draw("instant", 1, (400, 226)))
-                look = camera_moves.path("zoom-in", planes.size)
+                box = camera_moves.box_at("zoom-in", planes.size)
                 encode(
-                    (planes.sample(look(i / 24), (320, 180)) for i in range(25)),
+                    (planes.sample(box(i / 24), (320, 180)) for i in range(25)),
                     target,
                     size=(320, 180),
                     fps=25,
@@ -108,7 +105,7 @@ def _seed(job: RenderJob) -> int:
 
 
 def _shape(job: RenderJob) -> tuple[int, int, str]:
-    """Frames, frames per second and resolution, from whatever names the model has for them."""
+    """Frames, frames per second and resolution: models have different names for them."""
     value = job.input
     fps = int(value.get("fps") or value.get("frames_per_second") or 25)
     frames = (
@@ -137,7 +134,7 @@ def _scenes(job: RenderJob, canvas: tuple[int, int]) -> list[Planes]:
 def _reported(frames: Iterator[Planes], total: int, progress: Progress) -> Iterator[Planes]:
     step = max(1, total // 20)
     for index, planes in enumerate(frames):
-        # Asked for every frame, so that a canceled prediction stops at once; a line is written every 5 %.
+        # Called for every frame, so that a canceled prediction stops at once; a line is written every 5 %.
         progress((index + 1) / total, f" {index + 1}/{total} frames" if (index + 1) % step == 0 else "")
         yield planes
 
@@ -147,21 +144,24 @@ def _video(job: RenderJob, progress: Progress) -> Rendered:
     size = _size(job, resolution)
     scenes = _scenes(job, _canvas(size))
     move = camera_moves.choose(str(job.input.get("move") or "auto"), _seed(job))
-    frames = _one(scenes[0], move, total, size) if len(scenes) == 1 else _between(scenes, total, size)
+    frames = _moving(scenes[0], move, total, size) if len(scenes) == 1 else _between(scenes, total, size)
     target = job.folder / "output.mp4"
     encode(_reported(frames, total, progress), target, size=size, fps=fps)
     return _clip(target, total / fps, resolution_target=resolution, camera_move=move)
 
 
-def _one(scene: Planes, move: str, total: int, size: tuple[int, int]) -> Iterator[Planes]:
-    look = camera_moves.path(move, scene.size)
+def _moving(scene: Planes, move: str, total: int, size: tuple[int, int]) -> Iterator[Planes]:
+    box = camera_moves.box_at(move, scene.size)
     for index in range(total):
-        yield scene.sample(look(index / max(1, total - 1)), size)
+        yield scene.sample(box(index / max(1, total - 1)), size)
 
 
 def _between(scenes: list[Planes], total: int, size: tuple[int, int]) -> Iterator[Planes]:
-    """Into the first picture and out of the last: the first frame is one, the last frame the other."""
-    into, out = camera_moves.path("zoom-in", scenes[0].size), camera_moves.path("zoom-out", scenes[1].size)
+    """A cross-fade with moves: the first frame shows the first picture, the last frame the last one."""
+    into, out = (
+        camera_moves.box_at("zoom-in", scenes[0].size),
+        camera_moves.box_at("zoom-out", scenes[1].size),
+    )
     for index in range(total):
         moment = index / max(1, total - 1)
         share = camera_moves.ease(min(1.0, max(0.0, (moment - 0.25) / 0.5)))
@@ -180,8 +180,8 @@ def _title(job: RenderJob, progress: Progress) -> Rendered:
     top, bottom, ink = _STYLES[str(job.input.get("style") or "dark")]
     ground = to_planes(drawing.gradient(top, bottom, canvas))
     mask = drawing.text_mask(str(job.input["text"]), str(job.input.get("subtitle") or ""), canvas)
-    move = camera_moves.path("push-left", canvas)
-    drift = camera_moves.path("zoom-in", canvas)
+    move = camera_moves.box_at("push-left", canvas)
+    drift = camera_moves.box_at("zoom-in", canvas)
     target = job.folder / "output.mp4"
 
     def frames() -> Iterator[Planes]:
@@ -240,8 +240,8 @@ def _speech(job: RenderJob, progress: Progress) -> Rendered:
     if not line.strip():
         raise RenderError("The input was invalid. There is no text to speak")
     progress(0.2, " speaking")
-    voice = str(job.input.get("voice") or job.input.get("voice_id") or "")
-    return _sound(job, music.speak(line, voice, _seed(job)), "mp3")
+    speaker = str(job.input.get("voice") or job.input.get("voice_id") or "")
+    return _sound(job, music.speak(line, speaker, _seed(job)), "mp3")
 
 
 def _sound(job: RenderJob, samples: music.Sound, suffix: str) -> Rendered:

@@ -1,4 +1,4 @@
-"""Writes frames as H.264 in MP4: constant rate, closed groups of at most a second, bt709, `moov` in front."""
+"""Encodes frames as H.264 in MP4: constant rate, closed GOPs of at most a second, bt709, `moov` first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEIGHTS = {"360p": 360, "480p": 480, "540p": 540, "720p": 720, "768p": 768, "10
 
 
 def frame_size(resolution: str, aspect: str) -> tuple[int, int]:
-    """Even width and height: the shorter side has the resolution's lines, the longer at most 1920 pixels."""
+    """Even width and height. The shorter side has the resolution's lines, the longer at most 1920 pixels."""
     short = _HEIGHTS.get(resolution, 1080)
     try:
         across, down = (int(part) for part in aspect.split(":"))
@@ -28,7 +28,7 @@ def frame_size(resolution: str, aspect: str) -> tuple[int, int]:
 
 
 def encode(frames: Iterable[Planes], target: Path, *, size: tuple[int, int], fps: int) -> int:
-    """Encode all frames and answer their number; the file appears under its name only when it is whole."""
+    """Encode all frames; returns their number. The file appears when it is complete."""
     part = target.with_suffix(".part")
     count = 0
     with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:

@@ -1,6 +1,6 @@
-"""Pictures as the three planes of yuv420p: fitted to a canvas once, sampled by sub-pixel boxes.
+"""Opens pictures, fits them to a canvas, and samples frames from them as the three planes of yuv420p.
 
-Working in the video's own planes halves the pixels of RGB and needs no colour conversion per frame.
+The video's own planes have half the pixels of RGB, and no frame needs a colour conversion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FILL_BELOW = 0.62  # a photo that would lose more than 38 % to cropping is show
 
 
 def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
-    """The picture upright and in RGB; a large JPEG is decoded at a fraction of its size, not below `near`.
+    """The picture upright and in RGB. A large JPEG is decoded at a fraction of its size, not below `near`.
 
     Raises:
         RenderError: not a picture, cut short, or larger than 150 megapixels.
@@ -37,19 +37,19 @@ def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
                     f"The input was invalid. Picture of {size} is too large: 150 megapixels at most"
                 )
             opened.draft("RGB", (max(near), max(near)))
-            return _flat(ImageOps.exif_transpose(opened))
+            return _without_alpha(ImageOps.exif_transpose(opened))
     except (
         UnidentifiedImageError,
         OSError,
         ValueError,
         SyntaxError,
         Image.DecompressionBombError,
-    ) as trouble:
-        raise RenderError("The input was invalid. Picture cannot be decoded") from trouble
+    ) as error:
+        raise RenderError("The input was invalid. Picture cannot be decoded") from error
 
 
-def _flat(picture: Image.Image) -> Image.Image:
-    """RGB; what was transparent becomes white."""
+def _without_alpha(picture: Image.Image) -> Image.Image:
+    """In RGB; what is transparent becomes white."""
     if picture.mode not in ("RGBA", "LA", "P", "PA"):
         return picture.convert("RGB")
     alpha = picture.convert("RGBA")
@@ -57,7 +57,7 @@ def _flat(picture: Image.Image) -> Image.Image:
 
 
 def fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture filling the size: cropped when little is lost, else whole over a blurred, darkened fill."""
+    """Fill the size: by cropping when little is lost, else with the whole picture over its blurred self."""
     ratio = (picture.width / picture.height) / (size[0] / size[1])
     if min(ratio, 1 / ratio) >= _FILL_BELOW:
         return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
@@ -71,7 +71,7 @@ def fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 @dataclass(frozen=True)
 class Planes:
-    """Y, U and V of one picture (bt709, limited range); U and V have half the size of Y."""
+    """One picture in bt709, limited range. U and V have half the size of Y."""
 
     y: Image.Image
     u: Image.Image
@@ -79,11 +79,10 @@ class Planes:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in luma samples."""
         return self.y.size
 
     def sample(self, box: Box, size: tuple[int, int]) -> Planes:
-        """The part inside `box` (luma samples, fractions welcome) scaled to `size`."""
+        """The part inside `box` (in luma samples, fractions too), scaled to `size`."""
         half = (box[0] / 2, box[1] / 2, box[2] / 2, box[3] / 2)
         small = (size[0] // 2, size[1] // 2)
         cubic = Image.Resampling.BICUBIC
@@ -94,7 +93,7 @@ class Planes:
         )
 
     def blend(self, other: Planes, share: float) -> Planes:
-        """This picture dissolved into another of the same size; `share` 0 is this one, 1 the other."""
+        """A mix with another picture of the same size: `share` 0 is this one, 1 the other."""
         if share <= 0.0:
             return self
         if share >= 1.0:
@@ -106,7 +105,6 @@ class Planes:
         )
 
     def frame(self) -> av.VideoFrame:
-        """The planes as a frame for the encoder."""
         frame = av.VideoFrame(self.size[0], self.size[1], "yuv420p")
         for plane, image in zip(frame.planes, (self.y, self.u, self.v), strict=True):
             _fill(plane, image)
@@ -114,7 +112,7 @@ class Planes:
 
 
 def to_planes(picture: Image.Image) -> Planes:
-    """RGB to yuv420p with bt709 coefficients in limited range; the picture's sides must be even."""
+    """From RGB. The picture's sides must be even."""
     frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
         format="yuv420p", dst_colorspace="ITU709", src_color_range="JPEG", dst_color_range="MPEG"
     )

@@ -1,4 +1,4 @@
-"""What the life of predictions needs from outside: a store, renderers, inputs and a way to post webhooks."""
+"""Declares what predictions need from outside: a store, renderers, input files, a sender of webhooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.core.models.domain.model import Kind
+from sandbox.core.models.domain.model import RendererKind
 from sandbox.core.predictions.domain.charges import Charge
 from sandbox.core.predictions.domain.prediction import Prediction
 
@@ -17,16 +17,16 @@ Progress = Callable[[float, str], None]
 
 
 class RenderError(Exception):
-    """A renderer refused its input; the text ends up in `prediction.error`."""
+    """The input cannot be rendered; the text becomes `prediction.error`."""
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One run: the input with defaults filled in, its files already fetched, and a folder to write to."""
+    """One run. `input`: with defaults; `pictures`: fetched files by input name; `folder`: to write to."""
 
     prediction_id: str
     model: str
-    kind: Kind
+    kind: RendererKind
     input: JSON
     pictures: dict[str, Path]
     folder: Path
@@ -34,8 +34,6 @@ class RenderJob:
 
 @dataclass(frozen=True)
 class RenderedFile:
-    """One finished file."""
-
     path: Path
     name: str
     content_type: str
@@ -43,7 +41,7 @@ class RenderedFile:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a run made; `seconds` is the length of video or sound, 0 for pictures."""
+    """`seconds`: the length of video or sound, 0 for pictures."""
 
     files: tuple[RenderedFile, ...]
     seconds: float = 0.0
@@ -52,10 +50,8 @@ class Rendered:
 
 
 class Renderer(Protocol):
-    """Makes the output of a model."""
-
     async def render(self, job: RenderJob, progress: Progress) -> Rendered:
-        """Run one job; being cancelled stops the work.
+        """Make the output. Being cancelled stops the work.
 
         Raises:
             RenderError: the input cannot be rendered.
@@ -63,21 +59,19 @@ class Renderer(Protocol):
         ...
 
 
-class Inputs(Protocol):
-    """Brings the files that an input points at."""
-
+class InputFiles(Protocol):
     async def fetch(self, address: str, folder: Path) -> Path:
-        """The file behind a data URI or an address, stored in the folder.
+        """Store the file of an address or a data URI in the folder.
 
         Raises:
-            RenderError: it cannot be had.
+            RenderError: it cannot be fetched.
         """
         ...
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A stored output: the path after `/files/`, where its bytes lie, and its strong validator."""
+    """A stored output. `token`: of its address. `swapped`: a fault has replaced it by another file."""
 
     token: str
     prediction_id: str
@@ -92,8 +86,8 @@ class OutputFile:
 
 
 @dataclass(frozen=True)
-class Message:
-    """A terminal webhook on its way: kept until it was taken or given up."""
+class WebhookMessage:
+    """A message to `url`. `attempts`: how often it has been sent."""
 
     id: str
     prediction_id: str
@@ -104,7 +98,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file sent to the Files API."""
+    """A file that a client has sent to the Files API."""
 
     id: str
     name: str
@@ -119,21 +113,19 @@ class Upload:
 
 
 class Store(Protocol):
-    """Everything that survives `kill -9`; every method is one transaction."""
+    """The state that survives `kill -9`. Every method is one transaction."""
 
     def create(self, prediction: Prediction, charge: Charge) -> None:
-        """A new prediction and its charge, or neither."""
+        """Store a new prediction and its charge, or neither."""
         ...
 
     def save(
-        self, prediction: Prediction, files: Sequence[OutputFile] = (), message: Message | None = None
+        self, prediction: Prediction, files: Sequence[OutputFile] = (), message: WebhookMessage | None = None
     ) -> None:
-        """A prediction's new state with its files and its terminal webhook. Aborted, it is not billed."""
+        """Store a new state, with its files and its terminal webhook. An aborted prediction costs 0."""
         ...
 
-    def get(self, prediction_id: str) -> Prediction | None:
-        """The stored prediction."""
-        ...
+    def get(self, prediction_id: str) -> Prediction | None: ...
 
     def page(
         self,
@@ -143,77 +135,63 @@ class Store(Protocol):
         created_after: datetime | None,
         created_before: datetime | None,
     ) -> list[Prediction]:
-        """Newest first, beginning after the cursor `before` (a position of `position_of`)."""
+        """Newest first; `before`: the id of the last prediction of the page before."""
         ...
 
-    def active(self) -> list[Prediction]:
-        """Predictions without a final state, oldest first."""
+    def unfinished(self) -> list[Prediction]:
+        """Predictions that are not final, oldest first."""
         ...
 
-    def removable(self, now: datetime) -> list[Prediction]:
-        """Predictions past their expiry whose data is still there."""
+    def expired_predictions(self, now: datetime) -> list[Prediction]:
+        """At most 500 predictions whose expiry has passed and whose data is still stored."""
         ...
 
     def charges(self) -> list[Charge]:
-        """Every charge, oldest first."""
+        """Oldest first."""
         ...
 
-    def file(self, token: str) -> OutputFile | None:
-        """An output file by its token."""
+    def file(self, token: str) -> OutputFile | None: ...
+
+    def mark_swapped(self, token: str) -> None: ...
+
+    def delete_files(self, prediction_id: str) -> None:
+        """Delete the bytes of its files. Their rows stay: an address can then be told to have expired."""
         ...
 
-    def swap(self, token: str) -> None:
-        """Remember that this file has been replaced."""
+    def messages(self) -> list[WebhookMessage]:
+        """Terminal webhooks that are neither accepted nor given up."""
         ...
 
-    def drop_files(self, prediction_id: str) -> None:
-        """Forget the files of a prediction and delete their bytes."""
+    def save_message_attempts(self, message: WebhookMessage) -> None: ...
+
+    def delete_message(self, message_id: str) -> None: ...
+
+    def save_upload(self, upload: Upload) -> None:
+        """Store the record; the bytes are at `path` already."""
         ...
 
-    def messages(self) -> list[Message]:
-        """Terminal webhooks not yet taken."""
-        ...
-
-    def keep_message(self, message: Message) -> None:
-        """Store how many attempts it has had."""
-        ...
-
-    def drop_message(self, message_id: str) -> None:
-        """It was taken, or given up."""
-        ...
-
-    def put_upload(self, upload: Upload) -> None:
-        """Store an uploaded file's record; its bytes lie at `path` already."""
-        ...
-
-    def upload(self, upload_id: str) -> Upload | None:
-        """An uploaded file."""
-        ...
+    def upload(self, upload_id: str) -> Upload | None: ...
 
     def uploads(self) -> list[Upload]:
-        """Uploaded files, newest first."""
+        """Newest first."""
         ...
 
-    def stale_uploads(self, now: datetime) -> list[Upload]:
-        """Uploaded files past their expiry."""
+    def expired_uploads(self, now: datetime) -> list[Upload]:
+        """At most 500 uploads whose expiry has passed."""
         ...
 
-    def drop_upload(self, upload_id: str) -> bool:
-        """Forget an uploaded file and its bytes; False when there was none."""
+    def delete_upload(self, upload_id: str) -> bool:
+        """Delete record and bytes. False: there was none."""
         ...
 
     def setting(self, name: str) -> Any:
-        """A small JSON value, None when absent."""
+        """A small JSON value; None: it was never saved."""
         ...
 
-    def put_setting(self, name: str, value: Any) -> None:
-        """Store a small JSON value."""
-        ...
+    def save_setting(self, name: str, value: Any) -> None: ...
 
 
-class Sender(Protocol):
-    """Posts a webhook."""
-
+class WebhookSender(Protocol):
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int:
-        """The HTTP status of the answer; 0 when there was none. Redirects are not followed."""
+        """The HTTP status of the answer; 0: there was none. Redirects are not followed."""
         ...

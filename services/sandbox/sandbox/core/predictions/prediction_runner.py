@@ -1,4 +1,4 @@
-"""The life of predictions: accepted and charged, booted, rendered, ended, and told."""
+"""Runs predictions: accepts and charges them, renders them, and reports how they have ended."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.faults import KINDS, FaultBook
+from sandbox.core.faults import FAULTS, FaultRules
 from sandbox.core.models.domain.input_validation import defaults
-from sandbox.core.models.domain.model import Catalogue, Model
+from sandbox.core.models.domain.model import Model, ModelCatalog
 from sandbox.core.predictions.domain import prediction as pred
 from sandbox.core.predictions.domain.charges import Charge, input_hash
 from sandbox.core.predictions.domain.prediction import Prediction, Status
 from sandbox.core.predictions.ports import (
-    Inputs,
+    InputFiles,
     OutputFile,
     Rendered,
     Renderer,
@@ -35,55 +35,55 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How fast models work, how long outputs live, and where they lie."""
+class RunnerSettings:
+    """`speed`: of the models; `ttl`: life of outputs; `folder`: where outputs are stored."""
 
     speed: float
     ttl: timedelta
     folder: Path
 
 
-class Life:
-    """Runs every prediction from its create to its final state; a part that starts and stops."""
+class PredictionRunner:
+    """Runs each prediction from its create to its final state."""
 
     def __init__(
         self,
         *,
         store: Store,
-        catalogue: Catalogue,
+        catalog: ModelCatalog,
         clock: SandboxClock,
         renderer: Renderer,
-        inputs: Inputs,
+        inputs: InputFiles,
         webhooks: Webhooks,
-        faults: FaultBook,
-        pace: Pace,
+        faults: FaultRules,
+        settings: RunnerSettings,
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._clock = clock
         self._renderer = renderer
         self._inputs = inputs
         self._webhooks = webhooks
         self._faults = faults
-        self._pace = pace
-        self._live: dict[str, Prediction] = {}
+        self._settings = settings
+        self._running: dict[str, Prediction] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._limits: dict[str, asyncio.Task[None]] = {}
-        self._ends: dict[str, asyncio.Event] = {}
+        self._deadlines: dict[str, asyncio.Task[None]] = {}
+        self._final: dict[str, asyncio.Event] = {}
         self._started = False
 
     async def start(self) -> None:
-        """Start again what a former process had not finished."""
+        """Start again what an earlier process has not finished."""
         if self._started:
             return
         self._started = True
-        for prediction in self._store.active():
+        for prediction in self._store.unfinished():
             self._launch(prediction)
         self._webhooks.resume()
 
     async def stop(self) -> None:
-        """End all work; unfinished predictions start again after the next start."""
-        tasks = [*self._tasks.values(), *self._limits.values()]
+        """Stop all work. Unfinished predictions begin anew after the next start."""
+        tasks = [*self._tasks.values(), *self._deadlines.values()]
         self._started = False
         for task in tasks:
             task.cancel()
@@ -101,14 +101,14 @@ class Life:
         cancel_after: int | None = None,
         fault: str | None = None,
     ) -> Prediction:
-        """Accept a prediction and charge for it; both are stored before this returns.
+        """Accept a prediction and charge for it. Both are stored before this returns.
 
-        `fault`: how it will fail by itself; without one the rules in force say.
+        `fault`: how it will fail; without it the fault rules decide.
         """
         now = self._clock.now()
         rule = None if fault else self._faults.take("prediction", route="create", model=model.full_name)
         prediction = Prediction(
-            id=pred.new_prediction_id(),
+            id=_new_prediction_id(),
             model=model.full_name,
             version=model.version,
             input=value,
@@ -124,36 +124,35 @@ class Life:
         return prediction
 
     def get(self, prediction_id: str) -> Prediction | None:
-        """The prediction as it stands now."""
-        return self._live.get(prediction_id) or self._store.get(prediction_id)
+        return self._running.get(prediction_id) or self._store.get(prediction_id)
 
     def current(self, prediction: Prediction) -> Prediction:
-        """A stored prediction with the logs and state of the run under way."""
-        return self._live.get(prediction.id, prediction)
+        """The prediction with the logs and the state of its run, which the store has at its end only."""
+        return self._running.get(prediction.id, prediction)
 
     def cancel(self, prediction_id: str, *, by_deadline: bool = False) -> Prediction | None:
-        """Stop a prediction; one that has ended stays as it is."""
+        """Stop a prediction. One that is final stays as it is."""
         prediction = self.get(prediction_id)
-        if prediction is None or prediction.done:
+        if prediction is None or prediction.is_final:
             return prediction
         task = self._tasks.get(prediction_id)
-        ended = pred.canceled(prediction, self._clock.now(), ttl=self._pace.ttl, by_deadline=by_deadline)
+        ended = pred.canceled(prediction, self._clock.now(), ttl=self._settings.ttl, by_deadline=by_deadline)
         self._finish(ended)
         if task is not None:
             task.cancel()
         return ended
 
     async def wait(self, prediction_id: str, seconds: float) -> Prediction:
-        """The prediction when it has ended, or as it stands after that many seconds."""
-        end = self._ends.get(prediction_id)
+        """The prediction once it is final, or as it is after so many seconds."""
+        end = self._final.get(prediction_id)
         if end is not None:
-            done = asyncio.ensure_future(end.wait())
-            limit = asyncio.ensure_future(self._clock.sleep(seconds))
+            final = asyncio.ensure_future(end.wait())
+            timeout = asyncio.ensure_future(self._clock.sleep(seconds))
             try:
-                await asyncio.wait({done, limit}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({final, timeout}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                done.cancel()
-                limit.cancel()
+                final.cancel()
+                timeout.cancel()
         found = self.get(prediction_id)
         if found is None:
             raise KeyError(prediction_id)
@@ -174,61 +173,65 @@ class Life:
 
     def _launch(self, prediction: Prediction) -> None:
         loop = asyncio.get_running_loop()
-        self._live[prediction.id] = prediction
-        self._ends[prediction.id] = asyncio.Event()
+        self._running[prediction.id] = prediction
+        self._final[prediction.id] = asyncio.Event()
         self._tasks[prediction.id] = loop.create_task(self._run(prediction))
         if prediction.deadline is not None:
-            self._limits[prediction.id] = loop.create_task(self._limit(prediction, prediction.deadline))
+            self._deadlines[prediction.id] = loop.create_task(
+                self._cancel_at(prediction.deadline, prediction.id)
+            )
 
-    async def _limit(self, prediction: Prediction, deadline: datetime) -> None:
+    async def _cancel_at(self, deadline: datetime, prediction_id: str) -> None:
         await self._clock.sleep((deadline - self._clock.now()).total_seconds())
-        self._limits.pop(prediction.id, None)
-        self.cancel(prediction.id, by_deadline=True)
+        self._deadlines.pop(prediction_id, None)
+        self.cancel(prediction_id, by_deadline=True)
 
     async def _run(self, prediction: Prediction) -> None:
-        model = self._catalogue.models[prediction.model]
+        model = self._catalog.models[prediction.model]
         fault = prediction.fault or {}
         name = fault.get("fault", "")
-        boot = prediction.created_at + timedelta(seconds=model.boot_s / self._pace.speed)
+        boot = prediction.created_at + timedelta(seconds=model.boot_s / self._settings.speed)
         if boot > self._clock.now():
             await self._clock.sleep((boot - self._clock.now()).total_seconds())
-        if await self._struck_early(prediction, name):
+        if await self._ends_before_start(prediction, name):
             return
-        self._live[prediction.id] = prediction = pred.started(prediction, self._clock.now())
+        self._running[prediction.id] = prediction = pred.started(prediction, self._clock.now())
         self._webhooks.notify(prediction, "start")
-        shortest = asyncio.ensure_future(self._clock.sleep(model.run_s / self._pace.speed))
+        shortest = asyncio.ensure_future(self._clock.sleep(model.run_s / self._settings.speed))
         try:
-            if name in KINDS and KINDS[name].error:
+            if name in FAULTS and FAULTS[name].error:
                 await shortest
-                self._fail(prediction, KINDS[name].error)
+                self._fail(prediction, FAULTS[name].error)
                 return
             if name == "stuck_processing":
                 await asyncio.Event().wait()
             rendered = await self._render(prediction, model)
             await shortest
-            self._succeed(self._live[prediction.id], model, rendered, name)
+            self._succeed(self._running[prediction.id], model, rendered, name)
         except RenderError as refused:
             await shortest
-            self._fail(self._live[prediction.id], f"{refused} (E006)")
-        except Exception:  # noqa: BLE001 - a renderer's fault must end this prediction, not leave it open
+            self._fail(self._running[prediction.id], f"{refused} (E006)")
+        except Exception:  # noqa: BLE001 - a defect of a renderer must end the prediction
             _log.exception("rendering failed", extra={"prediction": prediction.id, "model": prediction.model})
-            self._fail(self._live[prediction.id], "Prediction failed for an unknown reason (E1000)")
+            self._fail(self._running[prediction.id], "Prediction failed for an unknown reason (E1000)")
         finally:
             shortest.cancel()
 
-    async def _struck_early(self, prediction: Prediction, name: str) -> bool:
+    async def _ends_before_start(self, prediction: Prediction, name: str) -> bool:
         if name == "stuck_starting":
             await asyncio.Event().wait()
         if name == "aborted":
-            self._finish(pred.canceled(prediction, self._clock.now(), ttl=self._pace.ttl, by_deadline=True))
+            self._finish(
+                pred.canceled(prediction, self._clock.now(), ttl=self._settings.ttl, by_deadline=True)
+            )
             return True
         if name in ("E6716", "E8765", "E9828"):
-            self._fail(prediction, KINDS[name].error)
+            self._fail(prediction, FAULTS[name].error)
             return True
         return False
 
     async def _render(self, prediction: Prediction, model: Model) -> Rendered:
-        folder = self._pace.folder / prediction.id
+        folder = self._settings.folder / prediction.id
         value = {**defaults(model.openapi), **prediction.input}
         pictures: dict[str, Path] = {}
         if model.kind == "video":
@@ -244,17 +247,17 @@ class Life:
         return await self._renderer.render(job, progress)
 
     def _log(self, prediction_id: str, line: str) -> None:
-        prediction = self._live.get(prediction_id)
+        prediction = self._running.get(prediction_id)
         if prediction is None:
             return
-        self._live[prediction_id] = prediction = replace(
+        self._running[prediction_id] = prediction = replace(
             prediction, logs=f"{prediction.logs}{line.strip()}\n"
         )
         self._webhooks.notify(prediction, "logs")
 
     def _succeed(self, prediction: Prediction, model: Model, rendered: Rendered, fault: str) -> None:
         now = self._clock.now()
-        ttl = timedelta(0) if fault == "data_removed" else self._pace.ttl
+        ttl = timedelta(0) if fault == "data_removed" else self._settings.ttl
         files: list[OutputFile] = []
         names: list[str] = []
         for made in rendered.files:
@@ -281,25 +284,30 @@ class Life:
 
     def _fail(self, prediction: Prediction, error: str) -> None:
         self._finish(
-            pred.ended(prediction, Status.FAILED, self._clock.now(), error=error, ttl=self._pace.ttl)
+            pred.ended(prediction, Status.FAILED, self._clock.now(), error=error, ttl=self._settings.ttl)
         )
 
     def _finish(self, prediction: Prediction, files: list[OutputFile] | None = None) -> None:
         message = self._webhooks.terminal_message(prediction)
         self._store.save(prediction, files or (), message)
-        self._live.pop(prediction.id, None)
+        self._running.pop(prediction.id, None)
         self._tasks.pop(prediction.id, None)
-        limit = self._limits.pop(prediction.id, None)
-        if limit is not None:
-            limit.cancel()
+        deadline = self._deadlines.pop(prediction.id, None)
+        if deadline is not None:
+            deadline.cancel()
         self._webhooks.finish(prediction, message)
-        end = self._ends.pop(prediction.id, None)
+        end = self._final.pop(prediction.id, None)
         if end is not None:
             end.set()
 
 
+def _new_prediction_id() -> str:
+    """26 characters of `a-z2-7`, as the real provider has them."""
+    return base64.b32encode(secrets.token_bytes(17)).decode().lower()[:26]
+
+
 def _progress_line(fraction: float, line: str) -> str:
-    """A line as tqdm writes it, which official clients parse: `42%|████░░░░░░| 42/100 frames`."""
+    """As tqdm writes it, which official clients parse: `42%|████░░░░░░| 42/100 frames`."""
     full = round(fraction * 10)
     return f"{fraction:.0%}|{'█' * full}{'░' * (10 - full)}| {line.strip()}"
 

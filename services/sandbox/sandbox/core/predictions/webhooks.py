@@ -1,4 +1,4 @@
-"""Which webhooks a prediction sends, when, how they are signed, and how the terminal one is retried."""
+"""Sends the webhooks of predictions: filtered, throttled, signed, and the last one with retries."""
 
 from __future__ import annotations
 
@@ -11,22 +11,33 @@ from functools import partial
 from typing import Any
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.faults import FaultBook, Rule
+from sandbox.core.faults import FaultRule, FaultRules
 from sandbox.core.predictions.domain.prediction import Prediction, Status
-from sandbox.core.predictions.ports import Message, Sender, Store
+from sandbox.core.predictions.ports import Store, WebhookMessage, WebhookSender
 from sandbox.core.predictions.webhook_signature import new_secret, sign
 
 THROTTLE_S = 0.5
-RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)  # the last try is a minute after completion
+"""Seconds between two messages of one prediction before its last one."""
+RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)
+"""The last retry is a minute after the prediction has ended."""
 _DEFAULT_EVENTS = ("output", "completed")
-Show = Callable[[Prediction], dict[str, Any]]
+ToApi = Callable[[Prediction], dict[str, Any]]
 
 
 class Webhooks:
-    """Sends each prediction's messages one after another; terminal ones are stored until they were taken."""
+    """Sends the messages of one prediction one after another.
+
+    The terminal message (of the final state) is stored until it is accepted or given up.
+    """
 
     def __init__(
-        self, store: Store, sender: Sender, clock: SandboxClock, faults: FaultBook, secret: str, show: Show
+        self,
+        store: Store,
+        sender: WebhookSender,
+        clock: SandboxClock,
+        faults: FaultRules,
+        secret: str,
+        to_api: ToApi,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -34,67 +45,66 @@ class Webhooks:
         self._faults = faults
         self._secret = secret
         self._wrong_secret = new_secret()
-        self._show = show
-        self._last: dict[str, float] = {}
-        self._chains: dict[str, asyncio.Task[None]] = {}
+        self._to_api = to_api
+        self._sent_at: dict[str, float] = {}
+        self._sending: dict[str, asyncio.Task[None]] = {}
 
     def wants(self, prediction: Prediction, event: str) -> bool:
-        """Whether the filter lets this event through."""
         return prediction.webhook is not None and event in (prediction.events or _DEFAULT_EVENTS)
 
     def notify(self, prediction: Prediction, event: str) -> None:
-        """Send an intermediate message unless filtered, or throttled to one in 500 ms."""
+        """Send a message before the end, unless the filter or the throttle holds it back."""
         if not self.wants(prediction, event):
             return
         if event != "start":
             now = self._clock.monotonic()
-            if now - self._last.get(prediction.id, -THROTTLE_S) < THROTTLE_S:
+            if now - self._sent_at.get(prediction.id, -THROTTLE_S) < THROTTLE_S:
                 return
-            self._last[prediction.id] = now
+            self._sent_at[prediction.id] = now
         message = self._message(prediction)
         rule = self._fault(prediction, event)
-        self._chain(message, lambda: self._once(message, rule))
+        self._send_after_earlier(message, lambda: self._send(message, rule))
 
-    def terminal_message(self, prediction: Prediction) -> Message | None:
-        """The message to store with the final state, None when nobody wants it."""
+    def terminal_message(self, prediction: Prediction) -> WebhookMessage | None:
+        """The message to store with the final state; None when the filter lets none through."""
         return self._message(prediction) if self.wants(prediction, "completed") else None
 
-    def finish(self, prediction: Prediction, message: Message | None) -> None:
-        """Send the stored terminal message, with retries."""
-        self._last.pop(prediction.id, None)
+    def finish(self, prediction: Prediction, message: WebhookMessage | None) -> None:
+        """Send the stored terminal message with retries."""
+        self._sent_at.pop(prediction.id, None)
         if message is None:
             return
         rule = self._fault(prediction, "completed")
         if rule is not None and rule.fault == "webhook_lost":
-            self._store.drop_message(message.id)
+            self._store.delete_message(message.id)
             return
-        self._chain(message, lambda: self._with_retries(message, rule))
+        self._send_after_earlier(message, lambda: self._send_with_retries(message, rule))
         if rule is not None and rule.fault == "webhook_reordered":
             stale = replace(prediction, status=Status.PROCESSING, completed_at=None, output=None, metrics={})
             late = self._message(stale)
-            self._chain(late, lambda: self._once(late, None))
+            self._send_after_earlier(late, lambda: self._send(late, None))
 
     def resume(self) -> None:
-        """Go on with the terminal messages that a former process left."""
+        """Send the terminal messages that an earlier process has not got rid of."""
         for message in self._store.messages():
-            self._chain(message, partial(self._with_retries, message, None))
+            self._send_after_earlier(message, partial(self._send_with_retries, message, None))
 
     async def stop(self) -> None:
-        """End all sending; what is stored goes on after the next start."""
-        tasks = list(self._chains.values())
+        """Stop sending; stored messages are sent after the next start."""
+        tasks = list(self._sending.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _message(self, prediction: Prediction) -> Message:
-        body = json.dumps(self._show(prediction)).encode()
-        return Message(f"msg_{secrets.token_hex(12)}", prediction.id, prediction.webhook or "", body)
+    def _message(self, prediction: Prediction) -> WebhookMessage:
+        body = json.dumps(self._to_api(prediction)).encode()
+        return WebhookMessage(f"msg_{secrets.token_hex(12)}", prediction.id, prediction.webhook or "", body)
 
-    def _fault(self, prediction: Prediction, event: str) -> Rule | None:
+    def _fault(self, prediction: Prediction, event: str) -> FaultRule | None:
         return self._faults.take("webhook", route="webhook", model=prediction.model, event=event)
 
-    def _chain(self, message: Message, work: Callable[[], Awaitable[object]]) -> None:
-        before = self._chains.get(message.prediction_id)
+    def _send_after_earlier(self, message: WebhookMessage, work: Callable[[], Awaitable[object]]) -> None:
+        before = self._sending.get(message.prediction_id)
 
         async def run() -> None:
             try:
@@ -102,13 +112,13 @@ class Webhooks:
                     await asyncio.wait({before})
                 await work()
             finally:
-                if self._chains.get(message.prediction_id) is task:
-                    del self._chains[message.prediction_id]
+                if self._sending.get(message.prediction_id) is task:
+                    del self._sending[message.prediction_id]
 
         task = asyncio.get_running_loop().create_task(run())
-        self._chains[message.prediction_id] = task
+        self._sending[message.prediction_id] = task
 
-    async def _once(self, message: Message, rule: Rule | None) -> int:
+    async def _send(self, message: WebhookMessage, rule: FaultRule | None) -> int:
         fault = rule.fault if rule else ""
         if fault == "webhook_lost":
             return 200
@@ -120,7 +130,7 @@ class Webhooks:
                 await self._post(message, secret)
         return await self._post(message, secret)
 
-    async def _post(self, message: Message, secret: str) -> int:
+    async def _post(self, message: WebhookMessage, secret: str) -> int:
         # Receivers compare the timestamp with their own clock, so it is the real time even in virtual time.
         timestamp = int(self._clock.wall().timestamp())
         headers = {
@@ -132,17 +142,17 @@ class Webhooks:
         }
         return await self._sender.post(message.url, headers, message.body)
 
-    async def _with_retries(self, message: Message, rule: Rule | None) -> None:
-        status = await self._once(message, rule)
+    async def _send_with_retries(self, message: WebhookMessage, rule: FaultRule | None) -> None:
+        status = await self._send(message, rule)
         while _is_retried(status) and message.attempts < len(RETRY_DELAYS_S):
             delay = RETRY_DELAYS_S[message.attempts]
             message = replace(message, attempts=message.attempts + 1)
-            self._store.keep_message(message)
+            self._store.save_message_attempts(message)
             await self._clock.sleep(delay)
-            status = await self._once(message, None)
-        self._store.drop_message(message.id)
+            status = await self._send(message, None)
+        self._store.delete_message(message.id)
 
 
 def _is_retried(status: int) -> bool:
-    """No connection, or an error. A redirect is neither: it is not followed, and the message is lost."""
+    """No answer, or an error. A redirect is neither: it is not followed, and the message is lost."""
     return status == 0 or status >= 400

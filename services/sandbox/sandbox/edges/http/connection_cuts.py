@@ -1,4 +1,4 @@
-"""The connection under a request: cutting it is the one fault that HTTP itself has no words for."""
+"""Cuts the connection of a request, or never answers it: faults below HTTP."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from starlette.types import Receive, Scope, Send
 
 
 def transport_of(receive: Receive) -> asyncio.Transport | None:
-    """The socket's transport: uvicorn's `receive` is a method of the object that holds it."""
+    """The transport of the connection: uvicorn's `receive` is a method of the object that has it."""
     found: Any = getattr(getattr(receive, "__self__", None), "transport", None)
     return found if hasattr(found, "abort") else None  # uvloop's are none of asyncio's classes
 
 
-def reset(receive: Receive, *, hard: bool = True) -> None:
-    """Cut the connection: `hard`, and the client sees a reset; else what was sent arrives, then the end.
+def cut_connection(receive: Receive, *, hard: bool = True) -> None:
+    """Close the connection: by a reset (`hard`), or after what was sent has arrived.
 
     Raises:
-        RuntimeError: the server in front hides its transport; it then closes the connection for the error.
+        RuntimeError: the server hides its transport. It then closes the connection because of the error.
     """
     transport = transport_of(receive)
     if transport is None:
@@ -37,18 +37,16 @@ def reset(receive: Receive, *, hard: bool = True) -> None:
     transport.abort()
 
 
-class Reset(Response):
-    """An answer that never comes: the connection is reset instead."""
+class ResetConnection(Response):
+    """Resets the connection instead of an answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut the connection."""
-        reset(receive)
+        cut_connection(receive)
 
 
-class Silence(Response):
-    """An answer that never comes: the connection stays open until the client gives up."""
+class NeverAnswer(Response):
+    """Leaves the connection open, without an answer, until the client gives up."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Wait for the client to leave."""
         while (await receive())["type"] != "http.disconnect":
             pass

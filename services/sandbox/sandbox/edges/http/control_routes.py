@@ -1,4 +1,4 @@
-"""The routes under `/sandbox`: the ledger, raw predictions, faults, and the clock."""
+"""Serves the routes under `/sandbox`, which tests and operators use: charges, predictions, faults, clock."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.faults import KINDS, FaultBook
+from sandbox.core.faults import FAULTS, FaultRules
 from sandbox.core.predictions.domain.charges import report
-from sandbox.core.predictions.domain.prediction import stamp, to_record
+from sandbox.core.predictions.domain.prediction import to_record, to_rfc3339
 from sandbox.core.predictions.ports import Store
-from sandbox.core.predictions.prediction_runner import Life
-from sandbox.edges.http.responses import body_of, not_found, problem
+from sandbox.core.predictions.prediction_runner import PredictionRunner
+from sandbox.edges.http.responses import json_body, not_found, problem
 
 
-class Control:
-    """What tests and operators turn; no part of the provider's API."""
-
-    def __init__(self, life: Life, store: Store, clock: SandboxClock, faults: FaultBook) -> None:
-        self._life = life
+class ControlRoutes:
+    def __init__(
+        self, runner: PredictionRunner, store: Store, clock: SandboxClock, faults: FaultRules
+    ) -> None:
+        self._runner = runner
         self._store = store
         self._clock = clock
         self._faults = faults
 
     def routes(self) -> list[Route]:
-        """The routes, to be mounted at the root."""
         return [
             Route("/sandbox/ledger", self.ledger, methods=["GET"]),
             Route("/sandbox/predictions", self.predictions, methods=["GET"]),
@@ -40,45 +39,39 @@ class Control:
         ]
 
     async def ledger(self, request: Request) -> Response:
-        """GET /sandbox/ledger: every charge, and totals."""
         return JSONResponse(report(self._store.charges()))
 
     async def predictions(self, request: Request) -> Response:
-        """GET /sandbox/predictions: the stored records, newest first, with the fault each one drew."""
+        """The records, newest first, each with the fault that it was given."""
         found = self._store.page(limit=100_000, before=None, created_after=None, created_before=None)
-        return JSONResponse({"predictions": [to_record(self._life.current(p)) for p in found]})
+        return JSONResponse({"predictions": [to_record(self._runner.current(p)) for p in found]})
 
     async def faults(self, request: Request) -> Response:
-        """GET /sandbox/faults: the rules in force and every fault there is."""
-        kinds = {name: {"phase": kind.phase, "effect": kind.effect} for name, kind in KINDS.items()}
-        return JSONResponse({"rules": [asdict(rule) for rule in self._faults.rules], "known": kinds})
+        known = {name: {"phase": fault.phase, "effect": fault.effect} for name, fault in FAULTS.items()}
+        return JSONResponse({"rules": [asdict(rule) for rule in self._faults.rules], "known": known})
 
     async def add_fault(self, request: Request) -> Response:
-        """POST /sandbox/faults."""
-        body = await body_of(request)
+        body = await json_body(request)
         if isinstance(body, Response):
             return body
         try:
             return JSONResponse(asdict(self._faults.add(body)), 201)
-        except ValueError as trouble:
-            return problem(422, str(trouble), "Invalid fault")
+        except ValueError as error:
+            return problem(422, str(error), "Invalid fault")
 
     async def clear_faults(self, request: Request) -> Response:
-        """DELETE /sandbox/faults."""
         return JSONResponse({"removed": self._faults.clear()})
 
     async def clear_fault(self, request: Request) -> Response:
-        """DELETE /sandbox/faults/{id}."""
         removed = self._faults.clear(request.path_params["id"])
         return JSONResponse({"removed": removed}) if removed else not_found("Fault")
 
     async def clock(self, request: Request) -> Response:
-        """GET /sandbox/clock."""
         return self._clock_json()
 
     async def set_clock(self, request: Request) -> Response:
-        """POST /sandbox/clock with `{"virtual": true|false}` and/or `{"advance": seconds}`."""
-        body = await body_of(request)
+        """The body: `{"virtual": true|false}` and/or `{"advance": seconds}`."""
+        body = await json_body(request)
         if isinstance(body, Response):
             return body
         virtual, advance = body.get("virtual"), body.get("advance", 0)
@@ -92,16 +85,20 @@ class Control:
             self._clock.run_time()
         if advance:
             self._clock.advance(float(advance))
-        self._store.put_setting(
+        self._store.save_setting(
             "clock",
             {
                 "offset": self._clock.offset,
-                "frozen_at": stamp(self._clock.now()) if self._clock.virtual else None,
+                "frozen_at": to_rfc3339(self._clock.now()) if self._clock.virtual else None,
             },
         )
         return self._clock_json()
 
     def _clock_json(self) -> Response:
         return JSONResponse(
-            {"now": stamp(self._clock.now()), "virtual": self._clock.virtual, "offset_s": self._clock.offset}
+            {
+                "now": to_rfc3339(self._clock.now()),
+                "virtual": self._clock.virtual,
+                "offset_s": self._clock.offset,
+            }
         )

@@ -1,4 +1,4 @@
-"""Request faults at the HTTP edge: what a rule does to an answer before or after it was made."""
+"""Applies the faults of the phase `request` to responses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.faults import FaultBook, Rule
-from sandbox.edges.http.connection_cuts import Reset, Silence
+from sandbox.core.faults import FaultRule, FaultRules
+from sandbox.edges.http.connection_cuts import NeverAnswer, ResetConnection
 from sandbox.edges.http.responses import problem
 
 Answer = Callable[[], Awaitable[Response]]
@@ -25,15 +25,13 @@ BAD_TOKEN = "You did not pass a valid authentication token"  # noqa: S105 - a se
 _ACCEPTS_FIRST = ("hang", "reset")
 
 
-class Troubles:
-    """Runs each request under the fault rules."""
-
-    def __init__(self, faults: FaultBook, clock: SandboxClock) -> None:
+class FaultResponses:
+    def __init__(self, faults: FaultRules, clock: SandboxClock) -> None:
         self._faults = faults
         self._clock = clock
 
-    async def around(self, route: str, model: str | None, answer: Answer) -> Response:
-        """The answer, or what a rule for this route and model makes of it."""
+    async def apply(self, route: str, model: str | None, answer: Answer) -> Response:
+        """The answer, or the response of a fault that a rule has for this route and model."""
         rule = self._faults.take("request", route=route, model=model, only=_STRIKING)
         if rule is None:
             return await answer()
@@ -44,17 +42,17 @@ class Troubles:
             made = await answer()
             if made.status_code >= 400:
                 return made
-        return instead(rule)
+        return _response_of(rule)
 
     def sync_processing(self, model: str) -> bool:
-        """Whether this create that ran out of its wait should answer `processing`."""
+        """Whether a create whose wait is over is to answer `processing`."""
         return (
             self._faults.take("request", route="create", model=model, only=("sync_processing",)) is not None
         )
 
 
 def throttled(detail: str, wait: int, *, header: bool, body: bool) -> Response:
-    """429 with its wait in the header, the body, both or neither."""
+    """429 with the seconds to wait in the header, the body, both or neither."""
     content = {"detail": detail, "status": 429, **({"retry_after": wait} if body else {})}
     return JSONResponse(
         content,
@@ -64,8 +62,7 @@ def throttled(detail: str, wait: int, *, header: bool, body: bool) -> Response:
     )
 
 
-def instead(rule: Rule) -> Response:
-    """The answer that a striking rule gives."""
+def _response_of(rule: FaultRule) -> Response:
     wait = int(rule.params.get("retry_after", 3))
     makers: dict[str, Callable[[], Response]] = {
         "429_header": lambda: throttled("Request was throttled.", wait, header=True, body=False),
@@ -77,8 +74,8 @@ def instead(rule: Rule) -> Response:
         "401": lambda: problem(401, BAD_TOKEN, "Unauthenticated"),
         "500_html": lambda: HTMLResponse(HTML, 500),
         "503": lambda: PlainTextResponse("upstream connect error or disconnect/reset before headers\n", 503),
-        "hang": Silence,
-        "reset": Reset,
+        "hang": NeverAnswer,
+        "reset": ResetConnection,
     }
     return makers[rule.fault]()
 

@@ -1,4 +1,4 @@
-"""Models, their versions, collections and the search over HTTP, in the provider's shapes."""
+"""Serves models, their versions, collections and the search, in the provider's JSON."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.models.domain.input_validation import example_input
-from sandbox.core.models.domain.model import Catalogue, Collection, Model
-from sandbox.core.predictions.domain.prediction import Prediction, Status, example_id, show
-from sandbox.edges.http.fault_responses import Troubles
-from sandbox.edges.http.responses import base_of, not_found, page, sliced
+from sandbox.core.models.domain.model import Collection, Model, ModelCatalog
+from sandbox.core.predictions.domain.prediction import Prediction, Status, api_object, example_id
+from sandbox.edges.http.fault_responses import FaultResponses
+from sandbox.edges.http.responses import base_url, not_found, page, page_of_list
 
 JSON = dict[str, Any]
 
 
-class Models:
-    """The handlers of `/v1/models`, `/v1/collections` and `/v1/search`."""
-
-    def __init__(self, catalogue: Catalogue, troubles: Troubles) -> None:
-        self._catalogue = catalogue
-        self._troubles = troubles
+class ModelRoutes:
+    def __init__(self, catalog: ModelCatalog, fault_responses: FaultResponses) -> None:
+        self._catalog = catalog
+        self._fault_responses = fault_responses
 
     def routes(self) -> list[Route]:
-        """The routes, to be mounted at the root."""
         at = "/v1/models/{owner}/{name}"
         return [
             Route("/v1/models", self.list, methods=["GET", "QUERY"]),
@@ -41,78 +38,71 @@ class Models:
         ]
 
     def _find(self, request: Request) -> Model | None:
-        return self._catalogue.model(f"{request.path_params['owner']}/{request.path_params['name']}")
+        return self._catalog.model(f"{request.path_params['owner']}/{request.path_params['name']}")
 
     async def list(self, request: Request) -> Response:
-        """GET /v1/models, and QUERY /v1/models with the words to look for as its body."""
+        """`QUERY` has the words to search for as its body."""
         query = (await request.body()).decode("utf-8", "replace") if request.method == "QUERY" else ""
 
         async def answer() -> Response:
-            shown = [model_json(m, base_of(request)) for m in self._catalogue.search(query)]
-            return sliced(request, shown)
+            shown = [model_json(m, base_url(request)) for m in self._catalog.search(query)]
+            return page_of_list(request, shown)
 
-        return await self._troubles.around("models", None, answer)
+        return await self._fault_responses.apply("models", None, answer)
 
     async def get(self, request: Request) -> Response:
-        """GET /v1/models/{owner}/{name}."""
         found = self._find(request)
 
         async def answer() -> Response:
-            return not_found("Model") if found is None else JSONResponse(model_json(found, base_of(request)))
+            return not_found("Model") if found is None else JSONResponse(model_json(found, base_url(request)))
 
-        return await self._troubles.around("models", found.full_name if found else None, answer)
+        return await self._fault_responses.apply("models", found.full_name if found else None, answer)
 
     async def readme(self, request: Request) -> Response:
-        """GET …/readme."""
         found = self._find(request)
         if found is None:
             return not_found("Model")
         return PlainTextResponse(f"# {found.name}\n\n{found.description}.\n")
 
     async def examples(self, request: Request) -> Response:
-        """GET …/examples: none are kept."""
+        """Always empty: no examples are stored."""
         return not_found("Model") if self._find(request) is None else page(request, [], None)
 
     async def versions(self, request: Request) -> Response:
-        """GET …/versions."""
         found = self._find(request)
         if found is None:
             return not_found("Model")
         return page(request, [version_json(found)] if found.versioned else [], None)
 
     async def version(self, request: Request) -> Response:
-        """GET …/versions/{version}."""
         found = self._find(request)
         if found is None or not found.versioned or found.version != request.path_params["version"]:
             return not_found("Version")
         return JSONResponse(version_json(found))
 
     async def collections(self, request: Request) -> Response:
-        """GET /v1/collections: without their models."""
 
         async def answer() -> Response:
-            return sliced(request, [_shelf_json(c) for c in self._catalogue.collections.values()])
+            return page_of_list(request, [_collection_json(c) for c in self._catalog.collections.values()])
 
-        return await self._troubles.around("collections", None, answer)
+        return await self._fault_responses.apply("collections", None, answer)
 
     async def collection(self, request: Request) -> Response:
-        """GET /v1/collections/{slug}: with every model in full."""
-        found = self._catalogue.collections.get(request.path_params["slug"])
+        found = self._catalog.collections.get(request.path_params["slug"])
 
         async def answer() -> Response:
             if found is None:
                 return not_found("Collection")
-            models = [model_json(m, base_of(request)) for m in self._catalogue.shelf(found.slug)]
-            return JSONResponse({**_shelf_json(found), "full_description": None, "models": models})
+            models = [model_json(m, base_url(request)) for m in self._catalog.in_collection(found.slug)]
+            return JSONResponse({**_collection_json(found), "full_description": None, "models": models})
 
-        return await self._troubles.around("collections", None, answer)
+        return await self._fault_responses.apply("collections", None, answer)
 
     async def search(self, request: Request) -> Response:
-        """GET /v1/search?query=&limit=."""
         query = request.query_params.get("query", "")
         given = request.query_params.get("limit", "20")
         limit = min(50, max(1, int(given))) if given.isdigit() else 20
-        base = base_of(request)
+        base = base_url(request)
         models = [
             {
                 "model": model_json(m, base),
@@ -122,16 +112,15 @@ class Models:
                     "score": 1.0,
                 },
             }
-            for m in self._catalogue.search(query)[:limit]
+            for m in self._catalog.search(query)[:limit]
         ]
-        shelves = [
-            _shelf_json(c) for c in self._catalogue.collections.values() if query.lower() in c.name.lower()
+        collections = [
+            _collection_json(c) for c in self._catalog.collections.values() if query.lower() in c.name.lower()
         ]
-        return JSONResponse({"query": query, "models": models, "collections": shelves, "pages": []})
+        return JSONResponse({"query": query, "models": models, "collections": collections, "pages": []})
 
 
 def model_json(model: Model, base: str) -> JSON:
-    """The model object."""
     return {
         "url": f"{base}/{model.full_name}",
         "owner": model.owner,
@@ -152,7 +141,7 @@ def model_json(model: Model, base: str) -> JSON:
 
 
 def _example(model: Model, base: str) -> JSON | None:
-    """A finished prediction, for models whose output the cover may stand for: those that make pictures."""
+    """A finished prediction, for models that make pictures: the cover stands for its output."""
     if model.kind != "image" or model.openapi is None:
         return None
     picture = f"{base}/covers/{model.full_name}.jpg"
@@ -170,11 +159,10 @@ def _example(model: Model, base: str) -> JSON | None:
         output=[picture] if model.form == "list" else picture,
         metrics={"predict_time": model.run_s, "total_time": model.run_s},
     )
-    return show(example, made, base=base, official=model.official)
+    return api_object(example, made, base=base, official=model.official)
 
 
 def version_json(model: Model) -> JSON:
-    """The version object."""
     return {
         "id": model.version,
         "created_at": model.created_at,
@@ -183,5 +171,5 @@ def version_json(model: Model) -> JSON:
     }
 
 
-def _shelf_json(collection: Collection) -> JSON:
+def _collection_json(collection: Collection) -> JSON:
     return {"slug": collection.slug, "name": collection.name, "description": collection.description}

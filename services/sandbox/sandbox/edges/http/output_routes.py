@@ -1,4 +1,4 @@
-"""Output files: HEAD, ranges with strong validators, expiry, and everything that can go wrong on the way."""
+"""Serves output files: HEAD, ranges with strong validators, expiry, and the faults of the phase `file`."""
 
 from __future__ import annotations
 
@@ -13,78 +13,76 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.faults import FaultBook, Rule
+from sandbox.core.faults import FaultRule, FaultRules
 from sandbox.core.predictions.ports import OutputFile, Store
-from sandbox.edges.http.connection_cuts import reset
+from sandbox.edges.http.connection_cuts import cut_connection
 from sandbox.edges.http.fault_responses import HTML
 
 CHUNK = 256 * 1024
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
-Body = Callable[[int, int], bytes]
+Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True)
 class Content:
-    """The bytes of a file as they are served now: `read(start, end)`, their number and their validator."""
+    """A file as it is served now, perhaps changed by a fault. `read(start, end)` answers bytes."""
 
-    read: Body
+    read: Read
     size: int
     etag: str
     content_type: str
 
 
-class Outputs:
-    """The handler of `/files/{token}/{name}`: public, as the provider's delivery host is."""
+class OutputRoutes:
+    """Needs no token, as the provider's delivery host."""
 
-    def __init__(self, store: Store, clock: SandboxClock, faults: FaultBook, *, expired_status: int) -> None:
+    def __init__(self, store: Store, clock: SandboxClock, faults: FaultRules, *, expired_status: int) -> None:
         self._store = store
         self._clock = clock
         self._faults = faults
         self._expired = expired_status
 
     def routes(self) -> list[Route]:
-        """The routes, to be mounted at the root."""
         return [Route("/files/{token}/{name}", self.get, methods=["GET", "HEAD"])]
 
     async def get(self, request: Request) -> Response:
-        """The file, a part of it, or why not."""
         file = self._store.file(request.path_params["token"])
         if file is None or file.name != request.path_params["name"]:
             return PlainTextResponse("Not found\n", 404)
         if file.expires_at <= self._clock.now() or not file.path.exists():
             return PlainTextResponse("This file has expired\n", self._expired)
         rule = self._rule(request, file)
-        if rule is not None and (answer := _instead(rule)) is not None:
+        if rule is not None and (answer := _replacement(rule)) is not None:
             return answer
         if rule is not None and rule.fault == "output_swapped":
-            self._store.swap(file.token)
+            self._store.mark_swapped(file.token)
             file = self._store.file(file.token) or file
         return self._serve(request, _content(file, rule), rule)
 
-    def _rule(self, request: Request, file: OutputFile) -> Rule | None:
+    def _rule(self, request: Request, file: OutputFile) -> FaultRule | None:
         if request.method == "HEAD":
             return None
-        # These need a range to go wrong with, and wait for one.
-        partial = "range" in request.headers
-        only = _ANY if not partial else (*_ANY, *_ON_RANGE)
+        only = (*_ANY, *_ON_RANGE) if "range" in request.headers else _ANY
         return self._faults.take("file", route="files", model=file.model, only=only)
 
-    def _serve(self, request: Request, content: Content, rule: Rule | None) -> Response:
+    def _serve(self, request: Request, content: Content, rule: FaultRule | None) -> Response:
         headers = {"etag": content.etag, "accept-ranges": "bytes", "cache-control": "private, max-age=3600"}
-        asked = None if rule is not None and rule.fault == "range_ignored" else _range(request, content)
-        if asked == "unsatisfiable":
+        requested = None if rule is not None and rule.fault == "range_ignored" else _range(request, content)
+        if requested == "unsatisfiable":
             return Response(status_code=416, headers={**headers, "content-range": f"bytes */{content.size}"})
-        start, end = asked if isinstance(asked, tuple) else (0, content.size)
-        status = 206 if asked else 200
-        if asked:
+        start, end = requested if isinstance(requested, tuple) else (0, content.size)
+        status = 206 if requested else 200
+        if requested:
             headers["content-range"] = f"bytes {start}-{end - 1}/{content.size}"
         headers["content-length"] = str(end - start)
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=content.content_type)
         if rule is not None and rule.fault in ("output_truncated", "output_reset"):
-            keep = start + int((end - start) * float(rule.params.get("fraction", 0.5)))
-            body = _chunks(content, start, keep)
-            return CutShort(body, status, headers, content.content_type, hard=rule.fault == "output_reset")
+            cut_at = start + int((end - start) * float(rule.params.get("fraction", 0.5)))
+            body = _chunks(content, start, cut_at)
+            return TruncatedResponse(
+                body, status, headers, content.content_type, hard=rule.fault == "output_reset"
+            )
         drip = rule if rule is not None and rule.fault == "slow_drip" else None
         return StreamingResponse(
             self._dripping(content, start, end, drip) if drip else _chunks(content, start, end),
@@ -93,15 +91,17 @@ class Outputs:
             media_type=content.content_type,
         )
 
-    async def _dripping(self, content: Content, start: int, end: int, rule: Rule) -> AsyncIterator[bytes]:
+    async def _dripping(
+        self, content: Content, start: int, end: int, rule: FaultRule
+    ) -> AsyncIterator[bytes]:
         size, pause = int(rule.params.get("chunk", 1024)), float(rule.params.get("seconds", 0.2))
         for at in range(start, end, size):
             yield content.read(at, min(at + size, end))
             await self._clock.sleep(pause)
 
 
-class CutShort(StreamingResponse):
-    """A body that stops before its announced length, by an orderly close or by a reset."""
+class TruncatedResponse(StreamingResponse):
+    """A body that ends before its announced length, by an orderly close, or by a reset (`hard`)."""
 
     def __init__(
         self,
@@ -116,11 +116,10 @@ class CutShort(StreamingResponse):
         self._hard = hard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the part, then cut the connection."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self.body_iterator:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        reset(receive, hard=self._hard)
+        cut_connection(receive, hard=self._hard)
 
 
 async def _chunks(content: Content, start: int, end: int) -> AsyncIterator[bytes]:
@@ -135,7 +134,7 @@ _ANY = (
 _ON_RANGE = ("output_swapped", "range_ignored", "range_416")
 
 
-def _instead(rule: Rule) -> Response | None:
+def _replacement(rule: FaultRule) -> Response | None:
     makers: dict[str, Callable[[], Response]] = {
         "output_html": lambda: HTMLResponse("<!DOCTYPE html><html><body>Please sign in</body></html>"),
         "redirect_private": lambda: RedirectResponse(
@@ -150,7 +149,7 @@ def _instead(rule: Rule) -> Response | None:
     return maker() if maker else None
 
 
-def _content(file: OutputFile, rule: Rule | None) -> Content:
+def _content(file: OutputFile, rule: FaultRule | None) -> Content:
     def stored(start: int, end: int) -> bytes:
         with file.path.open("rb") as handle:
             handle.seek(start)
@@ -168,7 +167,7 @@ def _content(file: OutputFile, rule: Rule | None) -> Content:
 
 
 def _swapped(content: Content) -> Content:
-    """Another file under the same address: the old one with a `free` box behind it, still a valid MP4."""
+    """Another file at the same address: the old one and a `free` box at its end, still a valid MP4."""
     tail = (64).to_bytes(4, "big") + b"free" + b"swapped".ljust(56, b".")
     size = content.size
 
@@ -191,7 +190,7 @@ def _corrupted(content: Content) -> Content:
 
 
 def _range(request: Request, content: Content) -> tuple[int, int] | str | None:
-    """Start and end of the range asked, None to answer everything, or that it cannot be satisfied."""
+    """Start and end of the requested range; None: the whole file; or "unsatisfiable"."""
     header = request.headers.get("range")
     condition = request.headers.get("if-range")
     found: Any = _RANGE.match(header) if header else None

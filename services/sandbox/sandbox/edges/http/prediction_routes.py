@@ -1,4 +1,4 @@
-"""Predictions over HTTP: create on both routes, read, list, cancel."""
+"""Serves predictions: create (by version, by model), read, list, cancel."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.models.domain.input_validation import read_input
-from sandbox.core.models.domain.model import Catalogue, Model
-from sandbox.core.predictions.domain.prediction import EVENTS, Prediction, show
-from sandbox.core.predictions.domain.rate_limit import Bucket
+from sandbox.core.models.domain.input_validation import validate_input
+from sandbox.core.models.domain.model import Model, ModelCatalog
+from sandbox.core.predictions.domain.prediction import EVENTS, Prediction, api_object
+from sandbox.core.predictions.domain.rate_limit import TokenBucket
 from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
 from sandbox.core.predictions.ports import Store
-from sandbox.core.predictions.prediction_runner import Life
-from sandbox.edges.http.fault_responses import Troubles, throttled
+from sandbox.core.predictions.prediction_runner import PredictionRunner
+from sandbox.edges.http.fault_responses import FaultResponses, throttled
 from sandbox.edges.http.responses import (
-    base_of,
-    body_of,
-    cursor_of,
+    base_url,
+    cursor_position,
+    invalid_input,
+    json_body,
     not_found,
     page,
     problem,
-    refused_input,
     unknown_version,
 )
 
@@ -35,8 +35,8 @@ PAGE = 100
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a create asks for beside its input."""
+class CreateOptions:
+    """What a create has beside its input. `wait`: seconds; None: it does not wait."""
 
     webhook: str | None
     events: tuple[str, ...]
@@ -44,27 +44,24 @@ class Options:
     wait: float | None
 
 
-class Predictions:
-    """The handlers of `/v1/predictions` and of the model route."""
-
+class PredictionRoutes:
     def __init__(
         self,
-        life: Life,
+        runner: PredictionRunner,
         store: Store,
-        catalogue: Catalogue,
+        catalog: ModelCatalog,
         clock: SandboxClock,
-        troubles: Troubles,
-        bucket: Bucket,
+        fault_responses: FaultResponses,
+        bucket: TokenBucket,
     ) -> None:
-        self._life = life
+        self._runner = runner
         self._store = store
-        self._catalogue = catalogue
+        self._catalog = catalog
         self._clock = clock
-        self._troubles = troubles
+        self._fault_responses = fault_responses
         self._bucket = bucket
 
     def routes(self) -> list[Route]:
-        """The routes, to be mounted at the root."""
         return [
             Route("/v1/predictions", self.create, methods=["POST"]),
             Route("/v1/predictions", self.list, methods=["GET"]),
@@ -73,38 +70,37 @@ class Predictions:
             Route("/v1/models/{owner}/{name}/predictions", self.create_official, methods=["POST"]),
         ]
 
-    def shown(self, prediction: Prediction, base: str) -> JSON:
-        """The API's object for a prediction, with addresses under `base`."""
-        model = self._catalogue.model(prediction.model)
-        return show(prediction, self._clock.now(), base=base, official=model is not None and model.official)
+    def api_object(self, prediction: Prediction, base: str) -> JSON:
+        model = self._catalog.model(prediction.model)
+        return api_object(
+            prediction, self._clock.now(), base=base, official=model is not None and model.official
+        )
 
     async def create(self, request: Request) -> Response:
-        """POST /v1/predictions with `version`: 64 hex digits, `owner/name:hex`, official `owner/name`."""
-        body = await body_of(request)
+        body = await json_body(request)
         if isinstance(body, Response):
             return body
         version = body.get("version")
         if not isinstance(version, str):
             return problem(422, "- version is required\n", "Invalid request body")
-        model = self._catalogue.for_version(version)
+        model = self._catalog.for_version(version)
         name = model.full_name if model else None
-        # Official models run by their name: with a version they are taken, and fail before they start.
+        # An official model runs by its name. With a version it is accepted, and fails before it starts.
         fault = "E9828" if model is not None and model.official and version != name else None
-        return await self._troubles.around(
+        return await self._fault_responses.apply(
             "create", name, lambda: self._create(request, body, model, unknown_version(), fault)
         )
 
     async def create_official(self, request: Request) -> Response:
-        """POST /v1/models/{owner}/{name}/predictions: official models only."""
-        body = await body_of(request)
+        body = await json_body(request)
         if isinstance(body, Response):
             return body
         name = f"{request.path_params['owner']}/{request.path_params['name']}"
-        model = self._catalogue.model(name)
+        model = self._catalog.model(name)
         if model is not None and not model.official:
             model = None
         missing = problem(404, "The requested resource could not be found.")
-        return await self._troubles.around(
+        return await self._fault_responses.apply(
             "create", name, lambda: self._create(request, body, model, missing)
         )
 
@@ -118,27 +114,27 @@ class Predictions:
     ) -> Response:
         if model is None:
             return missing
-        limit = self._bucket.take(self._clock.monotonic())
-        if limit.wait_s:
+        admission = self._bucket.take(self._clock.monotonic())
+        if admission.wait_s:
             return throttled(
-                f"Request was throttled. Your rate limit resets in ~{limit.wait_s}s.",
-                limit.wait_s,
+                f"Request was throttled. Your rate limit resets in ~{admission.wait_s}s.",
+                admission.wait_s,
                 header=True,
                 body=True,
             )
         given = body.get("input")
         if not isinstance(given, dict):
             return problem(422, "- input is required and must be an object\n", "Invalid request body")
-        value, problems = read_input(given, model.openapi)
+        value, problems = validate_input(given, model.openapi)
         if problems:
-            return refused_input(problems)
+            return invalid_input(problems)
         options = _options(request, body)
         if isinstance(options, Response):
             return options
-        prediction = self._life.create(
+        prediction = self._runner.create(
             model,
             value,
-            base=base_of(request),
+            base=base_url(request),
             webhook=options.webhook,
             events=options.events,
             cancel_after=options.cancel_after,
@@ -146,16 +142,16 @@ class Predictions:
         )
         status = 201
         if options.wait is not None:
-            prediction = await self._life.wait(prediction.id, options.wait)
-            status = 201 if prediction.done else 202
-        shown = self.shown(prediction, base_of(request))
-        if options.wait is not None and not prediction.done:
-            # Official clients go on polling only when they read `starting`.
-            late = self._troubles.sync_processing(model.full_name)
+            prediction = await self._runner.wait(prediction.id, options.wait)
+            status = 201 if prediction.is_final else 202
+        shown = self.api_object(prediction, base_url(request))
+        if options.wait is not None and not prediction.is_final:
+            # The real provider says `starting`; official clients stop polling at `processing`.
+            late = self._fault_responses.sync_processing(model.full_name)
             shown |= {"status": "processing" if late else "starting", "started_at": None}
         headers = {
             "Location": shown["urls"]["get"],
-            "ratelimit-remaining": str(limit.remaining),
+            "ratelimit-remaining": str(admission.remaining),
             "ratelimit-reset": "1",
         }
         if options.wait is not None:
@@ -163,48 +159,45 @@ class Predictions:
         return JSONResponse(shown, status, headers=headers)
 
     async def get(self, request: Request) -> Response:
-        """GET /v1/predictions/{id}."""
-        found = self._life.get(request.path_params["id"])
+        found = self._runner.get(request.path_params["id"])
 
         async def answer() -> Response:
             if found is None:
                 return not_found("Prediction")
-            return JSONResponse(self.shown(found, base_of(request)), headers=_cheap())
+            return JSONResponse(self.api_object(found, base_url(request)), headers=_read_limits())
 
-        return await self._troubles.around("get", found.model if found else None, answer)
+        return await self._fault_responses.apply("get", found.model if found else None, answer)
 
     async def cancel(self, request: Request) -> Response:
-        """POST /v1/predictions/{id}/cancel; one that has ended is answered as it is."""
-        found = self._life.get(request.path_params["id"])
+        found = self._runner.get(request.path_params["id"])
 
         async def answer() -> Response:
-            ended = self._life.cancel(request.path_params["id"])
+            ended = self._runner.cancel(request.path_params["id"])
             if ended is None:
                 return not_found("Prediction")
-            return JSONResponse(self.shown(ended, base_of(request)), headers=_cheap())
+            return JSONResponse(self.api_object(ended, base_url(request)), headers=_read_limits())
 
-        return await self._troubles.around("cancel", found.model if found else None, answer)
+        return await self._fault_responses.apply("cancel", found.model if found else None, answer)
 
     async def list(self, request: Request) -> Response:
-        """GET /v1/predictions: newest first, 100 a page."""
 
         async def answer() -> Response:
             try:
-                position = cursor_of(request)
+                position = cursor_position(request)
                 after, before = (_time(request, name) for name in ("created_after", "created_before"))
-            except ValueError as trouble:
-                return problem(400, str(trouble))
+            except ValueError as error:
+                return problem(400, str(error))
             found = self._store.page(
                 limit=PAGE + 1, before=position, created_after=after, created_before=before
             )
-            shown = [self.shown(self._life.current(p), base_of(request)) for p in found[:PAGE]]
+            shown = [self.api_object(self._runner.current(p), base_url(request)) for p in found[:PAGE]]
             return page(request, shown, found[PAGE - 1].id if len(found) > PAGE else None)
 
-        return await self._troubles.around("list", None, answer)
+        return await self._fault_responses.apply("list", None, answer)
 
 
-def _cheap() -> dict[str, str]:
-    """The headers seen on reads."""
+def _read_limits() -> dict[str, str]:
+    """The headers that the real provider sends with reads."""
     return {"ratelimit-remaining": "59999", "ratelimit-reset": "1"}
 
 
@@ -220,7 +213,7 @@ def _time(request: Request, name: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _options(request: Request, body: JSON) -> Options | Response:
+def _options(request: Request, body: JSON) -> CreateOptions | Response:
     events = body.get("webhook_events_filter") or []
     if not isinstance(events, list) or any(event not in EVENTS for event in events):
         return problem(
@@ -233,7 +226,7 @@ def _options(request: Request, body: JSON) -> Options | Response:
     if "cancel-after" in request.headers:
         try:
             cancel_after = cancel_after_seconds(request.headers["cancel-after"])
-        except ValueError as trouble:
-            return problem(422, str(trouble), "Invalid header")
+        except ValueError as error:
+            return problem(422, str(error), "Invalid header")
     wait = wait_seconds(request.headers["prefer"]) if "prefer" in request.headers else None
-    return Options(webhook, tuple(events), cancel_after, wait)
+    return CreateOptions(webhook, tuple(events), cancel_after, wait)

@@ -1,4 +1,4 @@
-"""Answers in Replicate's own forms: problem documents, throttling, pages with cursors."""
+"""Builds responses in Replicate's form (problem documents, pages) and reads what requests carry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.core.models.domain.input_validation import Problem
+from sandbox.core.models.domain.input_validation import InvalidField
 
 _TITLES = {
     400: "Bad request",
@@ -24,7 +24,7 @@ _TITLES = {
 
 
 def problem(status: int, detail: str, title: str | None = None, **more: Any) -> Response:
-    """A problem document as Replicate words it; `more` adds fields such as `retry_after`."""
+    """A problem document. `more`: fields beside the usual ones, such as `retry_after`."""
     body: dict[str, Any] = {"detail": detail, "status": status, "title": title or _TITLES.get(status)}
     return JSONResponse(
         {k: v for k, v in {**body, **more}.items() if v is not None},
@@ -33,8 +33,8 @@ def problem(status: int, detail: str, title: str | None = None, **more: Any) -> 
     )
 
 
-def refused_input(problems: Sequence[Problem]) -> Response:
-    """422 with every refused field."""
+def invalid_input(problems: Sequence[InvalidField]) -> Response:
+    """422 with every wrong field."""
     lines = "".join(f"- {p.field}: {p.description}\n" for p in problems)
     fields = [{"type": p.type, "field": p.field, "description": p.description} for p in problems]
     return problem(422, lines, "Input validation failed", invalid_fields=fields)
@@ -47,17 +47,16 @@ def unknown_version() -> Response:
 
 
 def not_found(what: str) -> Response:
-    """404."""
     return problem(404, f"{what} not found.")
 
 
-def base_of(request: Request) -> str:
-    """Scheme and host that the client asked, without a slash at the end."""
+def base_url(request: Request) -> str:
+    """Scheme and host under which the client reached this server, without a slash at the end."""
     return str(request.base_url).rstrip("/")
 
 
-async def body_of(request: Request) -> dict[str, Any] | Response:
-    """The JSON object in the body, or the answer that refuses it."""
+async def json_body(request: Request) -> dict[str, Any] | Response:
+    """The JSON object in the body, or the response that refuses it."""
     try:
         value = json.loads(await request.body() or b"{}")
     except ValueError:
@@ -65,8 +64,8 @@ async def body_of(request: Request) -> dict[str, Any] | Response:
     return value if isinstance(value, dict) else problem(400, "The request body must be a JSON object")
 
 
-def cursor_of(request: Request) -> str | None:
-    """The position inside the query's `cursor`; None for the first page.
+def cursor_position(request: Request) -> str | None:
+    """The position in the query's `cursor`; None for the first page.
 
     Raises:
         ValueError: not one of our cursors.
@@ -76,25 +75,25 @@ def cursor_of(request: Request) -> str | None:
         return None
     try:
         return parse_qs(base64.urlsafe_b64decode(given.encode()).decode())["p"][0]
-    except (binascii.Error, UnicodeDecodeError, KeyError) as trouble:
-        raise ValueError(f"cursor {given!r} is not one that this server gave") from trouble
+    except (binascii.Error, UnicodeDecodeError, KeyError) as error:
+        raise ValueError(f"cursor {given!r} is not one that this server gave") from error
 
 
 def page(request: Request, results: Sequence[Any], position: str | None) -> Response:
-    """A page; `position` is where the next one begins, None on the last."""
+    """A page. `position`: where the next one begins; None on the last."""
     following = None
     if position is not None:
         cursor = base64.urlsafe_b64encode(urlencode({"p": position}).encode()).decode()
-        kept = {k: v for k, v in request.query_params.items() if k != "cursor"}
-        following = f"{base_of(request)}{request.url.path}?{urlencode({**kept, 'cursor': cursor})}"
+        other = {k: v for k, v in request.query_params.items() if k != "cursor"}
+        following = f"{base_url(request)}{request.url.path}?{urlencode({**other, 'cursor': cursor})}"
     return JSONResponse({"next": following, "previous": None, "results": list(results)})
 
 
-def sliced(request: Request, items: Sequence[Any], size: int = 25) -> Response:
-    """A page of a fixed list; the position is an index."""
+def page_of_list(request: Request, items: Sequence[Any], size: int = 25) -> Response:
+    """A page of a list that does not change: its position is an index."""
     try:
-        start = int(cursor_of(request) or 0)
-    except ValueError as trouble:
-        return problem(400, str(trouble))
+        start = int(cursor_position(request) or 0)
+    except ValueError as error:
+        return problem(400, str(error))
     end = start + size
     return page(request, items[start:end], str(end) if end < len(items) else None)

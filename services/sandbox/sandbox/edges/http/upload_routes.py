@@ -1,4 +1,4 @@
-"""The Files API: uploads that inputs may point at."""
+"""Serves the Files API: uploads, to which inputs may refer."""
 
 from __future__ import annotations
 
@@ -17,29 +17,26 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.clock import SandboxClock
-from sandbox.core.predictions.domain.prediction import stamp
+from sandbox.core.predictions.domain.prediction import to_rfc3339
 from sandbox.core.predictions.ports import Store, Upload
-from sandbox.edges.http.fault_responses import Troubles
-from sandbox.edges.http.responses import base_of, page, problem
+from sandbox.edges.http.fault_responses import FaultResponses
+from sandbox.edges.http.responses import base_url, page, problem
 
 LIMIT_BYTES = 100 * 1000 * 1000
 OWNER = "rushes"
 
 
-class Uploads:
-    """The handlers of `/v1/files`."""
-
+class UploadRoutes:
     def __init__(
-        self, store: Store, folder: Path, clock: SandboxClock, troubles: Troubles, secret: str
+        self, store: Store, folder: Path, clock: SandboxClock, fault_responses: FaultResponses, secret: str
     ) -> None:
         self._store = store
         self._folder = folder
         self._clock = clock
-        self._troubles = troubles
+        self._fault_responses = fault_responses
         self._secret = secret
 
     def routes(self) -> list[Route]:
-        """The routes, to be mounted at the root."""
         return [
             Route("/v1/files", self.create, methods=["POST"]),
             Route("/v1/files", self.list, methods=["GET"]),
@@ -49,8 +46,8 @@ class Uploads:
         ]
 
     async def create(self, request: Request) -> Response:
-        """POST /v1/files, multipart with `content` and perhaps `metadata`, `type` and `filename`."""
-        return await self._troubles.around("uploads", None, lambda: self._create(request))
+        """A multipart body with `content` and perhaps `metadata`, `type` and `filename`."""
+        return await self._fault_responses.apply("uploads", None, lambda: self._create(request))
 
     async def _create(self, request: Request) -> Response:
         async with request.form() as form:
@@ -64,44 +61,45 @@ class Uploads:
                 return problem(400, "metadata must be a JSON object")
             data = await content.read()
             name = str(form.get("filename") or content.filename or "upload")
-            kind = str(form.get("type") or content.content_type or "application/octet-stream")
+            content_type = str(form.get("type") or content.content_type or "application/octet-stream")
         now = self._clock.now()
         upload_id = base64.b64encode(secrets.token_bytes(30), altchars=b"Aa").decode()
         path = self._folder / upload_id
         path.write_bytes(data)
         upload = Upload(
-            upload_id, name, kind, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            upload_id, name, content_type, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(),
             hashlib.sha256(data).hexdigest(), metadata, now, now + timedelta(hours=24), path,
         )  # fmt: skip
-        self._store.put_upload(upload)
-        return JSONResponse(upload_json(upload, base_of(request)), 201)
+        self._store.save_upload(upload)
+        return JSONResponse(upload_json(upload, base_url(request)), 201)
 
     async def list(self, request: Request) -> Response:
-        """GET /v1/files."""
         return page(
-            request, [upload_json(u, base_of(request)) for u in self._store.uploads() if self._alive(u)], None
+            request,
+            [upload_json(u, base_url(request)) for u in self._store.uploads() if self._alive(u)],
+            None,
         )
 
     async def get(self, request: Request) -> Response:
-        """GET /v1/files/{id}: the record, not the bytes."""
         found = self._find(request)
-        return _missing() if found is None else JSONResponse(upload_json(found, base_of(request)))
+        return _missing() if found is None else JSONResponse(upload_json(found, base_url(request)))
 
     async def delete(self, request: Request) -> Response:
-        """DELETE /v1/files/{id}."""
-        return Response(status_code=204) if self._store.drop_upload(request.path_params["id"]) else _missing()
+        return (
+            Response(status_code=204) if self._store.delete_upload(request.path_params["id"]) else _missing()
+        )
 
     async def download(self, request: Request) -> Response:
-        """GET …/download?owner=&expiry=&signature=: the bytes, for whoever holds a signed address."""
+        """The bytes, at a signed address: `?owner=&expiry=&signature=`."""
         found = self._find(request)
         query = request.query_params
         text = f"{query.get('owner', '')} {request.path_params['id']} {query.get('expiry', '')}"
-        wanted = base64.b64encode(
+        expected = base64.b64encode(
             hmac.new(self._secret.encode(), text.encode(), hashlib.sha256).digest()
         ).decode()
         expiry = query.get("expiry", "")
-        late = not expiry.isdigit() or int(expiry) < self._clock.wall().timestamp()
-        if late or not hmac.compare_digest(wanted, query.get("signature", "")):
+        is_late = not expiry.isdigit() or int(expiry) < self._clock.wall().timestamp()
+        if is_late or not hmac.compare_digest(expected, query.get("signature", "")):
             return problem(403, "The signature is missing, wrong or expired", "Forbidden")
         return _missing() if found is None else FileResponse(found.path, media_type=found.content_type)
 
@@ -127,7 +125,6 @@ async def _metadata(given: UploadFile | str | None) -> dict[str, Any] | None:
 
 
 def upload_json(upload: Upload, base: str) -> dict[str, Any]:
-    """The file object."""
     return {
         "id": upload.id,
         "name": upload.name,
@@ -136,7 +133,7 @@ def upload_json(upload: Upload, base: str) -> dict[str, Any]:
         "etag": upload.md5,
         "checksums": {"sha256": upload.sha256, "md5": upload.md5},
         "metadata": upload.metadata,
-        "created_at": stamp(upload.created_at),
-        "expires_at": stamp(upload.expires_at),
+        "created_at": to_rfc3339(upload.created_at),
+        "expires_at": to_rfc3339(upload.expires_at),
         "urls": {"get": f"{base}/v1/files/{upload.id}"},
     }

@@ -1,4 +1,4 @@
-"""The models that Rushes itself offers, among them the odd ones that readers of schemas must survive."""
+"""Lists the sandbox's own models, some of them with odd schemas that readers of schemas must survive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ _VIDEO = Price(second=5_000)
 
 
 def own_models() -> list[Model]:
-    """The renderers of this house under the owner `rushes`."""
     return [*_clips(), *_others(), *_odd()]
 
 
@@ -110,7 +109,7 @@ def _others() -> list[Model]:
         ],
         FILE,
     )
-    voice = openapi(
+    voiceover = openapi(
         [text("text", required=True, longest=5000), choice("voice", ("ada", "ben"), "ada"), seed()], FILE
     )
     bundle = openapi(
@@ -127,7 +126,7 @@ def _others() -> list[Model]:
             collections=("music-generation", "official"), price=Price(second=500), run_count=118_000,
         ),
         Model(
-            _OWNER, "voice-over", "speech", "Speaks a text in a made-up voice", voice,
+            _OWNER, "voice-over", "speech", "Speaks a text in a made-up voice", voiceover,
             collections=("text-to-speech", "official"), price=Price(run=2_000), run_count=77_000,
         ),
         Model(

@@ -1,13 +1,13 @@
-"""Models under the names and parameters of public ones, so that listings look real; our renderers run them.
+"""Lists models with the names and parameters of public ones, so that listings are like real ones.
 
-The parameter names follow what the public models take; the numbers of runs and the prices are made up.
+The sandbox's own renderers run them. Numbers of runs and prices are made up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sandbox.core.models.domain.model import Collection, Kind, Model, Price
+from sandbox.core.models.domain.model import Collection, Model, Price, RendererKind
 from sandbox.core.models.domain.parameters import (
     FILE,
     FILES,
@@ -180,7 +180,7 @@ def _speech() -> list[Parameter]:
 
 _VIDEO = ("text-to-video", "image-to-video", "official")
 _IMAGE = ("text-to-image", "official")
-_TABLE: tuple[tuple[Kind, Template, tuple[str, ...], Price, str], ...] = (
+_TABLE: tuple[tuple[RendererKind, Template, tuple[str, ...], Price, str], ...] = (
     ("video", _veo, _VIDEO, Price(second=150_000),
      "google/veo-3-fast google/veo-3 google/veo-3.1 google/veo-3.1-fast google/veo-2"),
     ("video", _kling, _VIDEO, Price(second=50_000),
@@ -209,7 +209,7 @@ _TABLE: tuple[tuple[Kind, Template, tuple[str, ...], Price, str], ...] = (
     ("speech", _speech, ("text-to-speech", "official"), Price(run=5_000),
      "minimax/speech-02-turbo minimax/speech-02-hd jaaari/kokoro-82m resemble-ai/chatterbox"),
 )  # fmt: skip
-_WORDS: dict[Kind, str] = {
+_WORDS: dict[RendererKind, str] = {
     "video": "Makes videos",
     "image": "Makes images",
     "music": "Makes music",
@@ -217,10 +217,9 @@ _WORDS: dict[Kind, str] = {
 }
 
 
-def listed_models() -> list[Model]:
-    """Every row of the table as a model."""
+def public_models() -> list[Model]:
     made: list[Model] = []
-    for kind, template, shelves, price, names in _TABLE:
+    for kind, template, collections, price, names in _TABLE:
         many = template is _flux
         for rank, full_name in enumerate(names.split()):
             owner, name = full_name.split("/")
@@ -232,7 +231,7 @@ def listed_models() -> list[Model]:
                     f"{_WORDS[kind]} with the parameters of {full_name}",
                     openapi(template(), FILES if many else FILE),
                     form="list" if many else "one",
-                    collections=shelves,
+                    collections=collections,
                     price=price,
                     run_s=1.0,
                     run_count=2_000_000 // (1 + rank * 3) + sum(map(ord, full_name)),

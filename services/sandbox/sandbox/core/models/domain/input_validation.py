@@ -1,4 +1,4 @@
-"""Reads an `input` object against a model's schema the way Replicate does: every problem at once."""
+"""Validates the `input` of a create against the model's schema, as Replicate does: all problems at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One refused field, in the words of Replicate's `invalid_fields`."""
+class InvalidField:
+    """One entry of Replicate's `invalid_fields`."""
 
     type: str
     field: str
@@ -35,37 +35,36 @@ def input_schema(openapi: JSON | None) -> JSON:
     return found
 
 
-def read_input(value: JSON, openapi: JSON | None) -> tuple[JSON, list[Problem]]:
-    """The known parameters of `value`, and what is wrong with them.
+def validate_input(value: JSON, openapi: JSON | None) -> tuple[JSON, list[InvalidField]]:
+    """The parameters of `value` that the model has, and what is wrong with them.
 
-    Unknown names are dropped silently and an explicit null is refused, as the real edge does. Defaults are
-    not filled in: the stored input shows what the client sent.
+    As the real provider does, this drops unknown names silently, refuses an explicit null, and fills in no
+    default: the stored input is what the client sent.
     """
     if openapi is None:
         return dict(value), []
     shape = input_schema(openapi)
     schemas = openapi["components"]["schemas"]
     problems = [
-        Problem("required", "input", f"{name} is required")
+        InvalidField("required", "input", f"{name} is required")
         for name in shape.get("required", [])
         if name not in value
     ]
-    kept: JSON = {}
+    known: JSON = {}
     for name, schema in shape.get("properties", {}).items():
         if name in value:
-            kept[name] = value[name]
+            known[name] = value[name]
             problems += _check(value[name], schema, schemas, f"input.{name}")
-    return kept, problems
+    return known, problems
 
 
 def defaults(openapi: JSON | None) -> JSON:
-    """The default of every parameter that has one."""
     properties = input_schema(openapi).get("properties", {})
     return {n: s["default"] for n, s in properties.items() if s.get("default") is not None}
 
 
 def example_input(openapi: JSON, *, prompt: str, file: str) -> JSON:
-    """An input that is accepted: the defaults, and something for whatever is required beside them."""
+    """An input that passes validation: the defaults, and a value for each required parameter without one."""
     shape, schemas = input_schema(openapi), openapi["components"]["schemas"]
     value = {n: v for n, v in defaults(openapi).items() if v != ""}
     for name in shape.get("required", []):
@@ -76,7 +75,7 @@ def example_input(openapi: JSON, *, prompt: str, file: str) -> JSON:
 
 
 def resolve(schema: JSON, schemas: JSON) -> JSON:
-    """The schema with `$ref` and a single `allOf` followed."""
+    """The schema with `$ref` and `allOf` replaced by what they refer to."""
     if "$ref" in schema:
         target: JSON = schemas[schema["$ref"].rsplit("/", 1)[1]]
         return {**resolve(target, schemas), **{k: v for k, v in schema.items() if k != "$ref"}}
@@ -88,20 +87,24 @@ def resolve(schema: JSON, schemas: JSON) -> JSON:
     return schema
 
 
-def _check(value: Any, schema: JSON, schemas: JSON, field: str) -> list[Problem]:
+def _check(value: Any, schema: JSON, schemas: JSON, field: str) -> list[InvalidField]:
     schema = resolve(schema, schemas)
     if "anyOf" in schema:
         tries = [_check(value, part, schemas, field) for part in schema["anyOf"]]
         return (
             []
             if any(not t for t in tries)
-            else [Problem("number_any_of", field, "Must validate at least one schema (anyOf)")]
+            else [InvalidField("number_any_of", field, "Must validate at least one schema (anyOf)")]
         )
     wanted = schema.get("type")
     if value is None:
-        return [Problem("invalid_type", field, f"Invalid type. Expected: {wanted or 'a value'}, given: null")]
+        return [
+            InvalidField("invalid_type", field, f"Invalid type. Expected: {wanted or 'a value'}, given: null")
+        ]
     if wanted and not _is(value, wanted):
-        return [Problem("invalid_type", field, f"Invalid type. Expected: {wanted}, given: {_name(value)}")]
+        return [
+            InvalidField("invalid_type", field, f"Invalid type. Expected: {wanted}, given: {_name(value)}")
+        ]
     return _limits(value, schema, schemas, field)
 
 
@@ -120,18 +123,20 @@ def _name(value: Any) -> str:
     return type(value).__name__
 
 
-def _limits(value: Any, schema: JSON, schemas: JSON, field: str) -> list[Problem]:
-    found: list[Problem] = []
+def _limits(value: Any, schema: JSON, schemas: JSON, field: str) -> list[InvalidField]:
+    found: list[InvalidField] = []
     if "enum" in schema and value not in schema["enum"]:
         choices = ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in schema["enum"])
-        found.append(Problem("enum", field, f"must be one of the following: {choices}"))
+        found.append(InvalidField("enum", field, f"must be one of the following: {choices}"))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value < schema.get("minimum", value):
             found.append(
-                Problem("number_gte", field, f"Must be greater than or equal to {schema['minimum']}")
+                InvalidField("number_gte", field, f"Must be greater than or equal to {schema['minimum']}")
             )
         if value > schema.get("maximum", value):
-            found.append(Problem("number_lte", field, f"Must be less than or equal to {schema['maximum']}"))
+            found.append(
+                InvalidField("number_lte", field, f"Must be less than or equal to {schema['maximum']}")
+            )
     if isinstance(value, str):
         found += _text_limits(value, schema, field)
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
@@ -140,20 +145,22 @@ def _limits(value: Any, schema: JSON, schemas: JSON, field: str) -> list[Problem
     return found
 
 
-def _text_limits(value: str, schema: JSON, field: str) -> list[Problem]:
-    found: list[Problem] = []
+def _text_limits(value: str, schema: JSON, field: str) -> list[InvalidField]:
+    found: list[InvalidField] = []
     if len(value) < schema.get("minLength", 0):
         found.append(
-            Problem(
+            InvalidField(
                 "string_gte", field, f"String length must be greater than or equal to {schema['minLength']}"
             )
         )
     if len(value) > schema.get("maxLength", len(value)):
         found.append(
-            Problem("string_lte", field, f"String length must be less than or equal to {schema['maxLength']}")
+            InvalidField(
+                "string_lte", field, f"String length must be less than or equal to {schema['maxLength']}"
+            )
         )
     if "pattern" in schema and not re.search(schema["pattern"], value):
-        found.append(Problem("pattern", field, f"Does not match pattern '{schema['pattern']}'"))
+        found.append(InvalidField("pattern", field, f"Does not match pattern '{schema['pattern']}'"))
     if schema.get("format") == "uri" and not re.match(r"(https?://|data:)", value):
-        found.append(Problem("format", field, "Does not match format 'uri'"))
+        found.append(InvalidField("format", field, "Does not match format 'uri'"))
     return found

@@ -1,4 +1,4 @@
-"""Model parameters as short data, and the OpenAPI 3.0 schemas that Replicate publishes for them."""
+"""Describes model parameters, and makes of them the OpenAPI 3.0 schema that Replicate publishes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES: JSON = {"type": "array", "items": {"type": "string", "format": "uri"}}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One input: its name, its own schema, and for an enum the component that holds the choices."""
+    """One input. `component`: for an enum, the schema that holds the choices."""
 
     name: str
     schema: JSON
@@ -39,7 +39,6 @@ def _finish(
 def text(
     name: str = "prompt", note: str = "", *, default: Any = _MISSING, required: bool = False, longest: int = 0
 ) -> Parameter:
-    """A string."""
     schema: JSON = {"type": "string"}
     if longest:
         schema["maxLength"] = longest
@@ -47,42 +46,37 @@ def text(
 
 
 def file(name: str = "image", note: str = "", *, required: bool = False) -> Parameter:
-    """The address of a file."""
     return _finish(name, {"type": "string", "format": "uri"}, _MISSING, note, required)
 
 
 def files(name: str, note: str = "") -> Parameter:
-    """A list of addresses of files."""
     return _finish(name, {"type": "array", "items": dict(FILE)}, [], note, False)
 
 
 def whole(
     name: str, low: int | None = None, high: int | None = None, default: Any = _MISSING, note: str = ""
 ) -> Parameter:
-    """A whole number within bounds."""
     return _finish(name, {"type": "integer", **_bounds(low, high)}, default, note, False)
 
 
 def number(
     name: str, low: float | None = None, high: float | None = None, default: Any = _MISSING, note: str = ""
 ) -> Parameter:
-    """A number within bounds."""
     return _finish(name, {"type": "number", **_bounds(low, high)}, default, note, False)
 
 
 def flag(name: str, default: bool = False, note: str = "") -> Parameter:
-    """Yes or no."""
     return _finish(name, {"type": "boolean"}, default, note, False)
 
 
 def secret(name: str, note: str = "") -> Parameter:
-    """A password-like string, in Cog's form."""
+    """A password-like string, in the form that Cog gives it."""
     schema: JSON = {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True}
     return _finish(name, schema, None, note, False)
 
 
 def choice(name: str, options: Sequence[str | int], default: Any = _MISSING, note: str = "") -> Parameter:
-    """One of a list, in the `allOf` form: no type and no title beside the reference."""
+    """One of a list, in Cog's form: `allOf` with one reference, and no type and no title beside it."""
     component: JSON = {
         "title": name,
         "description": "An enumeration.",
@@ -95,7 +89,7 @@ def choice(name: str, options: Sequence[str | int], default: Any = _MISSING, not
 
 
 def raw(name: str, schema: JSON, *, required: bool = False) -> Parameter:
-    """A parameter whose schema is given as it stands."""
+    """A parameter with a ready schema."""
     return Parameter(name, schema, required)
 
 
@@ -104,12 +98,11 @@ def _bounds(low: float | None, high: float | None) -> JSON:
 
 
 def seed() -> Parameter:
-    """The seed that every generative model offers."""
     return whole("seed", note="Random seed. Set for reproducible generation")
 
 
 def openapi(parameters: Sequence[Parameter], output: JSON) -> JSON:
-    """The document under `latest_version.openapi_schema`, in the form that current Cog emits."""
+    """The document under `latest_version.openapi_schema`, as Cog 0.22 emits it."""
     fields: JSON = {}
     components: JSON = {}
     for order, parameter in enumerate(parameters):

@@ -1,4 +1,4 @@
-"""What this provider has charged: one line for every accepted create, whether or not its answer arrived."""
+"""Defines charges: one for each create that was accepted, whether or not the client got the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Charge:
-    """One accepted create and its price in micro-dollars: 0 once it is aborted, for it never started."""
+    """The price of one create. An aborted prediction costs 0, because it never started."""
 
     prediction_id: str
     model: str
@@ -23,19 +23,19 @@ class Charge:
 
 
 def input_hash(value: dict[str, Any]) -> str:
-    """SHA-256 of the input with sorted keys: equal for equal inputs, whatever their order."""
+    """SHA-256 of the input with sorted keys: independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def report(charges: Iterable[Charge]) -> dict[str, Any]:
-    """The ledger as the control route shows it: the lines in order, totals over all and by model."""
-    lines = list(charges)
+    """As the control route shows them: charges in order, totals over all and by model."""
+    listed = list(charges)
     by_model: dict[str, int] = {}
-    for line in lines:
-        by_model[line.model] = by_model.get(line.model, 0) + line.amount_micros
+    for charge in listed:
+        by_model[charge.model] = by_model.get(charge.model, 0) + charge.amount_micros
     return {
-        "charges": [{**asdict(line), "at": line.at.isoformat()} for line in lines],
-        "count": len(lines),
-        "total_micros": sum(line.amount_micros for line in lines),
+        "charges": [{**asdict(charge), "at": charge.at.isoformat()} for charge in listed],
+        "count": len(listed),
+        "total_micros": sum(charge.amount_micros for charge in listed),
         "by_model_micros": by_model,
     }

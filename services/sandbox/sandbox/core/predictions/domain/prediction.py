@@ -1,10 +1,9 @@
-"""A prediction and its life: pure records and the steps between its six states."""
+"""Defines a prediction, the steps between its six states, and how the API and the store show it."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,7 +13,7 @@ JSON = dict[str, Any]
 
 
 class Status(StrEnum):
-    """Replicate's words for where a prediction stands; there is no `queued`."""
+    """Replicate's states of a prediction; there is no `queued`."""
 
     STARTING = "starting"
     PROCESSING = "processing"
@@ -26,14 +25,15 @@ class Status(StrEnum):
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED})
 EVENTS = ("start", "output", "logs", "completed")
+_TIMES = ("created_at", "started_at", "completed_at", "deadline", "expires_at")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Everything stored about one prediction.
+    """Everything that is stored about one prediction.
 
-    `output` names files as `files/<token>/<name>`, without a host: whoever shows it adds the address it was
-    asked under. `fault` is what a fault rule decided for it at its creation.
+    `output` names files as `files/<token>/<name>`; the API puts the address before it under which the client
+    reached this server. `fault`: the fault that a rule gave it at its creation.
     """
 
     id: str
@@ -57,23 +57,16 @@ class Prediction:
     fault: JSON | None = None
 
     @property
-    def done(self) -> bool:
-        """Whether the state is final."""
+    def is_final(self) -> bool:
         return self.status in TERMINAL
 
 
-def new_prediction_id() -> str:
-    """26 characters of `a-z2-7`, as the real ones look."""
-    return base64.b32encode(secrets.token_bytes(17)).decode().lower()[:26]
-
-
 def example_id(name: str) -> str:
-    """An id like the others, and for one name always the same."""
+    """An id in the provider's form, always the same for one name."""
     return base64.b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()[:26]
 
 
 def started(prediction: Prediction, now: datetime) -> Prediction:
-    """The model has booted and works."""
     return replace(prediction, status=Status.PROCESSING, started_at=now)
 
 
@@ -87,8 +80,8 @@ def ended(
     metrics: JSON | None = None,
     ttl: timedelta,
 ) -> Prediction:
-    """The final state; a prediction that has one keeps it."""
-    if prediction.done:
+    """The prediction in its final state. One that is final stays as it is."""
+    if prediction.is_final:
         return prediction
     times: JSON = {"total_time": (now - prediction.created_at).total_seconds()}
     if prediction.started_at is not None:
@@ -107,19 +100,19 @@ def ended(
 def canceled(
     prediction: Prediction, now: datetime, *, ttl: timedelta, by_deadline: bool = False
 ) -> Prediction:
-    """Stopped by its user or by its deadline: `aborted` when the deadline came before it started."""
+    """Stopped by its user, or by its deadline: then `aborted` if it had not started."""
     early = by_deadline and prediction.started_at is None
     return ended(prediction, Status.ABORTED if early else Status.CANCELED, now, ttl=ttl)
 
 
-def expired(prediction: Prediction, now: datetime) -> bool:
-    """Whether its input, output and logs are gone by now."""
+def is_expired(prediction: Prediction, now: datetime) -> bool:
+    """Whether the provider has removed its input, output and logs."""
     return prediction.removed or (prediction.expires_at is not None and prediction.expires_at <= now)
 
 
-def show(prediction: Prediction, now: datetime, *, base: str, official: bool) -> JSON:
-    """The object that the API answers: every key present, null where there is nothing."""
-    p, gone = prediction, expired(prediction, now)
+def api_object(prediction: Prediction, now: datetime, *, base: str, official: bool) -> JSON:
+    """As the API shows it: every key is there, null where it has no value. `official`: of its model."""
+    p, gone = prediction, is_expired(prediction, now)
     at = f"{base}/v1/predictions/{p.id}"
     shown: JSON = {
         "id": p.id,
@@ -132,15 +125,15 @@ def show(prediction: Prediction, now: datetime, *, base: str, official: bool) ->
         "error": p.error,
         "source": "api",
         "status": p.status.value,
-        "created_at": stamp(p.created_at),
-        "started_at": stamp(p.started_at),
-        "completed_at": stamp(p.completed_at),
+        "created_at": to_rfc3339(p.created_at),
+        "started_at": to_rfc3339(p.started_at),
+        "completed_at": to_rfc3339(p.completed_at),
         "metrics": dict(p.metrics),
         "urls": {"get": at, "cancel": f"{at}/cancel", "web": f"{base}/p/{p.id}"},
         "is_free_trial_prediction": False,
     }
     if p.deadline is not None:
-        shown["deadline"] = stamp(p.deadline)
+        shown["deadline"] = to_rfc3339(p.deadline)
     if p.webhook is not None:
         shown["webhook"] = p.webhook
         shown["webhook_events_filter"] = list(p.events)
@@ -148,7 +141,7 @@ def show(prediction: Prediction, now: datetime, *, base: str, official: bool) ->
 
 
 def _logs(p: Prediction, gone: bool) -> str | None:
-    """Null where the run was stopped, as what answers a cancel at the real one has it."""
+    """Null for a stopped prediction, as the real provider answers a cancel."""
     return None if p.status in (Status.CANCELED, Status.ABORTED) else "" if gone else p.logs
 
 
@@ -163,29 +156,25 @@ def with_base(output: Any, base: str) -> Any:
     return output
 
 
-def stamp(moment: datetime | None) -> str | None:
-    """RFC 3339 in UTC with six digits and `Z`."""
+def to_rfc3339(moment: datetime | None) -> str | None:
+    """With six digits of a second and `Z`."""
     return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def moment(value: str | None) -> datetime | None:
-    """The reverse of `stamp`; takes any RFC 3339 time."""
+def from_rfc3339(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
 def to_record(prediction: Prediction) -> JSON:
-    """A JSON object that `from_record` reads back."""
+    """The JSON object that is stored."""
     record: JSON = dict(vars(prediction))  # `asdict` would copy every input deeply, on every save
-    for name in ("created_at", "started_at", "completed_at", "deadline", "expires_at"):
-        record[name] = stamp(record[name])
+    for name in _TIMES:
+        record[name] = to_rfc3339(record[name])
     return record
 
 
 def from_record(record: JSON) -> Prediction:
-    """The prediction of a stored record."""
-    times = {
-        n: moment(record[n]) for n in ("created_at", "started_at", "completed_at", "deadline", "expires_at")
-    }
+    times = {name: from_rfc3339(record[name]) for name in _TIMES}
     return Prediction(
         **{**record, **times, "status": Status(record["status"]), "events": tuple(record["events"])}
     )

@@ -1,4 +1,4 @@
-"""The two request headers that steer a prediction: `Prefer: wait` and `Cancel-After`."""
+"""Reads the two request headers of a create: `Prefer: wait` and `Cancel-After`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SHORTEST_S, LONGEST_S = 5, 24 * 3600
 
 
 def wait_seconds(value: str) -> float | None:
-    """How long to hold a create: 1 to 60 seconds, 60 for a bare `wait`; None for any other preference."""
+    """How long a create waits for its end: 1 to 60 seconds, 60 for a bare `wait`; None: it does not wait."""
     found = _WAIT.match(value.strip())
     if not found:
         return None
@@ -18,7 +18,7 @@ def wait_seconds(value: str) -> float | None:
 
 
 def cancel_after_seconds(value: str) -> int:
-    """A life span such as `30`, `30s`, `5m`, `2h` or `1h30m45s`, in seconds.
+    """Seconds of a duration such as `30`, `30s`, `5m`, `2h` or `1h30m45s`.
 
     Raises:
         ValueError: not of that form, or outside 5 seconds to 24 hours.

@@ -1,4 +1,4 @@
-"""Pure parts: headers, signatures, records, limits, the clock."""
+"""Request headers, signatures, states of predictions, the rate limit, the clock."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sandbox.core.clock import SandboxClock
 from sandbox.core.predictions.domain.prediction import (
     Prediction,
     Status,
+    api_object,
     canceled,
     ended,
     from_record,
-    show,
     started,
     to_record,
 )
-from sandbox.core.predictions.domain.rate_limit import Bucket
+from sandbox.core.predictions.domain.rate_limit import TokenBucket
 from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
 from sandbox.core.predictions.webhook_signature import new_secret, sign
 from servicekit.config import describe
@@ -66,7 +66,7 @@ def test_cancel_after_in_every_form(total: int) -> None:
 def test_a_final_state_is_final_and_survives_the_store(steps: list[str]) -> None:
     p, final = prediction(), None
     for step in steps:
-        if step == "start" and not p.done:
+        if step == "start" and not p.is_final:
             p = started(p, NOW)
         elif step == "fail":
             p = ended(p, Status.FAILED, NOW, error="x", ttl=TTL)
@@ -77,20 +77,20 @@ def test_a_final_state_is_final_and_survives_the_store(steps: list[str]) -> None
         assert from_record(to_record(p)) == p
         if final is not None:
             assert p == final
-        final = p if p.done else None
+        final = p if p.is_final else None
     if p.status is Status.ABORTED:
         assert p.started_at is None
 
 
-def test_shown_under_the_address_asked() -> None:
+def test_outputs_have_the_address_of_the_request() -> None:
     p = ended(prediction(), Status.SUCCEEDED, NOW, output=["files/t/a.mp4"], ttl=TTL)
-    assert show(p, NOW, base="https://x", official=True)["output"] == ["https://x/files/t/a.mp4"]
-    assert show(p, NOW + TTL, base="https://x", official=True)["output"] is None
+    assert api_object(p, NOW, base="https://x", official=True)["output"] == ["https://x/files/t/a.mp4"]
+    assert api_object(p, NOW + TTL, base="https://x", official=True)["output"] is None
 
 
 @given(st.integers(1, 50), st.lists(st.floats(0, 30), min_size=1, max_size=200))
-def test_bucket_never_lets_more_through(per_minute: int, gaps: list[float]) -> None:
-    bucket, now, taken = Bucket(per_minute), 0.0, 0
+def test_the_bucket_admits_no_more_than_its_rate(per_minute: int, gaps: list[float]) -> None:
+    bucket, now, taken = TokenBucket(per_minute), 0.0, 0
     for gap in gaps:
         now += gap
         taken += bucket.take(now).wait_s == 0

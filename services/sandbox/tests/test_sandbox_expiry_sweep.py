@@ -1,4 +1,4 @@
-"""What has expired is forgotten with its bytes, and a round that fails is not the last."""
+"""What has expired is removed with its bytes, and the loop survives a round that fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.core.clock import SandboxClock
-from sandbox.core.predictions.expiry_sweep import EVERY_S, Sweeper
+from sandbox.core.predictions.expiry_sweep import EVERY_S, ExpirySweeper
 from sandbox.core.predictions.ports import Upload
 from servicekit.testing import TestClock, eventually
 
@@ -28,7 +28,9 @@ def uploaded(store: SqliteStore, clock: TestClock, folder: Path, name: str, *, h
     path = folder / name
     path.write_bytes(b"a photo")
     now = clock.now()
-    store.put_upload(Upload(name, name, "image/jpeg", 7, "", "", {}, now, now + timedelta(hours=hours), path))
+    store.save_upload(
+        Upload(name, name, "image/jpeg", 7, "", "", {}, now, now + timedelta(hours=hours), path)
+    )
     return path
 
 
@@ -37,7 +39,7 @@ async def test_expired_uploads_go_with_their_bytes(
 ) -> None:
     old = uploaded(store, clock, tmp_path, "old", hours=24)
     fresh = uploaded(store, clock, tmp_path, "fresh", hours=25)
-    sweeper = Sweeper(store, SandboxClock(clock))
+    sweeper = ExpirySweeper(store, SandboxClock(clock))
     await sweeper.start()
     clock.advance(24 * 3600 - 60)
     await clock.wait_for_sleepers()
@@ -49,7 +51,7 @@ async def test_expired_uploads_go_with_their_bytes(
     await sweeper.stop()
 
 
-async def test_a_round_that_fails_is_told_and_not_the_last(
+async def test_a_round_that_fails_is_logged_and_the_next_one_is_tried(
     store: SqliteStore,
     clock: TestClock,
     tmp_path: Path,
@@ -57,16 +59,16 @@ async def test_a_round_that_fails_is_told_and_not_the_last(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     old = uploaded(store, clock, tmp_path, "old", hours=-1)
-    drop = store.drop_upload
-    failures = [OSError(errno.ENOSPC, "No space left on device")]
+    delete = store.delete_upload
+    disk_errors = [OSError(errno.ENOSPC, "No space left on device")]
 
     def full(upload_id: str) -> bool:
-        if failures:
-            raise failures.pop()
-        return drop(upload_id)
+        if disk_errors:
+            raise disk_errors.pop()
+        return delete(upload_id)
 
-    monkeypatch.setattr(store, "drop_upload", full)
-    sweeper = Sweeper(store, SandboxClock(clock))
+    monkeypatch.setattr(store, "delete_upload", full)
+    sweeper = ExpirySweeper(store, SandboxClock(clock))
     with caplog.at_level(logging.ERROR):
         await sweeper.start()
         await clock.wait_for_sleepers()

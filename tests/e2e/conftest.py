@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from rushes_cli.pictures import copy_demo_photos
+from rushes_cli.photo_files import copy_demo_photos
 from tests.e2e.system import System, running_system
 
 

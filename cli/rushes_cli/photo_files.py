@@ -6,31 +6,31 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-from rushes_cli.problems import Problem
+from rushes_cli.errors import CommandError
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".webp"}
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """The files of a folder that are named like photos, by name.
-
-    What they hold is checked where they are uploaded: by content, not by name.
+    """The files of a folder that have a photo's suffix, by name. The gateway checks their content.
 
     Raises:
-        Problem: there is no such folder, it cannot be read, or no file in it is named like a photo.
+        CommandError: there is no such folder, it cannot be read, or none of its files has such a suffix.
     """
     if not folder.exists():
-        raise Problem(f"There is no folder {folder}.", "Name a folder with JPEG, PNG, GIF or WebP photos.")
+        raise CommandError(
+            f"There is no folder {folder}.", "Name a folder with JPEG, PNG, GIF or WebP photos."
+        )
     if not folder.is_dir():
-        raise Problem(f"{folder} is a file.", "Name the folder it lies in.")
+        raise CommandError(f"{folder} is a file.", "Name the folder it lies in.")
     try:
         photos = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file())
     except PermissionError as error:
-        raise Problem(
+        raise CommandError(
             f"The folder {folder} cannot be read.", "Give yourself the right to read it."
         ) from error
     if not photos:
-        raise Problem(
+        raise CommandError(
             f"The folder {folder} has no photos: no file in it ends with {', '.join(sorted(_SUFFIXES))}.",
             "Name a folder with JPEG, PNG, GIF or WebP photos.",
         )
@@ -38,13 +38,13 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def copy_demo_photos(folder: Path) -> list[Path]:
-    """Copy the shipped photos into a folder: three houses, each from the street and in three rooms."""
+    """Copy the shipped photos into a folder: three houses, each from the street, and three of its rooms."""
     folder.mkdir(parents=True, exist_ok=True)
     with resources.as_file(resources.files("rushes_cli")) as package:
         return [Path(shutil.copy(photo, folder)) for photo in sorted((package / "demo_photos").iterdir())]
 
 
 def tags_of(photo: Path) -> str:
-    """Tags read from a file's name: `house042_kitchen.jpg` → `house042,kitchen`."""
+    """Tags from the file's name: `house042_kitchen.jpg` → `house042,kitchen`. The planner uses them."""
     words = photo.stem.replace("-", " ").replace("_", " ").replace(".", " ").lower().split()
     return ",".join(dict.fromkeys(word for word in words if len(word) > 1))

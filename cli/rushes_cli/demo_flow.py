@@ -1,4 +1,4 @@
-"""The main job, as a client does it: photos up, plan, approve, follow, fetch the cut."""
+"""The steps of the main job as a client of the REST API: campaign, upload, plan, approve, follow."""
 
 from __future__ import annotations
 
@@ -10,52 +10,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rushes_cli.pictures import tags_of
-from rushes_cli.problems import FAILED, Problem
-from rushes_cli.rest import Refused, RestClient
+from rushes_cli.errors import FAILED, CommandError
+from rushes_cli.photo_files import tags_of
+from rushes_cli.rest_client import RequestRefusedError, RestClient
 
 _UPLOADS_AT_ONCE = 4
-_LOOK_AT_LEAST = 1.0
-"""Seconds after which the job is read again though no fact arrived."""
-_LOOK_AT_MOST = 0.2
-"""Seconds between two readings of the job, however many facts arrive."""
+_POLL_S = 1.0
+"""Seconds after which the job is read again without an event."""
+_MIN_INTERVAL_S = 0.2
+"""Seconds between two reads of the job, however many events arrive."""
 FINAL = ("completed", "failed", "canceled")
 
 Job = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """What became of the photos."""
-
+class UploadResult:
     accepted: int
     refused: list[str]
-    """A line each: the file and why."""
+    """One line for each file: its name and the reason."""
 
 
 async def open_campaign(client: RestClient, name: str) -> dict[str, Any]:
-    """A client and a campaign to work in; answers the campaign."""
-    brand = await client.post("/api/v3/clients", {"name": f"{name} (demo)"})
+    """Create a client and its campaign; returns the campaign."""
+    owner = await client.post("/api/v3/clients", {"name": f"{name} (demo)"})
     return await client.post(
         "/api/v3/campaigns",
         {
             "name": name,
-            "client_id": brand["id"],
+            "client_id": owner["id"],
             "brief": "Show the house at its best: outside first, then the rooms.",
         },
     )
 
 
 async def close_campaign(client: RestClient, campaign: Mapping[str, Any]) -> None:
-    """Remove a campaign that stayed empty, and its client."""
+    """Delete an empty campaign and its client."""
     await client.delete(f"/api/v3/campaigns/{campaign['id']}")
     await client.delete(f"/api/v3/clients/{campaign['client_id']}")
 
 
 async def upload(
-    client: RestClient, campaign_id: str, photos: list[Path], tell: Callable[[int], None]
-) -> Uploaded:
-    """Upload photos, some at once; `tell` gets the number done. What is refused is listed, not fatal."""
+    client: RestClient, campaign_id: str, photos: list[Path], on_progress: Callable[[int], None]
+) -> UploadResult:
+    """Upload photos, four at a time; `on_progress` gets the number done. Refused ones are listed."""
     slots = asyncio.Semaphore(_UPLOADS_AT_ONCE)
     refused: list[str] = []
     done = 0
@@ -65,24 +63,24 @@ async def upload(
         async with slots:
             try:
                 await client.upload(photo, {"campaign_id": campaign_id, "tags": tags_of(photo)})
-            except Refused as error:
+            except RequestRefusedError as error:
                 if error.status not in (400, 413, 415, 422):
                     raise
-                refused.append(f"{photo.name}: {error.sentence}")
+                refused.append(f"{photo.name}: {error.message}")
             done += 1
-            tell(done)
+            on_progress(done)
 
     try:
         async with asyncio.TaskGroup() as group:
             for photo in photos:
                 group.create_task(one(photo))
-    except ExceptionGroup as several:  # one reason is enough for a person
+    except ExceptionGroup as several:  # a person needs one of the reasons
         raise several.exceptions[0] from several
-    return Uploaded(len(photos) - len(refused), sorted(refused))
+    return UploadResult(len(photos) - len(refused), sorted(refused))
 
 
 async def plan(client: RestClient, campaign_id: str, *, scenes: int, seconds: float) -> Job:
-    """Plan a job with composed music; answers it with its scenes and its estimate, not yet approved."""
+    """Create a job with composed music; returns it planned, with its estimate, not yet approved."""
     job = await client.post(
         f"/api/v3/campaigns/{campaign_id}/create-job",
         {
@@ -91,21 +89,20 @@ async def plan(client: RestClient, campaign_id: str, *, scenes: int, seconds: fl
             "music": {"prompt": "warm, unhurried, piano and soft strings"},
         },
     )
-    while job["status"] == "draft":  # planning takes longer than an answer may
-        await asyncio.sleep(_LOOK_AT_LEAST)
+    while job["status"] == "draft":  # planning may take longer than one request
+        await asyncio.sleep(_POLL_S)
         job = await client.get(f"/api/v3/jobs/{job['id']}")
     return job
 
 
 async def approve(client: RestClient, job: Job) -> Job:
-    """Let a planned job spend money."""
     return await client.post(f"/api/v3/jobs/{job['id']}/approve")
 
 
 async def music_of(client: RestClient, job: Job) -> Mapping[str, Any] | None:
-    """The generation that composes a job's music; None while it has none, or nobody answers."""
+    """The generation that composes the music; None: there is none, or the gateway does not answer."""
     generation = (job["edit"]["music"] or {}).get("generation_id")
-    with contextlib.suppress(Problem):
+    with contextlib.suppress(CommandError):
         return await client.get(f"/api/v3/generations/{generation}") if generation else None
     return None
 
@@ -113,28 +110,28 @@ async def music_of(client: RestClient, job: Job) -> Mapping[str, Any] | None:
 async def follow(client: RestClient, job_id: str, *, within: float) -> AsyncIterator[Job]:
     """The job each time it may have changed, the last time in a final status.
 
-    Facts from the live stream say when to look; a stream or a gateway that breaks is only slower.
+    Events of the live stream say when to read it. While stream or gateway are broken, it is read less often.
 
     Raises:
-        Refused: the job may not be read, or is not there.
-        Problem: the job is not final `within` seconds.
+        RequestRefusedError: the job may not be read, or is not there.
+        CommandError: the job is not final after `within` seconds.
     """
-    heard = asyncio.Event()
-    listener = asyncio.create_task(_listen(client, job_id, heard))
+    changed = asyncio.Event()
+    listener = asyncio.create_task(_listen(client, job_id, changed))
     try:
         async with asyncio.timeout(within):
             while True:
-                heard.clear()
+                changed.clear()
                 job = await _read(client, job_id)
                 if job is not None:
                     yield job
                     if job["status"] in FINAL:
                         return
-                await asyncio.sleep(_LOOK_AT_MOST)
+                await asyncio.sleep(_MIN_INTERVAL_S)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), _LOOK_AT_LEAST)
+                    await asyncio.wait_for(changed.wait(), _POLL_S)
     except TimeoutError as error:
-        raise Problem(
+        raise CommandError(
             f"Job {job_id} is not finished after {within:g} s; it goes on without this command.",
             f"Look at it with `rushes jobs {job_id}`.",
             exit_code=FAILED,
@@ -144,23 +141,23 @@ async def follow(client: RestClient, job_id: str, *, within: float) -> AsyncIter
 
 
 async def _read(client: RestClient, job_id: str) -> Job | None:
-    """The job; None while nobody can tell."""
+    """The job; None while the gateway does not answer."""
     try:
         return await client.get(f"/api/v3/jobs/{job_id}")
-    except Refused as error:
-        if 400 <= error.status < 500 and not error.is_passing:  # it will be refused for ever
+    except RequestRefusedError as error:
+        if 400 <= error.status < 500 and not error.is_temporary:  # it would be refused each time
             raise
-    except Problem:
+    except CommandError:
         pass
     return None
 
 
-async def _listen(client: RestClient, job_id: str, heard: asyncio.Event) -> None:
+async def _listen(client: RestClient, job_id: str, changed: asyncio.Event) -> None:
     last: int | None = None
     while True:
-        with contextlib.suppress(Problem):
-            async with aclosing(client.facts(f"/api/v3/jobs/{job_id}/events", after=last)) as facts:
-                async for fact in facts:
-                    last = fact.sequence
-                    heard.set()
-        await asyncio.sleep(_LOOK_AT_LEAST)
+        with contextlib.suppress(CommandError):
+            async with aclosing(client.events(f"/api/v3/jobs/{job_id}/events", after=last)) as events:
+                async for event in events:
+                    last = event.sequence
+                    changed.set()
+        await asyncio.sleep(_POLL_S)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,15 +8,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from rushes_cli.commands.doctor import version_in
-from rushes_cli.commands.events import words
-from rushes_cli.commands.storage import added
+from rushes_cli.commands.events import summary
+from rushes_cli.commands.storage import sum_of
 from rushes_cli.main import app
-from rushes_cli.pictures import find_photos, tags_of
-from rushes_cli.problems import Problem
-from rushes_cli.view import in_words, money, size
+from rushes_cli.output import money, size, with_names
 
 
-def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
+def test_the_summary_of_an_event_has_its_ids_last_and_no_empty_fields() -> None:
     data = {
         "prediction": {"generation_id": "gen_1", "attempt_id": "att_1", "prediction_id": "p1", "round": 0},
         "progress": {"percent": 40.0, "message": "rendering"},
@@ -25,28 +22,10 @@ def test_a_fact_in_words_has_its_ids_last_and_no_empty_fields() -> None:
         "job_id": "job_1",
         "error": None,
     }
-    assert words(data) == (
+    assert summary(data) == (
         "percent=40.0 message=rendering outputs=2 "
         "job_id=job_1 generation_id=gen_1 attempt_id=att_1 prediction_id=p1"
     )
-
-
-def test_photos_are_found_by_name_in_order(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "notes.txt", "c.webp"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
-    assert [photo.name for photo in find_photos(tmp_path)] == ["a.png", "b.JPG", "c.webp"]
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").touch()
-    with pytest.raises(Problem, match="is a file"):
-        find_photos(tmp_path / "a.jpg")
-
-
-def test_tags_come_from_the_name() -> None:
-    assert tags_of(Path("house042_kitchen.jpg")) == "house042,kitchen"
-    assert tags_of(Path("Sea view-bedroom bedroom.png")) == "sea,view,bedroom"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +37,7 @@ def test_tags_come_from_the_name() -> None:
         ("built by hand", "built by hand"),
     ],
 )
-def test_versions_are_read_from_what_programs_say(line: str, version: str) -> None:
+def test_versions_are_read_from_the_output_of_programs(line: str, version: str) -> None:
     assert version_in(line) == version
 
 
@@ -74,7 +53,7 @@ def test_money_is_never_shown_as_nothing_when_it_is_something(cents: float) -> N
     ("count", "shown"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5 * 10**12, "5000.0 GB")],
 )
-def test_bytes_are_shown_as_people_say_them(count: int, shown: str) -> None:
+def test_bytes_are_shown_in_a_readable_unit(count: int, shown: str) -> None:
     assert size(count) == shown
 
 
@@ -94,7 +73,7 @@ def test_the_answers_of_a_long_clean_up_are_added_up() -> None:
         "ids": ["gen_3"],
         "more": False,
     }
-    both = added(one, other)
+    both = sum_of(one, other)
     assert (both["generations"], both["files"], both["size_bytes"], both["more"]) == (4, 4, 18, False)
     assert both["by_kind"] == {
         "video": {"count": 3, "size_bytes": 10},
@@ -112,12 +91,12 @@ def test_a_timeline_names_scenes_and_music_and_no_ids() -> None:
         ],
         "edit": {"music": {"generation_id": "gen_C"}},
     }
-    assert in_words(job, "gen_B (rushes/camera-move) is stored") == "scene 2 (rushes/camera-move) is stored"
-    assert in_words(job, "gen_C (rushes/music-bed) was stopped") == "music (rushes/music-bed) was stopped"
-    assert in_words({**job, "edit": {"music": None}}, "approved") == "approved"
+    assert with_names(job, "gen_B (rushes/camera-move) is stored") == "scene 2 (rushes/camera-move) is stored"
+    assert with_names(job, "gen_C (rushes/music-bed) was stopped") == "music (rushes/music-bed) was stopped"
+    assert with_names({**job, "edit": {"music": None}}, "approved") == "approved"
 
 
-def test_the_version_is_told() -> None:
-    told = CliRunner().invoke(app, ["--version"])
-    assert told.exit_code == 0
-    assert re.fullmatch(r"rushes \d+\.\d+\.\d+\S*\n", told.output)
+def test_the_version_is_shown() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert re.fullmatch(r"rushes \d+\.\d+\.\d+\S*\n", result.output)

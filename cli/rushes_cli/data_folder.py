@@ -1,4 +1,4 @@
-"""The one data folder of a local stack: what lies where in it, its secrets, and who holds it."""
+"""Manages the data folder of a local stack: its files, its secrets, and the lock of a running stack."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
-from rushes_cli.problems import Problem
+from rushes_cli.errors import CommandError
 
 _NEEDED_BYTES = 500 * 1024 * 1024
-"""Free space below which a stack does not start: a few jobs with their clips and cuts."""
+"""Free space that a stack needs to start: for a few jobs with their clips and cuts."""
 
-
-_LOOKING = 1.0
-"""Seconds for which others who only look whether a stack runs may hold the lock, all together."""
+_LOCK_TIMEOUT_S = 1.0
+"""Seconds to wait for the lock: `owner_pid` of other commands takes it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -40,39 +39,38 @@ class ProcessState:
 
 @dataclass(frozen=True)
 class StackState:
-    """What a running stack tells about itself in `stack.json`."""
+    """What a running stack writes about itself into `stack.json`."""
 
     pid: int
     gateway: str
     """Base address of the REST interface, without a slash at the end."""
     code: str
-    """Fingerprint of the code it was started from."""
+    """Fingerprint of the code that it runs."""
     provider: str
     """`sandbox`, or the address of the real provider."""
     processes: list[ProcessState] = field(default_factory=list)
 
 
 class DataFolder:
-    """Paths and secrets inside one folder. Nothing is made before `prepare()`."""
+    """Nothing is made in the folder before `prepare()`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
 
     @property
     def logs(self) -> Path:
-        """One log file a process."""
+        """One file for each process."""
         return self.path / "logs"
 
     @property
     def state_file(self) -> Path:
-        """Where a running stack tells about itself."""
         return self.path / "stack.json"
 
     def prepare(self) -> None:
         """Make the folder.
 
         Raises:
-            Problem: it cannot be made or written, or the disk is nearly full.
+            CommandError: it cannot be made or written, or the disk is nearly full.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -80,14 +78,14 @@ class DataFolder:
             probe.write_bytes(b"?")
             probe.unlink()
         except OSError as error:
-            raise Problem(
+            raise CommandError(
                 f"The data folder {self.path} cannot be written: {error.strerror or error}.",
                 "Name another one with --data or RUSHES_DATA, or give yourself the right to write there.",
             ) from error
         disk = os.statvfs(self.path)
         free = disk.f_bavail * disk.f_frsize
         if free < _NEEDED_BYTES:
-            raise Problem(
+            raise CommandError(
                 f"The data folder {self.path} has {free / 1e6:.0f} MB of free space, "
                 f"and Rushes needs {_NEEDED_BYTES / 1e6:.0f} MB.",
                 "Free some space, or name a folder on another disk with --data or RUSHES_DATA.",
@@ -95,7 +93,7 @@ class DataFolder:
         self.logs.mkdir(exist_ok=True)
 
     def secret(self, name: str, *, prefix: str = "") -> str:
-        """The secret of that name, made at its first use and readable by its owner alone."""
+        """The secret of that name, made at its first use, readable by its owner only."""
         path = self.path / name
         if path.exists():
             return path.read_text().strip()
@@ -107,20 +105,20 @@ class DataFolder:
 
     @property
     def api_key(self) -> str:
-        """The key that may do everything, made at the first start."""
+        """The admin key, made at the first start."""
         return self.secret("api-key", prefix="rsh_")
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the folder: two stacks on one folder would fight over the database and the ports.
+    def lock(self) -> Iterator[None]:
+        """Lock the folder: two stacks on one folder would damage the database.
 
         Raises:
-            Problem: another stack runs on it.
+            CommandError: another stack runs on it.
         """
         with (self.path / "lock").open("a+") as lock:
-            if not _lock(lock, fcntl.LOCK_EX, within=_LOOKING):
-                raise self.taken()
-            # One that was killed has left both behind, and they would be taken for ours.
+            if not _take_lock(lock, fcntl.LOCK_EX, within=_LOCK_TIMEOUT_S):
+                raise self.in_use_error()
+            # A stack that was killed has left both, and they would look like ours.
             self.state_file.unlink(missing_ok=True)
             lock.truncate(0)
             lock.write(str(os.getpid()))
@@ -131,48 +129,48 @@ class DataFolder:
                 self.state_file.unlink(missing_ok=True)
                 lock.truncate(0)
 
-    def holder(self) -> int | None:
-        """The process that holds the folder, also while its stack starts or stops; None when nobody does."""
+    def owner_pid(self) -> int | None:
+        """The process that has locked the folder, also while its stack starts or stops; None: none has."""
         try:
             with (self.path / "lock").open("r") as lock:
-                if _lock(lock, fcntl.LOCK_SH):
+                if _take_lock(lock, fcntl.LOCK_SH):
                     return None
                 return int(lock.read())
-        except (FileNotFoundError, PermissionError, ValueError):  # it holds it since, or until, this moment
+        except (FileNotFoundError, PermissionError, ValueError):  # it was locked, or unlocked, just now
             return None
 
-    def running(self) -> StackState | None:
-        """What the stack that runs on this folder tells about itself; None when none runs, or not yet."""
-        holder = self.holder()
-        if holder is None:  # what the file says is of a stack that died
+    def running_stack(self) -> StackState | None:
+        """The state of the stack that runs on this folder; None: none runs, or it is starting."""
+        owner = self.owner_pid()
+        if owner is None:  # the file is of a stack that was killed
             return None
         try:
-            told = json.loads(self.state_file.read_text())
+            stored = json.loads(self.state_file.read_text())
         except (FileNotFoundError, PermissionError, json.JSONDecodeError):
             return None
-        state = StackState(**{**told, "processes": [ProcessState(**each) for each in told["processes"]]})
-        return state if state.pid == holder else None
+        state = StackState(**{**stored, "processes": [ProcessState(**each) for each in stored["processes"]]})
+        return state if state.pid == owner else None
 
-    def taken(self) -> Problem:
-        """What to tell whoever wants to start a stack on a folder that has one."""
-        state, holder = self.running(), self.holder()
+    def in_use_error(self) -> CommandError:
+        """The error for a command that wants to start a second stack."""
+        state, owner = self.running_stack(), self.owner_pid()
         where = (
-            f" (process {state.pid}, {state.gateway})" if state else f" (process {holder})" if holder else ""
+            f" (process {state.pid}, {state.gateway})" if state else f" (process {owner})" if owner else ""
         )
-        return Problem(
+        return CommandError(
             f"A Rushes stack already runs on {self.path}{where}.",
             "Stop it with `rushes down`, or start another one with --data.",
         )
 
-    def tell(self, state: StackState) -> None:
-        """Write what a running stack tells about itself, whole or not at all."""
-        fresh = self.state_file.with_suffix(".new")
-        fresh.write_text(json.dumps(asdict(state), indent=2))
-        fresh.replace(self.state_file)
+    def write_state(self, state: StackState) -> None:
+        """Replace `stack.json` in one step: a reader never sees half of it."""
+        temporary = self.state_file.with_suffix(".new")
+        temporary.write_text(json.dumps(asdict(state), indent=2))
+        temporary.replace(self.state_file)
 
 
-def _lock(file: IO[str], kind: int, *, within: float = 0.0) -> bool:
-    """Take the lock, trying again for `within` seconds: alone to hold it, shared to see that nobody does."""
+def _take_lock(file: IO[str], kind: int, *, within: float = 0.0) -> bool:
+    """Try for `within` seconds to lock: exclusively, or shared to find out that nobody has it exclusively."""
     deadline = time.monotonic() + within
     while True:
         try:

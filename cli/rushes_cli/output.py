@@ -1,4 +1,4 @@
-"""What people see: tables, a job's live bars, problems."""
+"""Prints what people see: tables, the live bars of a job, errors."""
 
 from __future__ import annotations
 
@@ -11,26 +11,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rushes_cli.contents import Damaged
-from rushes_cli.folder import StackState
-from rushes_cli.problems import Problem
+from rushes_cli.data_folder import StackState
+from rushes_cli.errors import CommandError
+from rushes_cli.verify_content import DamagedFile
 
 _WIDE = 240
-"""Columns where there is no terminal: nothing is folded for a program that reads it."""
+"""Columns where there is no terminal: a program that reads the output needs unbroken lines."""
 
 console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
-errors = Console(stderr=True, soft_wrap=True)
+error_console = Console(stderr=True, soft_wrap=True)
 
 
-def show_problem(problem: Problem) -> None:
-    """A sentence, and the way out below it."""
-    errors.print(f"[red]{_plain(problem.sentence)}[/red]", highlight=False, soft_wrap=True)
-    if problem.way_out:
-        errors.print(_plain(problem.way_out), highlight=False, soft_wrap=True)
+def show_error(error: CommandError) -> None:
+    error_console.print(f"[red]{_plain(error.message)}[/red]", highlight=False, soft_wrap=True)
+    if error.way_out:
+        error_console.print(_plain(error.way_out), highlight=False, soft_wrap=True)
 
 
 def show_stack(state: StackState, data: str) -> None:
-    """The table of processes and addresses of a running stack."""
     table = _table("service", "address", "process", "metrics")
     for each in state.processes:
         table.add_row(each.name, each.address, str(each.pid), each.metrics.removeprefix("http://"))
@@ -47,7 +45,6 @@ def show_stack(state: StackState, data: str) -> None:
 
 
 def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
-    """A line a job."""
     table = _table("job", "status", "%", "scenes", "cost", "created", "now")
     for job in jobs:
         table.add_row(
@@ -63,38 +60,37 @@ def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
 
 
 def show_job(job: Mapping[str, Any], base: str, *, verbose: bool = False) -> None:
-    """One job: scenes, timeline, addresses; `verbose`: with the ids of its generations."""
+    """`verbose`: with the ids of its generations."""
     show_jobs([job])
     table = _table("scene", "stage", "seconds", "model", "clip or reason")
     for scene in job["scenes"]:
-        told = (scene["error"] or {}).get("message") or (
+        text = (scene["error"] or {}).get("message") or (
             base + scene["clip_url"] if scene["clip_url"] else ""
         )
         table.add_row(
-            str(scene["position"]), scene["stage"], f"{scene['seconds']:g}", scene["model"], _plain(told)
+            str(scene["position"]), scene["stage"], f"{scene['seconds']:g}", scene["model"], _plain(text)
         )
     console.print(table)
     for entry in job["timeline"]:
         at = str(entry["at"])[:19].replace("T", " ")
-        told = _plain(entry["message"] if verbose else in_words(job, entry["message"]))
-        console.print(f"{at}  {entry['type']:<24} {told}", highlight=False, soft_wrap=True)
+        text = _plain(entry["message"] if verbose else with_names(job, entry["message"]))
+        console.print(f"{at}  {entry['type']:<24} {text}", highlight=False, soft_wrap=True)
     if job["result"]:
         console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
 
 
-def in_words(job: Mapping[str, Any], told: str) -> str:
-    """A line of a job's timeline with its scenes and its music by what they are, not by their ids."""
+def with_names(job: Mapping[str, Any], text: str) -> str:
+    """A line of a job's timeline, with "scene 2" or "music" instead of the ids of generations."""
     names = {scene["generation_id"]: f"scene {scene['position']}" for scene in job["scenes"]}
     if music := (job["edit"] or {}).get("music"):
         names[music["generation_id"]] = "music"
     for generation_id, name in names.items():
         if generation_id:
-            told = told.replace(generation_id, name)
-    return told
+            text = text.replace(generation_id, name)
+    return text
 
 
 def show_storage(stats: Mapping[str, Any]) -> None:
-    """Files and bytes by kind, how outputs came here, and the newest files."""
     console.print(_usage(stats["by_kind"]))
     downloads = ", ".join(f"{count} {name}" for name, count in stats["downloads"].items())
     console.print(f"downloads  {downloads}", highlight=False, soft_wrap=True)
@@ -107,21 +103,19 @@ def show_storage(stats: Mapping[str, Any]) -> None:
 
 
 def show_cleanup(done: Mapping[str, Any], days: int) -> None:
-    """What a clean-up deleted, or would."""
     ago = f"{days} day{'' if days == 1 else 's'} ago"
     if not done["generations"] and not done["files"]:
         console.print(f"Nothing ended more than {ago}.", highlight=False)
         return
     verb = "would be" if done["dry_run"] else "were"
-    told = f"{done['generations']} generations and {done['files']} files {verb} deleted"
-    console.print(f"{told}; they ended more than {ago}:", highlight=False, soft_wrap=True)
+    text = f"{done['generations']} generations and {done['files']} files {verb} deleted"
+    console.print(f"{text}; they ended more than {ago}:", highlight=False, soft_wrap=True)
     console.print(_usage(done["by_kind"]))
 
 
 def show_check(
-    missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]], changed: Sequence[Damaged] = ()
+    missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]], changed: Sequence[DamagedFile] = ()
 ) -> None:
-    """Records without their bytes, records with others, and bytes without a record."""
     if not missing and not unneeded and not changed:
         console.print("Every record has its bytes, and every blob has its record.", highlight=False)
     if missing:
@@ -132,7 +126,7 @@ def show_check(
     if changed:
         table = _table("file", "address", "damage")
         for one in changed:
-            table.add_row(one.id, _plain(one.url), _plain(one.why))
+            table.add_row(one.id, _plain(one.url), _plain(one.damage))
         console.print(table)
     if unneeded:
         table = _table("blob without a record", "size", "created")
@@ -144,7 +138,7 @@ def show_check(
 
 
 def size(count: int) -> str:
-    """Bytes as people say them: `1.2 MB`."""
+    """Bytes in a readable unit: `1.2 MB`."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000 or unit == "GB":
@@ -164,7 +158,7 @@ def _usage(by_kind: Mapping[str, Any]) -> Table:
 
 @contextmanager
 def busy(text: str) -> Iterator[None]:
-    """Say what people wait for: while it lasts in a terminal, once elsewhere."""
+    """Show what is being waited for: until it is done in a terminal, once elsewhere."""
     if not console.is_terminal:
         console.print(text)
         yield
@@ -174,7 +168,7 @@ def busy(text: str) -> Iterator[None]:
 
 
 class LiveJob:
-    """Bars for a job's scenes, its music and its stitch; plain lines where there is no terminal."""
+    """Bars for a job's scenes, its music and its cut; lines where there is no terminal."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -188,7 +182,7 @@ class LiveJob:
             disable=not console.is_terminal,
         )
         self._bars: dict[str, TaskID] = {}
-        self._said: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
 
     def __enter__(self) -> LiveJob:
         self._progress.start()
@@ -198,11 +192,11 @@ class LiveJob:
         self._progress.stop()
 
     def step(self, name: str, percent_done: float, message: str) -> None:
-        """Move one bar; where there is no terminal, say each new message once."""
+        """Move one bar; where there is no terminal, print each new message once."""
         if not console.is_terminal:
             steady = message.split(":", maxsplit=1)[0]
-            if self._said.get(name) != steady:
-                self._said[name] = steady
+            if self._shown.get(name) != steady:
+                self._shown[name] = steady
                 console.print(
                     f"{name:<10} {percent_done:>4.0f} %  {_plain(message)}", highlight=False, soft_wrap=True
                 )
@@ -212,7 +206,7 @@ class LiveJob:
         self._progress.update(self._bars[name], completed=percent_done, message=_plain(message))
 
     def show(self, job: Mapping[str, Any], music: Mapping[str, Any] | None) -> None:
-        """Move every bar of a job; `music` is the generation that composes its music, if one does."""
+        """Move every bar of a job. `music`: the generation that composes its music, if there is one."""
         for scene in job["scenes"]:
             self._run(f"scene {scene['position']}", scene)
         if music is not None:
@@ -220,36 +214,34 @@ class LiveJob:
         done = job["status"] == "completed"
         if job["status"] in ("stitching", "completed", "failed"):
             doing = now(job)
-            if job["status"] == "stitching":  # the bar shows how far; the words show what
+            if job["status"] == "stitching":  # the bar has the percentage already
                 doing = doing.rpartition(":")[0] or doing
             self.step("cut", 100.0 if done else percent(job), "stored" if done else doing)
 
     def _run(self, name: str, run: Mapping[str, Any]) -> None:
-        """Move the bar of a scene or a generation."""
-        told = run["progress"] or {}
+        text = run["progress"] or {}
         failed = f"failed: {run['error']['message']}" if run["error"] else ""
-        self.step(name, told.get("percent", 0.0), failed or told.get("message") or str(run["stage"]))
+        self.step(name, text.get("percent", 0.0), failed or text.get("message") or str(run["stage"]))
 
 
 def percent(job: Mapping[str, Any]) -> float:
-    """How far a job is, 0 to 100."""
     return float((job["progress"] or {}).get("percent", 0.0))
 
 
 def now(job: Mapping[str, Any]) -> str:
-    """What a job is at, or why it failed."""
+    """What happens in a job now, or why it has failed."""
     if job["error"]:
         return _plain(f"{job['error']['code']}: {job['error']['message']}")
     return _plain((job["progress"] or {}).get("message", ""))
 
 
 def money(cents: float) -> str:
-    """Cents as dollars: `$1.20`; fractions of a cent are kept where they are all there is."""
+    """In dollars: `$1.20`; with fractions of a cent for less than one."""
     return f"${cents / 100:.2f}" if cents >= 1 or cents == 0 else f"${cents / 100:.4f}"
 
 
 _WHOLE = ("job", "service", "status", "stage", "cost", "created", "file", "kind", "files", "size")
-"""Columns whose words are copied or compared: never folded."""
+"""Columns with words that people copy or compare: never folded."""
 
 
 def _table(*columns: str) -> Table:
@@ -260,5 +252,5 @@ def _table(*columns: str) -> Table:
 
 
 def _plain(text: str) -> str:
-    """Text from elsewhere, with nothing in it that would be read as a style."""
+    """Escape what rich would read as a style."""
     return text.replace("[", r"\[")

@@ -60,7 +60,7 @@ class Run:
         return job
 
     async def finished(self, generation_id: str, status: str) -> None:
-        done = await self.system.finished_generation(generation_id)
+        done = await self.system.final_generation(generation_id)
         assert done["status"] == status, done
 
     async def delete(self, path: str) -> None:
@@ -164,7 +164,7 @@ async def test_each_event_has_the_envelope_it_had(run: Run, photos: list[Path]) 
     run.ids += [campaign["id"], *sorted(each["id"] for each in assets)]
     await _jobs(run, campaign["id"])
     await _deletions(run, run.ids[1])
-    await _failures(run, campaign["id"])
+    await _errors(run, campaign["id"])
 
     if os.environ.get(REWRITE):
         GOLDEN.write_text(_as_lines(await _quiet(run)))
@@ -183,13 +183,13 @@ async def test_each_event_has_the_envelope_it_had(run: Run, photos: list[Path]) 
 async def _jobs(run: Run, campaign_id: str) -> None:
     """One that is completed, one that fails, one that is paused and resumed, and two that are canceled."""
     job = await run.job(campaign_id)
-    done = await run.system.finished(job["id"])
+    done = await run.system.final_job(job["id"])
     assert done["status"] == "completed", done["error"]
     await run.delete(f"/api/v3/admin/storage/videos/{job['id']}")
 
     async with run.fault("E005", count=1):
         job = await run.job(campaign_id, scene_count=1, music=None)
-        assert (await run.system.finished(job["id"]))["status"] == "failed"
+        assert (await run.system.final_job(job["id"]))["status"] == "failed"
 
     async with run.fault("stuck_processing", count=1):
         job = await run.job(campaign_id, scene_count=1, music=None)
@@ -218,7 +218,7 @@ async def _deletions(run: Run, asset_id: str) -> None:
     await run.log.publish(Event(f"{second}:again", "download.completed", second, stored.data or b""))
 
 
-async def _failures(run: Run, campaign_id: str) -> None:
+async def _errors(run: Run, campaign_id: str) -> None:
     """What is tried again or adopted, outputs that are lost and found, and an output that is gone."""
     run_id = await run.generation("rushes/still", input={"prompt": "a kitchen", "num_outputs": 2})
     await run.finished(run_id, "completed")

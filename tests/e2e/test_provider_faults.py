@@ -1,4 +1,4 @@
-"""What goes wrong at the provider, through the whole system: right outcome and reason, never paid twice."""
+"""Faults of the provider, through the whole system: the right result and reason, and nothing paid twice."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ async def _charged(system: System, before: int) -> int:
     ],
     ids=["lost", "five times", "reordered", "bad signature"],
 )
-async def test_the_result_is_the_same_whatever_becomes_of_webhooks(
+async def test_lost_and_wrong_webhooks_do_not_change_the_result(
     webhooks: str, params: dict[str, Any], provider: System
 ) -> None:
     before = len(await provider.charges())
     await _fault(provider, webhooks, params=params)
-    done = [await provider.finished_generation((await _generation(provider))["id"]) for _ in range(2)]
+    done = [await provider.final_generation((await _generation(provider))["id"]) for _ in range(2)]
     assert [each["status"] for each in done] == ["completed", "completed"]
     assert [len(each["media"]) for each in done] == [1, 1]
     assert [each["attempts"] for each in done] == [1, 1]
@@ -69,12 +69,12 @@ async def test_the_result_is_the_same_whatever_becomes_of_webhooks(
     [("reset", {}), ("500_html", {"accept": True}), ("hang", {})],
     ids=["reset", "500", "hang"],
 )
-async def test_a_submission_whose_fate_is_unknown_is_found_not_paid_again(
+async def test_a_submission_with_an_unknown_result_is_adopted_and_not_paid_again(
     fault: str, params: dict[str, Any], provider: System
 ) -> None:
     before = len(await provider.charges())
     await _fault(provider, fault, count=1, params=params)
-    done = await provider.finished_generation((await _generation(provider))["id"])
+    done = await provider.final_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 1
     assert await _charged(provider, before) == 1, "adopted, not submitted again"
@@ -83,23 +83,23 @@ async def test_a_submission_whose_fate_is_unknown_is_found_not_paid_again(
 async def test_a_submission_that_never_arrived_is_made_again(provider: System) -> None:
     before = len(await provider.charges())
     await _fault(provider, "reset", count=1, params={"accept": False})
-    done = await provider.finished_generation((await _generation(provider))["id"])
+    done = await provider.final_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
 
 @pytest.mark.parametrize("fault", ["E6716", "E9828", "PA"])
-async def test_a_passing_fault_is_tried_again_and_counted(fault: str, provider: System) -> None:
+async def test_a_temporary_fault_is_retried_and_counted(fault: str, provider: System) -> None:
     await _fault(provider, fault, count=1)
-    done = await provider.finished_generation((await _generation(provider))["id"])
+    done = await provider.final_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 2
 
 
-async def test_a_refusal_is_final_and_told_in_the_providers_words(provider: System) -> None:
+async def test_a_refusal_is_final_and_shown_in_the_providers_words(provider: System) -> None:
     before = len(await provider.charges())
     await _fault(provider, "E005")
-    done = await provider.finished_generation((await _generation(provider))["id"])
+    done = await provider.final_generation((await _generation(provider))["id"])
     assert done["status"] == "failed"
     assert done["error"]["code"] == "E005"
     assert "flagged as sensitive" in done["error"]["message"]
@@ -109,16 +109,16 @@ async def test_a_refusal_is_final_and_told_in_the_providers_words(provider: Syst
 
 
 @pytest.mark.parametrize("fault", ["429_header", "429_body", "429_text"])
-async def test_a_full_provider_is_waited_for(fault: str, provider: System) -> None:
+async def test_a_busy_provider_is_waited_for(fault: str, provider: System) -> None:
     before = len(await provider.charges())
     await _fault(provider, fault, count=1)
-    done = await provider.finished_generation((await _generation(provider))["id"])
+    done = await provider.final_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
 
-class _Said:
-    """What the generator's log says from now on."""
+class _GeneratorLog:
+    """What the generator logs from now on."""
 
     def __init__(self, system: System) -> None:
         self._path = system.data / "logs" / "generator.log"
@@ -132,62 +132,62 @@ class _Said:
 
 
 @pytest.mark.parametrize("fault", ["402", "401"])
-async def test_submissions_stop_while_the_account_is_closed_and_go_on_when_it_is_mended(
+async def test_submissions_stop_while_the_account_is_refused_and_go_on_when_it_is_accepted(
     fault: str, provider: System
 ) -> None:
     before = len(await provider.charges())
-    said = _Said(provider)
+    log = _GeneratorLog(provider)
     await _fault(provider, fault)
-    asked = [await _generation(provider) for _ in range(2)]
+    requested = [await _generation(provider) for _ in range(2)]
 
-    # The one that found the door closed, and probes after it: none of them is a new alarm.
-    await eventually(lambda: len(said.lines("refused")) >= 3, within=30.0)
-    assert {line["status"] for line in said.lines("refused")} == {int(fault)}
-    (alarm,) = said.lines("lane_closed")
+    # The first refusal, and the probes after it: none of the probes is a new alert.
+    await eventually(lambda: len(log.lines("refused")) >= 3, within=30.0)
+    assert {line["status"] for line in log.lines("refused")} == {int(fault)}
+    (alarm,) = log.lines("lane_closed")
     assert alarm["level"] == "error"
     assert alarm["reason"].startswith(f"{fault} ")
     assert "REPLICATE_API_TOKEN or the credit" in alarm["way_out"]
-    told = [await provider.get(f"/api/v3/generations/{each['id']}") for each in asked]
-    assert all(each["status"] not in FINAL for each in told), told
-    assert said.lines("lane_reopened") == []
+    records = [await provider.get(f"/api/v3/generations/{each['id']}") for each in requested]
+    assert all(each["status"] not in FINAL for each in records), records
+    assert log.lines("lane_reopened") == []
     assert await _charged(provider, before) == 0
 
     await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
-    done = [await provider.finished_generation(each["id"], within=90.0) for each in asked]
+    done = [await provider.final_generation(each["id"], within=90.0) for each in requested]
     assert [each["status"] for each in done] == ["completed"] * 2, [each["error"] for each in done]
     assert await _charged(provider, before) == 2
-    assert [len(said.lines(event)) for event in ("lane_closed", "lane_reopened")] == [1, 1]
+    assert [len(log.lines(event)) for event in ("lane_closed", "lane_reopened")] == [1, 1]
 
 
 @pytest.mark.parametrize(
     "fault", ["output_truncated", "output_html", "output_reset", "output_500", "range_ignored"]
 )
-async def test_an_output_that_comes_badly_once_is_fetched_again(fault: str, provider: System) -> None:
+async def test_an_output_with_a_bad_transfer_is_fetched_again(fault: str, provider: System) -> None:
     await _fault(provider, fault, count=1)
-    done = await provider.finished_generation((await _generation(provider))["id"])
+    done = await provider.final_generation((await _generation(provider))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 1, "fetching again costs nothing"
     whole = await provider.bytes_of(done["media"][0]["url"])
     assert len(whole) == done["media"][0]["facts"]["size_bytes"]
 
 
-async def test_an_output_that_is_gone_fails_with_its_reason_and_stands_in_the_retry_queue(
+async def test_a_lost_output_fails_with_its_reason_and_is_in_the_retry_queue(
     provider: System,
 ) -> None:
     await _fault(provider, "redirect_private")
-    asked = await _generation(provider)
-    done = await provider.finished_generation(asked["id"])
+    requested = await _generation(provider)
+    done = await provider.final_generation(requested["id"])
     assert done["status"] == "failed"
     assert "169.254.169.254" in done["error"]["message"]
     queue = await provider.get("/api/v3/admin/downloads/failed")
-    assert asked["id"] in {each["generation_id"] for each in queue["downloads"]}
+    assert requested["id"] in {each["generation_id"] for each in queue["downloads"]}
 
     await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
-    await provider.post(f"/api/v3/admin/downloads/{asked['id']}/requeue")
+    await provider.post(f"/api/v3/admin/downloads/{requested['id']}/requeue")
 
     async def stored() -> dict[str, Any] | Literal[False]:
-        told = await provider.get(f"/api/v3/generations/{asked['id']}")
-        return told if told["status"] == "completed" else False
+        record = await provider.get(f"/api/v3/generations/{requested['id']}")
+        return record if record["status"] == "completed" else False
 
     again = await eventually(stored, within=30.0)
     assert again["attempts"] == 1, "a requeue fetches; it does not pay"
@@ -214,19 +214,19 @@ async def test_a_plan_waits_for_a_provider_that_refuses_us(
 ) -> None:
     campaign = await provider.campaign(photos[:2])
     await _fault(provider, fault, count=1, match={"route": "models", "model": model})
-    wish = {"scene_count": 1, "model": model}
-    asked = await provider.post(f"/api/v3/campaigns/{campaign['id']}/create-job", wish)
+    request = {"scene_count": 1, "model": model}
+    requested = await provider.post(f"/api/v3/campaigns/{campaign['id']}/create-job", request)
 
     async def planned() -> bool:
-        told = await provider.job(asked["id"])
-        assert told["status"] in ("draft", "awaiting_approval"), told["error"]
-        return bool(told["status"] == "awaiting_approval")
+        job = await provider.job(requested["id"])
+        assert job["status"] in ("draft", "awaiting_approval"), job["error"]
+        return bool(job["status"] == "awaiting_approval")
 
     await eventually(planned, within=30.0)
-    await provider.post(f"/api/v3/jobs/{asked['id']}/cancel")
+    await provider.post(f"/api/v3/jobs/{requested['id']}/cancel")
 
 
-async def test_our_token_is_refused_and_no_callers_key_is(provider: System) -> None:
+async def test_a_refused_token_of_ours_is_no_error_of_the_callers_key(provider: System) -> None:
     await _fault(provider, "401", match={"route": "models", "model": "minimax/video-01"})
     got = await provider.http.get("/api/v3/models/minimax/video-01")
     assert got.status_code == 503, got.text

@@ -1,4 +1,4 @@
-"""What operators' tools find on every service: gRPC health and reflection, HTTP readiness."""
+"""Every service has gRPC health and reflection, metrics, and HTTP readiness."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ async def test_health_and_reflection_answer(name: str, system: System) -> None:
     async with grpc.aio.insecure_channel(system.health_addresses()[name]) as channel:
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         assert health.status == health_pb2.HealthCheckResponse.SERVING
-        asked = reflection_pb2.ServerReflectionRequest(list_services="")
-        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]))
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
         async for answer in answers:
             listed = {service.name for service in answer.list_services_response.service}
             assert listed >= SERVICES[name] | {"grpc.health.v1.Health"}
@@ -35,7 +35,7 @@ async def test_health_and_reflection_answer(name: str, system: System) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-async def test_what_is_counted_can_be_scraped(name: str, system: System) -> None:
+async def test_metrics_can_be_scraped(name: str, system: System) -> None:
     address = next(each["metrics"] for each in system.state["processes"] if each["name"] == name)
     got = await system.outside.get(address)
     assert got.status_code == 200
@@ -47,6 +47,6 @@ async def test_what_is_counted_can_be_scraped(name: str, system: System) -> None
     assert (await system.outside.get(address.replace("/metrics", "/readyz"))).status_code == 200
 
 
-async def test_the_gateway_says_it_is_ready(system: System) -> None:
+async def test_the_gateway_is_ready(system: System) -> None:
     got = await system.outside.get(f"{system.address('gateway')}/readyz")
     assert got.status_code == 200, got.text

@@ -55,7 +55,7 @@ async def test_a_provider_that_demands_the_token(tmp_path: Path, photos: list[Pa
             assert "sandbox" not in {each["name"] for each in system.state["processes"]}
             campaign = await system.campaign(photos[:4])
             job = await system.approved_job(campaign["id"], scene_count=1)
-            done = await system.finished(job["id"])
+            done = await system.final_job(job["id"])
             assert done["status"] == "completed", done["error"]
             logs = "".join(p.read_text(errors="replace") for p in (tmp_path / "data" / "logs").iterdir())
             assert TOKEN not in logs

@@ -19,7 +19,7 @@ from bench.measure import Line, Scale, ratio, side_by_side
 from bench.memory import MemoryGain, settled
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import Output, PredictionRef, PredictionSucceeded
-from rushes_cli.stack.supervisor import is_serving
+from rushes_cli.stack.supervised import is_serving
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.embedded.process import ServerProcess, free_port

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 from servicekit.clock import SystemClock
 from servicekit.events import EventLog
 from servicekit.testing import eventually
-from tests.e2e.system import FINAL, System, count_by_subject
+from tests.e2e.system import FINAL, System, count_by_subject, running_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -112,3 +115,32 @@ async def _killed_at(
     cut = await system.bytes_of(done["result"]["url"])
     assert len(cut) == done["result"]["facts"]["size_bytes"]
     return killed_at, done
+
+
+@pytest.mark.parametrize(("victim", "line"), [("catalog", "catalog did not start"), ("nats", "nats ended")])
+async def test_a_part_that_is_killed_while_the_stack_starts_is_started_again(
+    victim: str, line: str, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+
+    async def kill() -> None:
+        # nats has started by then; of the services none has.
+        await eventually(lambda: _pid_in(data / "logs", "catalog"), within=30.0)
+        folder = data / ("nats" if victim == "nats" else "logs")
+        os.kill(_pid_in(folder, victim), signal.SIGKILL)
+
+    killing = asyncio.create_task(kill())
+    async with running_system(data) as system:
+        await killing
+        assert line in (data / "up.log").read_text()
+        assert system.restarts(victim) == 1
+        assert {each["restarts"] for each in system.state["processes"] if each["name"] != victim} == {0}
+
+
+def _pid_in(folder: Path, name: str) -> int:
+    """The process of that name that works in a folder; 0 when there is none."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == folder and name.encode() in (process / "cmdline").read_bytes():
+                return int(process.name)
+    return 0

@@ -19,7 +19,7 @@ from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.services import provider_of, uses_sandbox
-from rushes_cli.stack.supervisor import is_serving
+from rushes_cli.stack.supervised import is_serving
 from servicekit.embedded.process import find_binary
 from servicekit.errors import Unavailable
 

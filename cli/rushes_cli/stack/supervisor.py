@@ -1,4 +1,4 @@
-"""Starts every process of a stack, restarts those that die, and stops all in order."""
+"""Starts every process of a stack, restarts those that die or do not work, and stops all in order."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rushes_cli.data_folder import DataFolder, ProcessState, StackState
 from rushes_cli.errors import FAILED, CommandError
@@ -26,78 +21,19 @@ from rushes_cli.stack.services import (
     plan_services,
     provider_of,
 )
+from rushes_cli.stack.supervised import HealthCheck, ServiceProcess, Supervised
 from servicekit.embedded.nats import NatsServer
-from servicekit.embedded.process import ServerProcess
 from servicekit.embedded.s3 import S3Server
 from servicekit.errors import Unavailable
 
-_READY_TIMEOUT_S = 60.0
-"""For a service to become healthy; with a cold disk and two cores it takes about ten seconds."""
-_STOP_TIMEOUT_S = 20.0
-"""For a service to finish or give back its work: more than it allows itself."""
 _POLL_S = 0.1
 _RESTART_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Before a process is started again, by its deaths in a row. A minute of life ends the row."""
+_START_DELAYS_S = _RESTART_DELAYS_S[:3]
+"""Before another try while the stack starts. What fails four times has wrong settings, say."""
 
 Print = Callable[[str], None]
 """Shows one line to people: what is being started, what has died."""
-
-
-class _Server(Protocol):
-    process: ServerProcess
-
-    @property
-    def is_alive(self) -> bool: ...
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-
-
-class _ServiceProcess:
-    """Runs a service with the methods of the embedded servers."""
-
-    def __init__(self, service: ServiceProcessSpec, folder: DataFolder) -> None:
-        self._service = service
-        self.process = ServerProcess(service.name, folder.logs / f"{service.name}.log")
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.is_alive
-
-    async def start(self) -> None:
-        self.process.spawn(self._service.argv, env=self._service.env)
-        await self.process.ready(self._serves, within=_READY_TIMEOUT_S)
-
-    async def stop(self) -> None:
-        await self.process.stop(within=_STOP_TIMEOUT_S)
-
-    async def _serves(self) -> bool:
-        return await is_serving(self._service.health)
-
-
-@dataclass
-class _Supervised:
-    name: str
-    server: _Server
-    address: Callable[[], str]
-    health: str = ""
-    metrics: str = ""
-    restarts: int = 0
-    deaths: int = 0
-    """In a row."""
-    started_at: float = field(default_factory=time.monotonic)
-    restarting: asyncio.Task[None] | None = None
-
-
-async def is_serving(address: str) -> bool:
-    """Whether the gRPC health service at `address` (host:port) answers SERVING."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=1.0
-            )
-        except grpc.aio.AioRpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 class Stack:
@@ -107,8 +43,9 @@ class Stack:
         self._folder = folder
         self._options = options
         self._print_line = print_line
-        self._supervised: list[_Supervised] = []
+        self._supervised: list[Supervised] = []
         self._gateway = ""
+        self._is_up = False
         self._stopping = False
 
     async def start(self) -> StackState:
@@ -119,6 +56,8 @@ class Stack:
         """
         if self._options.port:
             _refuse_port_in_use(self._options.port)
+        # What has started may die while others start.
+        supervising = asyncio.create_task(self.supervise())
         try:
             infrastructure = await self._start_infrastructure()
             await self._start_services(plan_services(self._folder, self._options, infrastructure))
@@ -130,23 +69,30 @@ class Stack:
         except BaseException:
             await self.stop()
             raise
+        finally:
+            supervising.cancel()
+        self._is_up = True
         return self._write_state()
 
     async def supervise(self) -> None:
-        """Restart what dies, until cancelled or stopped."""
+        """Restart what dies or does not work, until cancelled or stopped."""
         while not self._stopping:
             for each in self._supervised:
-                if not each.server.is_alive and each.restarting is None:
-                    self._note_death(each)
-                    each.restarting = asyncio.create_task(self._bring_up(each))
+                if not each.has_started or each.restarting is not None:
+                    continue
+                if not each.server.is_alive:
+                    self._begin_restart(each, f"{each.name} ended")
+                elif each.health_check is not None and (each.checking is None or each.checking.done()):
+                    each.checking = asyncio.create_task(self._check_health(each, each.health_check))
             await asyncio.sleep(_POLL_S)
 
     async def stop(self) -> None:
         """Stop the services, then the store, then the log. Twice is fine."""
         self._stopping = True
         for each in self._supervised:
-            if each.restarting is not None:
-                each.restarting.cancel()
+            for task in (each.restarting, each.checking):
+                if task is not None:
+                    task.cancel()
         infrastructure = [each for each in self._supervised if not each.health]
         # All services at once: each finishes its own work, and the event log keeps what one gives back.
         await asyncio.gather(*(each.server.stop() for each in self._supervised if each.health))
@@ -158,47 +104,103 @@ class Stack:
         nats_url, endpoint = environ.get("NATS_URL", ""), environ.get("BLOB_ENDPOINT", "")
         access, secret = environ.get("BLOB_ACCESS_KEY", ""), environ.get("BLOB_SECRET_KEY", "")
         await asyncio.gather(*(check_reachable(each) for each in (nats_url, endpoint) if each))
-        starts = []
+        embedded = []
         if not nats_url:
             nats = NatsServer(self._folder.path / "nats")
-            starts.append(_Supervised("nats", nats, lambda: nats.url))
+            embedded.append(Supervised("nats", nats, lambda: nats.url))
         if not endpoint:
             s3 = S3Server(self._folder.path / "s3")
             access, secret = s3.access_key, s3.secret_key
-            starts.append(_Supervised("s3", s3, lambda: s3.endpoint))
-        self._supervised += starts
+            embedded.append(Supervised("s3", s3, lambda: s3.endpoint))
         self._print(
-            f"starting {', '.join(each.name for each in starts) or 'nothing: log and store are given'}"
+            f"starting {', '.join(each.name for each in embedded) or 'nothing: log and store are given'}"
         )
-        await asyncio.gather(*(each.server.start() for each in starts))
+        await self._start_all(embedded)
         return Infrastructure(nats_url or nats.url, endpoint or s3.endpoint, access, secret)
 
-    async def _start_services(self, wanted: list[ServiceProcessSpec]) -> None:
-        self._gateway = next(each.address for each in wanted if each.name.startswith("gateway"))
-        self._print(f"starting {', '.join(each.name for each in wanted)}")
-        starts = [
-            _Supervised(
-                each.name,
-                _ServiceProcess(each, self._folder),
-                partial(str, each.address),
-                each.health,
-                each.metrics,
-            )
-            for each in wanted
-        ]
-        self._supervised += starts
-        await asyncio.gather(*(each.server.start() for each in starts))
+    async def _start_services(self, planned: list[ServiceProcessSpec]) -> None:
+        self._gateway = next(each.address for each in planned if each.name.startswith("gateway"))
+        self._print(f"starting {', '.join(each.name for each in planned)}")
+        await self._start_all(
+            [
+                Supervised(
+                    each.name,
+                    ServiceProcess(each, self._folder),
+                    partial(str, each.address),
+                    each.health,
+                    each.metrics,
+                )
+                for each in planned
+            ]
+        )
 
-    def _note_death(self, each: _Supervised) -> None:
+    async def _start_all(self, processes: Sequence[Supervised]) -> None:
+        """Start them at once.
+
+        Raises:
+            Unavailable: one did not start; no other is started after that.
+        """
+        self._supervised += processes
+        starts = [asyncio.create_task(self._start(each)) for each in processes]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+
+    async def _start(self, each: Supervised) -> None:
+        for delay in (*_START_DELAYS_S, None):
+            each.started_at = time.monotonic()
+            try:
+                await each.server.start()
+            except Unavailable:
+                # One that lives is only slow, and has had its time.
+                if delay is None or each.server.is_alive:
+                    raise
+                self._print(f"{each.name} did not start; trying again in {delay:g} s")
+                await asyncio.sleep(delay)
+                each.restarts += 1
+            else:
+                each.has_started = True
+                return
+
+    async def _check_health(self, each: Supervised, check: HealthCheck) -> None:
+        errors, shown = 0, ""
+        while True:
+            await asyncio.sleep(check.interval_s)
+            if each.restarting is not None:
+                errors = 0
+                continue
+            try:
+                await check.run()
+            except Unavailable as error:
+                errors += 1
+                reason = f"{each.name} does not work: {error}"
+                if errors < check.max_errors:
+                    continue
+                if check.restart_helps():
+                    errors, shown = 0, ""
+                    self._begin_restart(each, reason)
+                elif reason != shown:
+                    shown = reason
+                    self._print(f"{reason} (a restart would not help yet)")
+            else:
+                errors, shown = 0, ""
+
+    def _begin_restart(self, each: Supervised, reason: str) -> None:
         if time.monotonic() - each.started_at > 60.0:
             each.deaths = 0
         each.deaths += 1
+        each.restarting = asyncio.create_task(self._restart(each, reason))
 
-    async def _bring_up(self, each: _Supervised) -> None:
-        wait = _RESTART_DELAYS_S[min(each.deaths, len(_RESTART_DELAYS_S)) - 1]
+    async def _restart(self, each: Supervised, reason: str) -> None:
+        delay = _RESTART_DELAYS_S[min(each.deaths, len(_RESTART_DELAYS_S)) - 1]
         try:
-            self._print(f"{each.name} ended; starting it again in {wait:g} s")
-            await asyncio.sleep(wait)
+            self._print(f"{reason}; starting it again in {delay:g} s")
+            if each.server.is_alive:
+                await each.server.stop()
+            await asyncio.sleep(delay)
             each.restarts += 1
             each.started_at = time.monotonic()
             await each.server.start()
@@ -208,7 +210,7 @@ class Stack:
             self._print(f"{each.name} is back")
         finally:
             each.restarting = None
-            if not self._stopping:
+            if self._is_up and not self._stopping:
                 with suppress(OSError):  # a full disk: the process runs all the same
                     self._write_state()
 

@@ -137,6 +137,28 @@ async def test_a_part_that_is_killed_while_the_stack_starts_is_started_again(
         assert {each["restarts"] for each in system.state["processes"] if each["name"] != victim} == {0}
 
 
+async def test_a_killed_supervisor_leaves_no_process_and_no_file_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running_system(data) as system:
+        campaign = await system.campaign([])
+        pids = [each["pid"] for each in system.state["processes"]]
+        sockets = _store_sockets(data)
+        assert sockets
+        system.process.kill()
+        await system.process.wait()
+        await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    async with running_system(data) as system:
+        assert (await system.get(f"/api/v3/campaigns/{campaign['id']}"))["name"] == campaign["name"]
+        assert not [each for each in sockets if each.exists()]
+        assert len(list((data / "s3" / "data").glob("m[0-9]*"))) == 1
+
+
+def _store_sockets(data: Path) -> list[Path]:
+    options = (data / "s3" / "data" / "mini.options").read_text()
+    ports = [line.partition("=")[2] for line in options.splitlines() if ".port" in line.partition("=")[0]]
+    return [path for port in ports for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]
+
+
 def _pid_in(folder: Path, name: str) -> int:
     """The process of that name that works in a folder; 0 when there is none."""
     for process in Path("/proc").glob("[0-9]*"):

@@ -15,13 +15,17 @@ import httpx
 import imageio_ffmpeg
 
 from rushes_cli import output
-from rushes_cli.data_folder import DataFolder
+from rushes_cli.data_folder import DataFolder, ProcessState
 from rushes_cli.errors import CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.services import provider_of, uses_sandbox
 from rushes_cli.stack.supervised import is_serving
 from servicekit.embedded.process import find_binary
 from servicekit.errors import Unavailable
+
+_SERVICE_TIMEOUT_S = 5.0
+_OLD_BACKLOG_S = 60
+"""An event is published within a second: after so long, the log refuses events."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
         _ffmpeg(),
         _data_folder(folder),
         await _provider(environ),
-        *await _stack(folder),
+        *await stack_findings(folder),
     ]
     for each in findings:
         output.console.print(
@@ -125,18 +129,63 @@ async def _provider(environ: Mapping[str, str]) -> Finding:
     )
 
 
-async def _stack(folder: DataFolder) -> list[Finding]:
+async def stack_findings(folder: DataFolder) -> list[Finding]:
     state = folder.running_stack()
     if state is None:
         return [Finding("stack", True, "none runs on this folder (start one with `rushes up`)")]
     is_current = state.code == code_fingerprint()
     message = f"{state.gateway}, process {state.pid}" + ("" if is_current else ", of older code")
     found = [Finding("stack", is_current, message, "Start it afresh: rushes down, rushes up.")]
-    with_health = [each for each in state.processes if each.health]
-    serving = await asyncio.gather(*(is_serving(each.health) for each in with_health))
-    for each, ok in zip(with_health, serving, strict=True):
-        restarts = f", restarted {each.restarts} times" if each.restarts else ""
-        metrics = f", metrics at {each.metrics}" if each.metrics else ""
-        message = f"{'serving' if ok else 'not serving'} at {each.address}{metrics}{restarts}"
-        found.append(Finding(each.name, ok, message, f"Read {folder.logs / (each.name + '.log')}"))
+    async with httpx.AsyncClient(timeout=_SERVICE_TIMEOUT_S) as http:
+        services = [each for each in state.processes if each.health]
+        for findings in await asyncio.gather(*(_service_findings(http, each, folder) for each in services)):
+            found += findings
     return found
+
+
+async def _service_findings(
+    http: httpx.AsyncClient, service: ProcessState, folder: DataFolder
+) -> list[Finding]:
+    way_out = f"Read {folder.logs / (service.name + '.log')}"
+    is_healthy, not_ready, metrics = await asyncio.gather(
+        is_serving(service.health),
+        _reason_not_ready(http, service.metrics.removesuffix("/metrics") + "/readyz"),
+        _text(http, service.metrics),
+    )
+    is_ok = is_healthy and not not_ready
+    message = (
+        f"{'serving' if is_ok else 'not serving'} at {service.address}, metrics at {service.metrics}"
+        + (f", restarted {service.restarts} times" if service.restarts else "")
+        + (f": {not_ready}" if not_ready else "")
+    )
+    found = [Finding(service.name, is_ok, message, way_out)]
+    waiting, oldest = (
+        int(_sample(metrics, f"rushes_outbox_{name}")) for name in ("waiting", "oldest_seconds")
+    )
+    if waiting:
+        message = f"{waiting} events of {service.name} wait to be published, the oldest for {oldest} s"
+        way_out = f"{way_out} and {folder.path / 'nats' / 'nats.log'}; see that the disk has room."
+        found.append(Finding("backlog", oldest < _OLD_BACKLOG_S, message, way_out))
+    return found
+
+
+async def _reason_not_ready(http: httpx.AsyncClient, address: str) -> str:
+    """Empty when it is ready, or when it does not answer: then its health check fails, too."""
+    try:
+        answer = await http.get(address)
+    except httpx.TransportError:
+        return ""
+    return answer.text.strip() if answer.is_error else ""
+
+
+async def _text(http: httpx.AsyncClient, address: str) -> str:
+    try:
+        return (await http.get(address)).text
+    except httpx.TransportError:
+        return ""
+
+
+def _sample(metrics: str, name: str) -> float:
+    """The value of a metric without labels, in the text format of Prometheus; 0 when it is not there."""
+    found = re.search(rf"^{name} (\S+)$", metrics, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0

@@ -14,6 +14,7 @@ from rushes_cli.data_folder import DataFolder, ProcessState, StackState
 from rushes_cli.errors import FAILED, CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.external_servers import check_reachable
+from rushes_cli.stack.leftovers import remove_leftovers
 from rushes_cli.stack.services import (
     Infrastructure,
     ServiceProcessSpec,
@@ -109,6 +110,7 @@ class Stack:
             nats = NatsServer(self._folder.path / "nats")
             embedded.append(Supervised("nats", nats, lambda: nats.url))
         if not endpoint:
+            remove_leftovers(self._folder.path / "s3")
             s3 = S3Server(self._folder.path / "s3")
             access, secret = s3.access_key, s3.secret_key
             embedded.append(Supervised("s3", s3, lambda: s3.endpoint))

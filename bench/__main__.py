@@ -1,4 +1,4 @@
-"""`python -m bench [ROW …] [--quick] [--out FOLDER]`: measure, show, and write the table."""
+"""`python -m bench [ROW …] [--quick] [--out FOLDER]`: measures rows, prints the table, and writes it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the rows that are named, or all; 2 for a row that there is not."""
+    """Run the named rows, or all. Returns 2 for an unknown row."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{', '.join(ROWS)}; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="only see that it runs; figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="only check that it runs; figures mean nothing")
     parser.add_argument("--out", type=Path, help="folder for the table; a full run has bench/results")
-    asked = parser.parse_args(arguments)
-    if unknown := sorted(set(asked.rows) - set(ROWS)):
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.rows) - set(ROWS)):
         print(f"no row {', '.join(unknown)}; there are {', '.join(ROWS)}", file=sys.stderr)
         return 2
-    scale, told = Scale(quick=asked.quick), machine.describe()
+    scale, described = Scale(quick=options.quick), machine.describe()
     lines: list[Line] = []
-    for name in asked.rows or ROWS:
+    for name in options.rows or ROWS:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         row: Row = importlib.import_module(ROWS[name]).measure
         lines += asyncio.run(row(scale))
-    out = asked.out or (RESULTS if not asked.rows and not asked.quick else None)
+    out = options.out or (RESULTS if not options.rows and not options.quick else None)
     if out is not None:
-        table.write(out, told, lines)
-    print(table.markdown(told, lines))
+        table.write(out, described, lines)
+    print(table.markdown(described, lines))
     return 0
 
 

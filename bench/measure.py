@@ -1,4 +1,4 @@
-"""What a row of the table is: samples taken side by side, their medians, their ratio, and the bar."""
+"""Defines a line of the table, its ratio and percentiles, and takes samples side by side."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: everything, or just enough to see that it runs."""
+    """How much is measured: everything, or only enough to check that it runs."""
 
     quick: bool = False
 
     def of(self, full: int, quick: int) -> int:
-        """The number for this scale."""
         return quick if self.quick else full
 
 
@@ -46,16 +45,15 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """Here over there: of each pair, then the median, so that a machine that slows down slows both."""
         return ratio(self.here, self.there) if self.there else None
 
 
 Row = Callable[[Scale], Coroutine[None, None, list[Line]]]
-"""A script of the table: measures at a scale, answers its lines."""
+"""Measures one row of the table at a scale; returns its lines."""
 
 
 def ratio(here: Sequence[float], there: Sequence[float]) -> float:
-    """The median of the ratios of pairs that were taken side by side."""
+    """The median of the ratios of pairs: a machine that slows down for a while slows both of a pair."""
     return median(ours / theirs for ours, theirs in zip(here, there, strict=True))
 
 
@@ -68,7 +66,7 @@ def percentile(samples: Sequence[float], percent: int) -> float:
 async def side_by_side(
     runs: int, here: Callable[[], Awaitable[float]], there: Callable[[], Awaitable[float]]
 ) -> tuple[list[float], list[float]]:
-    """Take turns, each first every other time: what the one leaves behind (caches, writes) meets both."""
+    """Take turns, each first every other time, so that caches and writes of the one affect both."""
     ours: list[float] = []
     theirs: list[float] = []
     for run in range(runs):

@@ -1,4 +1,4 @@
-"""How much memory a process and its children gain, from the kernel's own high-water marks."""
+"""Measures how much memory a process and its children gain, by the kernel's high-water marks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 
-class Gain:
-    """The memory of a process tree above what it holds when this is made.
+class MemoryGain:
+    """The memory of a process tree above what it uses when this object is made.
 
-    The sum of each process's own highest resident size since `reset`, whenever reached: never less than what
-    all held together at any one time.
+    It is the sum of the highest resident sizes of all processes since `reset`, each at its own time: never
+    less than what all used at any one time.
     """
 
     def __init__(self, pid: int) -> None:
@@ -29,7 +29,7 @@ class Gain:
 
 
 async def settled(pid: int) -> None:
-    """Wait until the process and its children have loaded what they load at their start."""
+    """Wait until the process and its children use the same memory for a second: they are loaded."""
     same, last = 0, 0
     while same < 5:
         await asyncio.sleep(0.2)
@@ -42,10 +42,10 @@ def tree(pid: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            told = stat.read_text()
-        except (FileNotFoundError, ProcessLookupError):  # it ended between the listing and the look
+            stat_line = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it ended between listing and reading
             continue
-        parent = int(told.rpartition(")")[2].split()[1])
+        parent = int(stat_line.rpartition(")")[2].split()[1])
         parents.setdefault(parent, []).append(int(stat.parent.name))
     found = [pid]
     for each in found:
@@ -54,7 +54,7 @@ def tree(pid: int) -> list[int]:
 
 
 def resident_kib(pid: int, field: str) -> int:
-    """`VmRSS` (now) or `VmHWM` (the highest) of a process, as proc(5) tells them."""
+    """`VmRSS` (now) or `VmHWM` (the highest) of a process, see proc(5)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""`python -m bench.origin FILE PORT`: one file over HTTP with as little work as possible (sendfile)."""
+"""`python -m bench.origin FILE PORT`: serves one file over HTTP with little work of its own (sendfile)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from pathlib import Path
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers every GET with the whole file."""
-
     protocol_version = "HTTP/1.1"
     path_served: Path
 
     def do_GET(self) -> None:
-        """The file, announced with its length."""
         size = self.path_served.stat().st_size
         self.send_response(200)
         self.send_header("Content-Type", "video/mp4")
@@ -29,11 +26,10 @@ class Handler(BaseHTTPRequestHandler):
                 offset += os.sendfile(self.connection.fileno(), file.fileno(), offset, size - offset)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the base class's
-        """Say nothing: the terminal is for results."""
+        """The terminal is for results."""
 
 
 def main() -> None:
-    """Serve until ended."""
     Handler.path_served = Path(sys.argv[1])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
 

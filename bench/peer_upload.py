@@ -1,8 +1,8 @@
 """`… | python -m bench.peer_upload ENDPOINT BUCKET KEY PART_BYTES`: what a user would pipe curl into.
 
 The minio client's own streaming upload, in its own way: parts of the given size, three at once. Keys come
-from BLOB_ACCESS_KEY and BLOB_SECRET_KEY. It says "ready" once everything is imported, and at its end
-the KiB of memory that it had gained at most.
+from BLOB_ACCESS_KEY and BLOB_SECRET_KEY. It prints "ready" once everything is imported, and at its end
+the most KiB of memory that it has gained.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from bench.memory import resident_kib
 
 
 def main() -> None:
-    """Upload the input."""
     endpoint, bucket, key, part = sys.argv[1:5]
     client = Minio(
         urlsplit(endpoint).netloc,

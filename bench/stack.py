@@ -1,4 +1,4 @@
-"""The whole system as a person starts it, `rushes up`, and what a benchmark asks of it."""
+"""Starts the whole system by `rushes up`, with clients for what a benchmark needs of it."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from servicekit.events.topology import STREAM
 START_S = 120.0
 STOP_S = 60.0
 FINAL_S = 180.0
-"""Seconds without another generation at its end after which a benchmark gives up."""
+"""Seconds without an end of a generation after which a benchmark gives up."""
 
 SERVICES = ("gateway", "catalog", "generator", "downloader", "stitcher", "sandbox", "nats", "s3")
 
 
 @dataclass(frozen=True)
-class Fact:
-    """An event, and when the log had it."""
+class LoggedEvent:
+    """`stored`: when the log stored it."""
 
     event: Event
     stored: datetime
 
 
 class Stack:
-    """A running system: REST, the log, the store, the sandbox."""
+    """A running system, with clients of REST, log, store and sandbox."""
 
     def __init__(self, data: Path) -> None:
         state = json.loads((data / "stack.json").read_text())
@@ -56,19 +56,16 @@ class Stack:
         self.blobs = BlobStore(self.address("s3"), "rushes", LOCAL_SECRET, "rushes")
 
     async def start(self) -> None:
-        """Connect."""
         await self.log.start()
         await self.blobs.start()
 
     async def stop(self) -> None:
-        """Disconnect."""
         await self.blobs.stop()
         await self.log.stop()
         await self.rest.aclose()
         await self.provider.aclose()
 
     def address(self, name: str) -> str:
-        """Where a process serves."""
         return str(self._processes[name]["address"])
 
     def cpu_s(self) -> dict[str, float]:
@@ -76,13 +73,13 @@ class Stack:
         return {name: _cpu_s(each["pid"]) for name, each in self._processes.items()}
 
     async def generate(self, model: str, **value: Any) -> str:
-        """Ask for one run; its id."""
+        """Request one generation; returns its id."""
         got = await self.rest.post("/api/v3/generations", json={"model": model, "input": value})
         assert got.is_success, got.text
         return str(got.json()["id"])
 
     async def generate_all(self, model: str, count: int) -> list[str]:
-        """Ask for many runs, a hundred a request; their ids."""
+        """Request many generations, a hundred at a time; returns their ids."""
         ids: list[str] = []
         while len(ids) < count:
             wanted = [{"model": model, "input": {}}] * min(100, count - len(ids))
@@ -92,30 +89,29 @@ class Stack:
         return ids
 
     async def ends(self) -> AsyncIterator[Event]:
-        """Every generation that comes to its end from now on."""
+        """The last event of every generation that ends from now on."""
         return await self.log.tail(("generation.completed.>", "generation.failed.>"))
 
-    async def facts(self, after: int) -> list[Fact]:
-        """Everything in the log behind that place."""
+    async def events(self, after: int) -> list[LoggedEvent]:
+        """Everything in the log after that sequence."""
         end = (await self.log.js.stream_info(STREAM)).state.last_seq
         start = ConsumerConfig(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1)
         subscription = await self.log.js.subscribe(">", stream=STREAM, ordered_consumer=True, config=start)
-        facts: list[Fact] = []
+        events: list[LoggedEvent] = []
         while after < end:
             message = await subscription.next_msg(timeout=10)
             stored = message.metadata.timestamp.astimezone(UTC)
-            facts.append(Fact(from_message(message), stored))
+            events.append(LoggedEvent(from_message(message), stored))
             after = message.metadata.sequence.stream
         await subscription.unsubscribe()
-        return facts
+        return events
 
-    async def place(self) -> int:
-        """The last place of the log."""
+    async def last_sequence(self) -> int:
         return (await self.log.js.stream_info(STREAM)).state.last_seq
 
 
 async def all_ended(ends: AsyncIterator[Event], ids: Sequence[str]) -> None:
-    """Wait until all of them have completed; one that failed ends the measurement."""
+    """Wait until all of them are completed. One that fails ends the measurement."""
     waiting = set(ids)
     while waiting:
         event = await asyncio.wait_for(anext(ends), FINAL_S)

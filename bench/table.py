@@ -1,4 +1,4 @@
-"""The table of results, for people (Markdown) and for programs (JSON)."""
+"""Writes the table of results, for people (Markdown) and for programs (JSON)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ _HEAD = "| row | what | here | instead | ratio | bar | holds |\n| --- | --- | --
 
 
 def markdown(machine: Mapping[str, str], lines: Sequence[Line]) -> str:
-    """The page: how it was measured, the table, the notes under it."""
     notes = list(dict.fromkeys(line.note for line in lines if line.note))
-    told = [
+    page = [
         "# Measured",
         "",
         "Medians (least to most; how many) of samples taken in turn with what a user would use instead. The",
@@ -30,7 +29,7 @@ def markdown(machine: Mapping[str, str], lines: Sequence[Line]) -> str:
         *(f"{number}. {note}" for number, note in enumerate(notes, 1)),
         "",
     ]
-    return "\n".join(told)
+    return "\n".join(page)
 
 
 def write(folder: Path, machine: Mapping[str, str], lines: Sequence[Line]) -> None:

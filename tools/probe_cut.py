@@ -1,4 +1,4 @@
-"""Looks at a finished video as a stranger would, and says whether it is what the main job promises."""
+"""Measures a finished video and checks that it is what the main job promises."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ _DIFFERENT = 12.0
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen."""
-
+class CutMeasurements:
     seconds: float
     size: tuple[int, int]
     codec: str
@@ -39,8 +37,7 @@ class Look:
     """Top-level boxes of the file, in order."""
 
 
-def look(path: Path) -> Look:
-    """Open, decode and measure a video."""
+def measure(path: Path) -> CutMeasurements:
     with av.open(str(path)) as film:
         video = film.streams.video[0]
         assert video.time_base is not None
@@ -57,7 +54,7 @@ def look(path: Path) -> Look:
                     frame.reformat(width=96, height=54, format="rgb24").to_ndarray().astype(float)
                 )
         context = video.codec_context
-        facts = (
+        measured = (
             (context.width, context.height),
             context.name,
             context.pix_fmt or "",
@@ -68,7 +65,7 @@ def look(path: Path) -> Look:
         sound = [frame.to_ndarray() for frame in film.decode(film.streams.audio[0])] if audio else []
     rms = float(np.sqrt(np.mean(np.concatenate([s.reshape(-1) for s in sound]) ** 2))) if sound else 0.0
     steps = {b - a for a, b in pairwise(times)}
-    return Look(seconds, *facts, steps, audio, rms, pictures, _boxes(path))
+    return CutMeasurements(seconds, *measured, steps, audio, rms, pictures, _boxes(path))
 
 
 def _boxes(path: Path) -> list[str]:
@@ -90,7 +87,7 @@ def _differences(pictures: list[np.ndarray]) -> list[float]:
     return [float(np.abs(a - b).mean()) for i, a in enumerate(pictures) for b in pictures[i + 1 :]]
 
 
-CHECKS: dict[str, Callable[[Look], bool]] = {
+CHECKS: dict[str, Callable[[CutMeasurements], bool]] = {
     f"{SECONDS} ± {TOLERANCE} s": lambda seen: abs(seen.seconds - SECONDS) <= TOLERANCE,
     "1920x1080": lambda seen: seen.size == (1920, 1080),
     "H.264": lambda seen: seen.codec == "h264",
@@ -107,13 +104,13 @@ CHECKS: dict[str, Callable[[Look], bool]] = {
 
 
 def main(path: Path) -> int:
-    """Print every check; 1 when one fails."""
-    seen = look(path)
+    """Print every check. Returns 1 if one fails."""
+    seen = measure(path)
     width = max(map(len, CHECKS))
     failed = [name for name, check in CHECKS.items() if not check(seen)]
     for name in CHECKS:
         print(f"{'WRONG' if name in failed else 'ok   '}  {name:<{width}}")
-    facts = {
+    measured = {
         "seconds": f"{seen.seconds:.3f}",
         "size": "x".join(map(str, seen.size)),
         "video": f"{seen.codec} {seen.pixel_format} SAR {seen.sar}",
@@ -122,7 +119,7 @@ def main(path: Path) -> int:
         "boxes": " ".join(seen.boxes),
         "differences": [round(each) for each in _differences(seen.scenes)],
     }
-    print(f"{path.name}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"{path.name}: " + ", ".join(f"{name} {value}" for name, value in measured.items()))
     return 1 if failed else 0
 
 

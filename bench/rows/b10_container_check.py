@@ -25,20 +25,18 @@ NOTE = (
 )
 
 
-class Counted(io.FileIO):
+class CountingFile(io.FileIO):
     """A file that counts what is read of it."""
 
-    taken = 0
+    bytes_read = 0
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read, and count."""
         got = super().readinto(buffer)
-        self.taken += got or 0
+        self.bytes_read += got or 0
         return got or 0
 
 
 async def measure(scale: Scale) -> list[Line]:
-    """Lines for a large film, a film in fragments, and what is read of them."""
     return await asyncio.to_thread(_measure, scale)
 
 
@@ -52,7 +50,7 @@ def _measure(scale: Scale) -> list[Line]:
         return [
             *_compared(scale, large, name, bar=True),
             *_compared(scale, pieces, live, bar=False),
-            _taken(scale, large, name),
+            _bytes_read(scale, large, name),
         ]
 
 
@@ -75,14 +73,16 @@ def _compared(scale: Scale, path: Path, name: str, *, bar: bool) -> list[Line]:
     ]
 
 
-def _taken(scale: Scale, path: Path, name: str) -> Line:
-    with io.BufferedReader(file := Counted(str(path))) as reader:
+def _bytes_read(scale: Scale, path: Path, name: str) -> Line:
+    with io.BufferedReader(file := CountingFile(str(path))) as reader:
         container = recognise(reader.read(HEAD), whole=False, expected=None)
         check_structure(reader, path.stat().st_size, container)
-        taken = file.taken
+        bytes_read = file.bytes_read
     whole = path.stat().st_size
-    holds = None if scale.quick else taken < whole / 100
-    return Line("B10", f"read of {name}", "KiB", [taken / 1024], bar="no whole read", holds=holds, note=NOTE)
+    holds = None if scale.quick else bytes_read < whole / 100
+    return Line(
+        "B10", f"read of {name}", "KiB", [bytes_read / 1024], bar="no whole read", holds=holds, note=NOTE
+    )
 
 
 def _check(path: Path) -> None:

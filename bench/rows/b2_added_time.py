@@ -17,7 +17,7 @@ from rushes.events.v1.events_pb2 import GenerationCompleted, PredictionSucceeded
 BAR_MS = 150
 NOTE = (
     "B2: the whole system by `rushes up`, idle but for this. From the provider's own `completed_at` to the "
-    "first bytes of the clip answered by the gateway (`/api/v3/media/<id>`, a range), asked for when "
+    "first bytes of the clip answered by the gateway (`/api/v3/media/<id>`, a range), requested when "
     "`generation.completed` arrives: webhook, download, checks with decoding, store, records, gateway. "
     "There: the seconds that curl itself counts for a GET of the same address and a PUT into the same store, "
     "its start left out. Added is the one less the other."
@@ -33,12 +33,10 @@ class Samples:
 
     @property
     def added(self) -> list[float]:
-        """What is not the bare transfer."""
         return [whole - bare for whole, bare in zip(self.playable, self.bare, strict=True)]
 
 
 async def measure(scale: Scale) -> list[Line]:
-    """Two sizes of clip: the instant one, and a scene as jobs have them."""
     env = {"REPLICATE_START_DELAY_MS": "0"}
     with tempfile.TemporaryDirectory(prefix="rushes-bench-") as folder:
         async with running_stack(env) as stack:
@@ -62,7 +60,7 @@ def _lines(scale: Scale, what: str, samples: Samples) -> list[Line]:
 
 async def _samples(stack: Stack, folder: Path, runs: int, model: str, value: dict[str, object]) -> Samples:
     samples = Samples()
-    await _one(stack, folder, model, value)  # unmeasured: models are looked up, decoders load
+    await _one(stack, folder, model, value)  # not measured: models are fetched, decoders are loaded
     for _ in range(runs):
         playable, bare = await _one(stack, folder, model, value)
         samples.playable.append(playable)
@@ -85,8 +83,8 @@ async def _one(stack: Stack, folder: Path, model: str, value: dict[str, object])
     succeeded = (await anext(outputs)).message(PredictionSucceeded)
     for tail in (ends, outputs):
         await tail.aclose()  # type: ignore[attr-defined]
-    told = (await stack.provider.get(f"/v1/predictions/{succeeded.prediction.prediction_id}")).json()
-    took = (plays - datetime.fromisoformat(told["completed_at"])).total_seconds() * 1000
+    prediction = (await stack.provider.get(f"/v1/predictions/{succeeded.prediction.prediction_id}")).json()
+    took = (plays - datetime.fromisoformat(prediction["completed_at"])).total_seconds() * 1000
     return took, await _bare(stack, folder / "bare.mp4", succeeded.outputs[0].source_url)
 
 
@@ -111,6 +109,6 @@ async def _curl(*arguments: str) -> float:
         "curl", "--silent", "--show-error", "--fail", "--write-out", "%{time_total}", *arguments,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    said, _ = await process.communicate()
+    seconds, _ = await process.communicate()
     assert process.returncode == 0
-    return float(said)
+    return float(seconds)

@@ -16,10 +16,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from bench import films
 from bench.measure import Line, Scale, ratio, side_by_side
-from bench.memory import Gain, settled
+from bench.memory import MemoryGain, settled
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import Output, PredictionRef, PredictionSucceeded
-from rushes_cli.stack.supervisor import is_serving
+from rushes_cli.stack.supervised import is_serving
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.embedded.process import ServerProcess, free_port
@@ -35,7 +35,7 @@ BAR_MIB = 120
 """MiB above idle that a download may take."""
 
 _PATH = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-"""So that other processes find this package, wherever they start."""
+"""For processes that import this package from another folder."""
 
 NOTE = (
     "B6: a film of real H.264 packets, index first, from a sendfile server on this machine; both into the "
@@ -47,8 +47,8 @@ NOTE = (
 )
 
 
-class Stage:
-    """Everything that both sides use, and both ways to have the file stored."""
+class Comparison:
+    """What both sides use, and both ways to store the file."""
 
     def __init__(
         self, s3: S3Fixture, blobs: BlobStore, log: EventLog, url: str, size: int, downloader: int
@@ -59,7 +59,7 @@ class Stage:
         self._url = url
         self._size = size
         self._number = 0
-        self.gain = Gain(downloader)
+        self.gain = MemoryGain(downloader)
         self.peaks: list[float] = []
         self.peer_peaks: list[float] = []
 
@@ -68,15 +68,15 @@ class Stage:
         await self._quiet()
         self._number += 1
         name = f"gen_{self._number}"
-        facts = await self._log.tail((f"download.completed.{name}", f"download.failed.{name}"))
+        events = await self._log.tail((f"download.completed.{name}", f"download.failed.{name}"))
         self.gain.reset()
         begun = time.perf_counter()
         await self._log.publish(_succeeded(name, self._url))
-        fact = await anext(facts)
+        event = await anext(events)
         took = time.perf_counter() - begun
         self.peaks.append(self.gain.peak_mib())
-        await facts.aclose()  # type: ignore[attr-defined]
-        assert fact.type == "download.completed", fact
+        await events.aclose()  # type: ignore[attr-defined]
+        assert event.type == "download.completed", event
         return await self._stored(f"media/{name}/0.mp4", took)
 
     async def there(self) -> float:
@@ -112,43 +112,44 @@ class Stage:
         return self._size / 1024**2 / took
 
     async def _quiet(self) -> None:
-        """What earlier runs have written goes to the disk before the clock runs."""
+        """Write what earlier runs have left to the disk, before the clock runs."""
         await asyncio.to_thread(os.sync)
 
 
 async def measure(scale: Scale) -> list[Line]:
-    """Throughput, and memory above idle."""
     with tempfile.TemporaryDirectory(prefix="rushes-bench-") as folder:
         wanted = scale.of(1024**3, 24 * 1024**2)
         path = await asyncio.to_thread(films.film, Path(folder) / "output.mp4", wanted)
         size = path.stat().st_size
-        async with _stage(path, size, Path(folder)) as stage:
-            if not scale.quick:  # each once unmeasured: imports, buffers, the store's first volumes
-                await stage.here()
-                await stage.there()
-            stage.peaks.clear()
-            stage.peer_peaks.clear()
-            here, there = await side_by_side(scale.of(5, 1), stage.here, stage.there)
-            return _lines(scale, size, stage, here, there)
+        async with _comparison(path, size, Path(folder)) as comparison:
+            if not scale.quick:  # once without measuring: imports, buffers, the store's first volumes
+                await comparison.here()
+                await comparison.there()
+            comparison.peaks.clear()
+            comparison.peer_peaks.clear()
+            here, there = await side_by_side(scale.of(5, 1), comparison.here, comparison.there)
+            return _lines(scale, size, comparison, here, there)
 
 
-def _lines(scale: Scale, size: int, stage: Stage, here: list[float], there: list[float]) -> list[Line]:
+def _lines(
+    scale: Scale, size: int, comparison: Comparison, here: list[float], there: list[float]
+) -> list[Line]:
     what = f"{size / 1024**2:,.0f} MiB into the store"
     fast = None if scale.quick else ratio(here, there) >= 0.9
-    small = None if scale.quick else max(stage.peaks) <= BAR_MIB
+    small = None if scale.quick else max(comparison.peaks) <= BAR_MIB
     peer = "curl \\| minio client"
     return [
         Line("B6", f"{what}: throughput", "MiB/s", here, peer, there, "≥ 0.9 times", fast, NOTE),
         Line(
-            "B6", f"{what}: memory above idle", "MiB", stage.peaks, peer, stage.peer_peaks,
+            "B6", f"{what}: memory above idle", "MiB", comparison.peaks, peer, comparison.peer_peaks,
             f"≤ {BAR_MIB} MiB", small, NOTE,
         ),
     ]  # fmt: skip
 
 
 @asynccontextmanager
-async def _stage(path: Path, size: int, folder: Path) -> AsyncIterator[Stage]:
-    """Log, store, origin and downloader, each a process."""
+async def _comparison(path: Path, size: int, folder: Path) -> AsyncIterator[Comparison]:
+    """Starts log, store, origin and downloader, each as a process."""
     async with nats_server() as nats, s3_store() as s3:
         blobs = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, BUCKET)
         log = EventLog(nats.url, service="bench", clock=SystemClock())
@@ -178,7 +179,7 @@ async def _stage(path: Path, size: int, folder: Path) -> AsyncIterator[Stage]:
             assert downloader.pid is not None
             await settled(downloader.pid)
             url = f"http://127.0.0.1:{port}/output.mp4"
-            yield Stage(s3, blobs, log, url, size, downloader.pid)
+            yield Comparison(s3, blobs, log, url, size, downloader.pid)
         finally:
             await downloader.stop(within=20)
             await origin.stop(within=5)

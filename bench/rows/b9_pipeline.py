@@ -1,4 +1,4 @@
-"""B9: generations of an instant model a second through the system, and what each step adds at 20/s."""
+"""B9: generations of an instant model a second through the system, and the time of each step at 20/s."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from bench.measure import Line, Scale, percentile
-from bench.stack import SERVICES, Fact, Stack, all_ended, running_stack
+from bench.stack import SERVICES, LoggedEvent, Stack, all_ended, running_stack
 from rushes.events.v1.events_pb2 import PredictionSucceeded
 
 MODEL = "rushes/instant"
@@ -25,7 +25,7 @@ NOTE = (
 )
 HOPS_NOTE = (
     "B9, hops: each generation by a `POST /generations` of its own, evenly spaced. A hop is the time between "
-    "two facts of one generation as the log stored them (at the provider: its own `created_at` and "
+    "two events of one generation as the log stored them (at the provider: its own `created_at` and "
     "`completed_at`); the samples are generations. At a pace above the rate the hops are mostly queues."
 )
 CPU_NOTE = (
@@ -34,7 +34,6 @@ CPU_NOTE = (
 
 
 async def measure(scale: Scale) -> list[Line]:
-    """The rate, what it costs each process, and the hops."""
     env = {"REPLICATE_MAX_CONCURRENCY": "200", "REPLICATE_START_DELAY_MS": "0"}
     async with running_stack(env) as stack:
         await _burst(stack, scale.of(100, 2))
@@ -60,7 +59,7 @@ async def _rates(stack: Stack, scale: Scale) -> tuple[list[float], dict[str, flo
 
 
 async def _burst(stack: Stack, size: int) -> float:
-    """Generations a second, all asked for at once."""
+    """Generations a second, all requested at once."""
     ends = await stack.ends()
     begun = time.perf_counter()
     await all_ended(ends, await stack.generate_all(MODEL, size))
@@ -71,37 +70,39 @@ async def _burst(stack: Stack, size: int) -> float:
 
 async def _hops(stack: Stack, pace: int, count: int) -> dict[str, list[float]]:
     """Milliseconds from each step to the next, at so many generations a second."""
-    place, ends = await stack.place(), await stack.ends()
-    asked: dict[str, tuple[datetime, datetime]] = {}
+    start, ends = await stack.last_sequence(), await stack.ends()
+    requested: dict[str, tuple[datetime, datetime]] = {}
 
-    async def ask(after_s: float) -> None:
+    async def request(after_s: float) -> None:
         await asyncio.sleep(after_s)
         sent = datetime.now(UTC)
         generation = await stack.generate(MODEL)
-        asked[generation] = (sent, datetime.now(UTC))
+        requested[generation] = (sent, datetime.now(UTC))
 
-    await asyncio.gather(*(ask(number / pace) for number in range(count)))
-    await all_ended(ends, list(asked))
+    await asyncio.gather(*(request(number / pace) for number in range(count)))
+    await all_ended(ends, list(requested))
     await ends.aclose()  # type: ignore[attr-defined]
-    told = (await stack.provider.get("/sandbox/predictions")).json()["predictions"]
-    provider = {each["id"]: each for each in told}
-    steps = _steps(await stack.facts(place), provider)
+    predictions = (await stack.provider.get("/sandbox/predictions")).json()["predictions"]
+    provider = {each["id"]: each for each in predictions}
+    steps = _steps(await stack.events(start), provider)
     hops: dict[str, list[float]] = defaultdict(list)
-    for generation, (sent, answered) in asked.items():
+    for generation, (sent, answered) in requested.items():
         hops["POST sent → answered"].append(_ms(sent, answered))
         for name, begun, ended in _pairs(sent, steps[generation]):
             hops[name].append(_ms(begun, ended))
     return hops
 
 
-def _steps(facts: Sequence[Fact], provider: dict[str, dict[str, str]]) -> dict[str, dict[str, datetime]]:
+def _steps(
+    events: Sequence[LoggedEvent], provider: dict[str, dict[str, str]]
+) -> dict[str, dict[str, datetime]]:
     """By generation, when each of its steps was reached."""
     steps: dict[str, dict[str, datetime]] = defaultdict(dict)
-    for fact in facts:
-        if generation := fact.event.refs.get("generation"):
-            steps[generation].setdefault(fact.event.type, fact.stored)
-            if fact.event.type == "prediction.succeeded":
-                message = fact.event.message(PredictionSucceeded)
+    for logged in events:
+        if generation := logged.event.refs.get("generation"):
+            steps[generation].setdefault(logged.event.type, logged.stored)
+            if logged.event.type == "prediction.succeeded":
+                message = logged.event.message(PredictionSucceeded)
                 record = provider[message.prediction.prediction_id]
                 steps[generation]["created"] = datetime.fromisoformat(record["created_at"])
                 steps[generation]["done"] = datetime.fromisoformat(record["completed_at"])

@@ -1,4 +1,4 @@
-"""Tells one state of the code from another, so that a running stack is not taken for the code beside it."""
+"""Computes a fingerprint of the code, to find out whether a running stack runs this code."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PACKAGES = (
 
 
 def code_fingerprint() -> str:
-    """A short hash over the names, sizes and times of every module the stack runs."""
+    """A hash of the names, sizes and modification times of every module that a stack runs."""
     digest = hashlib.sha256()
     for package in _PACKAGES:
         spec = find_spec(package)
         for place in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(place).rglob("*.py")):
-                facts = path.stat()
-                digest.update(f"{path}:{facts.st_size}:{facts.st_mtime_ns}\n".encode())
+                stat = path.stat()
+                digest.update(f"{path}:{stat.st_size}:{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The command line: reads arguments, calls one command, shows problems as sentences with an exit code."""
+"""Defines the command line: reads arguments, runs one command, shows its error with an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rushes_cli import view
+from rushes_cli import output
 from rushes_cli.commands import delete_data as delete_command
 from rushes_cli.commands import demo as demo_command
 from rushes_cli.commands import doctor as doctor_command
@@ -20,9 +20,9 @@ from rushes_cli.commands import events as events_command
 from rushes_cli.commands import jobs as jobs_command
 from rushes_cli.commands import storage as storage_command
 from rushes_cli.commands import up as up_command
-from rushes_cli.folder import DataFolder, default_folder
-from rushes_cli.problems import Problem
-from rushes_cli.stack.services import Options, parse_replicas
+from rushes_cli.data_folder import DataFolder, default_folder
+from rushes_cli.errors import CommandError
+from rushes_cli.stack.services import StackOptions, parse_replicas
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,12 +46,12 @@ def _folder(data: Path | None) -> DataFolder:
 
 
 def _run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run a command to its exit code; a problem becomes a sentence, Ctrl-C the usual 130."""
+    """Run a command to its exit code: 130 for Ctrl-C, as shells have it."""
     try:
         code = asyncio.run(work)
-    except Problem as problem:
-        view.show_problem(problem)
-        raise typer.Exit(problem.exit_code) from problem
+    except CommandError as error:
+        output.show_error(error)
+        raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
     except BrokenPipeError as error:  # `rushes events | head`
@@ -62,14 +62,14 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        view.console.print(f"rushes {metadata.version('rushes-cli')}", highlight=False)
+        output.console.print(f"rushes {metadata.version('rushes-cli')}", highlight=False)
         raise typer.Exit
 
 
 @app.callback()
 def rushes(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version, and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version, and end.")
     ] = False,
 ) -> None:
     """Photos and a brief in, a finished video advert out: no clip is lost, and none is paid for twice."""
@@ -96,7 +96,7 @@ def up(
     """
 
     async def work() -> int:
-        options = Options(port, parse_replicas(replicas or []), dict(os.environ))
+        options = StackOptions(port, parse_replicas(replicas or []), dict(os.environ))
         if detach:
             return await up_command.up_detached(_folder(data), options)
         return await up_command.up(_folder(data), options)
@@ -128,7 +128,9 @@ def demo(
     photos_dir: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FOLDER", help="A folder of your photos; drawn ones when left out.", show_default=False
+            metavar="FOLDER",
+            help="A folder of your photos; the ones that are shipped when left out.",
+            show_default=False,
         ),
     ] = None,
     data: Data = None,
@@ -149,8 +151,8 @@ def demo(
     Starts the system if it is not running, and does the main job once: upload, plan, approve, render, stitch.
     With REPLICATE_API_TOKEN set it approves real spending at the provider.
     """
-    wish = demo_command.Wish(photos_dir, out, scenes, seconds, within)
-    _run(demo_command.demo(_folder(data), wish, dict(os.environ)))
+    request = demo_command.DemoRequest(photos_dir, out, scenes, seconds, within)
+    _run(demo_command.demo(_folder(data), request, dict(os.environ)))
 
 
 @app.command()
@@ -172,7 +174,7 @@ def jobs(
 @app.command()
 def events(
     data: Data = None,
-    job: Annotated[str, typer.Option("--job", help="Only facts of this job.")] = "",
+    job: Annotated[str, typer.Option("--job", help="Only events of this job.")] = "",
     types: Annotated[
         str, typer.Option("--types", help="Only these, as in job.completed,stitch.failed.")
     ] = "",
@@ -187,7 +189,7 @@ def events(
         typer.Option("--follow/--no-follow", help="Go on with what comes, or end with what is there."),
     ] = True,
 ) -> None:
-    """Read the event log, one line a fact.
+    """Read the event log, one line an event.
 
     From now on, until Ctrl-C; with --after 0 from its beginning. With --no-follow what is there now, from the
     beginning or from --after on.

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rushes_cli.commands.demo import Wish, demo
+from rushes_cli.commands.demo import DemoRequest, demo
+from rushes_cli.data_folder import DataFolder, StackState
+from rushes_cli.errors import CommandError
 from rushes_cli.fingerprint import code_fingerprint
-from rushes_cli.folder import DataFolder, StackState
-from rushes_cli.problems import Problem
 from rushes_cli.stack.services import provider_of
 
 
@@ -22,9 +22,9 @@ async def test_a_running_system_with_another_provider_is_not_taken(
 ) -> None:
     folder = DataFolder(tmp_path)
     folder.prepare()
-    with folder.held():
-        folder.tell(
+    with folder.lock():
+        folder.write_state(
             StackState(pid=os.getpid(), gateway="http://127.0.0.1:1", code=code_fingerprint(), provider=runs)
         )
-        with pytest.raises(Problem, match=f"{runs}, and the settings here ask for {provider_of(here)}"):
-            await demo(folder, Wish(None, None, 4, 4.0, 900.0), here)
+        with pytest.raises(CommandError, match=f"{runs}, and the settings here ask for {provider_of(here)}"):
+            await demo(folder, DemoRequest(None, None, 4, 4.0, 900.0), here)

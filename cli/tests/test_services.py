@@ -5,17 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import Problem
-from rushes_cli.stack.services import Backing, Options, Service, parse_replicas, services
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.errors import CommandError
+from rushes_cli.stack.services import (
+    Infrastructure,
+    ServiceProcessSpec,
+    StackOptions,
+    parse_replicas,
+    plan_services,
+)
 
-BACKING = Backing("nats://127.0.0.1:4", "http://127.0.0.1:5", "access", "secret")
+INFRASTRUCTURE = Infrastructure("nats://127.0.0.1:4", "http://127.0.0.1:5", "access", "secret")
 
 
-def _services(tmp_path: Path, **environ: str) -> dict[str, Service]:
+def _services(tmp_path: Path, **environ: str) -> dict[str, ServiceProcessSpec]:
     folder = DataFolder(tmp_path)
     folder.prepare()
-    return {each.name: each for each in services(folder, Options(environ=environ), BACKING)}
+    return {each.name: each for each in plan_services(folder, StackOptions(environ=environ), INFRASTRUCTURE)}
 
 
 def test_without_a_token_the_sandbox_is_the_provider(tmp_path: Path) -> None:
@@ -49,15 +55,15 @@ def test_work_in_hand_lies_in_the_data_folder(tmp_path: Path) -> None:
     table = _services(tmp_path)
     assert Path(table["stitcher"].env["STITCHER_WORK_DIR"]).is_relative_to(tmp_path)
     assert Path(table["downloader"].env["SPOOL_DIR"]).is_relative_to(tmp_path)
-    asked = _services(tmp_path, SPOOL_DIR="/srv/spool", STITCHER_WORK_DIR="/srv/work")
-    assert asked["downloader"].env["SPOOL_DIR"] == "/srv/spool"
-    assert asked["stitcher"].env["STITCHER_WORK_DIR"] == "/srv/work"
+    configured = _services(tmp_path, SPOOL_DIR="/srv/spool", STITCHER_WORK_DIR="/srv/work")
+    assert configured["downloader"].env["SPOOL_DIR"] == "/srv/spool"
+    assert configured["stitcher"].env["STITCHER_WORK_DIR"] == "/srv/work"
 
 
 def test_replicas_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     folder.prepare()
-    table = services(folder, Options(replicas={"generator": 2, "gateway": 2}), BACKING)
+    table = plan_services(folder, StackOptions(replicas={"generator": 2, "gateway": 2}), INFRASTRUCTURE)
     names = [each.name for each in table]
     assert {"generator-1", "generator-2", "gateway-1", "gateway-2", "catalog"} <= set(names)
     assert len({each.health for each in table}) == len(table)
@@ -82,13 +88,13 @@ def test_outputs_of_the_sandbox_are_where_they_were_after_a_restart(tmp_path: Pa
     assert table["sandbox"].address == first
     assert table["downloader"].env["FETCH_ALLOW"] == first.removeprefix("http://")
     folder = DataFolder(tmp_path)
-    asked = Options(port=int(first.rpartition(":")[2]))
-    moved = {each.name: each for each in services(folder, asked, BACKING)}
+    configured = StackOptions(port=int(first.rpartition(":")[2]))
+    moved = {each.name: each for each in plan_services(folder, configured, INFRASTRUCTURE)}
     assert moved["gateway"].address == first
     assert moved["sandbox"].address != first
 
 
 @pytest.mark.parametrize("text", ["catalog=2", "generator=0", "generator=x", "generator", "=2", "gateway=99"])
 def test_replicas_that_cannot_be(text: str) -> None:
-    with pytest.raises(Problem, match="--replicas"):
+    with pytest.raises(CommandError, match="--replicas"):
         parse_replicas([text])

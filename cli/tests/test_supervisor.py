@@ -7,53 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import Problem
-from rushes_cli.stack import given
-from rushes_cli.stack.services import Options
-from rushes_cli.stack.supervisor import Stack, _Watched
-from servicekit.embedded.process import ServerProcess, free_port
-from servicekit.testing import tcp_server
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.stack.services import StackOptions
+from rushes_cli.stack.supervised import HealthCheck, Supervised
+from rushes_cli.stack.supervisor import Stack
+from servicekit.embedded.process import ServerProcess
+from servicekit.errors import Unavailable
+from servicekit.testing import eventually
 
 
-@pytest.mark.parametrize(
-    ("address", "servers"),
-    [
-        ("https://s3.eu-central-1.amazonaws.com", [("https", "s3.eu-central-1.amazonaws.com", 443)]),
-        ("http://store", [("http", "store", 80)]),
-        ("http://127.0.0.1:8333", [("http", "127.0.0.1", 8333)]),
-        ("nats://host", [("nats", "host", 4222)]),
-        (
-            "nats://a:1, nats://user:secret@b,tls://[::1]:3",
-            [("nats", "a", 1), ("nats", "b", 4222), ("tls", "::1", 3)],
-        ),
-    ],
-)
-def test_where_given_parts_are(address: str, servers: list[tuple[str, str, int]]) -> None:
-    assert given.servers(address) == servers
-
-
-@pytest.mark.parametrize("address", ["nonsense", "nats://host:x", "host:4222", "ftp://host", "http://:80"])
-def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(Problem, match="is no address"):
-        given.servers(address)
-
-
-async def test_one_server_of_a_cluster_is_enough_and_passwords_are_not_told() -> None:
-    dead = f"nats://user:secret@127.0.0.1:{free_port()}"
-    with pytest.raises(Problem, match=r"Nobody answers at nats://127\.0\.0\.1:") as raised:
-        await given.refuse_dead(dead)
-    assert "secret" not in str(raised.value)
-
-    async def answer(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        """Nothing: it is there."""
-
-    async with tcp_server(answer) as port:
-        await given.refuse_dead(f"{dead},nats://127.0.0.1:{port}")
-
-
-class Dead:
-    """A server that has died, and tells when it is started again."""
+class DeadServer:
+    """Has died; sets `started` when it is started again."""
 
     def __init__(self, folder: Path) -> None:
         self.process = ServerProcess("dead", folder / "dead.log")
@@ -68,17 +32,119 @@ class Dead:
         self.is_alive = False
 
 
-async def test_what_died_is_restarted_also_when_nothing_can_be_told(tmp_path: Path) -> None:
-    def tell(line: str) -> None:
+async def test_a_dead_process_is_restarted_also_when_nothing_can_be_written(tmp_path: Path) -> None:
+    def fail(line: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    stack, dead = Stack(DataFolder(tmp_path / "gone"), Options(), tell), Dead(tmp_path)
-    stack._watched.append(_Watched("dead", dead, lambda: "somewhere"))
+    stack, dead = Stack(DataFolder(tmp_path / "gone"), StackOptions(), fail), DeadServer(tmp_path)
+    await stack._start_all([Supervised("dead", dead, lambda: "somewhere")])
+    dead.started.clear()
+    dead.is_alive = False
     supervising = asyncio.create_task(stack.supervise())
     for _ in range(2):
         async with asyncio.timeout(10):
             await dead.started.wait()
         dead.started.clear()
         dead.is_alive = False
+    supervising.cancel()
+    await stack.stop()
+
+
+class FlakyServer(DeadServer):
+    """Dies at its first starts."""
+
+    def __init__(self, folder: Path, *, deaths: int) -> None:
+        super().__init__(folder)
+        self.deaths = deaths
+        self.starts = 0
+
+    async def start(self) -> None:
+        self.starts += 1
+        if self.starts <= self.deaths:
+            raise Unavailable("ended at its start")
+        await super().start()
+
+
+async def test_a_process_that_dies_at_its_start_is_started_again(tmp_path: Path) -> None:
+    lines: list[str] = []
+    stack, flaky = Stack(DataFolder(tmp_path), StackOptions(), lines.append), FlakyServer(tmp_path, deaths=2)
+    supervised = Supervised("flaky", flaky, lambda: "somewhere")
+    await stack._start_all([supervised])
+    assert (flaky.starts, supervised.restarts) == (3, 2)
+    assert lines == [
+        "flaky did not start; trying again in 0.2 s",
+        "flaky did not start; trying again in 0.5 s",
+    ]
+    await stack.stop()
+    assert not flaky.is_alive
+
+
+async def test_a_process_that_always_dies_at_its_start_is_given_up(tmp_path: Path) -> None:
+    stack, flaky = Stack(DataFolder(tmp_path), StackOptions(), print), FlakyServer(tmp_path, deaths=99)
+    other = FlakyServer(tmp_path, deaths=98)
+    with pytest.raises(Unavailable, match="ended at its start"):
+        await stack._start_all(
+            [Supervised("flaky", flaky, lambda: ""), Supervised("other", other, lambda: "")]
+        )
+    starts = (flaky.starts, other.starts)
+    assert flaky.starts == 4
+    await stack.stop()
+    await asyncio.sleep(0)
+    assert (flaky.starts, other.starts) == starts, "nothing is started after the stop"
+
+
+class StuckServer(DeadServer):
+    """Lives; `works` from its second start on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.starts = 0
+        self.checks = 0
+        self.works = False
+        self.room = True
+
+    async def start(self) -> None:
+        self.starts += 1
+        self.works = self.starts > 1
+        await super().start()
+
+    async def check(self) -> None:
+        self.checks += 1
+        if not self.works:
+            raise Unavailable("refuses writes")
+
+
+async def test_a_process_that_lives_and_does_not_work_is_restarted(tmp_path: Path) -> None:
+    lines: list[str] = []
+    stack, stuck = Stack(DataFolder(tmp_path), StackOptions(), lines.append), StuckServer(tmp_path)
+    check = HealthCheck(stuck.check, interval_s=0.01, max_errors=3, restart_helps=lambda: stuck.room)
+    stuck.room = False
+    await stack._start_all([Supervised("stuck", stuck, lambda: "", health_check=check)])
+    supervising = asyncio.create_task(stack.supervise())
+    await eventually(lambda: stuck.checks >= 6)
+    assert stuck.starts == 1, "a restart would not help"
+    assert lines == ["stuck does not work: refuses writes (a restart would not help yet)"]
+    stuck.room = True
+    await eventually(lambda: stuck.starts == 2 and lines[-1] == "stuck is back")
+    assert lines[1:] == ["stuck does not work: refuses writes; starting it again in 0.2 s", "stuck is back"]
+    checks = stuck.checks
+    await eventually(lambda: stuck.checks > checks + 5)
+    assert stuck.starts == 2, "it works"
+    supervising.cancel()
+    await stack.stop()
+
+
+async def test_only_errors_in_a_row_count(tmp_path: Path) -> None:
+    stack, stuck = Stack(DataFolder(tmp_path), StackOptions(), print), StuckServer(tmp_path)
+
+    async def every_second_one() -> None:
+        stuck.works = not stuck.works
+        await stuck.check()
+
+    check = HealthCheck(every_second_one, interval_s=0.01, max_errors=2)
+    await stack._start_all([Supervised("stuck", stuck, lambda: "", health_check=check)])
+    supervising = asyncio.create_task(stack.supervise())
+    await eventually(lambda: stuck.checks >= 10)
+    assert stuck.starts == 1
     supervising.cancel()
     await stack.stop()

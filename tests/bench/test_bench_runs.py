@@ -19,22 +19,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.bench
 @pytest.mark.parametrize("row", ROWS)
-def test_each_row_measures_and_tells(row: str, tmp_path: Path) -> None:
+def test_each_row_measures_and_writes_its_lines(row: str, tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "bench", row, "--quick", "--out", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    told = json.loads((tmp_path / "table.json").read_text())
-    assert {line["row"] for line in told["lines"]} == {row}
-    for line in told["lines"]:
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert {line["row"] for line in table["lines"]} == {row}
+    for line in table["lines"]:
         assert line["here"], line
         assert all(math.isfinite(sample) for sample in [*line["here"], *line["there"]]), line
         assert line["holds"] is None, "a quick run judges nothing"
         assert f"| {row} | {line['what']}" in (tmp_path / "table.md").read_text()
 
 
-def test_a_row_that_there_is_not_is_named() -> None:
+def test_an_unknown_row_is_named() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "bench", "B99"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from rushes_cli.photos import draw_photos
+from rushes_cli.photo_files import copy_demo_photos
 from tests.e2e.system import System, running_system
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return draw_photos(tmp_path_factory.mktemp("photos"))
+    return copy_demo_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """One system for all tests that need no other; its spans go to `traces.jsonl` in its data folder."""
+    """One system for all tests that need no special one; its spans are in `traces.jsonl`."""
     data = tmp_path_factory.mktemp("system")
     env = {
         "RUSHES_TRACE_FILE": str(data / "traces.jsonl"),
-        "STALLED_AFTER_S": "10",
+        "SILENT_AFTER_S": "10",
         "SUBMIT_WINDOW_S": "4",
         "LANE_PROBE_S": "2",
     }
@@ -34,27 +34,25 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A command that ran to its end."""
-
-    code: int
-    said: str
+class Finished:
+    exit_code: int
+    output: str
 
 
-Command = Callable[..., Awaitable[Ended]]
+RunRushes = Callable[..., Awaitable[Finished]]
 
 
 @pytest.fixture
-def rushes(tmp_path: Path) -> Command:
-    """Run `rushes` with arguments to its end, on a data folder of the test."""
+def rushes(tmp_path: Path) -> RunRushes:
+    """Run `rushes` to its end, on a data folder of the test."""
 
-    async def run(*arguments: str, env: dict[str, str] | None = None, within: float = 60.0) -> Ended:
+    async def run(*arguments: str, env: dict[str, str] | None = None, within: float = 60.0) -> Finished:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "rushes_cli", *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             env={**os.environ, "RUSHES_DATA": str(tmp_path / "data"), **(env or {})},
         )  # fmt: skip
-        said, _ = await asyncio.wait_for(process.communicate(), within)
-        return Ended(process.returncode or 0, said.decode())
+        output, _ = await asyncio.wait_for(process.communicate(), within)
+        return Finished(process.returncode or 0, output.decode())
 
     return run

@@ -1,4 +1,4 @@
-"""A whole Rushes system as processes, as a person starts it, and what tests ask of it over its ports."""
+"""Starts a whole Rushes system as processes, and gives tests access to it over its ports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FINAL = ("completed", "failed", "canceled")
 
 
 class System:
-    """One running stack: its REST interface, its processes, its sandbox."""
+    """One running stack: its REST API, its processes, its sandbox."""
 
     def __init__(self, data: Path, process: asyncio.subprocess.Process) -> None:
         self.data = data
@@ -49,10 +49,10 @@ class System:
         return next(each["restarts"] for each in self.state["processes"] if each["name"] == name)
 
     def kill(self, name: str) -> None:
-        """End a process as a crash would."""
+        """By SIGKILL, like a crash."""
         os.kill(self.pid(name), signal.SIGKILL)
 
-    # What people ask over REST. Reads ride out a gateway that restarts.
+    # The REST API. Reads wait for a gateway that restarts.
 
     async def get(self, path: str, **query: Any) -> Any:
         async def answer() -> httpx.Response | Literal[False]:
@@ -72,7 +72,6 @@ class System:
         return got.json()
 
     async def campaign(self, photos: list[Path], **more: Any) -> dict[str, Any]:
-        """A campaign with photos."""
         client = await self.post("/api/v3/clients", {"name": "Harbour Homes"})
         campaign = await self.post("/api/v3/campaigns", {"name": "Spring", "client_id": client["id"], **more})
         for photo in photos:
@@ -84,28 +83,26 @@ class System:
             assert got.status_code == 201, got.text
         return dict(campaign)
 
-    async def approved_job(self, campaign_id: str, **wish: Any) -> dict[str, Any]:
+    async def approved_job(self, campaign_id: str, **request: Any) -> dict[str, Any]:
         job = await self.post(
             f"/api/v3/campaigns/{campaign_id}/create-job",
-            {"scene_count": 2, "scene_seconds": 1, "size": "640x360", "music": {"prompt": "calm"}, **wish},
+            {"scene_count": 2, "scene_seconds": 1, "size": "640x360", "music": {"prompt": "calm"}, **request},
         )
         return await self.post(f"/api/v3/jobs/{job['id']}/approve")
 
     async def job(self, job_id: str) -> dict[str, Any]:
         return await self.get(f"/api/v3/jobs/{job_id}")
 
-    async def finished(self, job_id: str, *, within: float = 90.0) -> dict[str, Any]:
-        """The job once it is final."""
+    async def final_job(self, job_id: str, *, within: float = 90.0) -> dict[str, Any]:
         return await self._final(f"/api/v3/jobs/{job_id}", within)
 
-    async def finished_generation(self, generation_id: str, *, within: float = 60.0) -> dict[str, Any]:
-        """The generation once it is final."""
+    async def final_generation(self, generation_id: str, *, within: float = 60.0) -> dict[str, Any]:
         return await self._final(f"/api/v3/generations/{generation_id}", within)
 
     async def _final(self, path: str, within: float) -> dict[str, Any]:
         async def final() -> dict[str, Any] | Literal[False]:
-            told = await self.get(path)
-            return told if told["status"] in FINAL else False
+            record = await self.get(path)
+            return record if record["status"] in FINAL else False
 
         return dict(await eventually(final, within=within))
 
@@ -117,8 +114,8 @@ class System:
         assert got.status_code == 200, got.text
         return got.content
 
-    async def facts(self, job_id: str) -> list[tuple[str, dict[str, Any]]]:
-        """Every fact of a job in the log, oldest first, up to its end."""
+    async def events(self, job_id: str) -> list[tuple[str, dict[str, Any]]]:
+        """Every event of a job in the log, oldest first, up to its last one, as type and data."""
         found: list[tuple[str, dict[str, Any]]] = []
         async with self.http.stream(
             "GET", f"/api/v3/jobs/{job_id}/events", headers={"Last-Event-ID": "0"}
@@ -133,7 +130,7 @@ class System:
                         return found
         return found
 
-    # The sandbox's own books.
+    # The sandbox's own records.
 
     async def charges(self) -> list[dict[str, Any]]:
         got = await self.outside.get(f"{self.address('sandbox')}/sandbox/ledger")
@@ -148,13 +145,13 @@ class System:
         await self.outside.aclose()
 
 
-def attempts_by_number(facts: list[tuple[str, dict[str, Any]]], kind: str) -> Counter[str]:
-    """How often each subject was said under one type of fact."""
+def count_by_subject(events: list[tuple[str, dict[str, Any]]], kind: str) -> Counter[str]:
+    """How often there was an event of one type for each job, or output of a generation."""
     counted: Counter[str] = Counter()
-    for type_, data in facts:
+    for type_, data in events:
         if type_ == kind:
-            told = data.get("prediction", data)
-            counted[f"{told.get('generation_id') or told.get('job_id')}:{data.get('index', 0)}"] += 1
+            record = data.get("prediction", data)
+            counted[f"{record.get('generation_id') or record.get('job_id')}:{data.get('index', 0)}"] += 1
     return counted
 
 
@@ -162,7 +159,7 @@ def attempts_by_number(facts: list[tuple[str, dict[str, Any]]], kind: str) -> Co
 async def running_system(
     data: Path, *arguments: str, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[System]:
-    """`rushes up` on a data folder of its own; stopped in order at the end."""
+    """Runs `rushes up` on a data folder; stops it in order at the end."""
     data.mkdir(parents=True, exist_ok=True)
     log = data / "up.log"
     with log.open("wb") as out:
@@ -172,7 +169,7 @@ async def running_system(
         )  # fmt: skip
 
     def up() -> bool:
-        if process.returncode is not None:  # it will never be
+        if process.returncode is not None:  # it has failed
             raise RuntimeError(log.read_text())
         return (data / "stack.json").exists()
 

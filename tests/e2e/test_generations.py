@@ -1,4 +1,4 @@
-"""Single runs over REST: every kind of output, inputs coerced, what is wrong refused before it is paid."""
+"""Single generations over REST: every kind of output, coerced inputs, and wrong requests refused unpaid."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ RUNS = {
 
 
 @pytest.mark.parametrize("what", RUNS)
-async def test_every_kind_goes_the_same_way(what: str, system: System) -> None:
+async def test_every_kind_of_output_is_stored_with_its_facts(what: str, system: System) -> None:
     model, input_, kind, count = RUNS[what]
-    asked = await system.post("/api/v3/generations", {"model": model, "input": input_})
-    done = await system.finished_generation(asked["id"])
+    requested = await system.post("/api/v3/generations", {"model": model, "input": input_})
+    done = await system.final_generation(requested["id"])
     assert done["status"] == "completed", done["error"]
     assert [each["facts"]["kind"] for each in done["media"]] == [kind] * count
     for media in done["media"]:
@@ -42,12 +42,12 @@ async def test_every_kind_goes_the_same_way(what: str, system: System) -> None:
 async def test_a_community_model_runs_by_its_version(system: System, photos: list[Any]) -> None:
     campaign = await system.campaign(photos[:1])
     assets = (await system.get(f"/api/v3/campaigns/{campaign['id']}/assets"))["assets"]
-    asked = await system.post(
+    requested = await system.post(
         "/api/v3/generations",
         {"model": "studio-nord/slow-pan", "input": {"image": f"asset:{assets[0]['id']}", "duration": 2}},
     )
-    assert asked["version"]
-    done = await system.finished_generation(asked["id"])
+    assert requested["version"]
+    done = await system.final_generation(requested["id"])
     assert done["status"] == "completed", done["error"]
 
 
@@ -61,23 +61,23 @@ async def test_a_batch_is_admitted_whole_or_not_at_all(system: System) -> None:
     assert len((await system.get("/api/v3/generations", page_size=200))["generations"]) == before
     admitted = await system.post("/api/v3/generations:batch", {"requests": [good, good, good]})
     for each in admitted["generations"]:
-        assert (await system.finished_generation(each["id"]))["status"] == "completed"
+        assert (await system.final_generation(each["id"]))["status"] == "completed"
 
 
-async def test_a_cap_really_stops_and_a_higher_one_lets_go_on(system: System, photos: list[Any]) -> None:
+async def test_a_cap_refuses_and_a_higher_one_admits(system: System, photos: list[Any]) -> None:
     campaign = await system.campaign([], budget_cents=0)
     before = len(await system.charges())
     wanted = {"model": "rushes/instant", "input": {"prompt": "x"}, "campaign_id": campaign["id"]}
-    asked = await system.http.post("/api/v3/generations", json=wanted)
-    assert asked.status_code == 409
-    assert "budget_cents" in asked.json()["detail"]
+    requested = await system.http.post("/api/v3/generations", json=wanted)
+    assert requested.status_code == 409
+    assert "budget_cents" in requested.json()["detail"]
     assert len(await system.charges()) == before
     await system.http.put(f"/api/v3/campaigns/{campaign['id']}", json={"budget_cents": 100})
-    done = await system.finished_generation((await system.post("/api/v3/generations", wanted))["id"])
+    done = await system.final_generation((await system.post("/api/v3/generations", wanted))["id"])
     assert done["status"] == "completed", done["error"]
-    told = await system.get(f"/api/v3/campaigns/{campaign['id']}")
-    assert told["spent_cents"] == done["cost_cents"] > 0
-    assert told["reserved_cents"] == 0
+    record = await system.get(f"/api/v3/campaigns/{campaign['id']}")
+    assert record["spent_cents"] == done["cost_cents"] > 0
+    assert record["reserved_cents"] == 0
 
 
 def _run(model: str, **input_: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _run(model: str, **input_: Any) -> dict[str, Any]:
 
 _JOB, _CAMPAIGN, _ASSET = new_id("job"), new_id("campaign"), new_id("asset")
 WRONG: dict[str, tuple[dict[str, Any], int, str, str, str]] = {
-    # what: the body, the status, and the field, the value and the way out that the answer tells
+    # what: the body, the status, and the field, the value and the way out in the answer
     "unknown model": (
         {"model": "rushes/camera-moov", "input": {}},
         404,
@@ -181,29 +181,29 @@ WRONG: dict[str, tuple[dict[str, Any], int, str, str, str]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-async def test_what_is_wrong_is_named_and_nothing_is_recorded(what: str, system: System) -> None:
+async def test_a_wrong_request_is_refused_by_field_and_nothing_is_recorded(what: str, system: System) -> None:
     body, status, field, value, way_out = WRONG[what]
     before = len((await system.get("/api/v3/generations", page_size=200))["generations"])
     got = await system.http.post("/api/v3/generations", json=body)
     assert got.status_code == status, got.text
     assert got.headers["content-type"] == "application/problem+json"
-    told = {each["field"]: f"{each['field']} {each['message']}" for each in got.json()["errors"]}
-    assert field in told, got.text
-    assert value in told[field]
-    assert way_out in told[field]
+    problems = {each["field"]: f"{each['field']} {each['message']}" for each in got.json()["errors"]}
+    assert field in problems, got.text
+    assert value in problems[field]
+    assert way_out in problems[field]
     assert len((await system.get("/api/v3/generations", page_size=200))["generations"]) == before
 
 
 async def test_a_secret_is_sent_and_never_shown(system: System) -> None:
     given = {"prompt": "asset: a villa", "api_key": "hush-hush"}
-    asked = await system.http.post("/api/v3/generations", json=_run("rushes/every-form", **given))
-    assert asked.status_code == 202, asked.text
-    generation = asked.json()["id"]
+    requested = await system.http.post("/api/v3/generations", json=_run("rushes/every-form", **given))
+    assert requested.status_code == 202, requested.text
+    generation = requested.json()["id"]
     read = await system.http.get(f"/api/v3/generations/{generation}")
     listed = await system.http.get("/api/v3/generations")
-    assert (await system.finished_generation(generation))["status"] == "completed"
+    assert (await system.final_generation(generation))["status"] == "completed"
     assert read.json()["input"] == {"prompt": "asset: a villa", "api_key": "[secret]"}
-    assert "hush" not in asked.text + read.text + listed.text
+    assert "hush" not in requested.text + read.text + listed.text
     wrong = await system.http.post(
         "/api/v3/generations", json=_run("rushes/every-form", prompt="x", api_key=["hush-hush"])
     )
@@ -215,8 +215,10 @@ async def test_a_secret_is_sent_and_never_shown(system: System) -> None:
 
 
 async def test_a_model_without_a_schema_takes_any_object(system: System) -> None:
-    asked = await system.post("/api/v3/generations", {"model": "rushes/no-schema", "input": {"anything": 1}})
-    assert (await system.finished_generation(asked["id"]))["status"] == "completed"
+    requested = await system.post(
+        "/api/v3/generations", {"model": "rushes/no-schema", "input": {"anything": 1}}
+    )
+    assert (await system.final_generation(requested["id"]))["status"] == "completed"
 
 
 async def test_a_negative_budget_is_no_budget(system: System) -> None:
@@ -242,8 +244,8 @@ async def test_fifty_models_and_more_can_be_found(system: System) -> None:
     assert kinds["mask"] == "file"
     assert kinds["fast"] == "boolean"
     assert kinds["guidance"] == "number"
-    told = {each["name"]: each for each in schema["parameters"]}
-    assert told["layers"]["items"]["enum"] == ["sky", "lawn", "facade"]
-    assert [each["minimum"] for each in told["zoom"]["variants"]] == [1, None]
-    assert (told["size"]["items"], told["size"]["variants"]) == (None, [])
-    assert (told["mask"]["accept"], told["old_size"]["deprecated"]) == ("image/*", True)
+    parameters = {each["name"]: each for each in schema["parameters"]}
+    assert parameters["layers"]["items"]["enum"] == ["sky", "lawn", "facade"]
+    assert [each["minimum"] for each in parameters["zoom"]["variants"]] == [1, None]
+    assert (parameters["size"]["items"], parameters["size"]["variants"]) == (None, [])
+    assert (parameters["mask"]["accept"], parameters["old_size"]["deprecated"]) == ("image/*", True)

@@ -10,7 +10,7 @@ import pytest
 
 from servicekit.testing import eventually
 from tests.e2e.system import System
-from tools.probe_cut import look
+from tools.probe_cut import measure
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -19,13 +19,13 @@ async def test_photos_become_a_cut(system: System, photos: list[Path], tmp_path:
     before = len(await system.charges())
     campaign = await system.campaign(photos)
     job = await system.approved_job(campaign["id"], scene_count=3)
-    done = await system.finished(job["id"])
+    done = await system.final_job(job["id"])
 
     assert done["status"] == "completed", done["error"]
     assert done["progress"]["percent"] == 100
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(await system.bytes_of(done["result"]["url"]))
-    seen = look(cut)
+    seen = measure(cut)
     assert abs(seen.seconds - 3.0) < 0.1
     assert seen.size == (640, 360)
     assert seen.audio == ["aac"]
@@ -49,9 +49,9 @@ async def test_photos_become_a_cut(system: System, photos: list[Path], tmp_path:
 async def test_no_address_of_the_provider_is_shown(system: System, photos: list[Path]) -> None:
     campaign = await system.campaign(photos[:4])
     job = await system.approved_job(campaign["id"])
-    await system.finished(job["id"])
+    await system.final_job(job["id"])
     shown = json.dumps(
-        [await system.job(job["id"]), await system.generations(job["id"]), await system.facts(job["id"])]
+        [await system.job(job["id"]), await system.generations(job["id"]), await system.events(job["id"])]
     )
     sandbox = system.address("sandbox").removeprefix("http://")
     assert sandbox not in shown
@@ -70,7 +70,7 @@ async def test_one_job_is_one_trace_across_http_grpc_and_events(system: System, 
         headers={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
     )
     assert approve.is_success, approve.text
-    await system.finished(job["id"])
+    await system.final_job(job["id"])
 
     def services() -> set[str]:
         spans = [json.loads(line) for line in (system.data / "traces.jsonl").read_text().splitlines() if line]

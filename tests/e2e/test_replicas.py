@@ -1,4 +1,4 @@
-"""Two of everything that can be two: the provider's limits hold over both, and nothing is done twice."""
+"""Two replicas of every service that can have them: limits hold over both, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.e2e.system import System, attempts_by_number, running_system
+from tests.e2e.system import System, count_by_subject, running_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 TWICE = ("generator", "downloader", "stitcher", "gateway")
 LIMIT, SPACING_S = 3, 1.0
 LATE_S = 0.5
-"""How much later than its turn a busy machine may send."""
+"""How much later than planned a busy machine may send."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,7 +40,7 @@ async def doubled(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sys
 async def test_limits_hold_over_both_and_nothing_is_done_twice(doubled: System, photos: list[Path]) -> None:
     campaign = await doubled.campaign(photos[:8])
     jobs = await asyncio.gather(*(doubled.approved_job(campaign["id"], scene_count=3) for _ in range(2)))
-    done = await asyncio.gather(*(doubled.finished(job["id"], within=120.0) for job in jobs))
+    done = await asyncio.gather(*(doubled.final_job(job["id"], within=120.0) for job in jobs))
     assert [job["status"] for job in done] == ["completed", "completed"]
 
     predictions = await doubled.predictions()
@@ -60,14 +60,14 @@ async def test_limits_hold_over_both_and_nothing_is_done_twice(doubled: System, 
     assert 1 < peak <= LIMIT
 
     for job in jobs:
-        facts = await doubled.facts(job["id"])
+        events = await doubled.events(job["id"])
         for kind in ("attempt.intended", "prediction.succeeded", "download.completed", "stitch.completed"):
-            counted = attempts_by_number(facts, kind)
+            counted = count_by_subject(events, kind)
             assert counted, kind
             assert set(counted.values()) == {1}, f"{kind}: {counted}"
 
 
-async def test_both_replicas_of_each_that_takes_facts_took_part(doubled: System) -> None:
+async def test_both_replicas_of_each_consumer_handle_events(doubled: System) -> None:
     handled: Counter[tuple[str, str]] = Counter()
     for line in (doubled.data / "traces.jsonl").read_text().splitlines():
         span = json.loads(line)
@@ -78,7 +78,6 @@ async def test_both_replicas_of_each_that_takes_facts_took_part(doubled: System)
 
 
 async def test_both_gateways_answer(doubled: System) -> None:
-    """The gateway takes no facts as work: its part is to answer."""
     for name in ("gateway-1", "gateway-2"):
         got = await doubled.outside.get(
             f"{doubled.address(name)}/api/v3/jobs", headers=dict(doubled.http.headers)

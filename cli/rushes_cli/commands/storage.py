@@ -1,75 +1,62 @@
-"""`rushes storage`: what the stored files take, clearing out what is old, and what the store lacks."""
+"""`rushes storage`: shows what is stored, deletes what is old, compares the store with the records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rushes_cli import view
-from rushes_cli.commands.up import connect
-from rushes_cli.contents import Damaged, damaged
-from rushes_cli.folder import DataFolder
-from rushes_cli.rest import RestClient
+from rushes_cli import output
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.rest_client import RestClient, connect
+from rushes_cli.verify_content import DamagedFile, find_damaged
 
 _ADMIN = "/api/v3/admin/storage"
 _NEWEST = 10
-"""Files that are shown of all."""
+"""Files that are listed."""
 
 
 async def storage(folder: DataFolder) -> int:
-    """Show what is stored, in numbers, and the newest files."""
     async with connect(folder) as client:
-        view.show_storage(await client.get(f"{_ADMIN}/stats", page_size=_NEWEST))
+        output.show_storage(await client.get(f"{_ADMIN}/stats", page_size=_NEWEST))
     return 0
 
 
 async def cleanup(folder: DataFolder, *, days: int, dry_run: bool) -> int:
-    """Delete what ended more than so many days ago, or only say what that would be."""
+    """Delete what ended more than `days` ago. `dry_run`: only show it."""
     async with connect(folder) as client:
-        done = await _all(client, {"older_than_days": days, "dry_run": dry_run})
-    view.show_cleanup(done, days)
+        done = await _repeat_cleanup(client, {"older_than_days": days, "dry_run": dry_run})
+    output.show_cleanup(done, days)
     return 0
 
 
 async def check(folder: DataFolder, *, content: bool) -> int:
-    """Show records whose blob is missing, and blobs that no record names. 1 when something is missing.
-
-    With `content`: also those whose bytes are not what they were.
-    """
-    changed: list[Damaged] = []
+    """Show missing blobs, orphans, and with `content` changed bytes. Returns 1 for missing or changed."""
+    changed: list[DamagedFile] = []
     async with connect(folder) as client:
-        missing = await _pages(client, f"{_ADMIN}/missing")
-        unneeded = await _pages(client, f"{_ADMIN}/unneeded")
+        missing = await _blobs(client, f"{_ADMIN}/missing")
+        unneeded = await _blobs(client, f"{_ADMIN}/unneeded")
         if content:
-            with view.busy("Reading every file …"):
-                changed = await damaged(client)
-    view.show_check(missing, unneeded, changed)
+            with output.busy("Reading every file …"):
+                changed = await find_damaged(client)
+    output.show_check(missing, unneeded, changed)
     return 1 if missing or changed else 0
 
 
-async def _pages(client: RestClient, path: str) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    token = ""
-    while True:
-        page = await client.get(path, page_token=token)
-        found += page["blobs"]
-        token = page["next_page_token"]
-        if not token:
-            return found
+async def _blobs(client: RestClient, path: str) -> list[Mapping[str, Any]]:
+    return [blob async for page in client.pages(path) for blob in page["blobs"]]
 
 
-async def _all(client: RestClient, wish: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask until nothing is left: one answer tells of what fits into a bounded time."""
+async def _repeat_cleanup(client: RestClient, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Request until nothing is left: one request deletes what it can in a bounded time."""
     done: dict[str, Any] = {}
     while True:
-        more = await client.post(f"{_ADMIN}/cleanup", wish)
-        done = added(done, more) if done else more
+        more = await client.post(f"{_ADMIN}/cleanup", request)
+        done = sum_of(done, more) if done else more
         if not more["more"]:
             return done
 
 
-def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Two answers of a clean-up as one."""
+def sum_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {
         kind: {
             name: sum(each["by_kind"].get(kind, {}).get(name, 0) for each in (one, other))

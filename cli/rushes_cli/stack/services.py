@@ -1,4 +1,4 @@
-"""Which processes a stack has, and the environment each is given."""
+"""Decides which service processes a stack has, on which ports, and with which environment."""
 
 from __future__ import annotations
 
@@ -7,46 +7,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import Problem
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.errors import CommandError
 from servicekit.embedded.process import free_port, remembered_port
 
 SERVICES = ("catalog", "generator", "downloader", "stitcher", "gateway", "sandbox")
 REPLICABLE = ("generator", "downloader", "stitcher", "gateway")
-"""The catalog is one process on SQLite, and the sandbox keeps its state in a folder of its own."""
+"""The catalog on SQLite must be one process, and so must the sandbox with its data folder."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
-class Options:
-    """What people choose at a start."""
-
+class StackOptions:
     port: int = 0
-    """Of the REST interface; 0 takes a free one."""
+    """Of the REST API; 0 takes a free one."""
     replicas: Mapping[str, int] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
-    """The caller's environment: real provider, external NATS, S3 store or database come from here."""
+    """The caller's environment: it may name a real provider, an external NATS, S3 store or database."""
 
 
 @dataclass(frozen=True)
-class Service:
-    """One process to run."""
-
+class ServiceProcessSpec:
     name: str
     argv: tuple[str, ...]
     env: Mapping[str, str]
     health: str
     """gRPC address of its health service."""
     address: str
-    """Where it serves, for people."""
+    """Where it serves."""
     metrics: str
     """Address of what it counts, for Prometheus."""
 
 
 @dataclass(frozen=True)
-class Backing:
-    """Where the log and the blobs are."""
+class Infrastructure:
+    """Addresses and keys of the event log and the blob store."""
 
     nats_url: str
     blob_endpoint: str
@@ -55,7 +51,7 @@ class Backing:
 
 
 def uses_sandbox(environ: Mapping[str, str]) -> bool:
-    """Whether the sandbox stands in for the provider: nobody named a real one."""
+    """Whether the sandbox is the provider: the environment names no other."""
     return not (environ.get("REPLICATE_API_TOKEN") or environ.get("REPLICATE_BASE_URL"))
 
 
@@ -72,13 +68,13 @@ def parse_replicas(texts: list[str]) -> dict[str, int]:
     """`["generator=2", …]` as a table.
 
     Raises:
-        Problem: an unknown service, one that cannot have replicas, or a number that is none.
+        CommandError: not a service that can have replicas, or not a number from 1 to 16.
     """
     replicas: dict[str, int] = {}
     for text in texts:
         name, _, number = text.partition("=")
         if name not in REPLICABLE or not number.isdigit() or not 1 <= int(number) <= 16:
-            raise Problem(
+            raise CommandError(
                 f"--replicas {text} is not a service and a number from 1 to 16.",
                 f"Write for example --replicas generator=2; it takes {', '.join(REPLICABLE)}.",
             )
@@ -86,23 +82,24 @@ def parse_replicas(texts: list[str]) -> dict[str, int]:
     return replicas
 
 
-def services(folder: DataFolder, options: Options, backing: Backing) -> list[Service]:
+def plan_services(
+    folder: DataFolder, options: StackOptions, infrastructure: Infrastructure
+) -> list[ServiceProcessSpec]:
     """Every service process, in the order of their start."""
-    builder = _Builder(folder, options, backing)
-    return builder.build()
+    return _Planner(folder, options, infrastructure).plan()
 
 
-class _Builder:
-    def __init__(self, folder: DataFolder, options: Options, backing: Backing) -> None:
+class _Planner:
+    def __init__(self, folder: DataFolder, options: StackOptions, infrastructure: Infrastructure) -> None:
         self._folder = folder
         self._options = options
         self._environ = options.environ
-        self._backing = backing
+        self._infrastructure = infrastructure
         self._grpc: dict[str, list[str]] = {}
         self._http: dict[str, list[str]] = {}
         self._ports: set[int] = set()
 
-    def build(self) -> list[Service]:
+    def plan(self) -> list[ServiceProcessSpec]:
         sandbox = uses_sandbox(self._environ)
         names = [name for name in SERVICES if name != "sandbox" or sandbox]
         first = self._options.port or remembered_port(self._folder.path / "port")
@@ -116,14 +113,14 @@ class _Builder:
         self._http["gateway"] = [f"127.0.0.1:{first}"] + [self._listen() for _ in range(gateways - 1)]
         return [self._service(name, i) for name in names for i in range(len(self._grpc[name]))]
 
-    def _service(self, name: str, index: int) -> Service:
+    def _service(self, name: str, index: int) -> ServiceProcessSpec:
         health = self._grpc[name][index]
         http = self._http.get(name)
         label = name if len(self._grpc[name]) == 1 else f"{name}-{index + 1}"
         metrics = (
             "" if name == "gateway" else self._listen()
         )  # the gateway has them beside its REST interface
-        return Service(
+        return ServiceProcessSpec(
             name=label,
             argv=(sys.executable, "-m", name),
             env={
@@ -138,7 +135,7 @@ class _Builder:
         )
 
     def _sandbox(self) -> str:
-        """The same from start to start: the addresses of paid outputs stand in facts yet to be done."""
+        """The same port at each start: unhandled events have addresses of paid outputs."""
         port = remembered_port(self._folder.path / "sandbox-port")
         if port in self._ports:
             return self._listen()
@@ -146,7 +143,7 @@ class _Builder:
         return f"127.0.0.1:{port}"
 
     def _listen(self) -> str:
-        """An address of this machine that nobody listens on, and none of ours will."""
+        """A free address that this plan has not used."""
         while (port := free_port()) in self._ports:
             pass
         self._ports.add(port)
@@ -154,10 +151,10 @@ class _Builder:
 
     def _shared(self) -> dict[str, str]:
         return {
-            "NATS_URL": self._backing.nats_url,
-            "BLOB_ENDPOINT": self._backing.blob_endpoint,
-            "BLOB_ACCESS_KEY": self._backing.blob_access_key,
-            "BLOB_SECRET_KEY": self._backing.blob_secret_key,
+            "NATS_URL": self._infrastructure.nats_url,
+            "BLOB_ENDPOINT": self._infrastructure.blob_endpoint,
+            "BLOB_ACCESS_KEY": self._infrastructure.blob_access_key,
+            "BLOB_SECRET_KEY": self._infrastructure.blob_secret_key,
             "BLOB_BUCKET": self._environ.get("BLOB_BUCKET", "rushes"),
             "SIGNING_KEY": self._folder.secret("signing-key"),
             "SPOOL_DIR": self._work_folder("SPOOL_DIR", "downloads"),
@@ -190,7 +187,7 @@ class _Builder:
                 return {}
 
     def _work_folder(self, setting: str, name: str) -> str:
-        """Where work in hand lies: in our folder (the system's belongs to everybody), unless people say."""
+        """In the data folder: other users can reach the system's temporary one."""
         return self._environ.get(setting) or str(self._folder.path / "work" / name)
 
     def _provider(self) -> dict[str, str]:
@@ -202,21 +199,21 @@ class _Builder:
         return {}
 
     def _public_url(self) -> str:
-        """The gateway as the provider reaches it. A provider on the internet cannot reach this machine."""
-        asked = self._environ.get("PUBLIC_URL", "")
-        if asked or not (uses_sandbox(self._environ) or self._local_provider()):
-            return asked
+        """The gateway's address for the provider; empty for one on the internet, which cannot reach it."""
+        configured = self._environ.get("PUBLIC_URL", "")
+        if configured or not (uses_sandbox(self._environ) or self._local_provider()):
+            return configured
         return f"http://{self._http['gateway'][0]}"
 
     def _allowed(self) -> str:
-        """Private hosts that may be fetched from: a provider on this machine, and what people name."""
-        named = self._environ.get("FETCH_ALLOW", "")
+        """Private hosts that outputs may be fetched from: a provider on this machine, and configured ones."""
+        configured = self._environ.get("FETCH_ALLOW", "")
         if "sandbox" in self._http:
-            return ",".join(filter(None, (named, self._http["sandbox"][0])))
+            return ",".join(filter(None, (configured, self._http["sandbox"][0])))
         local = self._local_provider()
-        return ",".join(filter(None, (named, local)))
+        return ",".join(filter(None, (configured, local)))
 
     def _local_provider(self) -> str:
-        """`host:port` of a provider on this machine; empty when there is none."""
+        """`host:port` of a configured provider on this machine; empty: there is none."""
         address = urlsplit(self._environ.get("REPLICATE_BASE_URL", ""))
         return address.netloc if address.hostname in _LOOPBACK else ""

@@ -1,4 +1,4 @@
-"""Composes the sandbox: settings, adapters, the life of predictions, HTTP and gRPC edges."""
+"""Composes the sandbox: settings, adapters, core, HTTP and gRPC servers."""
 
 from __future__ import annotations
 
@@ -11,81 +11,82 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from sandbox.adapters.drawing import draw
-from sandbox.adapters.outbound import Outbound
-from sandbox.adapters.renderers import LocalRenderer
-from sandbox.adapters.store import SqliteStore
+from sandbox.adapters.outbound_http import OutboundHttp
+from sandbox.adapters.rendering.drawing import draw
+from sandbox.adapters.rendering.renderers import LocalRenderer
+from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.config import Settings
 from sandbox.core.clock import SandboxClock
-from sandbox.core.faults import FaultBook, Rule
-from sandbox.core.life import Life, Pace
-from sandbox.core.limits import Bucket
-from sandbox.core.listed_models import COLLECTIONS, listed_models
-from sandbox.core.models import Catalogue
-from sandbox.core.own_models import own_models
-from sandbox.core.predictions import Prediction, moment
-from sandbox.core.signing import new_secret
-from sandbox.core.sweep import Sweeper
-from sandbox.core.webhooks import Webhooks
+from sandbox.core.faults import FaultRule, FaultRules
+from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.catalog_public import COLLECTIONS, public_models
+from sandbox.core.models.domain.model import ModelCatalog
+from sandbox.core.predictions.domain.prediction import Prediction, from_rfc3339
+from sandbox.core.predictions.domain.rate_limit import TokenBucket
+from sandbox.core.predictions.expiry_sweep import ExpirySweeper
+from sandbox.core.predictions.prediction_runner import PredictionRunner, RunnerSettings
+from sandbox.core.predictions.webhook_signature import new_secret
+from sandbox.core.predictions.webhooks import Webhooks
 from sandbox.edges.http.app import build as build_app
-from sandbox.edges.http.control import Control
-from sandbox.edges.http.models import Models
-from sandbox.edges.http.outputs import Outputs
-from sandbox.edges.http.predictions import Predictions
-from sandbox.edges.http.troubles import Troubles
-from sandbox.edges.http.uploads import Uploads
+from sandbox.edges.http.control_routes import ControlRoutes
+from sandbox.edges.http.fault_responses import FaultResponses
+from sandbox.edges.http.model_routes import ModelRoutes
+from sandbox.edges.http.output_routes import OutputRoutes
+from sandbox.edges.http.prediction_routes import PredictionRoutes
+from sandbox.edges.http.upload_routes import UploadRoutes
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import Part
+from servicekit.lifecycle import Part
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
-    """The parts in the order of their start."""
     settings = _checked(load(Settings, environ))
     folder = settings.data.resolve()
     store = SqliteStore(folder)
     clock = _clock(store)
-    faults = FaultBook(
-        [Rule(**rule) for rule in store.setting("faults") or []],
-        lambda rules: store.put_setting("faults", [asdict(rule) for rule in rules]),
+    faults = FaultRules(
+        [FaultRule(**rule) for rule in store.setting("faults") or []],
+        lambda rules: store.save_setting("faults", [asdict(rule) for rule in rules]),
     )
-    catalogue = Catalogue([*own_models(), *listed_models()], COLLECTIONS)
-    outbound = Outbound(store)
+    catalog = ModelCatalog([*own_models(), *public_models()], COLLECTIONS)
+    outbound = OutboundHttp(store)
     renderer = LocalRenderer(folder, at_once=settings.renderers)
 
-    def shown(prediction: Prediction) -> dict[str, Any]:
-        return predictions.shown(prediction, prediction.base)
+    def to_api(prediction: Prediction) -> dict[str, Any]:
+        return predictions.api_object(prediction, prediction.base)
 
-    secret = _kept(store, "webhook_secret")
-    webhooks = Webhooks(store, outbound, clock, faults, secret, shown)
-    life = Life(
+    secret = _secret(store, "webhook_secret")
+    webhooks = Webhooks(store, outbound, clock, faults, secret, to_api)
+    runner = PredictionRunner(
         store=store,
-        catalogue=catalogue,
+        catalog=catalog,
         clock=clock,
         renderer=renderer,
         inputs=outbound,
         webhooks=webhooks,
         faults=faults,
-        pace=Pace(settings.speed, timedelta(seconds=settings.file_ttl_s), folder / "outputs"),
+        settings=RunnerSettings(settings.speed, timedelta(seconds=settings.file_ttl_s), folder / "outputs"),
     )
-    troubles = Troubles(faults, clock)
-    predictions = Predictions(life, store, catalogue, clock, troubles, Bucket(settings.creates_per_minute))
+    fault_responses = FaultResponses(faults, clock)
+    bucket = TokenBucket(settings.creates_per_minute)
+    predictions = PredictionRoutes(runner, store, catalog, clock, fault_responses, bucket)
     uploads = _folder(folder / "uploads")
     app = build_app(
         [
             *predictions.routes(),
-            *Models(catalogue, troubles).routes(),
-            *Uploads(store, uploads, clock, troubles, _kept(store, "files_secret")).routes(),
-            *Outputs(store, clock, faults, expired_status=settings.expired_status).routes(),
-            *Control(life, store, clock, faults).routes(),
+            *ModelRoutes(catalog, fault_responses).routes(),
+            *UploadRoutes(store, uploads, clock, fault_responses, _secret(store, "files_secret")).routes(),
+            *OutputRoutes(store, clock, faults, expired_status=settings.expired_status).routes(),
+            *ControlRoutes(runner, store, clock, faults).routes(),
         ],
         token=settings.token,
         webhook_secret=secret,
         cover=_cover,
     )
-    return [_Closing(store, outbound, renderer), Sweeper(store, clock), life, *_servers(app, settings)]
+    closing = _Closing(store, outbound, renderer)
+    return [closing, ExpirySweeper(store, clock), runner, *_servers(app, settings)]
 
 
 def _checked(settings: Settings) -> Settings:
@@ -105,30 +106,28 @@ def _servers(app: ASGIApp, settings: Settings) -> list[Part]:
 
 
 class _Closing:
-    """Closes what the others used, as the last thing."""
+    """Closes what the other parts use. It is the first to start, and so the last to stop."""
 
-    def __init__(self, store: SqliteStore, outbound: Outbound, renderer: LocalRenderer) -> None:
+    def __init__(self, store: SqliteStore, outbound: OutboundHttp, renderer: LocalRenderer) -> None:
         self._store, self._outbound, self._renderer = store, outbound, renderer
 
-    async def start(self) -> None:
-        """Nothing to do."""
+    async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """Renderers, connections, database."""
         await self._renderer.stop()
         await self._outbound.stop()
         self._store.close()
 
 
 def _clock(store: SqliteStore) -> SandboxClock:
-    kept = store.setting("clock") or {"offset": 0.0, "frozen_at": None}
-    return SandboxClock(SystemClock(), offset=kept["offset"], frozen_at=moment(kept["frozen_at"]))
+    stored = store.setting("clock") or {"offset": 0.0, "frozen_at": None}
+    return SandboxClock(SystemClock(), offset=stored["offset"], frozen_at=from_rfc3339(stored["frozen_at"]))
 
 
-def _kept(store: SqliteStore, name: str) -> str:
-    """A secret that is made once and then stays."""
+def _secret(store: SqliteStore, name: str) -> str:
+    """The secret of that name, made at the first start."""
     secret: str = store.setting(name) or new_secret()
-    store.put_setting(name, secret)
+    store.save_setting(name, secret)
     return secret
 
 

@@ -1,4 +1,4 @@
-"""A real sandbox on a free port for the whole run, and receivers of its webhooks."""
+"""Fixtures: a real sandbox on a free port for the whole run, and a receiver of its webhooks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import replicate
 
 from sandbox.main import build
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import Part
+from servicekit.lifecycle import Part
 
 
 def until(check: Callable[[], Any], *, within: float = 20.0) -> Any:
-    """The first true answer of `check`, asked again and again."""
+    """Call `check` until its answer is true; returns that."""
     end = time.monotonic() + within
     while not (found := check()):
         assert time.monotonic() < end, f"not within {within} s: {check}"
@@ -31,7 +31,7 @@ def until(check: Callable[[], Any], *, within: float = 20.0) -> Any:
 
 @dataclass
 class Sandbox:
-    """A running sandbox and ways to talk to it."""
+    """A running sandbox, with an HTTP client and the official client."""
 
     url: str
     http: httpx.Client
@@ -73,7 +73,7 @@ class Sandbox:
 
 
 def running(environ: dict[str, str]) -> Iterator[Sandbox]:
-    """A sandbox inside this process, on an event loop of its own, since the official client blocks."""
+    """A sandbox in this process, on an event loop of its own, because the official client blocks."""
     ready, loops = threading.Event(), []
     parts: list[Part] = []
 
@@ -143,7 +143,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """An HTTP server that notes what it is sent and answers what it is told, 200 when nothing."""
+    """An HTTP server that records requests. `answers`: the next statuses; 200 when there are none."""
 
     url: str = ""
     got: list[Received] = field(default_factory=list)

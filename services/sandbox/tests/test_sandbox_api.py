@@ -1,4 +1,4 @@
-"""The HTTP surface beyond what the official client asks: headers, validation, lists, states, money, time."""
+"""The HTTP API beyond what the official client uses: headers, validation, lists, states, charges, time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.core.inputs import read_input
+from sandbox.core.models.domain.input_validation import validate_input
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sandbox
@@ -57,7 +57,7 @@ def test_prefer_wait_in_time(sandbox: Sandbox) -> None:
     assert answer.headers["preference-applied"] == "wait=10"
 
 
-def test_prefer_wait_that_runs_out_says_starting(sandbox: Sandbox, until: Any) -> None:
+def test_a_create_answers_starting_once_its_wait_is_over(sandbox: Sandbox, until: Any) -> None:
     sandbox.fault("stuck_processing")
     answers: list[Any] = []
 
@@ -107,7 +107,7 @@ def test_bad_cancel_after(sandbox: Sandbox, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "field", "says"),
+    ("value", "field", "message"),
     [
         ({}, "input", "image is required"),
         ({"image": None}, "input.image", "given: null"),
@@ -119,14 +119,14 @@ def test_bad_cancel_after(sandbox: Sandbox, value: str) -> None:
     ],
 )
 def test_refused_input_names_the_field(
-    sandbox: Sandbox, value: dict[str, Any], field: str, says: str
+    sandbox: Sandbox, value: dict[str, Any], field: str, message: str
 ) -> None:
     before = sandbox.ledger()["count"]
     answer = sandbox.http.post("/v1/models/rushes/camera-move/predictions", json={"input": value})
     body = answer.json()
     assert (answer.status_code, body["title"]) == (422, "Input validation failed")
     assert answer.headers["content-type"] == "application/problem+json"
-    assert [(f["field"], says in f["description"]) for f in body["invalid_fields"]] == [(field, True)]
+    assert [(f["field"], message in f["description"]) for f in body["invalid_fields"]] == [(field, True)]
     assert sandbox.ledger()["count"] == before
 
 
@@ -315,16 +315,16 @@ def test_unknown_things_are_problems(sandbox: Sandbox) -> None:
 
 
 def test_models_that_make_pictures_have_an_example(sandbox: Sandbox) -> None:
-    shelf = sandbox.http.get("/v1/collections/text-to-image").json()["models"]
-    for model in shelf:
+    models = sandbox.http.get("/v1/collections/text-to-image").json()["models"]
+    for model in models:
         example = model["default_example"]
         assert set(example) >= KEYS
         assert (example["model"], example["status"]) == (f"{model['owner']}/{model['name']}", "succeeded")
-        assert read_input(example["input"], model["latest_version"]["openapi_schema"]) == (
+        assert validate_input(example["input"], model["latest_version"]["openapi_schema"]) == (
             example["input"],
             [],
         )
-    outputs = [m["default_example"]["output"] for m in shelf]
+    outputs = [m["default_example"]["output"] for m in models]
     assert {type(each) for each in outputs} == {str, list}
     first = outputs[0] if isinstance(outputs[0], str) else outputs[0][0]
     assert sandbox.http.get(first).content[:2] == b"\xff\xd8"

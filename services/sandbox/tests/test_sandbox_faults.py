@@ -12,7 +12,7 @@ import httpx
 import pytest
 from replicate.webhook import InvalidSignatureError, Webhooks
 
-from sandbox.core.faults import KINDS
+from sandbox.core.faults import FAULTS
 
 if TYPE_CHECKING:
     from conftest import Receiver, Sandbox
@@ -284,4 +284,4 @@ def test_unreadable_rules_are_refused(sandbox: Sandbox, rule: dict[str, Any]) ->
 
 def test_readme_names_every_fault() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
-    assert [name for name in KINDS if f"`{name}`" not in readme] == []
+    assert [name for name in FAULTS if f"`{name}`" not in readme] == []

@@ -81,8 +81,8 @@ def test_models_and_collections(sandbox: Sandbox) -> None:
     model = sandbox.client.models.get("google/veo-3-fast")
     fields = model.latest_version.openapi_schema["components"]["schemas"]["Input"]["properties"]
     assert {"prompt", "image", "last_frame", "duration", "aspect_ratio", "resolution"} <= set(fields)
-    shelf = sandbox.client.collections.get("text-to-video")
-    assert {"google/veo-3-fast", "rushes/title-card"} <= {f"{m.owner}/{m.name}" for m in shelf.models}
+    collection = sandbox.client.collections.get("text-to-video")
+    assert {"google/veo-3-fast", "rushes/title-card"} <= {f"{m.owner}/{m.name}" for m in collection.models}
     slugs = {c.slug for c in sandbox.client.collections.list().results}
     assert {"text-to-video", "image-to-video", "text-to-image", "music-generation", "official"} <= slugs
     for slug in slugs:

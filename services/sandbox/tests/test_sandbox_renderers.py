@@ -1,4 +1,4 @@
-"""What the renderers make, probed with PyAV and with eyes made of numpy."""
+"""What the renderers make, measured with PyAV and numpy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sandbox.adapters import camera, drawing, music
-from sandbox.adapters.planes import fit, open_picture
-from sandbox.adapters.renderers import LocalRenderer
-from sandbox.adapters.video import frame_size
-from sandbox.core.inputs import defaults
-from sandbox.core.own_models import own_models
-from sandbox.core.ports import Rendered, RenderError, RenderJob
+from sandbox.adapters.rendering import camera_moves, drawing, music
+from sandbox.adapters.rendering.renderers import LocalRenderer
+from sandbox.adapters.rendering.video_encoder import frame_size
+from sandbox.adapters.rendering.yuv_planes import fit, open_picture
+from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.input_validation import defaults
+from sandbox.core.predictions.ports import Rendered, RenderError, RenderJob
 
 MODELS = {model.name: model for model in own_models()}
 
@@ -63,7 +63,7 @@ def frames(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="gray")[::8, ::8].astype(int) for frame in container.decode(video=0)]
 
 
-def test_camera_move_is_what_it_says(tmp_path: Path) -> None:
+def test_a_camera_move_has_the_promised_format(tmp_path: Path) -> None:
     made = render(
         tmp_path, "camera-move", {"image": photo(tmp_path, (1085, 724))}, duration=2, fps=25, move="pan-left"
     )
@@ -188,15 +188,15 @@ def test_music_is_loud_enough_and_composed(tmp_path: Path) -> None:
     assert (sound != music.compose("upbeat", 4, 20)).any()
 
 
-def test_voice_over(tmp_path: Path) -> None:
+def test_voiceover(tmp_path: Path) -> None:
     made = render(tmp_path, "voice-over", text="Welcome to the lake house.")
     assert 1 < made.seconds < 10
 
 
-@pytest.mark.parametrize("move", sorted(camera.MOVES))
+@pytest.mark.parametrize("move", sorted(camera_moves.MOVES))
 def test_camera_stays_inside_and_never_stops(move: str) -> None:
-    look = camera.path(move, (2400, 1350))
-    path = [look(i / 99) for i in range(100)]
+    box_at = camera_moves.box_at(move, (2400, 1350))
+    path = [box_at(i / 99) for i in range(100)]
     for left, top, right, bottom in path:
         assert left >= -1e-9
         assert top >= -1e-9

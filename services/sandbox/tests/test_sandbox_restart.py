@@ -61,7 +61,7 @@ def test_everything_accepted_survives_kill_9(tmp_path: Path, receiver: Receiver,
     with process(tmp_path, port, until) as (http, kill):
         path = "/v1/models/rushes/instant/predictions"
         done = http.post(path, json={"input": {}}, headers={"prefer": "wait"}).json()
-        told = http.post(
+        notified = http.post(
             path, json={"input": {}, "webhook": receiver.url, "webhook_events_filter": ["completed"]}
         ).json()
         until(lambda: receiver.got)
@@ -87,9 +87,9 @@ def test_everything_accepted_survives_kill_9(tmp_path: Path, receiver: Receiver,
         assert rendered["status"] == "succeeded"
         assert http.get(rendered["output"]).content[4:8] == b"ftyp"
         until(lambda: len({r.headers["webhook-id"] for r in receiver.got}) == 1 and len(receiver.got) >= 2)
-        assert http.get(f"/v1/predictions/{told['id']}").json()["status"] == "succeeded"
+        assert http.get(f"/v1/predictions/{notified['id']}").json()["status"] == "succeeded"
         shown = http.get("/v1/predictions").json()["results"]
-        assert [p["id"] for p in shown] == [cut_off["id"], told["id"], done["id"]]
+        assert [p["id"] for p in shown] == [cut_off["id"], notified["id"], done["id"]]
 
 
 def test_unusable_folder_is_a_sentence(tmp_path: Path) -> None:

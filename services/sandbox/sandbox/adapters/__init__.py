@@ -1,1 +1,1 @@
-"""What the model server calls: the state on disk, renderers, receivers of webhooks."""
+"""Drives what the sandbox uses: its database, its renderers, HTTP requests to others."""

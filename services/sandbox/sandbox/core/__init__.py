@@ -1,1 +1,1 @@
-"""What the model server decides: no driver and no socket in here."""
+"""Decides what the model server does; opens no file and no connection."""

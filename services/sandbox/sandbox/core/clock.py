@@ -1,4 +1,4 @@
-"""The time that predictions live in: real by default, or virtual and moved only by a control route."""
+"""Keeps the time of predictions: real by default, or virtual, moved only by a control route."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from servicekit.clock import Clock
 
 
 class SandboxClock:
-    """A `Clock` that can be stopped and moved; everybody asleep on it wakes when their time has come.
+    """A `Clock` that can be stopped and moved. Sleepers wake when their time has come.
 
-    Switching to virtual time stops it where it stands; switching back keeps what it had gained, so that time
-    never runs backwards for a stored prediction.
+    Virtual time begins where the real time stands. Switching back keeps the lead, so that time never runs
+    backwards for a stored prediction.
     """
 
     def __init__(self, base: Clock, *, offset: float = 0.0, frozen_at: datetime | None = None) -> None:
@@ -23,7 +23,6 @@ class SandboxClock:
 
     @property
     def virtual(self) -> bool:
-        """Whether only `advance` moves the time."""
         return self._frozen_at is not None
 
     @property
@@ -32,19 +31,17 @@ class SandboxClock:
         return (self.now() - self._base.now()).total_seconds() if self.virtual else self._offset
 
     def now(self) -> datetime:
-        """The time of day in UTC, timezone-aware."""
         return self._frozen_at or self._base.now() + timedelta(seconds=self._offset)
 
     def wall(self) -> datetime:
-        """The real time of day: for signatures that a receiver compares with its own clock."""
+        """The real time: a receiver compares the time of a signature with its own clock."""
         return self._base.now()
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards, on the same time as `now`."""
         return (self.now() - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many seconds of this clock's time; zero or less gives others their turn."""
+        """Wait that many seconds of this clock's time. Zero or less lets other tasks run."""
         due = self.now() + timedelta(seconds=max(seconds, 0.0))
         while True:
             left = (due - self.now()).total_seconds()
@@ -64,17 +61,16 @@ class SandboxClock:
                 moved.cancel()
 
     def stop_time(self) -> None:
-        """Switch to virtual time: it stands still until `advance`."""
+        """Switch to virtual time, which stands still until `advance`."""
         if self._frozen_at is None:
             self._frozen_at = self.now()
-            self._tell()
+            self._wake_sleepers()
 
     def run_time(self) -> None:
-        """Switch back to real time, keeping what was gained."""
         if self._frozen_at is not None:
             self._offset = (self._frozen_at - self._base.now()).total_seconds()
             self._frozen_at = None
-            self._tell()
+            self._wake_sleepers()
 
     def advance(self, seconds: float) -> None:
         """Move the time forward; works in both modes.
@@ -88,8 +84,8 @@ class SandboxClock:
             self._offset += seconds
         else:
             self._frozen_at += timedelta(seconds=seconds)
-        self._tell()
+        self._wake_sleepers()
 
-    def _tell(self) -> None:
+    def _wake_sleepers(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

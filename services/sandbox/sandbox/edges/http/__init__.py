@@ -1,1 +1,1 @@
-"""Replicate's HTTP surface, the output files and the control routes."""
+"""Serves Replicate's HTTP API, the output files and the control routes."""

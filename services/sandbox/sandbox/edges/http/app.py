@@ -1,4 +1,4 @@
-"""Puts the routes together behind the token check."""
+"""Builds the HTTP application: all routes behind the check of the token."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.edges.http.replies import problem
-from sandbox.edges.http.troubles import BAD_TOKEN
+from sandbox.edges.http.fault_responses import BAD_TOKEN
+from sandbox.edges.http.responses import problem
 
 Cover = Callable[[str], bytes]
+"""From a model's name to a JPEG."""
 _GUARDED = ("/v1/", "/sandbox/")
 
 
 class TokenCheck:
-    """ASGI middleware: refuses API and control requests without the right token, `Bearer` or `Token`."""
+    """ASGI middleware: refuses API and control requests without the right token (`Bearer` or `Token`)."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 401."""
-        # A signed download carries its right in the query.
+        # The address of a signed download is its permission.
         guarded = (
-            scope["type"] == "http" and scope["path"].startswith(_GUARDED) and not _signed(scope["path"])
+            scope["type"] == "http" and scope["path"].startswith(_GUARDED) and not _is_signed(scope["path"])
         )
         if not self._token or not guarded:
             await self._app(scope, receive, send)
@@ -40,21 +40,19 @@ class TokenCheck:
             refused = problem(401, "You did not pass an authentication token", "Unauthenticated")
         else:
             scheme, _, token = given.partition(" ")
-            right = hmac.compare_digest(token.strip().encode(), self._token.encode())
-            if scheme.lower() in ("bearer", "token") and right:
+            is_right = hmac.compare_digest(token.strip().encode(), self._token.encode())
+            if scheme.lower() in ("bearer", "token") and is_right:
                 await self._app(scope, receive, send)
                 return
             refused = problem(401, BAD_TOKEN, "Unauthenticated")
         await refused(scope, receive, send)
 
 
-def _signed(path: str) -> bool:
+def _is_signed(path: str) -> bool:
     return path.startswith("/v1/files/") and path.endswith("/download")
 
 
 def build(routes: Sequence[BaseRoute], *, token: str, webhook_secret: str, cover: Cover) -> ASGIApp:
-    """The whole HTTP surface as one ASGI app."""
-
     async def healthz(request: Request) -> Response:  # noqa: ARG001 - a handler
         return JSONResponse({"status": "ok"})
 

@@ -1,0 +1,1 @@
+"""Predictions from their creation to their expiry, with their charges and webhooks."""

@@ -1,0 +1,1 @@
+"""The records of predictions and charges, and the rules that need no clock and no store."""

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from servicekit.clock import SystemClock
+from servicekit.errors import Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
 from servicekit.events.pull import Pull
 from servicekit.testing import eventually, nats_server
@@ -21,12 +22,11 @@ def make_event(number: int) -> Event:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[EventLog]:
-    async with nats_server() as url:
-        log = EventLog(url, service="tester", clock=SystemClock(), patience=10.0)
-        await log.start()
-        yield log
-        await log.stop()
+async def connected(url: str) -> AsyncIterator[EventLog]:
+    log = EventLog(url, service="tester", clock=SystemClock(), patience=10.0)
+    await log.start()
+    yield log
+    await log.stop()
 
 
 async def closed(log: EventLog) -> None:
@@ -51,7 +51,7 @@ def on_uvloop(scene: Callable[[], Awaitable[None]]) -> None:
 
 def test_publishing_outlives_a_connection_that_has_just_closed() -> None:
     async def scene() -> None:
-        async with connected() as log:
+        async with nats_server() as url, connected(url) as log:
             await log.publish(make_event(1))
             await closed(log)
             assert await log.publish(make_event(2)) == 2
@@ -61,9 +61,15 @@ def test_publishing_outlives_a_connection_that_has_just_closed() -> None:
 
 def test_a_signal_is_only_a_hint() -> None:
     async def scene() -> None:
-        async with connected() as log:
+        received: list[bytes] = []
+        async with nats_server() as url, connected(url) as log, connected(url) as listener:
+            await listener.listen("wake.x", lambda _, data: received.append(data))
+            await listener.client.flush()
             await closed(log)
-            await log.signal("wake.x")
+            await log.signal("wake.x", b"at a bad moment")  # raises nothing; lost, or late
+            assert await log.publish(make_event(1)) == 1
+            await log.signal("wake.x", b"later")
+            await eventually(lambda: received[-1:] == [b"later"])
 
     on_uvloop(scene)
 
@@ -98,7 +104,7 @@ def test_a_consumer_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         async def handle(event: Event) -> None:
             seen.append(event.id)
 
-        async with connected() as log:
+        async with nats_server() as url, connected(url) as log:
             spec = ConsumerSpec("tester-predictions", ("prediction.>",), slots=1)
             consumer = Consumer(log, spec, {"prediction.succeeded": handle})
             await consumer.start()
@@ -117,7 +123,7 @@ def test_a_consumer_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
         pull_requests = PullRequests(monkeypatch)
-        async with connected() as log:
+        async with nats_server() as url, connected(url) as log:
             await log.publish(make_event(1))
             reader = await log.tail(after=0)
             assert (await anext(reader)).id == "e1"
@@ -136,7 +142,13 @@ def test_stopping_survives_a_connection_that_has_just_closed() -> None:
         async with nats_server() as url:
             log = EventLog(url, service="tester", clock=SystemClock())
             await log.start()
+            client = log.client
             await closed(log)
-            await log.stop()
+            async with asyncio.timeout(2):
+                await log.stop()
+            assert client.is_closed
+            assert not log.is_connected
+            with pytest.raises(Unavailable, match="not started, or stopped"):
+                await log.publish(make_event(1))
 
     on_uvloop(scene)

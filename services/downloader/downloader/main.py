@@ -31,7 +31,7 @@ from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import Consumer, EventLog
 from servicekit.grpc.server import GrpcServer, Service
-from servicekit.lifecycle import Part, Tasks
+from servicekit.process.lifecycle import Part, Tasks
 
 SWEEP_S = 3600.0
 """Between two sweeps of the blob store."""

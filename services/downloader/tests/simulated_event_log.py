@@ -10,7 +10,7 @@ from virtual_time import Outage, OutageCase
 
 from servicekit.errors import Conflict, Unavailable
 from servicekit.events import Event
-from servicekit.events.outcome import Action, decide
+from servicekit.events.ack_policy import AckAction, decide
 
 
 @dataclass
@@ -105,10 +105,10 @@ class SimulatedEventLog:
             await handler(event)
             acked = True
         except Exception as error:  # as the consumer does
-            verdict = decide(error, deliveries=event.deliveries, patience=10)
-            if verdict.action is Action.DEAD_LETTER:
+            verdict = decide(error, errors=event.deliveries, max_internal_errors=10)
+            if verdict.action is AckAction.DEAD_LETTER:
                 raise
-            acked, delay = verdict.action is Action.ACK, verdict.delay
+            acked, delay = verdict.action is AckAction.ACK, verdict.delay
         if (outage := self.outage()) is not None:
             patience = asyncio.get_running_loop().time() + 5 * self.ack_wait
             await asyncio.sleep(min(outage.end, patience) - asyncio.get_running_loop().time() + 0.1)

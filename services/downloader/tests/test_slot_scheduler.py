@@ -18,7 +18,7 @@ from downloader.core.scheduling.slot_scheduler import (
     Deferred,
     SlotScheduler,
 )
-from servicekit.testing import TestClock
+from servicekit.testing import SimulatedClock
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -88,7 +88,7 @@ async def take_down(here: Holders, host: str) -> None:
 
 def an_attempt(permit, *, contacts_host: bool) -> Attempt:
     output = Output("gen_1", "att_1", "p1", 1, 0, "http://a/x", "media/gen_1/0", None, NOW)
-    return Attempt(output, permit, None, TestClock(), contacts_host=contacts_host)
+    return Attempt(output, permit, None, SimulatedClock(), contacts_host=contacts_host)
 
 
 # Pauses ---------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
-from servicekit.lifecycle import Part
+from servicekit.process.lifecycle import Part
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:

@@ -17,7 +17,7 @@ import replicate
 
 from sandbox.main import build
 from servicekit.http.server import HttpServer
-from servicekit.lifecycle import Part
+from servicekit.process.lifecycle import Part
 
 
 def until(check: Callable[[], Any], *, within: float = 20.0) -> Any:

@@ -14,7 +14,7 @@ from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.core.clock import SandboxClock
 from sandbox.core.predictions.expiry_sweep import EVERY_S, ExpirySweeper
 from sandbox.core.predictions.ports import Upload
-from servicekit.testing import TestClock, eventually
+from servicekit.testing import SimulatedClock, eventually
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store.close()
 
 
-def uploaded(store: SqliteStore, clock: TestClock, folder: Path, name: str, *, hours: float) -> Path:
+def uploaded(store: SqliteStore, clock: SimulatedClock, folder: Path, name: str, *, hours: float) -> Path:
     path = folder / name
     path.write_bytes(b"a photo")
     now = clock.now()
@@ -35,7 +35,7 @@ def uploaded(store: SqliteStore, clock: TestClock, folder: Path, name: str, *, h
 
 
 async def test_expired_uploads_go_with_their_bytes(
-    store: SqliteStore, clock: TestClock, tmp_path: Path
+    store: SqliteStore, clock: SimulatedClock, tmp_path: Path
 ) -> None:
     old = uploaded(store, clock, tmp_path, "old", hours=24)
     fresh = uploaded(store, clock, tmp_path, "fresh", hours=25)
@@ -53,7 +53,7 @@ async def test_expired_uploads_go_with_their_bytes(
 
 async def test_a_round_that_fails_is_logged_and_the_next_one_is_tried(
     store: SqliteStore,
-    clock: TestClock,
+    clock: SimulatedClock,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

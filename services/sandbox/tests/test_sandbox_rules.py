@@ -25,7 +25,7 @@ from sandbox.core.predictions.domain.rate_limit import TokenBucket
 from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
 from sandbox.core.predictions.webhook_signature import new_secret, sign
 from servicekit.config import describe
-from servicekit.testing.clock import TestClock
+from servicekit.testing.clock import SimulatedClock
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TTL = timedelta(hours=1)
@@ -98,7 +98,7 @@ def test_the_bucket_admits_no_more_than_its_rate(per_minute: int, gaps: list[flo
 
 
 async def test_virtual_time_stands_still_and_wakes_sleepers() -> None:
-    base = TestClock()
+    base = SimulatedClock()
     clock = SandboxClock(base)
     slept = asyncio.ensure_future(clock.sleep(10))
     await base.wait_for_sleepers()

@@ -7,7 +7,7 @@ import structlog
 from downloader.adapters.blob_store import OWNER_KEY
 from downloader.core.orphans.ports import ListedBlob
 from downloader.core.scheduling.domain.outputs import Output
-from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
+from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 
 class LoggedOutputAlerts:

@@ -14,7 +14,7 @@ from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.proto_enums import kind_from_proto
 from rushes.events.v1.events_pb2 import AssetDeleted, MediaDeleted, PredictionSucceeded
 from servicekit.clock import Clock
-from servicekit.events import ConsumerSpec, Event, Handler, Later
+from servicekit.events import ConsumerSpec, Event, Handler, RetryLater
 
 MAX_LEASED = 256
 """Events that one replica leases: many more than it fetches at once, so that it can choose who expires
@@ -57,7 +57,7 @@ class OutputsHandler:
         outputs = outputs_of(event, now=self._clock.now())
         delay = await self._downloads.handle(outputs, deliveries=event.deliveries)
         if delay is not None:
-            raise Later(delay, "an output is not stored yet")
+            raise RetryLater(delay, "an output is not stored yet")
 
 
 class RemovalsHandler:

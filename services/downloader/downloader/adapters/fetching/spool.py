@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 
 from servicekit.errors import Unavailable
-from servicekit.own_folder import OwnFolder
+from servicekit.process.scratch_dir import ScratchDir
 
 DIRECT_FROM = 64 * 1024 * 1024
 """Bytes that are written through the page cache: of a file that is not larger, the check reads every packet.
@@ -33,7 +33,7 @@ class FolderSpool:
     """A Part, and `core.fetching.ports.Spool`: its files lie in a sub-folder that only this replica uses."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = OwnFolder(folder, setting="SPOOL_DIR")
+        self._folder = ScratchDir(folder, setting="SPOOL_DIR")
 
     async def start(self) -> None:
         """Clear what dead replicas left, and take a sub-folder. Unavailable when it cannot be written."""

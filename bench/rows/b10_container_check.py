@@ -15,8 +15,8 @@ import av
 
 from bench import films
 from bench.measure import Line, Scale
-from downloader.core.media import HEAD, recognise
-from downloader.core.structure import check_structure
+from mediakit.formats import HEAD, Format, sniff
+from mediakit.structure import check_structure
 
 NOTE = (
     "B10: open, first 4 KiB recognised, lengths of the structure followed, closed, file in the page cache. "
@@ -75,8 +75,7 @@ def _compared(scale: Scale, path: Path, name: str, *, bar: bool) -> list[Line]:
 
 def _bytes_read(scale: Scale, path: Path, name: str) -> Line:
     with io.BufferedReader(file := CountingFile(str(path))) as reader:
-        container = recognise(reader.read(HEAD), whole=False, expected=None)
-        check_structure(reader, path.stat().st_size, container)
+        check_structure(reader, path.stat().st_size, _recognised(reader.read(HEAD)))
         bytes_read = file.bytes_read
     whole = path.stat().st_size
     holds = None if scale.quick else bytes_read < whole / 100
@@ -87,8 +86,14 @@ def _bytes_read(scale: Scale, path: Path, name: str) -> Line:
 
 def _check(path: Path) -> None:
     with path.open("rb") as file:
-        container = recognise(file.read(HEAD), whole=False, expected=None)
-        check_structure(file, path.stat().st_size, container)
+        check_structure(file, path.stat().st_size, _recognised(file.read(HEAD)))
+
+
+def _recognised(head: bytes) -> Format:
+    found = sniff(head)
+    if found is None:
+        raise ValueError("the benchmark's own film is not recognised")
+    return found
 
 
 def _open(path: Path) -> None:

@@ -12,13 +12,15 @@ from mediakit.streams import check_streams
 from mediakit.structure import check_structure
 
 
-def check_file(path: Path, found: Format, *, begun: bool = False, most_pixels: int = STORED_PIXELS) -> Facts:
+def check_file(
+    path: Path, found: Format, *, start_decoded: bool = False, most_pixels: int = STORED_PIXELS
+) -> Facts:
     """What a file holds, as `found` says that it does.
 
     Args:
         path: the whole file.
         found: its format, by its first bytes.
-        begun: see `check_streams`.
+        start_decoded: see `check_streams`.
         most_pixels: the most pixels of a picture.
 
     Raises:
@@ -28,4 +30,4 @@ def check_file(path: Path, found: Format, *, begun: bool = False, most_pixels: i
         check_structure(file, path.stat().st_size, found)
     if found.kind is Kind.IMAGE:
         return check_picture(path, found, most_pixels=most_pixels)
-    return check_streams(path, found, begun=begun)
+    return check_streams(path, found, start_decoded=start_decoded)

@@ -7,18 +7,18 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-LARGE = 64 * 1024 * 1024
+TRUSTED_FROM = 64 * 1024 * 1024
 """Bytes from which the index is used: reading all of a smaller file takes no time worth saving."""
 
 
-def index_ends(opened: InputContainer, stream: VideoStream | AudioStream) -> tuple[int, float] | None:
+def indexed_end(opened: InputContainer, stream: VideoStream | AudioStream) -> tuple[int, float] | None:
     """Packets of the stream and the second at which the last one ends; None: read them instead.
 
     A packet of ISO media tells what the index tells: where it lies, how long it is, when it is shown. None
         where anything is doubtful: another format, fragments, edits, packets beyond the end of the file, an
         end before the announced one.
     """
-    if "mov" not in opened.format.name.split(",") or opened.size < LARGE or stream.time_base is None:
+    if "mov" not in opened.format.name.split(",") or opened.size < TRUSTED_FROM or stream.time_base is None:
         return None
     entries = list(stream.index_entries)
     if len(entries) < 2 or len(entries) != stream.frames or not stream.duration:

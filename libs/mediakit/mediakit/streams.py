@@ -19,21 +19,21 @@ from av.video.stream import VideoStream
 from mediakit.errors import MediaError, Problem
 from mediakit.facts import Facts
 from mediakit.formats import FLAC, Format, Kind
-from mediakit.index import index_ends
+from mediakit.index import indexed_end
 from mediakit.limits import FILM_PIXELS
 from mediakit.structure import has_unknown_length
 
-BUDGET = 100_000_000
+START_PIXELS = 100_000_000
 """Pixels decoded from the start: small clips whole, 1080p about two seconds. The end is decoded besides."""
 
-KEY_BUDGET = 130_000_000
-"""Pixels decoded before the end is reached: beyond `BUDGET` key frames alone, each by itself."""
+KEY_FRAME_PIXELS = 130_000_000
+"""Pixels decoded before the end is reached: beyond `START_PIXELS` key frames alone, each by itself."""
 
 TWO_THREADS = (1280 * 720, 4096 * 2304)
 """Pixels, least and most, of a picture that two threads decode. Smaller ones leave the second core to the
 next file; larger ones, and more threads, would hold more pictures in memory than the time is worth."""
 
-SOUND_BUDGET_S = 10.0
+SOUND_S = 10.0
 """Seconds of sound decoded from the start, and before the end."""
 
 SLACK_S = 0.12
@@ -69,7 +69,7 @@ class _Track:
     @property
     def budget(self) -> float:
         """How much of the start is decoded: pixels, or seconds of sound."""
-        return BUDGET if self.is_video else SOUND_BUDGET_S
+        return START_PIXELS if self.is_video else SOUND_S
 
     @property
     def within_budget(self) -> bool:
@@ -80,7 +80,7 @@ class _Track:
         return f"{'picture' if self.is_video else 'sound'} ({self.stream.codec_context.codec.canonical_name})"
 
 
-def check_streams(path: Path, found: Format, *, begun: bool = False) -> Facts:
+def check_streams(path: Path, found: Format, *, start_decoded: bool = False) -> Facts:
     """Read every packet, decode the first frames and the last ones, and measure.
 
     The demuxer is that of the format, and opens no other file: a playlist in disguise reads nothing.
@@ -88,7 +88,7 @@ def check_streams(path: Path, found: Format, *, begun: bool = False) -> Facts:
     Args:
         path: the whole file.
         found: what its first bytes show.
-        begun: `start_decodes` has decoded the start of this very file already.
+        start_decoded: `start_decodes` has decoded the start of this very file already.
 
     Raises:
         MediaError: `undecodable`, `truncated`, `too_big` (pixels).
@@ -97,7 +97,7 @@ def check_streams(path: Path, found: Format, *, begun: bool = False) -> Facts:
         is_unbounded = has_unknown_length(file, found)
     with _opened(path, found) as opened:
         tracks = _tracks(opened, found)
-        if begun:
+        if start_decoded:
             for track in tracks.values():
                 track.skip_start()
         is_announced = found.extension in _ANNOUNCED and not is_unbounded
@@ -190,7 +190,7 @@ def _read_all(opened: InputContainer, tracks: dict[int, _Track], *, is_unbounded
 
 def _is_indexed(opened: InputContainer, tracks: dict[int, _Track]) -> bool:
     """Whether the index lists all packets not read yet; then they count as read."""
-    found = [index_ends(opened, track.stream) for track in tracks.values()]
+    found = [indexed_end(opened, track.stream) for track in tracks.values()]
     whole = [ends for ends in found if ends is not None]
     if len(whole) < len(found):
         return False
@@ -205,7 +205,7 @@ def _decode_start(track: _Track, packet: Packet[Any]) -> None:
         _decode(track, packet)
         return
     track.whole = False
-    if packet.is_keyframe and track.is_video and track.spent < KEY_BUDGET:
+    if packet.is_keyframe and track.is_video and track.spent < KEY_FRAME_PIXELS:
         _decode_alone(track, packet)
 
 
@@ -276,7 +276,7 @@ def _decode_end(opened: InputContainer, tracks: dict[int, _Track]) -> None:
     for track in tracks.values():
         if track.whole:
             continue
-        before = 1 if track.is_video else SOUND_BUDGET_S
+        before = 1 if track.is_video else SOUND_S
         opened.seek(int(max(track.end_s - before, 0) * av.time_base))
         track.stream.codec_context.flush_buffers()
         track.frames = 0

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from downloader.adapters.alerts import LoggedOutputAlerts, LoggedStoredFileAlerts, LoggedSweepReport
 from downloader.adapters.blob_store import BlobStorage
-from downloader.adapters.containers.probe_pool import ProbePool
 from downloader.adapters.fetching.http_origin import HttpOrigin
 from downloader.adapters.fetching.spool import FolderSpool
+from downloader.adapters.media.probe_pool import ProbePool
 from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import KvClaims

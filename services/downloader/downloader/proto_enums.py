@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from downloader.core.containers.domain import MediaKind, StoredFile
+from downloader.core.media.domain import StoredFile
+from mediakit.formats import Kind
 from rushes.common.v1 import media_pb2 as pb
 
 _TO_PROTO = {
-    MediaKind.VIDEO: pb.MEDIA_KIND_VIDEO,
-    MediaKind.IMAGE: pb.MEDIA_KIND_IMAGE,
-    MediaKind.AUDIO: pb.MEDIA_KIND_AUDIO,
+    Kind.VIDEO: pb.MEDIA_KIND_VIDEO,
+    Kind.IMAGE: pb.MEDIA_KIND_IMAGE,
+    Kind.AUDIO: pb.MEDIA_KIND_AUDIO,
 }
 _FROM_PROTO = {number: kind for kind, number in _TO_PROTO.items()}
 
 
-def kind_from_proto(kind: pb.MediaKind.ValueType) -> MediaKind | None:
+def kind_from_proto(kind: pb.MediaKind.ValueType) -> Kind | None:
     """None when it is unspecified, or newer than this service."""
     return _FROM_PROTO.get(kind)
 

@@ -20,16 +20,17 @@ from PIL import Image
 
 from downloader.adapters.alerts import LoggedStoredFileAlerts
 from downloader.adapters.blob_store import BlobStorage
-from downloader.adapters.containers.probe_pool import ProbePool
 from downloader.adapters.fetching.http_origin import HttpOrigin
 from downloader.adapters.fetching.spool import FolderSpool
-from downloader.core.containers.domain import MediaKind, StoredFile
+from downloader.adapters.media.probe_pool import ProbePool
 from downloader.core.fetching.domain.fetch_errors import FetchError
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits, FetchRequest
+from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
+from mediakit.formats import Kind
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.testing import tcp_server
@@ -315,7 +316,7 @@ class FetchHarness:
     spool_dir: Path
 
     @staticmethod
-    def request(url: str, kind: MediaKind | None = MediaKind.VIDEO, *, max_bytes: int = 0) -> FetchRequest:
+    def request(url: str, kind: Kind | None = Kind.VIDEO, *, max_bytes: int = 0) -> FetchRequest:
         return FetchRequest(url, STEM, required_kind=kind, max_bytes=max_bytes)
 
     async def fetch(self, request: FetchRequest, *, retry: bool = True) -> StoredFile:
@@ -328,7 +329,7 @@ class FetchHarness:
             return await Attempt(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
 
     async def refusal_of(
-        self, url: str, kind: MediaKind | None = MediaKind.VIDEO, *, max_bytes: int = 0, retry: bool = True
+        self, url: str, kind: Kind | None = Kind.VIDEO, *, max_bytes: int = 0, retry: bool = True
     ) -> FetchError:
         """The error; and nothing of the file is visible anywhere."""
         with pytest.raises(FetchError) as caught:

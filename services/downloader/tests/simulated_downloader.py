@@ -22,7 +22,6 @@ from virtual_time import START, OutageCase, SimOutput, VirtualClock, in_no_time
 from downloader.adapters.alerts import OUTPUTS_LOST, LoggedStoredFileAlerts
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import KvClaims
-from downloader.core.containers.domain import MediaFacts, MediaKind
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.fetching.domain.resume import ResponseHead
@@ -32,6 +31,8 @@ from downloader.core.fetching.ports import Response
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.events import OutputsHandler, outputs_consumer
+from mediakit.facts import Facts
+from mediakit.formats import Kind
 from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE
 from rushes.events.v1.events_pb2 import DownloadFailed, Output, PredictionRef, PredictionSucceeded
 from servicekit.errors import Unavailable
@@ -146,10 +147,8 @@ class SimulatedSpool:
 
 
 class SimulatedProber:
-    async def probe(
-        self, path: SpoolInMemory, container: object, *, start_decoded: bool = False
-    ) -> MediaFacts:
-        return MediaFacts(MediaKind.IMAGE)
+    async def probe(self, path: SpoolInMemory, container: object, *, start_decoded: bool = False) -> Facts:
+        return Facts(Kind.IMAGE)
 
     async def start_decodes(self, path: SpoolInMemory, container: object) -> bool:
         return False

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.core.containers.domain import CONTAINERS, SNIFFED_BYTES, sniff
-from downloader.core.containers.structure import check_structure
 from downloader.core.fetching.domain import data_urls
 from downloader.core.fetching.domain.data_urls import decode_data_url
 from downloader.core.fetching.domain.fetch_errors import ERRORS, ErrorCode, FetchError, GiveUp
@@ -26,6 +24,9 @@ from downloader.core.fetching.domain.resume import (
 )
 from downloader.core.scheduling.domain.retry_policy import LAST_TRY_S, QuickRetries, expiry, redelivery_delay
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
+from mediakit.errors import MediaError
+from mediakit.formats import FORMATS, HEAD, sniff
+from mediakit.structure import check_structure
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HEADERS = st.dictionaries(
@@ -180,15 +181,15 @@ async def test_slots_are_never_lost_nor_doubled(waiters) -> None:
 
 # Media ----------------------------------------------------------------------------------------------
 def test_every_container_is_recognised_by_its_first_bytes(media) -> None:
-    assert {sniff(media[c.extension][:SNIFFED_BYTES]) for c in CONTAINERS} == set(CONTAINERS)
-    for container in CONTAINERS:
-        assert sniff(media[container.extension][:SNIFFED_BYTES]) is container
+    assert {sniff(media[c.extension][:HEAD]) for c in FORMATS} == set(FORMATS)
+    for container in FORMATS:
+        assert sniff(media[container.extension][:HEAD]) is container
 
 
 @given(st.binary(max_size=200))
 def test_sniffing_never_fails(head) -> None:
     found = sniff(head)
-    assert found is None or found in CONTAINERS
+    assert found is None or found in FORMATS
 
 
 @pytest.mark.parametrize(
@@ -199,18 +200,18 @@ def test_near_misses(head) -> None:
 
 
 def test_the_structure_check_finds_every_cut_of_iso_media(media) -> None:
-    from downloader.core.containers.domain import MP4
+    from mediakit.formats import MP4
 
     data = media["mp4"]
     check_structure(io.BytesIO(data), len(data), MP4)
     for size in range(1024, len(data), 997):
-        with pytest.raises(FetchError):
+        with pytest.raises(MediaError):
             check_structure(io.BytesIO(data[:size]), size, MP4)
 
 
 def test_the_check_of_magic_and_structure_takes_under_a_millisecond(media) -> None:
     """Not a measurement (that is bench/'s), a tripwire: it reads heads, never the whole."""
-    from downloader.core.containers.domain import MP4
+    from mediakit.formats import MP4
 
     class Counting(io.BytesIO):
         taken = 0
@@ -223,7 +224,7 @@ def test_the_check_of_magic_and_structure_takes_under_a_millisecond(media) -> No
     data = media["mp4"]
     file = Counting(data)
     began = time.perf_counter()
-    sniff(data[:SNIFFED_BYTES])
+    sniff(data[:HEAD])
     check_structure(file, len(data), MP4)
     assert time.perf_counter() - began < 0.05
     assert Counting.taken < 200

@@ -6,12 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from checked_file import checked_file, checked_start
 
-from downloader.adapters.containers import probe_streams, probe_worker
-from downloader.adapters.containers.probe_streams import start_decodes
-from downloader.core.containers.domain import BY_EXTENSION, Container, MediaFacts
 from downloader.core.fetching import transfer
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from mediakit import streams
+from mediakit.facts import Facts
+from mediakit.formats import BY_EXTENSION, Format
 
 MP4, WAV = BY_EXTENSION["mp4"], BY_EXTENSION["wav"]
 
@@ -24,15 +25,13 @@ class DecoderInProcess:
         self.answers: list[bool] = []
         self.answered = asyncio.Event()
 
-    async def probe(self, path: Path, container: Container, *, start_decoded: bool = False) -> MediaFacts:
+    async def probe(self, path: Path, container: Format, *, start_decoded: bool = False) -> Facts:
         self.start_decoded.append(start_decoded)
-        return await asyncio.to_thread(
-            probe_worker.probe, path, container.extension, start_decoded=start_decoded
-        )
+        return await asyncio.to_thread(checked_file, path, container, start_decoded=start_decoded)
 
-    async def start_decodes(self, path: Path, container: Container) -> bool:
+    async def start_decodes(self, path: Path, container: Format) -> bool:
         try:
-            answer = await asyncio.to_thread(start_decodes, path, container)
+            answer = await asyncio.to_thread(checked_start, path, container)
         except FetchError:
             answer = False
         self.answers.append(answer)
@@ -43,7 +42,7 @@ class DecoderInProcess:
 @pytest.fixture
 def decoder(harness, monkeypatch) -> DecoderInProcess:
     """Films of some kilobytes are large, and a few pictures are their start."""
-    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(streams, "START_PIXELS", 5 * 320 * 240)
     monkeypatch.setattr(transfer, "BLOCK", 8192)
     monkeypatch.setattr(transfer, "EARLY_DECODE_FROM", 40_000)
     harness.fetcher.prober = DecoderInProcess()
@@ -103,28 +102,28 @@ async def test_early_damage_is_confirmed_by_decoding_the_whole(
 
 def test_a_start_that_was_decoded_is_not_decoded_again(film, tmp_path, monkeypatch) -> None:
     """It measures the same, its end is still decoded, and only of a whole one all packets are there."""
-    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
-    monkeypatch.setattr(probe_streams, "KEY_FRAME_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(streams, "START_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(streams, "KEY_FRAME_PIXELS", 5 * 320 * 240)
     path = tmp_path / "f"
     path.write_bytes(film[: len(film) * 3 // 4])
-    assert start_decodes(path, MP4)
+    assert checked_start(path, MP4)
     with pytest.raises(FetchError) as caught:
-        probe_worker.probe(path, "mp4", start_decoded=True)
+        checked_file(path, MP4, start_decoded=True)
     assert caught.value.code is ErrorCode.TRUNCATED
     path.write_bytes(film)
-    whole = probe_worker.probe(path, "mp4")
+    whole = checked_file(path, MP4)
     path.write_bytes(damaged_early(film, tmp_path))
-    assert probe_worker.probe(path, "mp4", start_decoded=True) == whole
+    assert checked_file(path, MP4, start_decoded=True) == whole
     path.write_bytes(film[:-4000] + bytes(4000))
     with pytest.raises(FetchError) as caught:
-        probe_worker.probe(path, "mp4", start_decoded=True)
+        checked_file(path, MP4, start_decoded=True)
     assert caught.value.code is ErrorCode.UNDECODABLE
 
 
 def test_an_index_at_the_end_leaves_the_start_for_later(media, tmp_path) -> None:
     (tmp_path / "f").write_bytes(media["mp4"][: len(media["mp4"]) // 2])
     with pytest.raises(FetchError):
-        start_decodes(tmp_path / "f", MP4)
+        checked_start(tmp_path / "f", MP4)
 
 
 async def test_the_pool_decodes_a_start_only_when_a_process_is_idle(prober, tmp_path) -> None:

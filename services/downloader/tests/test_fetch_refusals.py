@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from downloader.adapters.fetching.spool import SpooledFile, _disk_errors
-from downloader.core.containers.domain import MediaKind
 from downloader.core.fetching.domain.fetch_errors import ErrorCode
+from mediakit.formats import Kind
 from servicekit.errors import Unavailable
 from servicekit.testing import tcp_server
 
@@ -53,23 +53,23 @@ async def test_sound_in_a_video_container_is_no_video(harness, origin, media) ->
 async def test_a_film_is_no_music_whatever_its_brand(harness, origin, media) -> None:
     """Its upload begins as M4A, and ends with what the decoder finds."""
     for film in (media["mp4"], branded(media["mp4"], b"M4A ")):
-        error = await harness.refusal_of(origin.serve(film), MediaKind.AUDIO)
+        error = await harness.refusal_of(origin.serve(film), Kind.AUDIO)
         assert error.code is ErrorCode.WRONG_KIND
 
 
 @pytest.mark.parametrize("brand", [b"isom", b"mp42", b"M4A "])
-@pytest.mark.parametrize("expected", [MediaKind.AUDIO, None])
+@pytest.mark.parametrize("expected", [Kind.AUDIO, None])
 async def test_sound_in_mp4_is_stored_as_what_it_is(harness, origin, media, brand, expected) -> None:
     """Also when the model does not say what to expect; and it is found again, and measured as the same."""
     music = branded(media["m4a"], brand)
     request = harness.request(origin.serve(music), expected)
     await harness.expect_stored(request, music, "m4a")
     again = await harness.fetcher.find_stored(request)
-    assert (again.content_type, again.facts.kind) == ("audio/mp4", MediaKind.AUDIO)
+    assert (again.content_type, again.facts.kind) == ("audio/mp4", Kind.AUDIO)
     assert (await harness.blobs.stat(again.key)).content_type == "audio/mp4"
 
 
-@pytest.mark.parametrize("expected", [MediaKind.VIDEO, None])
+@pytest.mark.parametrize("expected", [Kind.VIDEO, None])
 async def test_a_film_with_the_brand_of_sound_is_stored_as_a_film(harness, origin, media, expected) -> None:
     film = branded(media["mp4"], b"M4A ")
     request = harness.request(origin.serve(film), expected)
@@ -79,7 +79,7 @@ async def test_a_film_with_the_brand_of_sound_is_stored_as_a_film(harness, origi
 
 async def test_music_that_was_stored_as_mp4_is_measured_as_what_it_is(harness, media) -> None:
     await harness.blobs.put(f"{STEM}.mp4", media["m4a"], content_type="video/mp4")
-    found = await harness.fetcher.find_stored(harness.request("http://gone.example/a.mp4", MediaKind.AUDIO))
+    found = await harness.fetcher.find_stored(harness.request("http://gone.example/a.mp4", Kind.AUDIO))
     assert (found.key, found.content_type) == (f"{STEM}.mp4", "audio/mp4")
 
 
@@ -256,7 +256,7 @@ async def test_a_redirect_nowhere(harness, origin) -> None:
 @pytest.mark.parametrize("extension", ["png", "webp", "mp4"])
 async def test_an_output_inside_its_address(harness, media, extension) -> None:
     url = "data:application/octet-stream;base64," + base64.b64encode(media[extension]).decode()
-    kind = MediaKind.VIDEO if extension == "mp4" else MediaKind.IMAGE
+    kind = Kind.VIDEO if extension == "mp4" else Kind.IMAGE
     await harness.expect_stored(harness.request(url, kind), media[extension], extension)
 
 

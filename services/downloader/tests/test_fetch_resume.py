@@ -6,16 +6,16 @@ import hashlib
 
 import pytest
 
-from downloader.core.containers.domain import MediaKind
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
+from mediakit.formats import Kind
 
 
 async def test_stores_a_file_whole_with_its_facts(harness, origin, media) -> None:
     found = await harness.fetch(harness.request(origin.serve(media["mp4"])))
     assert found.content_type == "video/mp4"
     assert found.sha256 == hashlib.sha256(media["mp4"]).hexdigest()
-    assert (found.facts.kind, found.facts.width, found.facts.height) == (MediaKind.VIDEO, 320, 240)
+    assert (found.facts.kind, found.facts.width, found.facts.height) == (Kind.VIDEO, 320, 240)
     assert found.facts.codecs == ("h264", "aac")
     assert found.facts.duration_s == pytest.approx(2.0, abs=0.1)
     assert found.facts.fps == pytest.approx(24, abs=0.01)
@@ -113,7 +113,7 @@ async def test_a_truncating_origin_is_found_out(harness, origin, media) -> None:
 
 
 @pytest.mark.parametrize("announced", [True, False])
-@pytest.mark.parametrize(("extension", "kind"), [("jpg", MediaKind.IMAGE), ("mp4", MediaKind.VIDEO)])
+@pytest.mark.parametrize(("extension", "kind"), [("jpg", Kind.IMAGE), ("mp4", Kind.VIDEO)])
 async def test_a_file_that_breaks_off_though_all_is_here_is_truncated(
     harness, origin, media, announced, extension, kind
 ) -> None:
@@ -190,10 +190,10 @@ async def test_another_status_that_brings_the_whole_is_stored(harness, origin, m
 async def test_a_part_that_nobody_requested_is_not_taken_for_the_whole(harness, origin, media) -> None:
     data = media["mp3"]  # a part of it would decode as well
     part = origin.whole_of(data[:5000], status=206, Content_Range=f"bytes 0-4999/{len(data)}")
-    error = await harness.refusal_of(origin.answer_with(part), MediaKind.AUDIO)
+    error = await harness.refusal_of(origin.answer_with(part), Kind.AUDIO)
     assert error.code is ErrorCode.ORIGIN_ERROR
     unknown = origin.whole_of(data[:5000], status=206)
-    error = await harness.refusal_of(origin.answer_with(unknown), MediaKind.AUDIO)
+    error = await harness.refusal_of(origin.answer_with(unknown), Kind.AUDIO)
     assert error.code is ErrorCode.ORIGIN_ERROR
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import av
 import pytest
+from checked_file import checked_file
 from PIL import Image
 
-from downloader.adapters.containers import probe_index, probe_streams, probe_worker
-from downloader.core.containers.domain import BY_EXTENSION, MediaKind
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from mediakit import index, streams
+from mediakit.formats import BY_EXTENSION, Kind
 from servicekit.errors import Unavailable
 from servicekit.testing import eventually
 
@@ -26,7 +27,7 @@ PICTURES = ("png", "jpg", "gif", "webp")
 def probe(path: Path, data: bytes, extension: str):
     """In this process: what the worker does with a request."""
     path.write_bytes(data)
-    return probe_worker.probe(path, extension)
+    return checked_file(path, BY_EXTENSION[extension])
 
 
 async def probe_in_worker(prober, path: Path, data: bytes, extension: str):
@@ -39,13 +40,13 @@ async def probe_in_worker(prober, path: Path, data: bytes, extension: str):
 def test_every_container_is_measured(media, tmp_path, extension) -> None:
     found = probe(tmp_path / "f", media[extension], extension)
     if extension in VIDEO:
-        assert (found.kind, found.width, found.height) == (MediaKind.VIDEO, 320, 240)
+        assert (found.kind, found.width, found.height) == (Kind.VIDEO, 320, 240)
         assert found.fps == pytest.approx(24, abs=0.1)
         assert len(found.codecs) == 2
     elif extension in SOUND:
-        assert (found.kind, found.width, found.fps, len(found.codecs)) == (MediaKind.AUDIO, 0, 0.0, 1)
+        assert (found.kind, found.width, found.fps, len(found.codecs)) == (Kind.AUDIO, 0, 0.0, 1)
     else:
-        assert (found.kind, found.width, found.height) == (MediaKind.IMAGE, 320, 200)
+        assert (found.kind, found.width, found.height) == (Kind.IMAGE, 320, 200)
     if extension not in PICTURES:
         assert found.duration_s == pytest.approx(2.0, abs=0.15)
 
@@ -82,14 +83,14 @@ def test_damage_in_the_middle_is_found(media, tmp_path, extension) -> None:
 def test_a_long_film_is_decoded_at_both_ends(media, tmp_path, monkeypatch) -> None:
     """More pixels than the budget: the start and the end are decoded, not the middle."""
     decoded = []
-    really = probe_streams._decode
+    really = streams._decode
 
     def counting(track, packet) -> None:
         decoded.append(packet.pts)
         really(track, packet)
 
-    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
-    monkeypatch.setattr(probe_streams, "_decode", counting)
+    monkeypatch.setattr(streams, "START_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(streams, "_decode", counting)
     data = media.video("mp4", seconds=6, sound=False, movflags="faststart", key_every=24)
     found = probe(tmp_path / "f", data, "mp4")
     assert found.duration_s == pytest.approx(6, abs=0.1)
@@ -103,7 +104,7 @@ def test_a_long_film_is_decoded_at_both_ends(media, tmp_path, monkeypatch) -> No
 
 def test_a_damaged_key_frame_in_the_middle_of_a_long_film_is_found(media, tmp_path, monkeypatch) -> None:
     """After the first pictures each key frame is decoded, and only those."""
-    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(streams, "START_PIXELS", 5 * 320 * 240)
     data = media.video("mp4", seconds=6, sound=False, movflags="faststart", key_every=24)
     (tmp_path / "f").write_bytes(data)
     with av.open(str(tmp_path / "f")) as opened:
@@ -120,21 +121,21 @@ def test_the_index_of_a_large_film_is_believed_only_where_the_packets_lie(
     media, tmp_path, monkeypatch, movflags
 ) -> None:
     """It measures the same as by reading all; fragments are read, and so is what reaches beyond the end."""
-    monkeypatch.setattr(probe_streams, "START_PIXELS", 5 * 320 * 240)
-    monkeypatch.setattr(probe_streams, "SOUND_S", 0.5)
+    monkeypatch.setattr(streams, "START_PIXELS", 5 * 320 * 240)
+    monkeypatch.setattr(streams, "SOUND_S", 0.5)
     data = media.video("mp4", seconds=6, movflags=movflags, key_every=24)
     read, seen = probe(tmp_path / "f", data, "mp4"), []
-    really = probe_streams._count_packet
+    really = streams._count_packet
     monkeypatch.setattr(
-        probe_streams, "_count_packet", lambda *packet: (seen.append(packet), really(*packet))
+        streams, "_count_packet", lambda *packet, **how: (seen.append(packet), really(*packet, **how))
     )
-    monkeypatch.setattr(probe_index, "TRUSTED_FROM", 0)
+    monkeypatch.setattr(index, "TRUSTED_FROM", 0)
     assert probe(tmp_path / "f", data, "mp4") == read
     assert (len(seen) < 6 * 24) is not movflags.startswith("frag")
     if movflags == "faststart":
         (tmp_path / "f").write_bytes(data[: int(len(data) * 0.9)])
         with pytest.raises(FetchError) as caught:
-            probe_streams.probe_streams(tmp_path / "f", BY_EXTENSION["mp4"])
+            checked_file(tmp_path / "f", BY_EXTENSION["mp4"])
         assert caught.value.code is ErrorCode.TRUNCATED
 
 
@@ -166,7 +167,7 @@ async def test_a_decoder_that_dies_takes_nothing_else_down(prober, media, tmp_pa
         await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
     assert caught.value.code is ErrorCode.UNDECODABLE
     monkeypatch.undo()
-    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is Kind.IMAGE
 
 
 def killed(prober, monkeypatch, *, times: int) -> list[int]:
@@ -188,26 +189,26 @@ async def test_a_decoder_killed_from_outside_is_no_fault_of_the_file(
 ) -> None:
     """By the kernel for want of memory, or by hand: a fresh one decides."""
     seen = killed(prober, monkeypatch, times=1)
-    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is Kind.IMAGE
     assert len(set(seen)) == 2
     monkeypatch.undo()
     killed(prober, monkeypatch, times=2)
     with pytest.raises(Unavailable, match="killed"):
         await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
     monkeypatch.undo()
-    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is Kind.IMAGE
 
 
 async def test_a_decoder_killed_while_it_loads_or_is_idle_is_replaced(prober, media, tmp_path) -> None:
     await probe_in_worker(prober, tmp_path / "f", media["png"], "png")
     (process,) = prober._all
     process.kill()  # nobody has noticed yet when the next file comes
-    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is Kind.IMAGE
     await prober._kill(prober._idle.get_nowait())
     loading = await prober._spawn()
     prober._idle.put_nowait(loading)
     loading.kill()
-    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is MediaKind.IMAGE
+    assert (await probe_in_worker(prober, tmp_path / "f", media["png"], "png")).kind is Kind.IMAGE
 
 
 async def test_a_pool_that_stops_waits_for_no_other_decoder(prober, media, tmp_path, monkeypatch) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from downloader.core.containers.domain import BY_EXTENSION
 from downloader.core.orphans.ports import ListedBlob
+from mediakit.formats import BY_EXTENSION
 from servicekit.blobs import BlobStore
 from servicekit.blobs.upload import Upload
 from servicekit.errors import NotFound, Unavailable

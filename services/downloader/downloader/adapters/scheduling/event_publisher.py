@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from downloader.core.containers.domain import StoredFile
 from downloader.core.fetching.domain.fetch_errors import FetchError
+from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.proto_enums import facts_to_proto
+from events.envelope import envelope
 from rushes.common.v1.media_pb2 import Failure
 from rushes.events.v1.events_pb2 import (
     DownloadCompleted,
@@ -17,33 +17,30 @@ from rushes.events.v1.events_pb2 import (
     DownloadStarted,
     PredictionRef,
 )
-from servicekit.events import Event, EventLog
+from servicekit.events import EventLog
 
 
 class DownloadEventPublisher:
-    """See `core.scheduling.ports.DownloadEvents`.
-
-    The ids are those of docs/flow.md: an event that is published twice is one event.
-    """
+    """See `core.scheduling.ports.DownloadEvents`."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
 
     async def started(self, output: Output) -> None:
         message = DownloadStarted(prediction=_ref(output), index=output.index)
-        await self._publish(output, "started", f"started:{output.round}", message)
+        await self._log.publish(envelope(message))
 
     async def progressed(self, output: Output, received: int, announced: int) -> None:
         message = DownloadProgressed(
             prediction=_ref(output), index=output.index, received_bytes=received, total_bytes=announced
         )
-        await self._publish(output, "progressed", f"progressed:{received}", message)
+        await self._log.publish(envelope(message))
 
     async def completed(self, output: Output, stored: StoredFile) -> None:
         message = DownloadCompleted(
             prediction=_ref(output), index=output.index, blob_key=stored.key, facts=facts_to_proto(stored)
         )
-        await self._publish(output, "completed", "completed", message)
+        await self._log.publish(envelope(message))
 
     async def failed(self, output: Output, error: FetchError) -> None:
         expires_at = Timestamp()
@@ -54,19 +51,7 @@ class DownloadEventPublisher:
             failure=Failure(code=error.code.value, message=error.message, retryable=error.is_retryable),
             expires_at=expires_at,
         )
-        await self._publish(output, "failed", f"failed:{output.round}", message)
-
-    async def _publish(self, output: Output, verb: str, id_end: str, message: Message) -> None:
-        refs = {"job": output.job, "generation": output.generation, "campaign": output.campaign}
-        await self._log.publish(
-            Event(
-                id=f"{output.generation}:{output.attempt}:{output.index}:{id_end}",
-                type=f"download.{verb}",
-                key=output.generation,
-                data=message.SerializeToString(),
-                refs={name: value for name, value in refs.items() if value},
-            )
-        )
+        await self._log.publish(envelope(message))
 
 
 def _ref(output: Output) -> PredictionRef:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from downloader.core.containers.domain import (
-    BY_EXTENSION,
-    MediaKind,
-    StoredFile,
-    check_kind,
-    container_for,
-)
 from downloader.core.fetching.domain.fetch_errors import FetchError
 from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage, StoredFileAlerts
+from downloader.core.media.domain import StoredFile, check_kind
+from mediakit.formats import BY_EXTENSION, Kind, by_content
 from servicekit.errors import Unavailable
 
 _HASH_BLOCK = 1024 * 1024
@@ -38,7 +33,7 @@ class ExistingBlobs:
         self._prober = prober
         self._alerts = alerts
 
-    async def find_whole(self, stem: str, required_kind: MediaKind | None) -> StoredFile | None:
+    async def find_whole(self, stem: str, required_kind: Kind | None) -> StoredFile | None:
         """The one that passes its check; None: there is none, so fetch it.
 
         Raises:
@@ -58,7 +53,7 @@ class ExistingBlobs:
             raise unreadable
         return None
 
-    async def _measure(self, key: str, required_kind: MediaKind | None) -> StoredFile:
+    async def _measure(self, key: str, required_kind: Kind | None) -> StoredFile:
         container = BY_EXTENSION[key.rpartition(".")[2]]
         async with self._spool.file() as file:
             try:
@@ -68,7 +63,7 @@ class ExistingBlobs:
             sha256, size = await asyncio.to_thread(_digest, file)
             facts = await self._prober.probe(file.path, container)
         check_kind(facts.kind, required_kind, container)
-        return StoredFile(key, container_for(container, facts.kind).content_type, size, sha256, facts)
+        return StoredFile(key, by_content(container, facts.kind).content_type, size, sha256, facts)
 
 
 def _digest(file: SpoolFile) -> tuple[str, int]:

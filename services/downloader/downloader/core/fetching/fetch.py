@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from downloader.core.containers.domain import MediaKind, StoredFile, check_kind, container_for
 from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
 from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
@@ -31,6 +30,8 @@ from downloader.core.fetching.ports import (
 )
 from downloader.core.fetching.throughput import ThroughputMonitor
 from downloader.core.fetching.transfer import Transfer
+from downloader.core.media.domain import StoredFile, check_kind
+from mediakit.formats import Kind, by_content
 from servicekit.clock import Clock
 
 MAX_RESTARTS = 5
@@ -69,8 +70,8 @@ class FetchRequest:
 
     url: str
     stem: str
-    required_kind: MediaKind | None = None
-    likely_kind: MediaKind | None = None
+    required_kind: Kind | None = None
+    likely_kind: Kind | None = None
     max_bytes: int = 0
     min_bytes: int = 0
     claimed_at: float | None = None
@@ -246,7 +247,7 @@ class Fetch:
         check_kind(facts.kind, self._request.required_kind, transfer.container)
         if not self._is_claim_certain() and (theirs := await self._stored_by_another()) is not None:
             return theirs
-        container = container_for(transfer.container, facts.kind)
+        container = by_content(transfer.container, facts.kind)
         if container is not transfer.container:
             await transfer.upload_as(container)  # only the decoder could show its kind
         await transfer.publish()

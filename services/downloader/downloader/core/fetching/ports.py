@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from downloader.core.containers.domain import Container, MediaFacts
 from downloader.core.fetching.domain.resume import ResponseHead
+from mediakit.facts import Facts
+from mediakit.formats import Format
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Spool(Protocol):
 class Prober(Protocol):
     """Decoders, in processes of their own so that a file cannot take the service down."""
 
-    async def probe(self, path: Path, container: Container, *, start_decoded: bool = False) -> MediaFacts:
+    async def probe(self, path: Path, container: Format, *, start_decoded: bool = False) -> Facts:
         """What the file holds.
 
         Args:
@@ -119,7 +120,7 @@ class Prober(Protocol):
         """
         ...
 
-    async def start_decodes(self, path: Path, container: Container) -> bool:
+    async def start_decodes(self, path: Path, container: Format) -> bool:
         """Decode the start of a file that is still growing. False: unknown for now, probe the whole file."""
         ...
 

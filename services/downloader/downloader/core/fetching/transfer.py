@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from downloader.core.containers.domain import (
-    SNIFFED_BYTES,
-    Container,
-    MediaFacts,
-    MediaKind,
-    container_for,
-    recognise,
-)
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.resume import Representation
 from downloader.core.fetching.ports import Prober, SpoolFile, Storage, Upload
+from downloader.core.media.domain import recognise
+from mediakit.facts import Facts
+from mediakit.formats import HEAD, Format, Kind, by_content
 
 BLOCK = 1024 * 1024
 """Bytes passed on at once: large enough that a thread is worth its switch, small enough to bound memory."""
@@ -39,8 +34,8 @@ class Transfer:
         file: SpoolFile,
         stem: str,
         *,
-        required_kind: MediaKind | None,
-        likely_kind: MediaKind | None,
+        required_kind: Kind | None,
+        likely_kind: Kind | None,
         max_bytes: int,
         min_bytes: int,
     ) -> None:
@@ -58,7 +53,7 @@ class Transfer:
         self._writing: asyncio.Task[None] | None = None
         self._early_decode: asyncio.Task[bool] | None = None
         self._spooled = 0
-        self._recognised: Container | None = None
+        self._recognised: Format | None = None
         self.offset = 0
         self.representation: Representation | None = None
 
@@ -67,7 +62,7 @@ class Transfer:
         return f"{self._stem}.{self.container.extension}"
 
     @property
-    def container(self) -> Container:
+    def container(self) -> Format:
         if self._recognised is None:
             raise RuntimeError("the container shows only with the first bytes")
         return self._recognised
@@ -95,7 +90,7 @@ class Transfer:
             await self._pass_on(data)  # large enough by itself: no copy
             return
         self._block += data
-        if self._recognised is None and len(self._block) >= SNIFFED_BYTES:
+        if self._recognised is None and len(self._block) >= HEAD:
             self._start_upload(is_whole=False)
         if len(self._block) >= BLOCK:
             block, self._block = self._block, bytearray()
@@ -109,12 +104,12 @@ class Transfer:
         await self._pass_on(block, is_last=True)
         await self._wait_for_block()
 
-    async def probe(self) -> MediaFacts:
+    async def probe(self) -> Facts:
         """Decode what was received, without the start if that was decoded on the way. Raises as `Prober`."""
         start_decoded = self._early_decode is not None and await self._early_decode
         return await self._prober.probe(self._file.path, self.container, start_decoded=start_decoded)
 
-    async def upload_as(self, container: Container) -> None:
+    async def upload_as(self, container: Format) -> None:
         """Upload it again from the spool, under the extension of what it turned out to be."""
         await self.abort()
         self._recognised = container
@@ -158,12 +153,12 @@ class Transfer:
             )
 
     def _start_upload(self, *, is_whole: bool) -> None:
-        head = bytes(self._block[:SNIFFED_BYTES])
+        head = bytes(self._block[:HEAD])
         container = recognise(
             head, is_whole=is_whole, required=self._required_kind, min_bytes=self._min_bytes
         )
         kind = self._required_kind or self._likely_kind
-        self._recognised = container if kind is None else container_for(container, kind)
+        self._recognised = container if kind is None else by_content(container, kind)
         self._upload = self._storage.upload(self.key, self._recognised.content_type)
 
     async def _pass_on(self, block: bytes | bytearray, *, is_last: bool = False) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from downloader.core.containers.domain import StoredFile
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
 from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.fetching.existing_blob import UnreadableBlob
 from downloader.core.fetching.fetch import Fetcher, FetchRequest
+from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.bounded_set import BoundedSet
 from downloader.core.scheduling.domain.deferred_deliveries import DeferredByHost

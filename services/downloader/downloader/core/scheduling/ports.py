@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from downloader.core.containers.domain import StoredFile
 from downloader.core.fetching.domain.fetch_errors import FetchError
+from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.domain.outputs import Output
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from downloader.core.containers.domain import SNIFFED_BYTES, sniff
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from mediakit.formats import HEAD, sniff
 
 _INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
 _UNSUPPORTED = frozenset({"br", "compress", "dcb", "dcz", "x-compress", "zstd"})
@@ -60,7 +60,7 @@ class Unpacker:
         """
         if self._head is not None:
             self._head += data
-            if len(self._head) < SNIFFED_BYTES:
+            if len(self._head) < HEAD:
                 return
             data = self._take_head()
         yield from self._through(self._layers, data)

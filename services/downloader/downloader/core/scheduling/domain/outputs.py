@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from downloader.core.containers.domain import MediaKind
+from mediakit.formats import Kind
 
 OutputId = tuple[str, str, int, int]
 
@@ -28,7 +28,7 @@ class Output:
     index: int
     url: str
     stem: str
-    likely_kind: MediaKind | None
+    likely_kind: Kind | None
     expires_at: datetime
     job: str = ""
     campaign: str = ""

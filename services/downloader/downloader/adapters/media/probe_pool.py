@@ -15,11 +15,12 @@ from typing import Any
 
 import structlog
 
-from downloader.core.containers.domain import Container, MediaFacts, MediaKind
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from mediakit.facts import Facts
+from mediakit.formats import Format, Kind
 from servicekit.errors import Unavailable
 
-_WORKER = "downloader.adapters.containers.probe_worker"
+_WORKER = "downloader.adapters.media.probe_worker"
 READY = b"ready"
 ONE_HEAP = {"MALLOC_ARENA_MAX": "1"}
 """glibc gives threads heaps of their own, and what a decoder's threads leave in theirs does not return to the
@@ -67,12 +68,12 @@ class ProbePool:
             await self._kill(process)
         self._idle = asyncio.LifoQueue()
 
-    async def probe(self, path: Path, container: Container, *, start_decoded: bool = False) -> MediaFacts:
+    async def probe(self, path: Path, container: Format, *, start_decoded: bool = False) -> Facts:
         response = await self._call(path, container, start_decoded=start_decoded)
         if "code" in response:
             raise FetchError(ErrorCode(response["code"]), response["message"])
-        return MediaFacts(
-            kind=MediaKind(response["kind"]),
+        return Facts(
+            kind=Kind(response["kind"]),
             duration_s=response["duration_s"],
             width=response["width"],
             height=response["height"],
@@ -80,7 +81,7 @@ class ProbePool:
             codecs=tuple(response["codecs"]),
         )
 
-    async def start_decodes(self, path: Path, container: Container) -> bool:
+    async def start_decodes(self, path: Path, container: Format) -> bool:
         """False also when no process is idle: whole files go first."""
         if self._idle.empty():
             return False
@@ -91,7 +92,7 @@ class ProbePool:
         return bool(response.get("start_decodes"))
 
     async def _call(
-        self, path: Path, container: Container, *, start_decoded: bool = False, incomplete: bool = False
+        self, path: Path, container: Format, *, start_decoded: bool = False, incomplete: bool = False
     ) -> dict[str, Any]:
         """The response of a process. FetchError: it died of the file.
 

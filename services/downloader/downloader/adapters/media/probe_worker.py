@@ -15,14 +15,21 @@ from typing import Any
 import av
 from PIL import Image
 
-from downloader.adapters.containers.probe_images import probe_image
-from downloader.adapters.containers.probe_streams import probe_streams, start_decodes
-from downloader.core.containers.domain import BY_EXTENSION, MediaFacts, MediaKind
-from downloader.core.containers.structure import check_structure
-from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from downloader.core.fetching.domain.fetch_errors import ErrorCode
+from mediakit.check import check_file
+from mediakit.errors import MediaError, Problem
+from mediakit.formats import BY_EXTENSION
+from mediakit.streams import start_decodes
 
 MAX_ADDRESS_SPACE = 4 * 1024**3
 """Bytes: a file that needs more is refused, before it takes the memory of everything else here."""
+
+CODES: dict[Problem, ErrorCode] = {
+    Problem.NOT_MEDIA: ErrorCode.NOT_MEDIA,
+    Problem.UNDECODABLE: ErrorCode.UNDECODABLE,
+    Problem.TRUNCATED: ErrorCode.TRUNCATED,
+    Problem.TOO_BIG: ErrorCode.TOO_BIG,
+}
 
 RETAINED = 4 * 1024**2
 """Bytes of memory that stay with the process for the next file."""
@@ -34,9 +41,9 @@ def respond(request: dict[str, Any]) -> dict[str, object]:
     try:
         if request["incomplete"]:
             return {"start_decodes": start_decodes(path, BY_EXTENSION[extension])}
-        facts = probe(path, extension, start_decoded=request["start_decoded"])
-    except FetchError as error:
-        return {"code": error.code.value, "message": error.message}
+        facts = check_file(path, BY_EXTENSION[extension], start_decoded=request["start_decoded"])
+    except MediaError as error:
+        return {"code": CODES[error.problem].value, "message": error.message}
     except MemoryError:
         return {"code": ErrorCode.TOO_BIG.value, "message": "decoding it takes more memory than allowed"}
     except Exception as error:  # noqa: BLE001  # decoders raise whatever they like at broken files
@@ -45,16 +52,6 @@ def respond(request: dict[str, Any]) -> dict[str, object]:
             "message": f"it cannot be decoded ({type(error).__name__})",
         }
     return asdict(facts)
-
-
-def probe(path: Path, extension: str, *, start_decoded: bool = False) -> MediaFacts:
-    """Raises FetchError. See `probe_streams` for `start_decoded`."""
-    container = BY_EXTENSION[extension]
-    with path.open("rb") as file:
-        check_structure(file, path.stat().st_size, container)
-    if container.kind is MediaKind.IMAGE:
-        return probe_image(path, container)
-    return probe_streams(path, container, start_decoded=start_decoded)
 
 
 class MemoryTrimmer:

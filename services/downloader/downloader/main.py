@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from downloader.adapters.alerts import LoggedOutputAlerts, LoggedStoredFileAlerts, LoggedSweepReport
@@ -18,7 +19,7 @@ from downloader.config import Settings
 from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
-from downloader.core.orphans.orphan_sweep import OrphanSweep
+from downloader.core.orphans.orphan_sweep import OrphanSweep, wait_for_parts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
@@ -78,13 +79,17 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
     # Orphans
     catalog = CatalogClient(settings.catalog_address)
+    report = LoggedSweepReport()
     sweep: OrphanSweep | None = None
-    sweeps = Tasks().every(
-        SWEEP_S, lambda: blobs.abort_stale_uploads(settings.stale_uploads), "sweep stale uploads"
-    )
+    sweeps = Tasks()
+
+    def every_hour(task: str, work: Callable[[], Awaitable[object]]) -> None:
+        sweeps.every(SWEEP_S, partial(wait_for_parts, task, work, report, clock), task)
+
+    every_hour("sweep stale uploads", lambda: blobs.abort_stale_uploads(settings.stale_uploads))
     if settings.catalog_address:
-        sweep = OrphanSweep(storage, catalog, LoggedSweepReport(), clock, older_than=settings.sweep_after)
-        sweeps.every(SWEEP_S, sweep.run, "sweep what no record names")
+        sweep = OrphanSweep(storage, catalog, report, clock, older_than=settings.sweep_after)
+        every_hour("sweep what no record names", sweep.run)
 
     services: list[Service] = [
         (add_DownloaderServiceServicer_to_server, DownloaderServicer(fetcher, claims), DOWNLOADER_SERVICE),

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from downloader.adapters.alerts import OUTPUTS_AT_RISK, OUTPUTS_LOST, LoggedOutputAlerts
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
-from downloader.adapters.scheduling.kv_claims import KvClaims
+from downloader.adapters.scheduling.kv_claims import BUCKET, KvClaims
 from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
@@ -359,6 +359,27 @@ async def test_two_replicas_and_two_announcements_fetch_once(harness, here, orig
         await published_events(here.log, until=1)
     assert len(origin.requests) == 1
     assert await harness.keys() == ["media/gen_1/0.mp4"]
+
+
+async def test_a_claim_that_cannot_be_released_does_not_fail_a_finished_download(
+    harness, here, origin, media
+) -> None:
+    """Its renewal is stored as the server is killed, and the answer is lost: we know an older revision."""
+    bucket = await here.log.bucket(BUCKET, ttl=5)
+
+    async def script(request, reply) -> None:
+        value, revision = await bucket.get("media/gen_1/0")
+        await bucket.update("media/gen_1/0", value, revision=revision)
+        await reply.whole(media["mp4"])
+
+    await here.log.publish(succeeded(origin.answer_with(script)))
+    with capture_logs() as logs:
+        assert await here.outputs.run_once(wait=5) == 1
+    assert not [line for line in logs if line["log_level"] == "error"]
+    (event,) = await published_events(here.log, until=1)
+    assert event.type == "download.completed"
+    consumer = await here.log.js.consumer_info("RUSHES", "downloader-outputs")
+    assert (consumer.num_ack_pending, consumer.num_redelivered) == (0, 0)
 
 
 async def test_a_store_that_is_away_is_waited_for(harness, here, origin, media, monkeypatch) -> None:

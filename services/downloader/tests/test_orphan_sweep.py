@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from downloader.adapters.alerts import LoggedSweepReport
 from downloader.adapters.blob_store import OWNER_KEY, BlobStorage
@@ -16,13 +18,17 @@ from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.core.orphans import orphan_sweep
 from downloader.core.orphans.orphan_sweep import OrphanSweep
 from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
+from downloader.main import build
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 from rushes.downloader.v1 import blobs_pb2 as pb
 from rushes.downloader.v1 import blobs_pb2_grpc
+from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.errors import Precondition, Unavailable
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
+from servicekit.lifecycle import Tasks
+from servicekit.testing import eventually
 
 CATALOG = "rushes.catalog.v1.StorageService"
 
@@ -71,10 +77,14 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
+def catalog_server(catalog: FakeCatalog, address: str = "127.0.0.1:0") -> GrpcServer:
+    add = storage_pb2_grpc.add_StorageServiceServicer_to_server
+    return GrpcServer(address, [(add, catalog, CATALOG)], clock=SystemClock(), service="catalog")
+
+
 @pytest_asyncio.fixture
 async def sweep(blobs, catalog, clock) -> AsyncIterator[OrphanSweep]:
-    add = storage_pb2_grpc.add_StorageServiceServicer_to_server
-    server = GrpcServer("127.0.0.1:0", [(add, catalog, CATALOG)], clock=SystemClock(), service="catalog")
+    server = catalog_server(catalog)
     await server.start()
     records = CatalogClient(f"127.0.0.1:{server.port}")
     await records.start()
@@ -179,6 +189,75 @@ async def test_operators_see_what_goes_and_what_is_missing(blobs, catalog, clock
     await server.stop()
     assert missing == [("id of assets/a/1.png", "assets/a/1.png"), ("id of cuts/j/v1.mp4", "cuts/j/v1.mp4")]
     assert await keys(blobs) == ["media/g/0.mp4", "media/g/1.mp4"], "listing removes nothing"
+
+
+async def test_what_is_missing_is_reported_once_a_sweep(blobs, catalog, clock, sweep) -> None:
+    """With the way to the whole list; and no more once it is there again."""
+    await put(blobs, "media/g/0.mp4", "media/g/1.mp4")
+    catalog.known = ["media/g/0.mp4", "assets/a/1.png", "media/g/1.mp4", "cuts/j/v1.mp4", "thumbs/m.webp"]
+    with capture_logs() as logs:
+        await sweep.run()
+    (line,) = [line for line in logs if "missing" in line]
+    assert (line["log_level"], line["missing"], line["first_blob"]) == ("error", 3, "assets/a/1.png")
+    assert "rushes storage check" in line["event"]
+    assert REGISTRY.get_sample_value("rushes_blobs_missing") == 3
+    await put(blobs, "assets/a/1.png", "cuts/j/v1.mp4", "thumbs/m.webp")
+    with capture_logs() as logs:
+        await sweep.run()
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert REGISTRY.get_sample_value("rushes_blobs_missing") == 0
+
+
+async def test_a_store_that_has_lost_everything_is_reported(blobs, catalog, clock, sweep) -> None:
+    catalog.known = [f"media/g/{number}.mp4" for number in range(30)]
+    clock.moved = timedelta(days=2)
+    await sweep.run()
+    assert REGISTRY.get_sample_value("rushes_blobs_missing") == 30
+
+
+async def test_what_is_stored_while_the_sweep_runs_is_not_missing(
+    blobs, catalog, clock, sweep, monkeypatch
+) -> None:
+    catalog.known = ["media/g/0.mp4"]
+    listed = sweep.unneeded_page
+
+    async def and_then_stored(after: str = ""):
+        page = await listed(after)
+        await put(blobs, "media/g/0.mp4")
+        return page
+
+    monkeypatch.setattr(sweep, "unneeded_page", and_then_stored)
+    await sweep.run()
+    assert REGISTRY.get_sample_value("rushes_blobs_missing") == 0
+
+
+async def test_a_catalog_that_comes_up_later_is_waited_for_without_an_error(
+    s3, blobs, catalog, origin
+) -> None:
+    """As at each start: the downloader is up before the catalog."""
+    environ = {
+        "BLOB_ENDPOINT": s3.endpoint,
+        "BLOB_ACCESS_KEY": s3.access_key,
+        "BLOB_SECRET_KEY": s3.secret_key,
+        "BLOB_BUCKET": blobs._client.bucket,
+        "CATALOG_ADDRESS": f"127.0.0.1:{await origin.free_port()}",
+    }
+    parts = [part for part in build(environ) if isinstance(part, BlobStore | CatalogClient | Tasks)]
+    server = catalog_server(catalog, environ["CATALOG_ADDRESS"])
+    with capture_logs() as logs:
+        for part in parts:
+            await part.start()
+        await eventually(lambda: any(line["event"] == "waiting for another part" for line in logs))
+        await server.start()
+
+        async def has_swept() -> bool:
+            return [blob.key async for blob in blobs.list()] == [OWNER_KEY]
+
+        await eventually(has_swept, within=20)
+        for part in reversed(parts):
+            await part.stop()
+        await server.stop()
+    assert [line for line in logs if line["log_level"] in ("error", "critical")] == []
 
 
 async def test_without_a_catalog_the_error_names_the_way_out() -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import structlog
+from prometheus_client import Gauge
 
 from downloader.adapters.blob_store import OWNER_KEY
-from downloader.core.orphans.ports import ListedBlob
+from downloader.core.orphans.ports import BlobReference, ListedBlob
 from downloader.core.scheduling.domain.outputs import Output
 from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK, OUTPUTS_LOST
+
+BLOBS_MISSING = Gauge(
+    "rushes_blobs_missing",
+    "Records whose blob was not in the store at the last sweep; `rushes storage check`",
+)
 
 
 class LoggedOutputAlerts:
@@ -64,6 +70,19 @@ class LoggedSweepReport:
 
     def removed(self, blob: ListedBlob) -> None:
         self._log.info("swept: no record names it", blob=blob.key, size_bytes=blob.size)
+
+    def missing(self, count: int, first: BlobReference | None) -> None:
+        BLOBS_MISSING.set(count)
+        if first is not None:
+            self._log.error(
+                "records name blobs that are not in the store: `rushes storage check` lists them",
+                missing=count,
+                first_id=first.id,
+                first_blob=first.key,
+            )
+
+    def waiting(self, task: str, reason: str) -> None:
+        self._log.info("waiting for another part", task=task, reason=reason)
 
 
 def _about(output: Output, reason: str) -> dict[str, object]:

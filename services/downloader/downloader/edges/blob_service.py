@@ -29,7 +29,7 @@ class BlobServicer(blobs_pb2_grpc.BlobServiceServicer):
     ) -> pb.ListUnneededBlobsResponse:
         page = await self._configured().unneeded_page(request.page_token)
         return pb.ListUnneededBlobsResponse(
-            looked_at=page.compared,
+            looked_at=len(page.compared),
             blobs=[_unneeded(blob) for blob in page.unneeded],
             next_page_token=page.after,
         )

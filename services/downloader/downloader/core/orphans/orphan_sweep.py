@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from downloader.core.orphans.ports import BlobInventory, BlobReference, ListedBlob, Records, SweepReport
 from servicekit.clock import Clock
+from servicekit.errors import TimedOut, Unavailable
 
 BATCH = 500
 """Keys that the catalog judges at once."""
@@ -22,11 +23,15 @@ ALWAYS_REMOVABLE = 20
 """So many may always go. Beyond that, a sweep that would remove more than half of all removes nothing."""
 
 
+WAIT_FIRST_S, WAIT_LONGEST_S = 1.0, 30.0
+"""Between two tries while a part is away: doubled each time, up to the second number."""
+
+
 @dataclass(frozen=True)
 class UnneededPage:
-    """How many blobs were compared, those that no record names, and the last key; "" on the last page."""
+    """The keys that were compared, the blobs that no record names, and the last key; "" on the last page."""
 
-    compared: int
+    compared: tuple[str, ...]
     unneeded: tuple[ListedBlob, ...]
     after: str = ""
 
@@ -63,7 +68,7 @@ class OrphanSweep:
         self._older_than = older_than
 
     async def run(self) -> int:
-        """Remove what no record names; how many that were.
+        """Remove what no record names, and report what is missing; how many were removed.
 
         All is compared before anything is removed: a catalog that knows next to nothing of what is stored is
         more likely one that was restored from a backup than right. The store of another system is left alone.
@@ -73,40 +78,56 @@ class OrphanSweep:
         if owner != system:
             self._report.foreign_store(owner, system)
             return 0
-        compared = unneeded = 0
+        stored: set[str] = set()  # a hundred bytes a blob, while the sweep runs
+        unneeded = 0
         removable: list[ListedBlob] = []
         page = await self.unneeded_page()
         while True:
-            compared, unneeded = compared + page.compared, unneeded + len(page.unneeded)
+            stored.update(page.compared)
+            unneeded += len(page.unneeded)
             removable += page.unneeded[: MAX_REMOVED - len(removable)]
             if not page.after:
                 break
             page = await self.unneeded_page(page.after)
-        if unneeded > ALWAYS_REMOVABLE and unneeded * 2 > compared:
-            self._report.too_many(compared, unneeded)
+        await self._report_missing(stored)
+        if unneeded > ALWAYS_REMOVABLE and unneeded * 2 > len(stored):
+            self._report.too_many(len(stored), unneeded)
             return 0
         for blob in removable:
             await self._blobs.delete(blob.key)
             self._report.removed(blob)
         return len(removable)
 
+    async def _report_missing(self, stored: set[str]) -> None:
+        count, first, page_token = 0, None, ""
+        while True:
+            references, page_token = await self._records.references(page_token)
+            for each in references:
+                # What was stored after the listing is there all the same.
+                if each.key not in stored and not await self._blobs.exists(each.key):
+                    count, first = count + 1, first or each
+            if not page_token:
+                break
+        self._report.missing(count, first)
+
     async def unneeded_page(self, after: str = "") -> UnneededPage:
         """Some thousand blobs after a key, and which of them no record names."""
         old_enough = self._clock.now() - self._older_than
         unneeded: list[ListedBlob] = []
         batch: list[ListedBlob] = []
-        compared, last = 0, ""
+        compared: list[str] = []
         async for blob in self._blobs.list(after=after):
-            compared, last = compared + 1, blob.key
+            compared.append(blob.key)
             if blob.stored_at < old_enough:
                 batch.append(blob)
             if len(batch) == BATCH:
                 unneeded += await self._unneeded_of(batch)
                 batch = []
-            if compared == PAGE:
+            if len(compared) == PAGE:
                 break
         unneeded += await self._unneeded_of(batch)
-        return UnneededPage(compared, tuple(unneeded), last if compared == PAGE else "")
+        is_last = len(compared) < PAGE
+        return UnneededPage(tuple(compared), tuple(unneeded), "" if is_last else compared[-1])
 
     async def _unneeded_of(self, batch: Sequence[ListedBlob]) -> list[ListedBlob]:
         if not batch:
@@ -118,3 +139,21 @@ class OrphanSweep:
         references, next_page_token = await self._records.references(page_token)
         missing = [each for each in references if not await self._blobs.exists(each.key)]
         return MissingPage(len(references), tuple(missing), next_page_token)
+
+
+async def wait_for_parts(
+    task: str, work: Callable[[], Awaitable[object]], report: SweepReport, clock: Clock
+) -> None:
+    """Do the work as soon as the parts that it needs are up. That the catalog starts later, or is away for a
+    while, is no fault of the work: it is reported once, and not as an error."""
+    seconds = WAIT_FIRST_S
+    while True:
+        try:
+            await work()
+        except (Unavailable, TimedOut) as error:
+            if seconds == WAIT_FIRST_S:
+                report.waiting(task, error.message)
+            await clock.sleep(seconds)
+            seconds = min(seconds * 2, WAIT_LONGEST_S)
+        else:
+            return

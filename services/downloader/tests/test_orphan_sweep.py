@@ -27,7 +27,7 @@ from servicekit.clock import SystemClock
 from servicekit.errors import Precondition, Unavailable
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
-from servicekit.lifecycle import Tasks
+from servicekit.process.lifecycle import Tasks
 from servicekit.testing import eventually
 
 CATALOG = "rushes.catalog.v1.StorageService"

@@ -23,7 +23,6 @@ from sandbox.edges.http.fault_responses import FaultResponses
 from sandbox.edges.http.responses import base_url, page, problem
 
 LIMIT_BYTES = 100 * 1000 * 1000
-OWNER = "rushes"
 
 
 class UploadRoutes:

@@ -9,26 +9,26 @@ from pathlib import Path
 
 import grpc.aio
 
-from generator.adapters.catalog_grpc import CatalogAttempts
-from generator.adapters.event_log import LogCell, LogFacts, LogWakes
-from generator.adapters.files import AssetFiles
-from generator.adapters.http import Api
-from generator.adapters.journal import LogJournal
-from generator.adapters.library_http import HttpLibrary
-from generator.adapters.photo_looks import BlobPhotoLooks
-from generator.adapters.provider_http import HttpProvider
+from generator.adapters.inputs.asset_upload import AssetFiles
+from generator.adapters.models.replicate_models import HttpLibrary
+from generator.adapters.replicate_client import Api
+from generator.adapters.runs.catalog_attempts import CatalogAttempts
+from generator.adapters.runs.event_log import LogCell, LogFacts, LogWakes
+from generator.adapters.runs.operator_log import LogJournal
+from generator.adapters.runs.replicate_predictions import HttpProvider
+from generator.adapters.scenes.photo_features import BlobPhotoLooks
 from generator.config import Settings, check
-from generator.core.follow import Ports, Rules
-from generator.core.lane import SharedLane
-from generator.core.prepare import Bills
-from generator.core.prices import PriceTable, WrongPrices
-from generator.core.prices import load as load_prices
-from generator.core.shelf import Shelf
-from generator.core.standard import StandardModels
+from generator.core.inputs.prepare_input import Bills
+from generator.core.models.default_models import StandardModels
+from generator.core.models.domain.prices import PriceTable, WrongPrices
+from generator.core.models.domain.prices import load as load_prices
+from generator.core.models.model_catalog import Shelf
+from generator.core.runs.rate_limiter import SharedLane
+from generator.core.runs.track_prediction import Ports, Rules
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
-from generator.edges.plan import PlanService
-from generator.edges.served import served
+from generator.edges.registration import served
+from generator.edges.scenes import PlanService
 from generator.edges.webhooks import WebhookService
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock

@@ -14,7 +14,7 @@ from subprocess import Popen
 import httpx
 import pytest
 
-from generator.adapters.http import Api
+from generator.adapters.replicate_client import Api
 from servicekit.testing import eventually
 
 sys.path.insert(0, str(Path(__file__).parent))

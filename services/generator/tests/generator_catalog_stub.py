@@ -8,8 +8,8 @@ from typing import Any
 
 from generator_stand_ins import FakeAttempts
 
-from generator.core.outcomes import Failure
-from generator.core.ports import Attempt, State, Step, Work
+from generator.core.runs.domain.provider_errors import Failure
+from generator.core.runs.ports import Attempt, State, Step, Work
 from rushes.catalog.v1 import attempts_pb2, attempts_pb2_grpc, generations_pb2, generations_pb2_grpc
 from rushes.common.v1 import media_pb2
 from servicekit.errors import NotFound

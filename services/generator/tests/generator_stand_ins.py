@@ -10,11 +10,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from generator.core.facts import Canceled, Fact, Failed, Succeeded
-from generator.core.kinds import Kind
-from generator.core.outcomes import Accepted, Failure, Outcome, Refusal, Refused, Unknown, refused
-from generator.core.ports import Attempt, Order, State, Step, Work
-from generator.core.prediction import FINAL, Prediction
+from generator.core.models.domain.media_kinds import Kind
+from generator.core.runs.domain.events import Canceled, Fact, Failed, Succeeded
+from generator.core.runs.domain.prediction import FINAL, Prediction
+from generator.core.runs.domain.provider_errors import (
+    Accepted,
+    Failure,
+    Outcome,
+    Refusal,
+    Refused,
+    Unknown,
+    refused,
+)
+from generator.core.runs.ports import Attempt, Order, State, Step, Work
 from servicekit.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from servicekit.ids import new_id
 

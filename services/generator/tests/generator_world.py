@@ -11,12 +11,12 @@ from typing import Any
 
 from generator_stand_ins import FakeAttempts, FakeProvider, SimClock
 
-from generator.core.facts import Fact, fact_id
-from generator.core.follow import Ports, Rules
-from generator.core.generate import Request, generate
-from generator.core.lane import SharedLane
-from generator.core.ports import Work
-from generator.core.prediction import Prediction
+from generator.core.runs.domain.events import Fact, fact_id
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.ports import Work
+from generator.core.runs.rate_limiter import SharedLane
+from generator.core.runs.run_generation import Request, generate
+from generator.core.runs.track_prediction import Ports, Rules
 from servicekit.errors import AppError, Invalid
 
 

@@ -9,11 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from generator_world import World
 
-from generator.adapters.files import INLINE, AssetFiles
-from generator.adapters.provider_http import Uploaded
-from generator.core.facts import Succeeded
-from generator.core.receive import receive
-from generator.core.reconcile import same_input
+from generator.adapters.inputs.asset_upload import INLINE, AssetFiles
+from generator.adapters.runs.replicate_predictions import Uploaded
+from generator.core.runs.domain.events import Succeeded
+from generator.core.runs.domain.match_predictions import same_input
+from generator.core.runs.handle_webhook import receive
 from servicekit import signing
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from generator_world import World
 
-from generator.core.facts import Canceled, Failed, Succeeded
-from generator.core.follow import INLINE_WAITS
-from generator.core.prediction import Prediction
+from generator.core.runs.domain.events import Canceled, Failed, Succeeded
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.track_prediction import INLINE_WAITS
 from servicekit.errors import AppError, Limited, NotFound, TimedOut, Unavailable
 
 LATE = 1800.0 + 60.0 + 5.0

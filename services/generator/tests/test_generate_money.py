@@ -12,11 +12,11 @@ from generator_world import Kill, World
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from generator.core.cancel import cancel
-from generator.core.facts import Canceled, Failed, Progressed, Started, Succeeded
-from generator.core.generate import Request, generate
-from generator.core.ports import State
-from generator.core.prediction import Prediction
+from generator.core.runs.cancel_generation import cancel
+from generator.core.runs.domain.events import Canceled, Failed, Progressed, Started, Succeeded
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.ports import State
+from generator.core.runs.run_generation import Request, generate
 from servicekit.errors import Limited, Unavailable
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from generator_world import World
 
-from generator.core.facts import Succeeded
-from generator.core.generate import Request, generate
-from generator.core.pacing import LaneState
-from generator.core.ports import State, Step, Work
+from generator.core.runs.domain.events import Succeeded
+from generator.core.runs.domain.rate_limit_state import LaneState
+from generator.core.runs.ports import State, Step, Work
+from generator.core.runs.run_generation import Request, generate
 from generator.edges.events import consumers
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock

@@ -11,15 +11,15 @@ from generator_stand_ins import SimClock
 from generator_world import World
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from generator.adapters.catalog_grpc import CatalogAttempts
-from generator.core.cancel import cancel
-from generator.core.conclude import GONE
-from generator.core.facts import Failed, Progressed, Succeeded, Whose, fact_id
-from generator.core.outcomes import LONGEST_TEXT, Accepted, classify
-from generator.core.ports import Order, State
-from generator.core.prediction import Prediction
-from generator.core.prices import Price, cost, estimate
-from generator.core.receive import receive
+from generator.adapters.runs.catalog_attempts import CatalogAttempts
+from generator.core.models.domain.prices import Price, cost, estimate
+from generator.core.runs.cancel_generation import cancel
+from generator.core.runs.domain.events import Failed, Progressed, Succeeded, Whose, fact_id
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.domain.prediction_outcome import GONE
+from generator.core.runs.domain.provider_errors import LONGEST_TEXT, Accepted, classify
+from generator.core.runs.handle_webhook import receive
+from generator.core.runs.ports import Order, State
 from generator.edges.events import Requests
 from rushes.catalog.v1 import attempts_pb2
 from rushes.events.v1 import events_pb2

@@ -26,7 +26,7 @@ from generator_stand_ins import FakeAttempts
 from google.protobuf import json_format
 from PIL import Image
 
-from generator.core.ports import State
+from generator.core.runs.ports import State
 from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import (

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import pytest
 from generator_world import Notebook, World
 
-from generator.adapters.event_log import LogCell, LogWakes
-from generator.adapters.journal import LANE_CLOSED, LogJournal
-from generator.core.facts import Succeeded
-from generator.core.lane import SharedLane
-from generator.core.outcomes import Outcome
-from generator.core.ports import Journal, Order
-from generator.core.prediction import Prediction
+from generator.adapters.runs.event_log import LogCell, LogWakes
+from generator.adapters.runs.operator_log import LANE_CLOSED, LogJournal
+from generator.core.runs.domain.events import Succeeded
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.domain.provider_errors import Outcome
+from generator.core.runs.ports import Journal, Order
+from generator.core.runs.rate_limiter import SharedLane
 from generator.edges.events import consumers
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock

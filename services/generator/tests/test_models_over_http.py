@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from generator.adapters.http import Api
-from generator.adapters.library_http import HttpLibrary
-from generator.core.kinds import Kind
-from generator.core.prepare import prepare
-from generator.core.prices import load
-from generator.core.schema import parameters
-from generator.core.shelf import Shelf
-from generator.core.standard import StandardModels
+from generator.adapters.models.replicate_models import HttpLibrary
+from generator.adapters.replicate_client import Api
+from generator.core.inputs.prepare_input import prepare
+from generator.core.models.default_models import StandardModels
+from generator.core.models.domain.media_kinds import Kind
+from generator.core.models.domain.model_schema import parameters
+from generator.core.models.domain.prices import load
+from generator.core.models.model_catalog import Shelf
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, TimedOut, Unavailable
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.adapters.event_log import message_of
-from generator.core import pacing
-from generator.core.facts import Failed, Whose
-from generator.core.outcomes import Refusal, classify, refused
-from generator.core.pacing import LaneState, NotNow, Turn
-from generator.core.prediction import Prediction, addresses, last_line, percent, read, when
-from generator.core.reconcile import candidates, same_input
-from generator.core.webhooks import verify
+from generator.adapters.runs.event_log import message_of
+from generator.core.runs.domain import rate_limit_state
+from generator.core.runs.domain.events import Failed, Whose
+from generator.core.runs.domain.match_predictions import candidates, same_input
+from generator.core.runs.domain.prediction import Prediction, addresses, last_line, percent, read, when
+from generator.core.runs.domain.provider_errors import Refusal, classify, refused
+from generator.core.runs.domain.rate_limit_state import LaneState, NotNow, Turn
+from generator.core.runs.domain.webhook_signature import verify
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Unauthenticated
 
@@ -101,10 +101,10 @@ def test_the_wait_of_a_429(headers: dict[str, str], body: str, wait: float) -> N
 def test_low_credit_widens_the_spacing() -> None:
     answer = refused(429, {}, f'{{"detail":"{LOW}"}}')
     assert answer.slow == 10.0
-    state = pacing.block(LaneState(), 100.0, wait=9.0, slow=answer.slow)
-    state, turn = pacing.take(state, 109.0, delay=1.0, probe_every=30, patience=30)
+    state = rate_limit_state.block(LaneState(), 100.0, wait=9.0, slow=answer.slow)
+    state, turn = rate_limit_state.take(state, 109.0, delay=1.0, probe_every=30, patience=30)
     assert turn == Turn(0.0)
-    assert pacing.take(state, 109.0, delay=1.0, probe_every=30, patience=30)[1] == Turn(10.0)
+    assert rate_limit_state.take(state, 109.0, delay=1.0, probe_every=30, patience=30)[1] == Turn(10.0)
 
 
 def test_bodies_of_any_form_give_their_sentence() -> None:
@@ -181,11 +181,11 @@ def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], dela
     for passed, what in steps:
         now += passed
         if what == "block":
-            state = pacing.block(state, now, wait=7.0)
+            state = rate_limit_state.block(state, now, wait=7.0)
         elif what == "close":
-            state = pacing.reopen(pacing.close(state, now, reason="402", probe_every=30))
+            state = rate_limit_state.reopen(rate_limit_state.close(state, now, reason="402", probe_every=30))
         else:
-            state, turn = pacing.take(state, now, delay=delay, probe_every=30, patience=20)
+            state, turn = rate_limit_state.take(state, now, delay=delay, probe_every=30, patience=20)
             if isinstance(turn, Turn):
                 assert now + turn.wait >= state.blocked_until - 1e-6
                 starts.append(now + turn.wait)
@@ -194,12 +194,16 @@ def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], dela
 
 
 def test_a_closed_lane_lets_one_probe_through_at_a_time() -> None:
-    state = pacing.close(LaneState(), 0.0, reason="402", probe_every=30)
-    assert pacing.take(state, 10.0, delay=1, probe_every=30, patience=30)[1] == NotNow(21.0 - 1.0, "402")
-    state, turn = pacing.take(state, 30.0, delay=1, probe_every=30, patience=30)
+    state = rate_limit_state.close(LaneState(), 0.0, reason="402", probe_every=30)
+    assert rate_limit_state.take(state, 10.0, delay=1, probe_every=30, patience=30)[1] == NotNow(
+        21.0 - 1.0, "402"
+    )
+    state, turn = rate_limit_state.take(state, 30.0, delay=1, probe_every=30, patience=30)
     assert turn == Turn(0.0, probe=True)
-    assert isinstance(pacing.take(state, 30.0, delay=1, probe_every=30, patience=30)[1], NotNow)
-    assert pacing.take(pacing.reopen(state), 31.0, delay=1, probe_every=30, patience=30)[1] == Turn(0.0)
+    assert isinstance(rate_limit_state.take(state, 30.0, delay=1, probe_every=30, patience=30)[1], NotNow)
+    assert rate_limit_state.take(rate_limit_state.reopen(state), 31.0, delay=1, probe_every=30, patience=30)[
+        1
+    ] == Turn(0.0)
 
 
 @settings(deadline=None)

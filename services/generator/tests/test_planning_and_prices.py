@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from generator.adapters.photo_looks import measure
-from generator.core.fitting import Scene, fit, nearest
-from generator.core.kinds import Kind, of_collections, of_example, of_words
-from generator.core.planning import Wish, plan
-from generator.core.ports import Look, Photo
-from generator.core.prediction import Prediction
-from generator.core.prices import WrongPrices, cost, estimate, load
-from generator.core.schema import Parameter, Type
-from generator.core.subjects import subject
+from generator.adapters.scenes.photo_features import measure
+from generator.core.models.domain.media_kinds import Kind, of_collections, of_example, of_words
+from generator.core.models.domain.model_schema import Parameter, Type
+from generator.core.models.domain.prices import WrongPrices, cost, estimate, load
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.ports import Look, Photo
+from generator.core.scenes.domain.photo_labels import subject
+from generator.core.scenes.domain.scene_planner import Wish, plan
+from generator.core.scenes.domain.scene_to_input import Scene, fit, nearest
 from servicekit.errors import Invalid
 
 TABLE = load((Path(__file__).parents[1] / "generator" / "prices.toml").read_text())

@@ -15,14 +15,14 @@ import pytest
 from generator_sandbox import AUTH, TOKEN
 from generator_stand_ins import FakeProvider
 
-from generator.adapters.http import Api
-from generator.adapters.library_http import HttpLibrary
-from generator.adapters.provider_http import HttpProvider
-from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
-from generator.core.ports import Order, Provider
-from generator.core.prediction import Prediction
-from generator.core.reconcile import candidates
-from generator.core.shelf import Shelf
+from generator.adapters.models.replicate_models import HttpLibrary
+from generator.adapters.replicate_client import Api
+from generator.adapters.runs.replicate_predictions import HttpProvider
+from generator.core.models.model_catalog import Shelf
+from generator.core.runs.domain.match_predictions import candidates
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.domain.provider_errors import Accepted, Outcome, Refusal, Refused, Unknown
+from generator.core.runs.ports import Order, Provider
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from servicekit.testing import eventually

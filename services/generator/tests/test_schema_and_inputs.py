@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.core.inputs import LONGEST_TEXT, check, whole_numbers
-from generator.core.references import assets, secrets
-from generator.core.schema import Parameter, Type, parameters
+from generator.core.inputs.domain.asset_references import assets, secrets
+from generator.core.inputs.domain.input_validation import LONGEST_TEXT, check, whole_numbers
+from generator.core.models.domain.model_schema import Parameter, Type, parameters
 from servicekit.errors import Invalid
 
 

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import pytest
 from generator_world import World
 
-from generator.core.memory import BACK_OFF, LONGEST, PATIENCE, Memory
-from generator.core.ports import Collection, Look, Model, Photo
-from generator.core.prices import Price, PriceTable
-from generator.core.shelf import Shelf
-from generator.core.standard import StandardModels
+from generator.core.models.default_models import StandardModels
+from generator.core.models.domain.prices import Price, PriceTable
+from generator.core.models.model_catalog import Shelf
+from generator.core.models.provider_cache import BACK_OFF, LONGEST, PATIENCE, Memory
+from generator.core.runs.ports import Collection, Look, Model, Photo
 from generator.edges.models import ModelService
-from generator.edges.plan import PlanService
+from generator.edges.scenes import PlanService
 from generator.edges.webhooks import WebhookService
 from rushes.generator.v1 import models_pb2, plan_pb2, webhooks_pb2
 from servicekit.errors import AppError, Forbidden, Limited, NotFound, TimedOut, Unauthenticated, Unavailable

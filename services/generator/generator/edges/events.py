@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from generator.core.cancel import cancel
-from generator.core.follow import Ports
-from generator.core.generate import Request, generate
+from generator.core.runs.cancel_generation import cancel
+from generator.core.runs.run_generation import Request, generate
+from generator.core.runs.track_prediction import Ports
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Unauthenticated, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog

@@ -8,16 +8,15 @@ import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 
-from generator.core.fitting import Scene
-from generator.core.prepare import prepare
-from generator.core.prices import PriceTable
-from generator.core.schema import Parameter, Type
-from generator.core.shelf import Listed, Shelf
-from generator.wire import KINDS
+from generator.core.inputs.prepare_input import prepare
+from generator.core.models.domain.model_schema import Parameter, Type
+from generator.core.models.domain.prices import PriceTable
+from generator.core.models.model_catalog import Listed, Shelf
+from generator.core.scenes.domain.scene_to_input import Scene
+from generator.edges.provider_access_errors import our_access
+from generator.proto_enums import KINDS
 from rushes.generator.v1 import models_pb2, models_pb2_grpc
 from servicekit.errors import FieldProblem, Invalid
-
-from .refusals import our_access
 
 PAGE = 50
 

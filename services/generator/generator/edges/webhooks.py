@@ -6,13 +6,12 @@ from typing import Any, Protocol
 
 import grpc.aio
 
-from generator.core.follow import Ports
-from generator.core.receive import receive
-from generator.core.webhooks import verify
+from generator.core.runs.domain.webhook_signature import verify
+from generator.core.runs.handle_webhook import receive
+from generator.core.runs.track_prediction import Ports
+from generator.edges.provider_access_errors import our_access
 from rushes.generator.v1 import webhooks_pb2, webhooks_pb2_grpc
 from servicekit.errors import Unauthenticated
-
-from .refusals import our_access
 
 
 class Secrets(Protocol):

@@ -1,8 +1,7 @@
-"""Requests to the provider's API: one base address, the token to that host alone, failures as `AppError`s."""
+"""Sends requests to the provider's API: one base address, the token to it alone, errors as `AppError`s."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from generator.core.runs.domain import provider_errors
+from generator.core.runs.domain.provider_errors import read_refusal
 from servicekit import telemetry
 from servicekit.errors import (
     AppError,
@@ -29,7 +28,7 @@ READ_TIMEOUT = 30.0
 """Seconds for a request that changes nothing; collections are heavy."""
 
 
-class Api:
+class ReplicateClient:
     """The provider's HTTP API. A `Part`: open between `start` and `stop`.
 
     Args:
@@ -45,10 +44,10 @@ class Api:
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
         self.date: datetime | None = None
-        """The time at the provider, to the second, when it answered last; None while it says none."""
+        """The time at the provider, to the second, when it answered last; None while it gives none."""
 
     async def start(self) -> None:
-        """Open the connection pool; nobody is called yet."""
+        """Open the connection pool; nothing is sent yet."""
         if self._client is None:
             headers = {"user-agent": "rushes-generator", "accept": "application/json"}
             if self._token:
@@ -63,17 +62,16 @@ class Api:
             )
 
     async def stop(self) -> None:
-        """Close the pool."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request to `/v1…`, or to an address that the API itself gave. Raises httpx's errors."""
+        """Send one request to `/v1…`, or to an address that the API itself gave. Raises httpx's errors."""
         if self._client is None:
             raise Unavailable("the connection to the provider is not open")
         with telemetry.span(f"provider {method}", "client", attributes={"server.address": self.host}):
-            response = await self._client.request(method, self._base + local(path), **options)
+            response = await self._client.request(method, self._base + _path_of(path), **options)
         self.date = _date(response)
         return response
 
@@ -85,11 +83,11 @@ class Api:
     async def read(self, path: str, *, params: Mapping[str, str] | None = None) -> Any:
         """GET a JSON document. Every failure is an `AppError` of the kind that says how to go on."""
         # Without parameters none are passed: httpx would cut off the query that stands in an address.
-        return await self.ask("GET", path, **({"params": dict(params)} if params else {}))
+        return await self.request("GET", path, **({"params": dict(params)} if params else {}))
 
-    async def ask(self, method: str, path: str, **options: Any) -> Any:
-        """A request that may be sent again without harm; answers the JSON of a 2xx."""
-        what = f"{method} {local(path).partition('?')[0]} at {self.host}"
+    async def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request that may be sent again without harm; answers the JSON of a 2xx."""
+        what = f"{method} {_path_of(path).partition('?')[0]} at {self.host}"
         try:
             response = await self.send(method, path, **options)
         except httpx.TimeoutException as error:
@@ -98,7 +96,7 @@ class Api:
             raise Unavailable(f"the provider cannot be reached: {what}: {type(error).__name__}") from error
         if response.is_success:
             return _json(response, what)
-        raise _failure(response, what)
+        raise _error(response, what)
 
 
 def _date(response: httpx.Response) -> datetime | None:
@@ -109,11 +107,11 @@ def _date(response: httpx.Response) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def local(path: str) -> str:
-    """The path and query of an address: what the API names itself is asked at our own base address."""
-    if path.startswith("/"):
-        return path
-    parts = urlsplit(path)
+def _path_of(address: str) -> str:
+    """The path and query of an address: what the API itself names is read at our own base address."""
+    if address.startswith("/"):
+        return address
+    parts = urlsplit(address)
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
@@ -126,8 +124,8 @@ def _json(response: httpx.Response, what: str) -> Any:
         raise Unavailable(f"the provider's answer to {what} is no JSON") from error
 
 
-def _failure(response: httpx.Response, what: str) -> AppError:
-    refused = provider_errors.refused(response.status_code, headers_of(response), response.text)
+def _error(response: httpx.Response, what: str) -> AppError:
+    refused = read_refusal(response.status_code, headers_of(response), response.text)
     text = f"{what}: {response.status_code} {refused.text}"
     match response.status_code:
         case 404 | 410:
@@ -146,9 +144,3 @@ def _failure(response: httpx.Response, what: str) -> AppError:
 def headers_of(response: httpx.Response) -> dict[str, str]:
     """The headers, names in lower case."""
     return {key.lower(): value for key, value in response.headers.items()}
-
-
-async def within(seconds: float, work: Any) -> Any:
-    """Await the work for at most so long in all; httpx's own timeouts count each phase anew."""
-    async with asyncio.timeout(seconds):
-        return await work

@@ -1,4 +1,4 @@
-"""What the provider says to us about our own access, as it is told to those who ask us."""
+"""Translates the provider's refusals of our own access for those who call us."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from servicekit.errors import Forbidden, Unauthenticated, Unavailable
 
 
 @asynccontextmanager
-async def our_access() -> AsyncIterator[None]:
+async def refused_access_is_unavailable() -> AsyncIterator[None]:
     """Our token or our credit was refused: that is our operator's trouble, and no caller's key is wrong.
 
     Also a decorator for a servicer's method.

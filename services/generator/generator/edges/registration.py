@@ -1,4 +1,4 @@
-"""How each servicer is registered with a server: by its contract, under its name."""
+"""Registers each servicer with a server: by its contract, under its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rushes.generator.v1 import models_pb2_grpc, plan_pb2_grpc, webhooks_pb2_grp
 from servicekit.grpc.server import Service
 
 
-def served(models: ModelService, plans: PlanService, webhooks: WebhookService) -> list[Service]:
+def grpc_services(models: ModelService, plans: PlanService, webhooks: WebhookService) -> list[Service]:
     """The servicers as a server takes them."""
     return [
         (models_pb2_grpc.add_ModelServiceServicer_to_server, models, "rushes.generator.v1.ModelService"),

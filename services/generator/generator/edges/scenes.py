@@ -1,4 +1,4 @@
-"""PlanService: scenes from photos."""
+"""PlanService: plans scenes from photos."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from typing import Any
 
 import grpc.aio
 
-from generator.core.models.default_models import StandardModels
-from generator.core.runs.ports import Photo, PhotoLooks
-from generator.core.scenes.domain.scene_planner import Wish, plan
-from generator.edges.provider_access_errors import our_access
+from generator.core.models.default_models import DefaultModels
+from generator.core.scenes.domain.photos import Photo
+from generator.core.scenes.domain.scene_planner import ScenePlanRequest, plan_scenes
+from generator.core.scenes.ports import PhotoFeatureReader
+from generator.edges.provider_access_errors import refused_access_is_unavailable
 from rushes.generator.v1 import plan_pb2, plan_pb2_grpc
 from servicekit.errors import FieldProblem, Invalid
 
 DETERMINISTIC = "deterministic"
 PLANNERS = ("", DETERMINISTIC, "llm")
-"""Who may be asked to choose; whoever asks for a language model is told that this one chose instead."""
+"""What a request may name; one for a language model is answered that this planner chose instead."""
 
 
 class PlanService(plan_pb2_grpc.PlanServiceServicer):
-    """Plans without asking a language model; whichever planner is asked for, this one is there."""
+    """Plans without a language model; whichever planner is requested, this one is there."""
 
-    def __init__(self, looks: PhotoLooks, standard: StandardModels) -> None:
-        self._looks = looks
-        self._standard = standard
+    def __init__(self, photo_features: PhotoFeatureReader, default_models: DefaultModels) -> None:
+        self._photo_features = photo_features
+        self._default_models = default_models
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def PlanScenes(
         self,
         request: plan_pb2.PlanScenesRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> plan_pb2.PlanScenesResponse:
-        """Group, choose, order, and write a prompt for each scene."""
         if request.planner not in PLANNERS:
             message = f"{request.planner[:40]!r} is no planner: write deterministic or llm, or leave it out"
             raise Invalid(message, fields=[FieldProblem("planner", message)])
         photos = [_photo(each) for each in request.photos]
-        looks = await self._looks.look(photos)
-        wish = Wish(
+        features = await self._photo_features.read(photos)
+        plan_request = ScenePlanRequest(
             scene_count=request.scene_count,
             scene_seconds=request.scene_seconds,
             brief=request.brief,
@@ -45,7 +45,7 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
             width=request.width or 1920,
             height=request.height or 1080,
         )
-        model = request.model or await self._standard.scene()
+        model = request.model or await self._default_models.scene()
         return plan_pb2.PlanScenesResponse(
             scenes=[
                 plan_pb2.PlannedScene(
@@ -55,11 +55,11 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
                     reason=scene.reason,
                     model=model,
                 )
-                for scene in plan(photos, looks, wish)
+                for scene in plan_scenes(photos, features, plan_request)
             ],
             planner=DETERMINISTIC,
-            music_model=await self._standard.music(),
-            pair_model=await self._standard.pair(),
+            music_model=await self._default_models.music(),
+            pair_model=await self._default_models.pair(),
         )
 
 

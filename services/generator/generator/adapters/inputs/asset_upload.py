@@ -1,6 +1,6 @@
-"""Files of ours as addresses that the provider can read: uploaded to it, inlined, or signed here.
+"""Turns assets into addresses that the provider can read: uploaded to it, inlined, or signed here.
 
-Uploaded first: a run that is paid for must not fail because our own gateway restarts while the model reads
+Uploads come first: a run that is paid for must not fail because our gateway restarts while the model reads
 its input. A provider that takes no uploads gets small files inline, and large ones by a signed address.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from generator.adapters.runs.replicate_predictions import Uploaded
+from generator.adapters.runs.replicate_predictions import UploadedFile
 from servicekit import signing
 from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.clock import Clock
@@ -31,15 +31,13 @@ _UPLOAD_LIFE = timedelta(hours=1)
 
 
 class Upload(Protocol):
-    """Putting a file where the provider's models can read it."""
+    """Puts a file where the provider's models can read it."""
 
-    async def __call__(self, data: bytes, *, name: str, content_type: str) -> Uploaded:
-        """Answer its address there."""
-        ...
+    async def __call__(self, data: bytes, *, name: str, content_type: str) -> UploadedFile: ...
 
 
-class AssetFiles:
-    """`Files` from the blob store.
+class BlobAssetUploads:
+    """`AssetUploads` from the blob store.
 
     Args:
         public_url: where the provider reaches our gateway; empty when it cannot.
@@ -63,10 +61,10 @@ class AssetFiles:
         self._public_url = public_url.rstrip("/")
         self._signing_key = signing_key
         self._life = life
-        self._uploaded: dict[str, Uploaded] = {}
+        self._uploaded: dict[str, UploadedFile] = {}
 
-    async def prepare(self, asset_ids: Sequence[str]) -> None:
-        """Hand the assets over now; whatever is wrong with one, or on the way, is said by `resolve`."""
+    async def upload_ahead(self, asset_ids: Sequence[str]) -> None:
+        """Upload the assets now; whatever is wrong with one, or on the way, is raised by `resolve`."""
         for asset_id in asset_ids:
             with contextlib.suppress(AppError):
                 await self._address(asset_id, self._clock.now())
@@ -80,27 +78,27 @@ class AssetFiles:
 
     async def _address(self, asset_id: str, since: datetime) -> str:
         check_id(asset_id, "asset", field="input")
-        known = self._uploaded.get(asset_id)
-        if known and known.expires_at and self._clock.now() < known.expires_at - _SPARE:
-            return known.address
+        uploaded = self._uploaded.get(asset_id)
+        if uploaded and uploaded.expires_at and self._clock.now() < uploaded.expires_at - _SPARE:
+            return uploaded.address
         blob = await self._blob(asset_id)
         if blob.size > LARGEST:
             return self._signed(asset_id, since)
         data = await self._blobs.get(blob.key, limit=LARGEST)
         try:
-            return await self._hand_over(asset_id, blob, data)
+            return await self._upload_blob(asset_id, blob, data)
         except (NotFound, Invalid, Forbidden):  # this provider takes no uploads
             if len(data) <= INLINE:
                 return f"data:{blob.content_type};base64,{base64.b64encode(data).decode()}"
             return self._signed(asset_id, since)
 
-    async def _hand_over(self, asset_id: str, blob: BlobInfo, data: bytes) -> str:
+    async def _upload_blob(self, asset_id: str, blob: BlobInfo, data: bytes) -> str:
         uploaded = await self._upload(data, name=blob.key.rpartition("/")[2], content_type=blob.content_type)
         life = uploaded.expires_at or self._clock.now() + _UPLOAD_LIFE
         self._uploaded = {
             k: v for k, v in self._uploaded.items() if v.expires_at and v.expires_at > self._clock.now()
         }
-        self._uploaded[asset_id] = Uploaded(uploaded.address, life)
+        self._uploaded[asset_id] = UploadedFile(uploaded.address, life)
         return uploaded.address
 
     def _signed(self, asset_id: str, since: datetime) -> str:
@@ -114,7 +112,7 @@ class AssetFiles:
 
     async def _blob(self, asset_id: str) -> BlobInfo:
         async for blob in self._blobs.list(f"assets/{asset_id}/original."):
-            return await self._blobs.stat(blob.key)  # a listing does not tell the content type
+            return await self._blobs.stat(blob.key)  # a listing has no content type
         raise NotFound(f"asset {asset_id} has no file in the store: it was deleted; choose another one")
 
 

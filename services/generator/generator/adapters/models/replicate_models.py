@@ -1,4 +1,4 @@
-"""Replicate's collections, models and versions over HTTP, read tolerantly."""
+"""Reads Replicate's collections, models and versions over HTTP, tolerantly."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from generator.adapters.replicate_client import Api
-from generator.core.runs.ports import Collection, Model
+from generator.adapters.replicate_client import ReplicateClient
+from generator.core.models.ports import Collection, Model
 from servicekit.errors import Unavailable
 
-_PAGES = 20
+_MOST_PAGES = 20
 
 
-class HttpLibrary:
-    """A `Library` that speaks Replicate's API (docs/provider.md)."""
+class ReplicateModels:
+    """A `ModelSource` that speaks Replicate's API (docs/provider.md)."""
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, client: ReplicateClient) -> None:
+        self._client = client
 
     async def collections(self) -> list[Collection]:
-        """All collections, over all pages."""
         found: list[Collection] = []
         path = "/v1/collections"
-        for _ in range(_PAGES):
-            page = await self._api.read(path)
+        for _ in range(_MOST_PAGES):
+            page = await self._client.read(path)
             if not isinstance(page, Mapping) or not isinstance(page.get("results"), list):
                 raise Unavailable("the provider's list of collections cannot be read")
             found += [
@@ -39,21 +38,18 @@ class HttpLibrary:
         return found
 
     async def models_in(self, slug: str) -> list[Model]:
-        """The models of a collection."""
-        page = await self._api.read(f"/v1/collections/{quote(slug, safe='')}")
+        page = await self._client.read(f"/v1/collections/{quote(slug, safe='')}")
         raw = page.get("models") if isinstance(page, Mapping) else None
         return [model for each in raw or () if (model := _model(each)) is not None]
 
     async def model(self, owner: str, name: str) -> Model:
-        """One model."""
-        found = _model(await self._api.read(_path(owner, name)))
+        found = _model(await self._client.read(_path(owner, name)))
         if found is None:
             raise Unavailable(f"the provider's answer for model {owner}/{name} is none")
         return found
 
-    async def version(self, owner: str, name: str, version: str) -> Any:
-        """The `openapi_schema` of one version."""
-        raw = await self._api.read(f"{_path(owner, name)}/versions/{quote(version, safe='')}")
+    async def version_schema(self, owner: str, name: str, version: str) -> Any:
+        raw = await self._client.read(f"{_path(owner, name)}/versions/{quote(version, safe='')}")
         return raw.get("openapi_schema") if isinstance(raw, Mapping) else None
 
 

@@ -1,4 +1,4 @@
-"""What operators are told: log lines, counters, and whether the lane is closed."""
+"""Writes what operators read: log lines, counters, and a gauge of the circuit breaker."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 EVENTS = Counter("rushes_generator_events", "What happened on the way to the provider", ["event"])
-LANE_CLOSED = Gauge(
+BREAKER_TRIPPED = Gauge(
     "rushes_provider_lane_closed",
     "1 while nothing may be submitted (401 or 402, or a list that may not be read)",
     ["provider"],
 )
 
 
-class LogJournal:
-    """A `Journal` in logs and metrics."""
+class StructlogOperatorLog:
+    """An `OperatorLog` in logs and metrics."""
 
     def __init__(self, provider: str) -> None:
         self._log = structlog.get_logger("generator").bind(provider=provider)
-        self._closed = LANE_CLOSED.labels(provider)
-        self._closed.set(0)
+        self._breaker_tripped = BREAKER_TRIPPED.labels(provider)
+        self._breaker_tripped.set(0)
 
-    def note(self, event: str, **facts: object) -> None:
-        """Worth knowing."""
+    def note(self, event: str, **details: object) -> None:
         EVENTS.labels(event).inc()
         if event == "lane_reopened":
-            self._closed.set(0)
-        self._log.info(event, **facts)
+            self._breaker_tripped.set(0)
+        self._log.info(event, **details)
 
-    def alarm(self, event: str, **facts: object) -> None:
-        """Somebody has to act."""
+    def alarm(self, event: str, **details: object) -> None:
         EVENTS.labels(event).inc()
         if event == "lane_closed":
-            self._closed.set(1)
-            facts["way_out"] = (
+            self._breaker_tripped.set(1)
+            details["way_out"] = (
                 "put REPLICATE_API_TOKEN or the credit at the provider right; "
                 "it is tried again by itself, and at once after a restart"
             )
-        self._log.error(event, **facts)
+        self._log.error(event, **details)

@@ -1,4 +1,4 @@
-"""Reading the provider's list of predictions back to a moment: whole, or nothing follows from it."""
+"""Reads the provider's list of predictions back to a moment: whole, or nothing follows from it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from generator.adapters.replicate_client import Api
-from generator.core.runs.domain import prediction
-from generator.core.runs.domain.prediction import Prediction
+from generator.adapters.replicate_client import ReplicateClient
+from generator.core.runs.domain.prediction import Prediction, read_prediction
 from servicekit.clock import Clock
 from servicekit.errors import Forbidden, Limited, TimedOut, Unauthenticated, Unavailable
-
-PAGES = 100_000
-"""Pages of the list (100 each) before it counts as endless: at the provider's limit of 600 creates a minute,
-what is made in eleven days. A list is otherwise read until it passes the time that is asked for."""
 
 _TRIES, _WAIT = 5, 1.0
 """Tries of a page that follows others, and seconds before the second: trouble with one page of many must not
@@ -24,58 +19,62 @@ begin the list anew."""
 _WHOLE_SECONDS = timedelta(seconds=2)
 """What a `Date` of whole seconds and the way of an answer can make of equal clocks."""
 
-_APART = timedelta(minutes=1)
-"""So far the provider's clock may turn out behind before the list is asked for anew, from further back."""
+_FAR_APART = timedelta(minutes=1)
+"""So far the provider's clock may turn out behind before the list is read anew, from further back."""
 
 Keep = Callable[[Prediction], bool]
 
 
-async def since(api: Api, clock: Clock, moment: datetime, keep: Keep) -> list[Prediction]:
-    """The runs created since `moment` (in our clock) that are to be kept, newest first.
+async def predictions_since(
+    client: ReplicateClient, clock: Clock, moment: datetime, keep: Keep
+) -> list[Prediction]:
+    """The runs created since `moment` (in our clock) for which `keep` is true, newest first.
 
-    Where the provider's clock is apart from ours, its times are tried in ours too: it finds more, never less.
+    Where the provider's clock is apart from ours, its times are tried in ours too: that finds more, never
+    less. The list is read until it passes the moment, however long it is.
 
     Raises:
         Unavailable: the list could not be read to its end.
         Unauthenticated: this token may not read it.
     """
-    start = moment + min(_ahead(api, clock), timedelta())
+    start = moment + min(_clock_ahead(client, clock), timedelta())
     found: list[Prediction] = []
-    path, params = _from(start)
-    seen = {""}
-    while len(seen) <= PAGES:
-        page = await _page(api, clock, path, params, tries=_TRIES if len(seen) > 1 else 1)
+    path, params = _first_page(start)
+    read = {""}
+    while True:
+        page = await _read_page(client, clock, path, params, tries=_TRIES if len(read) > 1 else 1)
         listed, following = _entries(page)
-        ahead = _ahead(api, clock)
-        if moment + ahead < start - _APART:
+        ahead = _clock_ahead(client, clock)
+        if moment + ahead < start - _FAR_APART:
             start, found = moment + ahead, []
-            path, params = _from(start)
+            path, params = _first_page(start)
             continue
-        found += _kept(listed, moment, ahead, keep)
-        if not following or _past(listed, moment, ahead):
+        found += _wanted_entries(listed, moment, ahead, keep)
+        if not following or _passed(listed, moment, ahead):
             return found
-        if following in seen:
+        if following in read:
             raise Unavailable("the provider's list of predictions goes in a circle")
-        seen.add(following)
+        read.add(following)
         path, params = following, {}
-    raise Unavailable(f"the provider's list has no end: {PAGES} pages since {moment.isoformat()}")
 
 
-def _from(start: datetime) -> tuple[str, dict[str, str]]:
+def _first_page(start: datetime) -> tuple[str, dict[str, str]]:
     return "/v1/predictions", {"created_after": start.astimezone(UTC).isoformat()}
 
 
-def _ahead(api: Api, clock: Clock) -> timedelta:
+def _clock_ahead(client: ReplicateClient, clock: Clock) -> timedelta:
     """How far the provider's clock is ahead of ours, by its last answer; nothing when too little."""
-    ahead = api.date - clock.now() if api.date is not None else timedelta()
+    ahead = client.date - clock.now() if client.date is not None else timedelta()
     return ahead if abs(ahead) > _WHOLE_SECONDS else timedelta()
 
 
-async def _page(api: Api, clock: Clock, path: str, params: Mapping[str, str], *, tries: int) -> Any:
+async def _read_page(
+    client: ReplicateClient, clock: Clock, path: str, params: Mapping[str, str], *, tries: int
+) -> Any:
     wait = _WAIT
     while True:
         try:
-            return await api.read(path, params=params)
+            return await client.read(path, params=params)
         except Forbidden as error:
             raise Unauthenticated(
                 f"{error.message}: this token may not read the list of predictions, and without it nobody "
@@ -95,25 +94,24 @@ def _entries(page: Any) -> tuple[list[Prediction], str]:
     if not isinstance(results, list):
         raise Unavailable("the provider's list of predictions cannot be read")
     following = page.get("next")
-    ends = not isinstance(following, str) or following == "null"
-    return [each for each in map(prediction.read, results) if each is not None], "" if ends else following
+    is_last = not isinstance(following, str) or following == "null"
+    return [each for each in map(read_prediction, results) if each is not None], "" if is_last else following
 
 
-def _kept(
+def _wanted_entries(
     listed: Sequence[Prediction], moment: datetime, ahead: timedelta, keep: Keep
 ) -> Iterator[Prediction]:
     for each in listed:
-        if each.created_at is None:
-            told = [each]
-        else:
-            told = [each, replace(each, created_at=each.created_at - ahead)][: 2 if ahead else 1]
-        for it in told:
-            if (it.created_at is None or it.created_at >= moment) and keep(it):
-                yield it
+        readings = [each]
+        if each.created_at is not None and ahead:
+            readings.append(replace(each, created_at=each.created_at - ahead))
+        for reading in readings:
+            if (reading.created_at is None or reading.created_at >= moment) and keep(reading):
+                yield reading
                 break
 
 
-def _past(listed: Sequence[Prediction], moment: datetime, ahead: timedelta) -> bool:
+def _passed(listed: Sequence[Prediction], moment: datetime, ahead: timedelta) -> bool:
     """Newest first: a page that ends before the moment is the last (should the filter be ignored)."""
     last = listed[-1].created_at if listed else None
     return last is not None and max(last, last - ahead) < moment

@@ -1,20 +1,25 @@
-"""The use case "cancel": stop what runs at the provider; what was too late to stop is kept."""
+"""The use case "cancel": stops what runs at the provider, and keeps what it was too late to stop."""
 
 from __future__ import annotations
 
-from generator.core.runs.ports import State
-from generator.core.runs.track_prediction import Ports, finish
+from generator.core.runs.domain.attempt import AttemptState
+from generator.core.runs.ports import RunPorts
+from generator.core.runs.publish_outcome import publish_outcome
 from servicekit.errors import NotFound, Unavailable
 
 
-async def cancel(ports: Ports, generation_id: str) -> None:
-    """Stop a generation's newest attempt, and say how it ended.
+async def cancel_generation(ports: RunPorts, generation_id: str) -> None:
+    """Stop a generation's newest attempt, and publish how it ended.
 
     Raises:
-        Unavailable: whether the provider has it is not known yet; come back.
+        Unavailable: it is not known yet whether the provider has it; come back.
     """
-    attempt = await ports.attempts.newest(generation_id)
-    if attempt is None or attempt.state in (State.SUCCEEDED, State.FAILED, State.CANCELED):
+    attempt = await ports.attempts.find_newest(generation_id)
+    if attempt is None or attempt.state in (
+        AttemptState.SUCCEEDED,
+        AttemptState.FAILED,
+        AttemptState.CANCELED,
+    ):
         return
     if not attempt.prediction_id:
         raise Unavailable(
@@ -25,6 +30,7 @@ async def cancel(ports: Ports, generation_id: str) -> None:
         prediction = await ports.provider.get(attempt.prediction_id)
     except NotFound:
         prediction = None
-    if prediction is not None and prediction.final:
-        await finish(ports, await ports.attempts.work_of(attempt), attempt, prediction, attempt.round)
-    await ports.wakes.poke(attempt.id)
+    if prediction is not None and prediction.is_final:
+        run = await ports.attempts.run_of(attempt)
+        await publish_outcome(ports, run, attempt, prediction, attempt.round)
+    await ports.wakeups.send(attempt.id)

@@ -1,4 +1,4 @@
-"""The lane to a provider: start spacing, waits after a 429, and the door that 401 and 402 close."""
+"""Limits submissions over all replicas: spacing, waits after a 429, and a circuit breaker for 401 and 402."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from generator.core.runs.domain import rate_limit_state
-from generator.core.runs.domain.rate_limit_state import LaneState, NotNow, Turn
-from generator.core.runs.ports import Journal
+from generator.core.runs.domain import rate_limit_state as limits
+from generator.core.runs.domain.rate_limit_state import RateLimitState, StartDenied, StartGranted
+from generator.core.runs.ports import OperatorLog
 from servicekit.clock import Clock
 from servicekit.errors import Limited, Unavailable
 
 _TRIES = 50
 
 
-class Cell(Protocol):
+class SharedCell(Protocol):
     """One small JSON value that all replicas share."""
 
     async def read(self) -> tuple[Any, int]:
@@ -27,23 +27,23 @@ class Cell(Protocol):
         ...
 
 
-class SharedLane:
-    """A `Lane` over a shared cell.
+class SharedRateLimiter:
+    """A `RateLimiter` over a shared cell.
 
     Args:
         cell: where the state lies.
         clock: ours; replicas' clocks may differ by less than `delay`.
-        journal: is told once in each process that the lane is closed, and that it is open again.
+        operators: read once from each process that the breaker is tripped, and that it is reset.
         delay: seconds between two starts over all replicas.
-        probe_every: seconds between two tries while the lane is closed.
+        probe_every: seconds between two probes while the breaker is tripped.
         patience: seconds that a caller may be kept waiting; longer waits are `Limited`.
     """
 
     def __init__(
         self,
-        cell: Cell,
+        cell: SharedCell,
         clock: Clock,
-        journal: Journal,
+        operators: OperatorLog,
         *,
         delay: float,
         probe_every: float = 30.0,
@@ -51,85 +51,80 @@ class SharedLane:
     ) -> None:
         self._cell = cell
         self._clock = clock
-        self._journal = journal
+        self._operators = operators
         self._delay = delay
         self._patience = patience
-        self._ours = asyncio.Lock()
-        self._told_closed = False
+        self._changing = asyncio.Lock()
+        self._reported_tripped = False
         self.probe_every = probe_every
 
-    async def turn(self) -> Turn:
+    async def acquire(self) -> StartGranted:
         """Wait for the next start; Limited when there is none soon."""
         while True:
-            turn: Turn | NotNow = await self._change(self._take)
-            if isinstance(turn, NotNow):
-                raise Limited(f"no submission now: {turn.reason}", retry_after=turn.wait, code="lane")
-            await self._clock.sleep(turn.wait)
-            # While we slept the provider may have asked everybody to wait, or closed its door.
-            if turn.probe or turn.wait <= 0 or rate_limit_state.holds(await self._state(), self._now()):
-                return turn
+            answer: StartGranted | StartDenied = await self._change(self._take_start)
+            if isinstance(answer, StartDenied):
+                raise Limited(f"no submission now: {answer.reason}", retry_after=answer.wait, code="lane")
+            await self._clock.sleep(answer.wait)
+            # While we slept the provider may have answered 429, 401 or 402 to another.
+            if answer.probe or answer.wait <= 0 or limits.may_start(await self._state(), self._now()):
+                return answer
 
-    async def block(self, wait: float, slow: float) -> None:
-        """Nobody starts for `wait` seconds."""
-        await self._change(
-            lambda state: (rate_limit_state.block(state, self._now(), wait=wait, slow=slow), None)
-        )
-        self._journal.note("provider_limited", wait_s=round(wait, 1), spacing_s=slow)
+    async def block(self, wait: float, spacing: float) -> None:
+        await self._change(lambda state: (limits.block(state, self._now(), wait=wait, spacing=spacing), None))
+        self._operators.note("provider_limited", wait_s=round(wait, 1), spacing_s=spacing)
 
-    async def close(self, reason: str) -> None:
-        """Nobody starts until a probe succeeds."""
+    async def trip(self, reason: str) -> None:
         await self._change(
             lambda state: (
-                rate_limit_state.close(state, self._now(), reason=reason, probe_every=self.probe_every),
+                limits.trip(state, self._now(), reason=reason, probe_every=self.probe_every),
                 None,
             )
         )
 
-    async def reopen(self) -> None:
-        """A probe has succeeded."""
-        await self._change(lambda state: (rate_limit_state.reopen(state), None))
+    async def reset(self) -> None:
+        await self._change(lambda state: (limits.reset(state), None))
 
-    async def try_now(self) -> None:
-        """Let the next caller probe at once: somebody may have mended it while we were away."""
+    async def probe_now(self) -> None:
+        """Let the next caller probe at once: an operator may have acted while we were away."""
 
-        def soon(state: LaneState) -> tuple[LaneState, None]:
-            return (LaneState(closed=state.closed) if state.closed else state), None
+        def due(state: RateLimitState) -> tuple[RateLimitState, None]:
+            return (RateLimitState(tripped=state.tripped) if state.tripped else state), None
 
-        await self._change(soon)
+        await self._change(due)
 
-    async def closed(self) -> str:
-        """Why nothing may be submitted, as all replicas know it by now; empty when it may."""
-        return (await self._state()).closed
+    async def tripped(self) -> str:
+        """Why nothing may be submitted, as the replicas share it; empty when it may."""
+        return (await self._state()).tripped
 
-    def _notice(self, state: LaneState) -> LaneState:
-        """Say what has become of the door since this process last saw it: also what others did to it."""
-        if bool(state.closed) != self._told_closed:
-            self._told_closed = bool(state.closed)
-            if state.closed:
-                self._journal.alarm("lane_closed", reason=state.closed)
+    def _report(self, state: RateLimitState) -> RateLimitState:
+        """Report what has become of the breaker since this process last read it, whoever changed it."""
+        if bool(state.tripped) != self._reported_tripped:
+            self._reported_tripped = bool(state.tripped)
+            if state.tripped:
+                self._operators.alarm("lane_closed", reason=state.tripped)
             else:
-                self._journal.note("lane_reopened")
+                self._operators.note("lane_reopened")
         return state
 
-    def _take(self, state: LaneState) -> tuple[LaneState, Turn | NotNow]:
-        return rate_limit_state.take(
+    def _take_start(self, state: RateLimitState) -> tuple[RateLimitState, StartGranted | StartDenied]:
+        return limits.take_start(
             state, self._now(), delay=self._delay, probe_every=self.probe_every, patience=self._patience
         )
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
 
-    async def _state(self) -> LaneState:
-        return self._notice(LaneState.load((await self._cell.read())[0]))
+    async def _state(self) -> RateLimitState:
+        return self._report(RateLimitState.load((await self._cell.read())[0]))
 
-    async def _change(self, decide: Callable[[LaneState], tuple[LaneState, Any]]) -> Any:
+    async def _change(self, decide: Callable[[RateLimitState], tuple[RateLimitState, Any]]) -> Any:
         """Read, decide, write if unchanged; again while others were faster."""
-        async with self._ours:  # one at a time in this process: only replicas race
+        async with self._changing:  # one at a time in this process: only replicas race
             for _ in range(_TRIES):
                 raw, revision = await self._cell.read()
-                state = LaneState.load(raw)
+                state = RateLimitState.load(raw)
                 decided, answer = decide(state)
                 if decided == state or await self._cell.write(decided.dump(), revision):
-                    self._notice(decided)
+                    self._report(decided)
                     return answer
-        raise Unavailable(f"the lane's state was changed by others {_TRIES} times in a row; trying later")
+        raise Unavailable(f"the rate limit state was changed by others {_TRIES} times in a row; trying later")

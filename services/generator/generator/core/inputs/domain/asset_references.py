@@ -1,4 +1,4 @@
-"""Which values of an input are files of ours, `asset:<id>`, and which parameters are nobody's to see."""
+"""Finds the values of an input that refer to assets, `asset:<id>`, and the fields that are secret."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from generator.core.models.domain.model_schema import Parameter, Type
+from generator.core.models.domain.model_schema import Parameter, ParameterType
 
 _REFERENCE = re.compile(r"asset:(ast_[0-9A-Z]{26})")
 
 
-def asset_id(value: Any) -> str:
+def referenced_asset(value: Any) -> str:
     """The asset that a value refers to; empty for any other value, such as a text that begins like one."""
     match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return match[1] if match else ""
 
 
-def assets(parameters: Sequence[Parameter] | None, given: Mapping[str, Any]) -> tuple[str, ...]:
+def referenced_assets(parameters: Sequence[Parameter] | None, given: Mapping[str, Any]) -> tuple[str, ...]:
     """The assets that an input refers to: in files, and where the model does not say what it takes.
 
     Args:
@@ -26,28 +26,33 @@ def assets(parameters: Sequence[Parameter] | None, given: Mapping[str, Any]) -> 
     """
     if parameters is None:
         return tuple(dict.fromkeys(_anywhere(given)))
-    named = (each for one in parameters if one.name in given for each in _in(one, given[one.name]))
+    named = (
+        each
+        for parameter in parameters
+        if parameter.name in given
+        for each in _in_parameter(parameter, given[parameter.name])
+    )
     return tuple(dict.fromkeys(named))
 
 
-def secrets(parameters: Sequence[Parameter] | None, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names in an input whose values must never be shown or logged."""
+def secret_fields(parameters: Sequence[Parameter] | None, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of an input whose values must never be shown or logged."""
     return tuple(each.name for each in parameters or () if each.secret and each.name in given)
 
 
-def _in(parameter: Parameter, value: Any) -> Iterator[str]:
+def _in_parameter(parameter: Parameter, value: Any) -> Iterator[str]:
     if parameter.variants:
         for variant in parameter.variants:
-            yield from _in(variant, value)
-    elif parameter.type is Type.ARRAY and parameter.items is not None:
+            yield from _in_parameter(variant, value)
+    elif parameter.type is ParameterType.ARRAY and parameter.items is not None:
         for each in value if isinstance(value, list) else ():
-            yield from _in(parameter.items, each)
-    elif parameter.type in (Type.FILE, Type.ARRAY, Type.OBJECT, Type.ANY):
+            yield from _in_parameter(parameter.items, each)
+    elif parameter.type in (ParameterType.FILE, ParameterType.ARRAY, ParameterType.OBJECT, ParameterType.ANY):
         yield from _anywhere(value)
 
 
 def _anywhere(value: Any) -> Iterator[str]:
-    if found := asset_id(value):
+    if found := referenced_asset(value):
         yield found
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
     for part in parts:

@@ -1,4 +1,4 @@
-"""Reading a model's `openapi_schema`: its parameters, in order, whichever of its many forms they take.
+"""Reads a model's `openapi_schema`: its parameters in order, in whichever of many forms they are published.
 
 The forms are those of docs/provider.md, Models and their schemas: `allOf` with a `$ref`, a bare `$ref`,
 inline `enum`, `anyOf`, arrays, `uri` and `password` strings, `nullable`, integer enums, a missing `required`,
@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 
-class Type(StrEnum):
-    """What a parameter takes."""
+class ParameterType(StrEnum):
+    """What a parameter takes. FILE is a string that holds the address of one."""
 
     STRING = "string"
     INTEGER = "integer"
@@ -29,14 +29,16 @@ class Type(StrEnum):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter.
+    """One parameter of a model.
 
-    `items` says of what a list is; `variants` are the shapes that a union allows; `accept` the media types
-    that a file may have.
+    Args:
+        items: what the elements of an ARRAY are.
+        variants: the shapes that a union allows.
+        accept: the media types that a file may have.
     """
 
     name: str
-    type: Type
+    type: ParameterType
     title: str = ""
     description: str = ""
     required: bool = False
@@ -56,11 +58,11 @@ class Parameter:
 
 
 _DEEPEST = 8
-"""References followed before a schema counts as circular."""
+"""References that are followed before a schema counts as circular."""
 
 
-def parameters(openapi: Any) -> tuple[Parameter, ...] | None:
-    """The parameters in the order a form shows them; None when the model publishes no schema."""
+def read_parameters(openapi: Any) -> tuple[Parameter, ...] | None:
+    """The parameters in the order in which a form shows them; None when the model publishes no schema."""
     components = _components(openapi)
     schema = components.get("Input")
     if not isinstance(schema, Mapping):
@@ -68,11 +70,11 @@ def parameters(openapi: Any) -> tuple[Parameter, ...] | None:
     schema = _resolve(schema, components)
     properties = _mapping(schema.get("properties"))
     required = schema.get("required")
-    names = (
+    required_names = (
         set(required) if isinstance(required, list) and all(isinstance(r, str) for r in required) else set()
     )
     found = [
-        (_order(raw, place), _parameter(name, raw, components, required=name in names))
+        (_form_order(raw, place), _parameter(name, raw, components, required=name in required_names))
         for place, (name, raw) in enumerate(properties.items())
         if isinstance(raw, Mapping)
     ]
@@ -83,11 +85,11 @@ def _components(openapi: Any) -> Mapping[str, Any]:
     return _mapping(_mapping(_mapping(openapi).get("components")).get("schemas"))
 
 
-def _order(raw: Mapping[str, Any], place: int) -> tuple[float, int]:
-    """By `x-order`; those without come last, as they are written."""
+def _form_order(raw: Mapping[str, Any], place: int) -> tuple[float, int]:
+    """By `x-order`; those without it come last, as they are written."""
     order = raw.get("x-order")
-    known = isinstance(order, int | float) and not isinstance(order, bool)
-    return (float(order) if known else math.inf, place)  # type: ignore[arg-type]  # a number, when known
+    has_order = isinstance(order, int | float) and not isinstance(order, bool)
+    return (float(order) if has_order else math.inf, place)  # type: ignore[arg-type]  # a number here
 
 
 def _resolve(raw: Mapping[str, Any], components: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def _resolve(raw: Mapping[str, Any], components: Mapping[str, Any], depth: int =
     for part in parts:
         if isinstance(part, Mapping):
             merged.update(_resolve(part, components, depth + 1))
-    if merged.get("description") == "An enumeration.":  # the generator's text says nothing to people
+    if merged.get("description") == "An enumeration.":  # written by Cog's generator: no use to people
         del merged["description"]
     return merged | own
 
@@ -116,22 +118,22 @@ def _parameter(
     variants = _variants(name, schema, components, depth)
     if len(variants) == 1:  # "this or null": null means left out
         inner = variants[0]
-        schema = {**_plain(schema), **_facts(inner)} | {
+        schema = {**_without_union(schema), **_constraints(inner)} | {
             "type": None,
             "_type": inner.type,
             "_items": inner.items,
             "_secret": inner.secret,
         }
         variants = ()
-    kind = schema.get("_type") or (_union(variants) if variants else _type(schema))
+    type_ = schema.get("_type") or (_union_type(variants) if variants else _type(schema))
     items = schema.get("_items")
-    if kind is Type.ARRAY and items is None and depth < _DEEPEST:
+    if type_ is ParameterType.ARRAY and items is None and depth < _DEEPEST:
         items = _parameter("", _mapping(schema.get("items")), components, required=False, depth=depth + 1)
-    told_secret = schema.get("x-cog-secret") is True or schema.get("format") == "password"
+    marked_secret = schema.get("x-cog-secret") is True or schema.get("format") == "password"
     inside = (*variants, *((items,) if items else ()))
     read = Parameter(
         name=name,
-        type=kind,
+        type=type_,
         title=_string(schema.get("title")) or name.replace("_", " ").capitalize(),
         description=_string(schema.get("description")),
         required=required,
@@ -139,26 +141,26 @@ def _parameter(
         enum=_options(schema),
         minimum=_number(schema.get("minimum")),
         maximum=_number(schema.get("maximum")),
-        min_length=_whole(schema.get("minLength")),
-        max_length=_whole(schema.get("maxLength")),
+        min_length=_whole_number(schema.get("minLength")),
+        max_length=_whole_number(schema.get("maxLength")),
         pattern=_string(schema.get("pattern")),
         format=_string(schema.get("format")),
-        secret=told_secret or schema.get("_secret") is True or any(each.secret for each in inside),
+        secret=marked_secret or schema.get("_secret") is True or any(each.secret for each in inside),
         deprecated=schema.get("deprecated") is True,
         accept=_string(schema.get("x-cog-accept")),
         items=items,
         variants=variants,
     )
-    return _secret(read) if read.secret else read
+    return _secret_throughout(read) if read.secret else read
 
 
-def _secret(parameter: Parameter) -> Parameter:
-    """Secret through and through: no part of it may be shown either."""
+def _secret_throughout(parameter: Parameter) -> Parameter:
+    """Nothing inside a secret may be shown either."""
     return replace(
         parameter,
         secret=True,
-        items=_secret(parameter.items) if parameter.items else None,
-        variants=tuple(map(_secret, parameter.variants)),
+        items=_secret_throughout(parameter.items) if parameter.items else None,
+        variants=tuple(map(_secret_throughout, parameter.variants)),
     )
 
 
@@ -175,12 +177,13 @@ def _variants(
     )
 
 
-def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _without_union(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
 
 
-def _facts(inner: Parameter) -> dict[str, Any]:
-    facts = {
+def _constraints(inner: Parameter) -> dict[str, Any]:
+    """What a parameter demands of its values, by the keys of a schema."""
+    constraints = {
         "enum": inner.enum,
         "minimum": inner.minimum,
         "maximum": inner.maximum,
@@ -190,43 +193,41 @@ def _facts(inner: Parameter) -> dict[str, Any]:
         "format": inner.format,
         "x-cog-accept": inner.accept,
     }
-    return {key: value for key, value in facts.items() if value not in (None, "", ())}
+    return {key: value for key, value in constraints.items() if value not in (None, "", ())}
 
 
-_NUMBERS = (Type.INTEGER, Type.NUMBER)
-
-
-def _union(variants: tuple[Parameter, ...]) -> Type:
+def _union_type(variants: tuple[Parameter, ...]) -> ParameterType:
     """What a form shows for a union: the type when all agree, a number when all are numbers, else text."""
     types = {variant.type for variant in variants}
     if len(types) == 1:
         return types.pop()
-    return Type.NUMBER if types <= set(_NUMBERS) else Type.STRING
+    numbers = {ParameterType.INTEGER, ParameterType.NUMBER}
+    return ParameterType.NUMBER if types <= numbers else ParameterType.STRING
 
 
-def _type(schema: Mapping[str, Any]) -> Type:
+def _type(schema: Mapping[str, Any]) -> ParameterType:
     named = schema.get("type")
     if isinstance(named, list):  # OpenAPI 3.1: ["string", "null"]
         named = next((each for each in named if each != "null"), None)
     if named == "string" and schema.get("format") in ("uri", "binary"):
-        return Type.FILE
+        return ParameterType.FILE
     if named in ("string", "integer", "number", "boolean", "array", "object"):
-        return Type(named)
-    return _type_of_values(schema)
+        return ParameterType(named)
+    return _inferred_type(schema)
 
 
-def _type_of_values(schema: Mapping[str, Any]) -> Type:
+def _inferred_type(schema: Mapping[str, Any]) -> ParameterType:
     """The type of a schema that names none: from its enum, its properties or its items."""
     values = _options(schema)
     if values and all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        return Type.INTEGER
+        return ParameterType.INTEGER
     if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return Type.NUMBER
+        return ParameterType.NUMBER
     if values:
-        return Type.STRING
+        return ParameterType.STRING
     if "properties" in schema:
-        return Type.OBJECT
-    return Type.ARRAY if "items" in schema else Type.ANY
+        return ParameterType.OBJECT
+    return ParameterType.ARRAY if "items" in schema else ParameterType.ANY
 
 
 def _options(schema: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -248,5 +249,5 @@ def _number(value: Any) -> float | None:
     return value
 
 
-def _whole(value: Any) -> int | None:
+def _whole_number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

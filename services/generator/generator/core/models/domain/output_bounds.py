@@ -1,6 +1,6 @@
-"""How much a run may deliver by its input: the figure that is typical, and the most that it can be.
+"""Bounds how much a run may deliver by its input: the quantity that is typical, and the most that it can be.
 
-The typical figure is for the estimate that people see; the most is for the money that is set aside. What the
+The typical quantity is for the estimate that people see; the most is for the money that is reserved. What the
 input leaves open is the parameter's default; where the model chooses by itself ("auto", -1, no default) it is
 the largest value that the schema allows; where the schema sets no bound, what the price table says.
 """
@@ -12,54 +12,48 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from generator.core.models.domain.model_schema import Parameter, Type
-from generator.core.scenes.domain import scene_to_input
+from generator.core.models.domain.model_schema import Parameter, ParameterType
+from generator.core.models.domain.parameter_names import (
+    FRAME_RATE,
+    FRAMES,
+    NUMERIC,
+    OUTPUT_COUNT,
+    SECONDS,
+    find_parameters,
+    number_of,
+)
 
 SECONDS_GUESSED = 5.0
 """Seconds of output of a model that says nothing about its length."""
 
 ROUNDED_UP = 1.0
-"""Seconds by which an output may be measured longer than it was asked for.
+"""Seconds by which an output may be measured longer than was requested.
 
 Video models render whole groups of frames and one more: 81 at 16 a second are 5.06 s for 5, 129 at 24 are
 5.38 s. The largest groups are of 8, at no fewer than 8 a second; sound is rounded up to a packet, far less.
 """
 
-_COUNTS = (
-    "num_outputs",
-    "number_of_images",
-    "num_images",
-    "n",
-    "batch_size",
-    "number_of_outputs",
-    "max_images",
-)
-_NUMERIC = (Type.INTEGER, Type.NUMBER, Type.STRING)
-_FALLBACK_RATE, _LARGEST = 24.0, 1e15
+_FALLBACK_FRAME_RATE, _LARGEST = 24.0, 1e15
 
 
 @dataclass(frozen=True)
-class Amount:
-    """Of something: what it typically is, and what it is at most."""
+class Quantity:
+    """How much of something a run delivers: typically, and at most."""
 
     typical: float
     most: float
 
-    def times(self, other: Amount) -> Amount:
-        """So many of these."""
-        return Amount(self.typical * other.typical, self.most * other.most)
+    def times(self, other: Quantity) -> Quantity:
+        return Quantity(self.typical * other.typical, self.most * other.most)
 
 
-ONE = Amount(1.0, 1.0)
-
-
-def seconds(
+def output_seconds(
     parameters: Sequence[Parameter] | None,
     given: Mapping[str, Any],
     *,
     unbounded: float,
     unbounded_outputs: int,
-) -> Amount:
+) -> Quantity:
     """The length of what a run delivers, all its outputs together; at most, each rounded up.
 
     Args:
@@ -69,70 +63,72 @@ def seconds(
         unbounded_outputs: the most outputs, likewise, of a model that lets them be counted.
     """
     typical, most = _length(parameters, given, unbounded)
-    length = Amount(typical, most + ROUNDED_UP)
-    return length.times(_counted(parameters, given, unbounded=unbounded_outputs) or ONE)
+    length = Quantity(typical, most + ROUNDED_UP)
+    count = _requested_count(parameters, given, unbounded=unbounded_outputs)
+    return length.times(count) if count else length
 
 
-def outputs(parameters: Sequence[Parameter] | None, given: Mapping[str, Any], *, unbounded: int) -> Amount:
+def output_count(
+    parameters: Sequence[Parameter] | None, given: Mapping[str, Any], *, unbounded: int
+) -> Quantity:
     """How many outputs a run delivers; `unbounded`: the most where neither input nor schema bounds it."""
-    return _counted(parameters, given, unbounded=unbounded) or Amount(1.0, max(float(unbounded), 1.0))
+    requested = _requested_count(parameters, given, unbounded=unbounded)
+    return requested or Quantity(1.0, max(float(unbounded), 1.0))
 
 
 def _length(
     parameters: Sequence[Parameter] | None, given: Mapping[str, Any], unbounded: float
 ) -> tuple[float, float]:
-    lengths = _named(parameters, given, scene_to_input.SECONDS)
-    frames = _named(parameters, given, scene_to_input.FRAMES)
-    rates = _named(parameters, given, scene_to_input.RATE)
+    lengths = _numbers_named(parameters, given, SECONDS)
+    frames = _numbers_named(parameters, given, FRAMES)
+    rates = _numbers_named(parameters, given, FRAME_RATE)
     typical = _typical(lengths[:1], given) or _typical(frames[:1], given) / (
         _typical(rates[:1], given) or math.inf
     )
     slowest = min((_least(rate, given) for rate in rates), default=0.0)
     bounds = [_most(each, given) for each in lengths]
-    # Frames count where nothing speaks of seconds, or where the input itself asks for so many.
+    # Frames count where no parameter speaks of seconds, or where the input itself says how many.
     for each in frames:
         if not lengths or each.name in given or slowest:
             count = _most(each, given)
             bounds.append(count / slowest if count is not None and slowest else None)
-    known = [unbounded if bound is None else bound for bound in bounds]
-    if parameters is None:  # whether the model takes what the input names is not known
-        known.append(unbounded)
-        known += [number / _FALLBACK_RATE for each in frames if (number := _most(each, given))]
+    longest = [unbounded if bound is None else bound for bound in bounds]
+    if parameters is None:  # nobody knows whether the model takes what the input names
+        longest.append(unbounded)
+        longest += [count / _FALLBACK_FRAME_RATE for each in frames if (count := _most(each, given))]
     typical = typical or SECONDS_GUESSED
-    return typical, max(typical, *known, 0.0) if known else max(typical, unbounded)
+    return typical, max(typical, *longest, 0.0) if longest else max(typical, unbounded)
 
 
-def _counted(
+def _requested_count(
     parameters: Sequence[Parameter] | None, given: Mapping[str, Any], *, unbounded: int
-) -> Amount | None:
+) -> Quantity | None:
     """What the parameters that count outputs say; None when there is none."""
-    counts = _named(parameters, given, _COUNTS)
+    counts = _numbers_named(parameters, given, OUTPUT_COUNT)
     if not counts:
         return None
     typical = float(max(int(_typical(counts[:1], given)), 1))
     most = 1.0
-    for each in counts:  # a batch of so many each: together they multiply
+    for each in counts:  # a number of batches and their size: together they multiply
         bound = _most(each, given)
         most *= max(math.ceil(unbounded if bound is None else bound), 1)
     if parameters is None:
         most = max(most, float(unbounded))
-    return Amount(typical, max(typical, most))
+    return Quantity(typical, max(typical, most))
 
 
-def _named(
+def _numbers_named(
     parameters: Sequence[Parameter] | None, given: Mapping[str, Any], names: Sequence[str]
 ) -> list[Parameter]:
     """The parameters with these names, the most telling first; without a schema, those that the input has."""
     if parameters is None:
-        return [Parameter(name, Type.NUMBER) for name in names if name in given]
-    by_name = {each.name.lower(): each for each in parameters}
-    found = (by_name.get(name) for name in names)
-    return [each for each in found if each is not None and each.type in _NUMERIC]
+        return [Parameter(name, ParameterType.NUMBER) for name in names if name in given]
+    return find_parameters(parameters, names, NUMERIC)
 
 
 def _chosen(parameter: Parameter, given: Mapping[str, Any]) -> float | None:
     """The number that the run will use; None when the model chooses it."""
-    number = scene_to_input.number_of(given.get(parameter.name, parameter.default))
+    number = number_of(given.get(parameter.name, parameter.default))
     return min(number, _LARGEST) if number is not None and number > 0 else None
 
 
@@ -141,20 +137,22 @@ def _typical(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> float
 
 
 def _most(parameter: Parameter, given: Mapping[str, Any]) -> float | None:
-    """The largest number it may come to; None when nothing says."""
+    """The largest number that it may come to; None when nothing says."""
     number = _chosen(parameter, given)
     if number is not None:
         return number
-    options = [option for each in parameter.enum if (option := scene_to_input.number_of(each)) and option > 0]
-    if options:
+    if options := _options(parameter):
         return max(options)
     return parameter.maximum if parameter.maximum is not None and parameter.maximum > 0 else None
 
 
 def _least(parameter: Parameter, given: Mapping[str, Any]) -> float:
-    """The smallest number it may come to; 0 when nothing says."""
+    """The smallest number that it may come to; 0 when nothing says."""
     number = _chosen(parameter, given)
     if number is not None:
         return number
-    options = [option for each in parameter.enum if (option := scene_to_input.number_of(each)) and option > 0]
-    return min(options, default=max(parameter.minimum or 0.0, 0.0))
+    return min(_options(parameter), default=max(parameter.minimum or 0.0, 0.0))
+
+
+def _options(parameter: Parameter) -> list[float]:
+    return [option for each in parameter.enum if (option := number_of(each)) and option > 0]

@@ -1,4 +1,4 @@
-"""The facts that the generator says about a prediction, and the ids that make saying them twice harmless."""
+"""Defines the events about a prediction, and their ids: an event that is published twice counts once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from generator.core.models.domain.media_kinds import Kind
-from generator.core.runs.domain.provider_errors import Failure
+from generator.core.models.domain.media_kinds import MediaKind
+from generator.core.runs.domain.provider_errors import Error
 
 
 @dataclass(frozen=True)
-class Whose:
-    """Whose prediction a fact speaks of; `round` is that of the request that led here."""
+class PredictionRef:
+    """Identifies the prediction that an event is about; `round` is that of the request that led to it."""
 
     generation_id: str
     attempt_id: str
@@ -24,28 +24,28 @@ class Whose:
 
 
 @dataclass(frozen=True)
-class Started:
+class PredictionStarted:
     """The provider runs it."""
 
-    whose: Whose
+    prediction: PredictionRef
 
 
 @dataclass(frozen=True)
-class Progressed:
+class PredictionProgressed:
     """How far it is: whole percent, and what is happening now."""
 
-    whose: Whose
+    prediction: PredictionRef
     percent: int
     message: str
 
 
 @dataclass(frozen=True)
-class Succeeded:
-    """Its outputs lie at these addresses until `expires_at`. Money in micro-dollars."""
+class PredictionSucceeded:
+    """Its outputs lie at these addresses until `expires_at`."""
 
-    whose: Whose
+    prediction: PredictionRef
     addresses: tuple[str, ...]
-    kind: Kind
+    kind: MediaKind
     expires_at: datetime
     completed_at: datetime
     cost_micros: int
@@ -53,42 +53,47 @@ class Succeeded:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """It failed, or its outputs are gone. Money in micro-dollars."""
+class PredictionFailed:
+    """It failed, or its outputs are gone."""
 
-    whose: Whose
-    failure: Failure
+    prediction: PredictionRef
+    error: Error
     cost_micros: int = 0
 
 
 @dataclass(frozen=True)
-class Canceled:
-    """It was stopped at the provider, by us or by its deadline. Money in micro-dollars."""
+class PredictionCanceled:
+    """It was stopped at the provider, by us or by its deadline."""
 
-    whose: Whose
+    prediction: PredictionRef
     cost_micros: int = 0
     by_deadline: bool = False
 
 
-Fact = Started | Progressed | Succeeded | Failed | Canceled
+PredictionEvent = (
+    PredictionStarted | PredictionProgressed | PredictionSucceeded | PredictionFailed | PredictionCanceled
+)
 
 GONE = "gone"
-"""The code of a failure: the provider has the run and its outputs no longer."""
+"""The code of an error: the provider has the run and its outputs no longer."""
 
-TYPES: dict[type[Any], str] = {
-    Started: "prediction.started",
-    Progressed: "prediction.progressed",
-    Succeeded: "prediction.succeeded",
-    Failed: "prediction.failed",
-    Canceled: "prediction.canceled",
+EVENT_TYPES: dict[type[Any], str] = {
+    PredictionStarted: "prediction.started",
+    PredictionProgressed: "prediction.progressed",
+    PredictionSucceeded: "prediction.succeeded",
+    PredictionFailed: "prediction.failed",
+    PredictionCanceled: "prediction.canceled",
 }
 
 
-def fact_id(fact: Fact) -> str:
-    """`<generation>:<attempt>:<what>`; with the round where a request may ask for it to be said again."""
-    stem = f"{fact.whose.generation_id}:{fact.whose.attempt_id}:{TYPES[type(fact)].partition('.')[2]}"
-    if isinstance(fact, Progressed):
-        return f"{stem}:{fact.percent}"
-    # That its outputs are gone is an answer to each round that asks for them once more.
-    repeated = isinstance(fact, Succeeded) or (isinstance(fact, Failed) and fact.failure.code == GONE)
-    return f"{stem}:{fact.whose.round}" if repeated else stem
+def event_id(event: PredictionEvent) -> str:
+    """`<generation>:<attempt>:<what>`, and the round where each request is to be answered with one."""
+    ref = event.prediction
+    stem = f"{ref.generation_id}:{ref.attempt_id}:{EVENT_TYPES[type(event)].partition('.')[2]}"
+    if isinstance(event, PredictionProgressed):
+        return f"{stem}:{event.percent}"
+    # A later round requests the outputs once more: that they are here, or gone, is the answer to it.
+    answers_each_round = isinstance(event, PredictionSucceeded) or (
+        isinstance(event, PredictionFailed) and event.error.code == GONE
+    )
+    return f"{stem}:{ref.round}" if answers_each_round else stem

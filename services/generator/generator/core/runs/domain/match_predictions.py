@@ -1,4 +1,4 @@
-"""Which prediction of the provider's list is the one that an attempt of unknown fate made, if any."""
+"""Finds the prediction, in the provider's list, that an attempt without a recorded submission has made."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from generator.core.inputs.domain.asset_references import asset_id
+from generator.core.inputs.domain.asset_references import referenced_asset
 from generator.core.runs.domain.prediction import Prediction
 
-EARLY = timedelta(seconds=5)
+CLOCKS_APART = timedelta(seconds=5)
 """How far the provider's clock and ours may be apart."""
 
 
-def candidates(
+def matching_predictions(
     predictions: Iterable[Prediction],
     *,
     attempt_id: str,
@@ -39,17 +39,17 @@ def candidates(
         window: seconds after it in which a submission may have been sent.
     """
     listed = list(predictions)
-    named = [each for each in listed if correlation(each.webhook) == attempt_id]
+    named = [each for each in listed if attempt_of_webhook(each.webhook) == attempt_id]
     if named:
         return named
-    latest = intended_at + timedelta(seconds=window) + EARLY
+    latest = intended_at + timedelta(seconds=window) + CLOCKS_APART
     return sorted(
         (
             each
             for each in listed
             if each.created_at is not None
-            and intended_at - EARLY <= each.created_at <= latest
-            and not correlation(each.webhook)
+            and intended_at - CLOCKS_APART <= each.created_at <= latest
+            and not attempt_of_webhook(each.webhook)
             and _same_model(each, model, version)
             and (each.data_removed or same_input(sent, each.input))
         ),
@@ -57,14 +57,14 @@ def candidates(
     )
 
 
-def same_input(sent: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Whether what the provider has is what we would have sent. It may have added defaults of its own."""
-    return all(key in seen and _same(value, seen[key]) for key, value in sent.items())
+def same_input(sent: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
+    """Whether the provider has recorded what we would have sent. It may have added defaults of its own."""
+    return all(key in recorded and _same(value, recorded[key]) for key, value in sent.items())
 
 
 def _same(ours: Any, theirs: Any) -> bool:
-    if reference := asset_id(ours):  # an address by now; or a text that merely looks like one
-        return isinstance(theirs, str) and (theirs == ours or _names_asset(theirs, reference))
+    if asset_id := referenced_asset(ours):  # an address by now; or a text that only has the form of one
+        return isinstance(theirs, str) and (theirs == ours or _may_be_asset(theirs, asset_id))
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(_same, ours, theirs))
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
@@ -74,9 +74,9 @@ def _same(ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-def _names_asset(address: str, reference: str) -> bool:
+def _may_be_asset(address: str, asset_id: str) -> bool:
     """A signed address names the asset; an uploaded or an inlined file could be any."""
-    return f"/assets/{reference}/" in address or "/api/v3/assets/" not in address
+    return f"/assets/{asset_id}/" in address or "/api/v3/assets/" not in address
 
 
 def _same_model(prediction: Prediction, model: str, version: str) -> bool:
@@ -85,7 +85,7 @@ def _same_model(prediction: Prediction, model: str, version: str) -> bool:
     return not prediction.model or prediction.model == model
 
 
-def correlation(webhook: str) -> str:
+def attempt_of_webhook(address: str) -> str:
     """The attempt that a webhook address names; empty when it names none of ours."""
-    tail = webhook.split("?", maxsplit=1)[0].rstrip("/").rpartition("/")[2]
+    tail = address.split("?", maxsplit=1)[0].rstrip("/").rpartition("/")[2]
     return tail if tail.startswith("att_") else ""

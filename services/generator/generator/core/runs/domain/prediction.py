@@ -1,27 +1,25 @@
-"""The provider's record of a run, read tolerantly: absent and null are alike, unknown words are kept."""
+"""Reads the provider's record of a run tolerantly: absent and null are alike, unknown words are kept."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-WAITING = frozenset({"starting", "queued"})
-FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+WAITING_STATUSES = frozenset({"starting", "queued"})
+FINAL_STATUSES = frozenset({"succeeded", "failed", "canceled", "aborted"})
 """Everything else is "still running": an unknown status must not end a paid run (docs/provider.md)."""
 
-GRACE = timedelta(seconds=60)
-"""What the provider gets beyond a run's deadline to end it; then we stop it ourselves."""
-
-_FRACTION = re.compile(r"\.(\d+)")
-_PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s?%\|")
+_PROGRESS_BAR = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s?%\|")
+_LOGS_READ = 4000
+"""Characters at the end of the logs that are searched."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One run at the provider, as far as it has told us."""
+    """One run at the provider, as far as its record goes."""
 
     id: str
     status: str
@@ -39,17 +37,16 @@ class Prediction:
     completed_at: datetime | None = None
 
     @property
-    def final(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.status in FINAL
+    def is_final(self) -> bool:
+        return self.status in FINAL_STATUSES
 
     @property
-    def started(self) -> bool:
+    def has_started(self) -> bool:
         """Whether it has begun to run (and so may cost something)."""
-        return self.started_at is not None or self.status not in (WAITING | {"aborted"})
+        return self.started_at is not None or self.status not in (WAITING_STATUSES | {"aborted"})
 
 
-def read(raw: Any) -> Prediction | None:
+def read_prediction(raw: Any) -> Prediction | None:
     """Read a prediction from the provider's JSON; None when it is none (no id)."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("id"), str) or not raw["id"]:
         return None
@@ -65,38 +62,37 @@ def read(raw: Any) -> Prediction | None:
         webhook=_text(raw.get("webhook")),
         data_removed=raw.get("data_removed") is True,
         metrics=_object(raw.get("metrics")),
-        created_at=when(raw.get("created_at")),
-        started_at=when(raw.get("started_at")),
-        completed_at=when(raw.get("completed_at")),
+        created_at=parse_time(raw.get("created_at")),
+        started_at=parse_time(raw.get("started_at")),
+        completed_at=parse_time(raw.get("completed_at")),
     )
 
 
-def when(raw: Any) -> datetime | None:
+def parse_time(raw: Any) -> datetime | None:
     """An RFC 3339 time with any number of fraction digits (3, 6, 8 and 9 have been seen), or None."""
     if not isinstance(raw, str):
         return None
-    text = _FRACTION.sub(lambda match: "." + match[1][:6].ljust(6, "0"), raw.strip())
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(raw.strip())
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def percent(logs: str) -> int | None:
+def progress_percent(logs: str) -> int | None:
     """How far it is, from the last progress bar ("42%|####") in its logs; None when there is none."""
-    found = _PERCENT.findall(logs[-4000:])
+    found = _PROGRESS_BAR.findall(logs[-_LOGS_READ:])
     return min(int(found[-1]), 100) if found else None
 
 
-def last_line(logs: str, *, longest: int = 120) -> str:
+def last_log_line(logs: str, *, longest: int = 120) -> str:
     """What is happening now: the last line of its logs that is no progress bar, cut."""
-    lines = (line.strip() for line in logs[-4000:].replace("\r", "\n").splitlines())
-    said = [line for line in lines if line and not _PERCENT.search(line)]
-    return said[-1][:longest] if said else ""
+    lines = (line.strip() for line in logs[-_LOGS_READ:].replace("\r", "\n").splitlines())
+    words = [line for line in lines if line and not _PROGRESS_BAR.search(line)]
+    return words[-1][:longest] if words else ""
 
 
-def addresses(output: Any) -> list[str]:
+def file_addresses(output: Any) -> list[str]:
     """Every file in an output, in order, each once: strings, lists and objects of any depth; `data:` too."""
     found: dict[str, None] = {}
     pending = [output]  # the next one last
@@ -114,9 +110,9 @@ def addresses(output: Any) -> list[str]:
     return list(found)
 
 
-def inline(output: Any) -> bool:
+def has_inline_files(output: Any) -> bool:
     """Whether files stand in the output itself (`data:`) instead of their addresses."""
-    return any(address.startswith("data:") for address in addresses(output))
+    return any(address.startswith("data:") for address in file_addresses(output))
 
 
 def _text(value: Any) -> str:

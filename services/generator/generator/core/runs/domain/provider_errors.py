@@ -1,4 +1,4 @@
-"""What a refusal or a failure at the provider means: its code, whether to try again, and when."""
+"""Determines what a refusal or an error of the provider means: its code, whether to try again, and when."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from generator.core.runs.domain.prediction import Prediction
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why something failed, as the provider said it; whether, and after how many seconds, to try again.
+class Error:
+    """How something failed, and whether to try again.
 
-    `most_retries`: how often at most after this code; None: as often as catalog allows.
+    Args:
+        message: the provider's own words where it gave some.
+        retry_after: seconds to wait before trying again.
+        most_retries: how often at most after this code; None: as often as catalog allows.
     """
 
     code: str
     message: str
     retryable: bool = False
-    wait: float = 0.0
+    retry_after: float = 0.0
     most_retries: int | None = None
 
 
-class Refusal(StrEnum):
+class RefusalReason(StrEnum):
     """Why the provider did not run anything."""
 
     LIMITED = "limited"
@@ -49,13 +52,18 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """Nothing ran and nothing is owed. `slow` is a spacing in seconds that the provider wants from now on."""
+    """Nothing ran and nothing is owed.
+
+    Args:
+        status: of HTTP; 0 when the provider was not reached.
+        spacing: seconds between starts that the provider demands from now on; 0: none.
+    """
 
     status: int
     text: str
-    kind: Refusal
+    reason: RefusalReason
     retry_after: float | None = None
-    slow: float = 0.0
+    spacing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Unknown:
     reason: str
 
 
-Outcome = Accepted | Refused | Unknown
+SubmissionOutcome = Accepted | Refused | Unknown
 
 _CODE = re.compile(r"\((?:code: )?(E\d{3,4}|PA)\)")
 
@@ -87,10 +95,10 @@ _CODES: dict[str, tuple[bool, float]] = {
     "E006": (False, 0.0),
 }
 
-_RETRIES = {"E9243": 2, "E9825": 1}
+_MOST_RETRIES = {"E9243": 2, "E9825": 1}
 """How often at most a code is tried again, where that table says so."""
 
-# Texts without a code, in the order of asking.
+# Texts without a code; the first that matches counts.
 _TEXTS: tuple[tuple[str, str, bool, float], ...] = (
     (r"nsfw|flagged as sensitive|content polic|safety", "refused_content", False, 0.0),
     (r"cuda out of memory|out of memory", "out_of_memory", False, 0.0),
@@ -108,41 +116,41 @@ LIMIT_DEFAULT = 10.0
 LONGEST_WAIT = 3600.0
 
 LONGEST_TEXT = 20_000
-"""Characters of an error that are kept: a fact has to carry them."""
+"""Characters of an error that are kept: an event has to carry them."""
 
 
-def classify(error: str) -> Failure:
-    """The meaning of the `error` text of a failed prediction. What nobody knows is not paid for again."""
-    text = error.strip()[:LONGEST_TEXT] or "the provider gave no reason"
+def classify_error(text: str) -> Error:
+    """The meaning of the `error` of a failed prediction. What is not in the tables is not paid for again."""
+    text = text.strip()[:LONGEST_TEXT] or "the provider gave no reason"
     if codes := _CODE.findall(text):
         # The platform's own code stands at the end; what looks like one before it may be the model's words.
         code = next((code for code in reversed(codes) if code in _CODES), codes[-1])
-        retryable, wait = _CODES.get(code, (False, 0.0))
-        return Failure(code, text, retryable, wait, _RETRIES.get(code))
-    for pattern, code, retryable, wait in _TEXTS:
+        retryable, retry_after = _CODES.get(code, (False, 0.0))
+        return Error(code, text, retryable, retry_after, _MOST_RETRIES.get(code))
+    for pattern, code, retryable, retry_after in _TEXTS:
         if re.search(pattern, text, re.IGNORECASE):
-            return Failure(code, text, retryable, wait)
-    return Failure("failed", text)
+            return Error(code, text, retryable, retry_after)
+    return Error("failed", text)
 
 
-_KINDS = {
-    401: Refusal.NO_TOKEN,
-    402: Refusal.NO_CREDIT,
-    403: Refusal.FORBIDDEN,
-    404: Refusal.MISSING,
-    409: Refusal.LIMITED,
-    429: Refusal.LIMITED,
+_REFUSALS = {
+    401: RefusalReason.NO_TOKEN,
+    402: RefusalReason.NO_CREDIT,
+    403: RefusalReason.FORBIDDEN,
+    404: RefusalReason.MISSING,
+    409: RefusalReason.LIMITED,
+    429: RefusalReason.LIMITED,
 }
 
 
-def refused(status: int, headers: Mapping[str, str], body: str) -> Refused:
+def read_refusal(status: int, headers: Mapping[str, str], body: str) -> Refused:
     """The meaning of a 4xx answer to a create. `headers` in lower case; `body` as it came."""
     parsed = _parse(body)
     text = _detail(parsed, body)
-    kind = _KINDS.get(status, Refusal.INPUT)
-    if kind is not Refusal.LIMITED:
-        return Refused(status, text, kind)
-    return Refused(status, text, kind, limit_wait(headers, parsed, text), low_credit_spacing(text))
+    reason = _REFUSALS.get(status, RefusalReason.INPUT)
+    if reason is not RefusalReason.LIMITED:
+        return Refused(status, text, reason)
+    return Refused(status, text, reason, limit_wait(headers, parsed, text), low_credit_spacing(text))
 
 
 def limit_wait(headers: Mapping[str, str], body: Mapping[str, Any], text: str) -> float:

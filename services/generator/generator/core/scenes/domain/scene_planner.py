@@ -1,4 +1,4 @@
-"""Choosing scenes from photos without asking anyone: group, score, vary, tell in the order of a visit."""
+"""Chooses scenes from photos: groups and scores them, leaves out repetitions, orders them as a visit."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from generator.core.runs.ports import Look, Photo
-from generator.core.scenes.domain.photo_labels import Subject, subject
+from generator.core.scenes.domain.photo_labels import PhotoLabel, label_photo
+from generator.core.scenes.domain.photos import Photo, PhotoFeatures
 
-NEAR = 8
+NEAR_DUPLICATE = 8
 """Bits of 64 by which two difference hashes may differ and still show nearly the same."""
 
 _FULL_HD = 1920 * 1080
@@ -19,18 +19,8 @@ _SHARP = 600.0
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A photo with what it shows and how good it is (0 to 1)."""
-
-    photo: Photo
-    subject: Subject
-    look: Look | None
-    score: float
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the scenes are for."""
+class ScenePlanRequest:
+    """How many scenes are wanted, how long each, and for what."""
 
     scene_count: int
     scene_seconds: float
@@ -41,7 +31,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Scene:
+class PlannedScene:
     """A chosen scene: the photo it starts from, what should be seen, and why."""
 
     asset_id: str
@@ -50,86 +40,121 @@ class Scene:
     reason: str
 
 
-def plan(photos: Sequence[Photo], looks: Mapping[str, Look], wish: Wish) -> list[Scene]:
+@dataclass(frozen=True)
+class ScoredPhoto:
+    """A photo with what it shows and how good it is (0 to 1)."""
+
+    photo: Photo
+    label: PhotoLabel
+    features: PhotoFeatures | None
+    score: float
+
+
+def plan_scenes(
+    photos: Sequence[Photo], features: Mapping[str, PhotoFeatures], request: ScenePlanRequest
+) -> list[PlannedScene]:
     """Exactly `scene_count` scenes, from at least one photo; one is used again when there are too few."""
-    candidates = [candidate(photo, looks.get(photo.asset_id), wish) for photo in photos]
-    readable = [each for each in candidates if each.look is not None] or candidates
-    chosen = _choose(_one_place(readable, wish), readable, wish.scene_count)
-    story = sorted(
-        chosen, key=lambda each: (each.subject.order, each.subject.group, -each.score, each.photo.asset_id)
+    scored = [score_photo(photo, features.get(photo.asset_id), request) for photo in photos]
+    readable = [each for each in scored if each.features is not None] or scored
+    chosen = _choose(_photos_of_one_place(readable, request), readable, request.scene_count)
+    ordered = sorted(
+        chosen, key=lambda each: (each.label.order, each.label.group, -each.score, each.photo.asset_id)
     )
-    told = [story[number % len(story)] for number in range(wish.scene_count)]
-    return [_scene(each, number, told, wish, len(photos)) for number, each in enumerate(told)]
+    shots = [ordered[place % len(ordered)] for place in range(request.scene_count)]
+    return [_scene(each, place, shots, request, len(photos)) for place, each in enumerate(shots)]
 
 
-def candidate(photo: Photo, look: Look | None, wish: Wish) -> Candidate:
+def score_photo(photo: Photo, features: PhotoFeatures | None, request: ScenePlanRequest) -> ScoredPhoto:
     """The photo with its score: half sharpness, a quarter resolution, the rest light and fit to the frame."""
-    if look is None:
-        return Candidate(photo, subject(photo), None, 0.0)
-    sharp = min(math.log1p(look.sharpness) / math.log1p(_SHARP), 1.0)
-    pixels = min(math.sqrt(max(photo.width * photo.height, 0) / _FULL_HD), 1.0)
+    if features is None:
+        return ScoredPhoto(photo, label_photo(photo), None, 0.0)
+    sharpness = min(math.log1p(features.sharpness) / math.log1p(_SHARP), 1.0)
+    resolution = min(math.sqrt(max(photo.width * photo.height, 0) / _FULL_HD), 1.0)
     score = (
-        0.45 * sharp + 0.25 * pixels + 0.1 * look.exposure + 0.1 * look.contrast + 0.1 * _framing(photo, wish)
+        0.45 * sharpness
+        + 0.25 * resolution
+        + 0.1 * features.exposure
+        + 0.1 * features.contrast
+        + 0.1 * _share_in_frame(photo, request)
     )
-    return Candidate(photo, subject(photo), look, score)
+    return ScoredPhoto(photo, label_photo(photo), features, score)
 
 
-def _framing(photo: Photo, wish: Wish) -> float:
-    """How much of the photo a frame of the cut's shape keeps, 0 to 1."""
-    if min(photo.width, photo.height, wish.width, wish.height) <= 0:
+def _share_in_frame(photo: Photo, request: ScenePlanRequest) -> float:
+    """How much of the photo a frame of the cut's shape shows, 0 to 1."""
+    if min(photo.width, photo.height, request.width, request.height) <= 0:
         return 0.5
-    have, want = photo.width / photo.height, wish.width / wish.height
-    return min(have, want) / max(have, want)
+    has, needs = photo.width / photo.height, request.width / request.height
+    return min(has, needs) / max(has, needs)
 
 
-def _one_place(candidates: Sequence[Candidate], wish: Wish) -> list[Candidate]:
+def _photos_of_one_place(scored: Sequence[ScoredPhoto], request: ScenePlanRequest) -> list[ScoredPhoto]:
     """The photos of one place when it can fill the advert: one that jumps between houses confuses.
 
     A place that the brief names wins; else the one with the best photos. All photos when no place shows as
     many different things as there are scenes (or as there are at all).
     """
-    places: dict[str, list[Candidate]] = defaultdict(list)
-    for each in candidates:
-        places[each.subject.place].append(each)
-    needed = min(wish.scene_count, len({each.subject.group for each in candidates}))
-    brief = wish.brief.lower().replace(" ", "")
-    able = {
+    places: dict[str, list[ScoredPhoto]] = defaultdict(list)
+    for each in scored:
+        places[each.label.place].append(each)
+    needed = min(request.scene_count, len({each.label.group for each in scored}))
+    brief = request.brief.lower().replace(" ", "")
+    sufficient = {
         place: group
         for place, group in places.items()
-        if place and len({each.subject.group for each in group}) >= needed
+        if place and len({each.label.group for each in group}) >= needed
     }
-    if not able:
-        return list(candidates)
-    named = [place for place in able if place.replace(" ", "") in brief]
-    return able[max(named or able, key=lambda place: (_best_of_each(able[place], wish.scene_count), place))]
+    if not sufficient:
+        return list(scored)
+    named = [place for place in sufficient if place.replace(" ", "") in brief]
+    best = max(
+        named or sufficient,
+        key=lambda place: (_best_scores(sufficient[place], request.scene_count), place),
+    )
+    return sufficient[best]
 
 
-def _best_of_each(group: Sequence[Candidate], count: int) -> float:
+def _best_scores(photos: Sequence[ScoredPhoto], count: int) -> float:
+    """The sum of the `count` best scores, one for each group of things shown."""
     best: dict[str, float] = defaultdict(float)
-    for each in group:
-        best[each.subject.group] = max(best[each.subject.group], each.score)
+    for each in photos:
+        best[each.label.group] = max(best[each.label.group], each.score)
     return sum(sorted(best.values(), reverse=True)[:count])
 
 
-def _choose(preferred: Sequence[Candidate], everything: Sequence[Candidate], count: int) -> list[Candidate]:
-    """Up to `count` different photos: a new group before a known one, nothing that nearly repeats another."""
-    chosen: list[Candidate] = []
-    for pool, near in ((preferred, NEAR), (everything, NEAR), (preferred, -1), (everything, -1)):
+def _choose(
+    preferred: Sequence[ScoredPhoto], everything: Sequence[ScoredPhoto], count: int
+) -> list[ScoredPhoto]:
+    """Up to `count` different photos: a new group before a present one, nothing that nearly repeats another.
+
+    What nearly repeats another is taken when there is nothing else.
+    """
+    chosen: list[ScoredPhoto] = []
+    for pool, distance in (
+        (preferred, NEAR_DUPLICATE),
+        (everything, NEAR_DUPLICATE),
+        (preferred, -1),
+        (everything, -1),
+    ):
         left = sorted(pool, key=lambda each: (-each.score, each.photo.asset_id))
         while left and len(chosen) < count:
-            groups = [each.subject.group for each in chosen]
-            left = [each for each in left if each not in chosen and not _repeats(each, chosen, near)]
+            groups = [each.label.group for each in chosen]
+            left = [each for each in left if each not in chosen and not _repeats(each, chosen, distance)]
             if not left:
                 break
-            chosen.append(min(left, key=lambda each: (groups.count(each.subject.group), -each.score)))
+            chosen.append(min(left, key=lambda each: (groups.count(each.label.group), -each.score)))
     return chosen
 
 
-def _repeats(one: Candidate, chosen: Sequence[Candidate], near: int) -> bool:
-    if any(one.photo.sha256 and one.photo.sha256 == other.photo.sha256 for other in chosen) and near >= 0:
+def _repeats(one: ScoredPhoto, chosen: Sequence[ScoredPhoto], distance: int) -> bool:
+    """Whether a photo differs from a chosen one by at most `distance` bits; never when that is negative."""
+    if distance < 0:
+        return False
+    if any(one.photo.sha256 and one.photo.sha256 == other.photo.sha256 for other in chosen):
         return True
-    return one.look is not None and any(
-        other.look is not None and (one.look.fingerprint ^ other.look.fingerprint).bit_count() <= near
+    return one.features is not None and any(
+        other.features is not None
+        and (one.features.fingerprint ^ other.features.fingerprint).bit_count() <= distance
         for other in chosen
     )
 
@@ -157,27 +182,32 @@ _OPENINGS = {
 }
 
 
-def _scene(each: Candidate, number: int, told: Sequence[Candidate], wish: Wish, of: int) -> Scene:
-    group = each.subject.group
-    sentences = [f"{_OPENINGS.get(group, f'A view of the {group}')}; {_MOVES[number % len(_MOVES)]}"]
-    sentences += [_clean(each.photo.description, 200)] if each.photo.description else []
-    sentences += [f"Mood: {_clean(wish.brief, 200)}"] if wish.brief else []
-    sentences += [f"Style: {_clean(wish.brand_guidelines, 150)}"] if wish.brand_guidelines else []
+def _scene(
+    shot: ScoredPhoto, place: int, shots: Sequence[ScoredPhoto], request: ScenePlanRequest, photo_count: int
+) -> PlannedScene:
+    group = shot.label.group
+    sentences = [f"{_OPENINGS.get(group, f'A view of the {group}')}; {_MOVES[place % len(_MOVES)]}"]
+    sentences += [_clean(shot.photo.description, 200)] if shot.photo.description else []
+    sentences += [f"Mood: {_clean(request.brief, 200)}"] if request.brief else []
+    sentences += [f"Style: {_clean(request.brand_guidelines, 150)}"] if request.brand_guidelines else []
     sentences.append("Steady, photorealistic, natural light; keep everything in the photo as it is")
-    return Scene(
-        each.photo.asset_id, ". ".join(sentences) + ".", wish.scene_seconds, _reason(each, number, told, of)
+    return PlannedScene(
+        shot.photo.asset_id,
+        ". ".join(sentences) + ".",
+        request.scene_seconds,
+        _reason(shot, repeated=shot in shots[:place], photo_count=photo_count),
     )
 
 
-def _reason(each: Candidate, number: int, told: Sequence[Candidate], of: int) -> str:
-    place = f" of {each.subject.place}" if each.subject.place else ""
-    name = each.photo.name or each.photo.asset_id
-    if each in told[:number]:
+def _reason(shot: ScoredPhoto, *, repeated: bool, photo_count: int) -> str:
+    place = f" of {shot.label.place}" if shot.label.place else ""
+    name = shot.photo.name or shot.photo.asset_id
+    if repeated:
         return f"{name} again, with another camera move: there are fewer photos than scenes"
     quality = (
-        f"score {each.score:.2f} for sharpness, size and light" if each.look else "it could not be looked at"
+        f"score {shot.score:.2f} for sharpness, size and light" if shot.features else "it could not be read"
     )
-    return f"{each.subject.group}{place}: {name}, chosen from {of} ({quality})"
+    return f"{shot.label.group}{place}: {name}, chosen from {photo_count} ({quality})"
 
 
 def _clean(text: str, longest: int) -> str:

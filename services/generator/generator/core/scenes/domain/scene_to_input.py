@@ -1,4 +1,4 @@
-"""Fitting a scene to a model: prompt, pictures, length and size by what its parameters mean."""
+"""Fits a scene to a model: prompt, pictures, length and size go where the model's parameters mean them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from generator.core.models.domain.model_schema import Parameter, Type
+from generator.core.models.domain.model_schema import Parameter, ParameterType
+from generator.core.models.domain.parameter_names import (
+    FIRST_IMAGE,
+    FRAME_RATE,
+    FRAMES,
+    LAST_IMAGE,
+    NUMERIC,
+    PROMPT,
+    SECONDS,
+    find_parameters,
+    number_of,
+)
 from servicekit.errors import FieldProblem, Invalid
 
-# The names under which public models take each thing, the most telling first.
-PROMPT = ("prompt", "text_prompt", "text", "caption", "description")
-FIRST = (
-    "first_image", "first_frame_image", "first_frame", "start_image", "start_frame", "start_image_url",
-    "image", "input_image", "image_url", "init_image", "img", "image_input", "photo", "first_frame_url",
-)  # fmt: skip
-LAST = (
-    "last_image", "last_frame_image", "last_frame", "end_image", "end_frame", "end_image_url", "tail_image",
-    "image_tail", "final_image", "image_end", "last_frame_url",
-)  # fmt: skip
-SECONDS = ("duration", "seconds", "duration_seconds", "video_length", "length", "clip_length", "num_seconds")
-FRAMES = ("num_frames", "frames", "frame_count")
-RATE = ("fps", "frames_per_second", "frame_rate")
+_FALLBACK_FRAME_RATE = 24.0
+_RESOLUTIONS = {"4k": 2160.0, "2k": 1440.0, "full hd": 1080.0, "hd": 720.0}
+"""Lines of picture that a word means; others have the number in them, "720p"."""
 
 
 @dataclass(frozen=True)
-class Scene:
+class SceneInput:
     """The parts of a scene by what they are for; empty or 0 when there is no such part."""
 
     prompt: str = ""
@@ -37,14 +38,7 @@ class Scene:
     height: int = 0
 
 
-def find(parameters: Sequence[Parameter], names: Sequence[str], types: Sequence[Type]) -> Parameter | None:
-    """The parameter with the first of these names that has one of these types."""
-    by_name = {each.name.lower(): each for each in parameters}
-    found = (by_name.get(name) for name in names)
-    return next((each for each in found if each is not None and each.type in types), None)
-
-
-def fit(model: str, parameters: Sequence[Parameter] | None, scene: Scene) -> dict[str, Any]:
+def fit_scene(model: str, parameters: Sequence[Parameter] | None, scene: SceneInput) -> dict[str, Any]:
     """The scene as an input of the model; Invalid when the model has no place for one of its pictures."""
     if parameters is None:
         raise Invalid(
@@ -52,7 +46,7 @@ def fit(model: str, parameters: Sequence[Parameter] | None, scene: Scene) -> dic
             fields=[FieldProblem("model", "has no schema; choose another model for scenes")],
         )
     fitted: dict[str, Any] = {}
-    prompt = find(parameters, PROMPT, (Type.STRING,))
+    prompt = _find(parameters, PROMPT, (ParameterType.STRING,))
     if prompt is not None and scene.prompt:
         fitted[prompt.name] = scene.prompt[: prompt.max_length] if prompt.max_length else scene.prompt
     fitted |= _pictures(model, parameters, scene)
@@ -61,18 +55,22 @@ def fit(model: str, parameters: Sequence[Parameter] | None, scene: Scene) -> dic
     return fitted
 
 
-def _pictures(model: str, parameters: Sequence[Parameter], scene: Scene) -> dict[str, Any]:
+def _find(
+    parameters: Sequence[Parameter], names: Sequence[str], types: Sequence[ParameterType]
+) -> Parameter | None:
+    return next(iter(find_parameters(parameters, names, types)), None)
+
+
+def _pictures(model: str, parameters: Sequence[Parameter], scene: SceneInput) -> dict[str, Any]:
     fitted: dict[str, Any] = {}
     problems: list[FieldProblem] = []
-    first = find(parameters, FIRST, (Type.FILE,)) or _only_file(parameters)
-    last = find(parameters, LAST, (Type.FILE,))
-    several = next(
-        (p for p in parameters if p.type is Type.ARRAY and p.items and p.items.type is Type.FILE), None
-    )
+    first = _find(parameters, FIRST_IMAGE, (ParameterType.FILE,)) or _only_file(parameters)
+    last = _find(parameters, LAST_IMAGE, (ParameterType.FILE,))
+    file_list = next((each for each in parameters if _takes_files(each)), None)
     if scene.first_image and first is not None:
         fitted[first.name] = scene.first_image
-    elif scene.first_image and several is not None:
-        fitted[several.name] = [scene.first_image]
+    elif scene.first_image and file_list is not None:
+        fitted[file_list.name] = [scene.first_image]
     elif scene.first_image:
         problems.append(
             FieldProblem("scene.first_image", f"{model} takes no picture: choose an image-to-video model")
@@ -86,14 +84,25 @@ def _pictures(model: str, parameters: Sequence[Parameter], scene: Scene) -> dict
             )
         )
     elif last is not None and last.required and scene.first_image:
-        fitted[last.name] = scene.first_image  # a model that must have both gets a move that returns
+        fitted[last.name] = scene.first_image  # a model that must have both makes a move that returns
     if problems:
         raise Invalid("; ".join(problem.message for problem in problems), fields=problems)
     return fitted
 
 
+def _takes_files(parameter: Parameter) -> bool:
+    return (
+        parameter.type is ParameterType.ARRAY
+        and parameter.items is not None
+        and parameter.items.type is ParameterType.FILE
+    )
+
+
 def _only_file(parameters: Sequence[Parameter]) -> Parameter | None:
-    files = [each for each in parameters if each.type is Type.FILE and each.name.lower() not in LAST]
+    """The only file that is required, else the only one that is called an image."""
+    files = [
+        each for each in parameters if each.type is ParameterType.FILE and each.name.lower() not in LAST_IMAGE
+    ]
     required = [each for each in files if each.required]
     named = [each for each in files if "image" in each.name.lower() and "mask" not in each.name.lower()]
     for group in (required, named):
@@ -105,46 +114,36 @@ def _only_file(parameters: Sequence[Parameter]) -> Parameter | None:
 def _length(parameters: Sequence[Parameter], seconds: float) -> dict[str, Any]:
     if seconds <= 0:
         return {}
-    numeric = (Type.INTEGER, Type.NUMBER, Type.STRING)
-    parameter = find(parameters, SECONDS, numeric)
-    if parameter is not None and (value := nearest(parameter, seconds)) is not None:
+    parameter = _find(parameters, SECONDS, NUMERIC)
+    if parameter is not None and (value := nearest_allowed(parameter, seconds)) is not None:
         return {parameter.name: value}
-    frames = find(parameters, FRAMES, numeric)
+    frames = _find(parameters, FRAMES, NUMERIC)
     if frames is None:
         return {}
-    rate = find(parameters, RATE, numeric)
+    rate = _find(parameters, FRAME_RATE, NUMERIC)
     fps = number_of(rate.default) if rate is not None else None
-    value = nearest(frames, seconds * (fps or 24.0))
+    value = nearest_allowed(frames, seconds * (fps or _FALLBACK_FRAME_RATE))
     return {frames.name: value} if value is not None else {}
 
 
-def nearest(parameter: Parameter, wanted: float) -> Any:
+def nearest_allowed(parameter: Parameter, wanted: float) -> Any:
     """The least allowed value that is enough; the largest when none is. None for free text."""
     if parameter.enum:
-        known = [(number, option) for option in parameter.enum if (number := number_of(option)) is not None]
-        enough = [pair for pair in known if pair[0] >= wanted - 1e-6]
-        best = min(enough or known, key=lambda pair: abs(pair[0] - wanted), default=None)
+        numbers = [(number, option) for option in parameter.enum if (number := number_of(option)) is not None]
+        enough = [pair for pair in numbers if pair[0] >= wanted - 1e-6]
+        best = min(enough or numbers, key=lambda pair: abs(pair[0] - wanted), default=None)
         return best[1] if best else None
-    if parameter.type is Type.STRING:
+    if parameter.type is ParameterType.STRING:
         return None
-    value = max(
-        wanted, parameter.minimum if parameter.minimum is not None and parameter.minimum > 0 else wanted
-    )
-    value = min(value, parameter.maximum if parameter.maximum is not None else value)
-    if parameter.type is Type.NUMBER:
+    value = wanted
+    if parameter.minimum is not None and parameter.minimum > 0:
+        value = max(value, parameter.minimum)
+    if parameter.maximum is not None:
+        value = min(value, parameter.maximum)
+    if parameter.type is ParameterType.NUMBER:
         return value
     whole = -int(-value // 1)
     return whole if parameter.maximum is None or whole <= parameter.maximum else int(value)
-
-
-def number_of(value: Any) -> float | None:
-    """The number in `8`, "8", "8s" or "720p"; None when there is none."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value)
-    match = re.match(r"\s*(\d+(?:\.\d+)?)", value) if isinstance(value, str) else None
-    return float(match[1]) if match else None
 
 
 def _size(parameters: Sequence[Parameter], width: int, height: int) -> dict[str, Any]:
@@ -152,26 +151,32 @@ def _size(parameters: Sequence[Parameter], width: int, height: int) -> dict[str,
         return {}
     fitted: dict[str, Any] = {}
     by_name = {each.name.lower(): each for each in parameters}
-    if (resolution := by_name.get("resolution") or by_name.get("quality")) is not None and resolution.enum:
-        lines = {"4k": 2160.0, "2k": 1440.0, "full hd": 1080.0, "hd": 720.0}
-        known = [(lines.get(str(o).lower(), number_of(o)), o) for o in resolution.enum]
-        sized = [(number, option) for number, option in known if number is not None and number >= 100]
+    resolution = by_name.get("resolution") or by_name.get("quality")
+    if resolution is not None and (sized := _resolutions(resolution)):
         enough = [pair for pair in sized if pair[0] >= min(width, height)]
-        if sized:
-            fitted[resolution.name] = (min(enough) if enough else max(sized, key=lambda pair: pair[0]))[1]
+        best = min(enough, key=lambda pair: pair[0]) if enough else max(sized, key=lambda pair: pair[0])
+        fitted[resolution.name] = best[1]
     if (aspect := by_name.get("aspect_ratio")) is not None and aspect.enum:
         ratios = [
-            (abs(ratio - width / height), option) for option in aspect.enum if (ratio := _ratio(option))
+            (abs(ratio - width / height), option)
+            for option in aspect.enum
+            if (ratio := _aspect_ratio(option))
         ]
         if ratios:
             fitted[aspect.name] = min(ratios, key=lambda pair: pair[0])[1]
     for name, value in (("width", width), ("height", height)):
         parameter = by_name.get(name)
-        if parameter is not None and parameter.type in (Type.INTEGER, Type.NUMBER):
-            fitted[parameter.name] = nearest(parameter, value)
+        if parameter is not None and parameter.type in (ParameterType.INTEGER, ParameterType.NUMBER):
+            fitted[parameter.name] = nearest_allowed(parameter, value)
     return fitted
 
 
-def _ratio(option: Any) -> float | None:
+def _resolutions(parameter: Parameter) -> list[tuple[float, Any]]:
+    """The options that name a size, with their lines of picture."""
+    lines = [(_RESOLUTIONS.get(str(each).lower(), number_of(each)), each) for each in parameter.enum]
+    return [(number, option) for number, option in lines if number is not None and number >= 100]
+
+
+def _aspect_ratio(option: Any) -> float | None:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)[:x/](\d+(?:\.\d+)?)", str(option))
     return float(match[1]) / float(match[2]) if match and float(match[2]) else None

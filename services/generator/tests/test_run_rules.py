@@ -1,4 +1,4 @@
-"""What answers and failures mean, which calls are believed, and who may start when."""
+"""What answers and errors mean, which calls are believed, and when the next submission may start."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.adapters.runs.event_log import message_of
-from generator.core.runs.domain import rate_limit_state
-from generator.core.runs.domain.events import Failed, Whose
-from generator.core.runs.domain.match_predictions import candidates, same_input
-from generator.core.runs.domain.prediction import Prediction, addresses, last_line, percent, read, when
-from generator.core.runs.domain.provider_errors import Refusal, classify, refused
-from generator.core.runs.domain.rate_limit_state import LaneState, NotNow, Turn
-from generator.core.runs.domain.webhook_signature import verify
+from generator.adapters.runs.event_publisher import event_message
+from generator.core.runs.domain import rate_limit_state as limits
+from generator.core.runs.domain.events import PredictionFailed, PredictionRef
+from generator.core.runs.domain.match_predictions import matching_predictions, same_input
+from generator.core.runs.domain.prediction import (
+    Prediction,
+    file_addresses,
+    last_log_line,
+    parse_time,
+    progress_percent,
+    read_prediction,
+)
+from generator.core.runs.domain.provider_errors import RefusalReason, classify_error, read_refusal
+from generator.core.runs.domain.rate_limit_state import RateLimitState, StartDenied, StartGranted
+from generator.core.runs.domain.webhook_signature import verify_signature
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Unauthenticated
 
@@ -52,19 +59,19 @@ from servicekit.errors import Unauthenticated
         ("neither (E1234) nor (E4321)", "E4321", False, 0),
     ],
 )
-def test_failures_are_classified(text: str, code: str, retryable: bool, wait: float) -> None:
-    failure = classify(text)
-    assert (failure.code, failure.retryable, failure.wait) == (code, retryable, wait)
-    assert failure.message == (text or "the provider gave no reason")
+def test_errors_are_classified(text: str, code: str, retryable: bool, wait: float) -> None:
+    error = classify_error(text)
+    assert (error.code, error.retryable, error.retry_after) == (code, retryable, wait)
+    assert error.message == (text or "the provider gave no reason")
 
 
 @pytest.mark.parametrize(("code", "most"), [("E9825", 1), ("E9243", 2), ("E6716", None)])
 def test_some_codes_are_retried_so_often_and_no_more(code: str, most: int | None) -> None:
-    failure = classify(f"x ({code})")
-    assert failure.most_retries == most
-    said = message_of(Failed(Whose("gen", "att", "p"), failure))
-    assert isinstance(said, events_pb2.PredictionFailed)
-    assert (said.most_retries if said.HasField("most_retries") else None) == most
+    error = classify_error(f"x ({code})")
+    assert error.most_retries == most
+    message = event_message(PredictionFailed(PredictionRef("gen", "att", "p"), error))
+    assert isinstance(message, events_pb2.PredictionFailed)
+    assert (message.most_retries if message.HasField("most_retries") else None) == most
 
 
 LOW = (
@@ -93,36 +100,40 @@ LOW = (
     ],
 )
 def test_the_wait_of_a_429(headers: dict[str, str], body: str, wait: float) -> None:
-    answer = refused(429, headers, body)
-    assert answer.kind is Refusal.LIMITED
+    answer = read_refusal(429, headers, body)
+    assert answer.reason is RefusalReason.LIMITED
     assert answer.retry_after == wait
 
 
 def test_low_credit_widens_the_spacing() -> None:
-    answer = refused(429, {}, f'{{"detail":"{LOW}"}}')
-    assert answer.slow == 10.0
-    state = rate_limit_state.block(LaneState(), 100.0, wait=9.0, slow=answer.slow)
-    state, turn = rate_limit_state.take(state, 109.0, delay=1.0, probe_every=30, patience=30)
-    assert turn == Turn(0.0)
-    assert rate_limit_state.take(state, 109.0, delay=1.0, probe_every=30, patience=30)[1] == Turn(10.0)
+    answer = read_refusal(429, {}, f'{{"detail":"{LOW}"}}')
+    assert answer.spacing == 10.0
+    state = limits.block(RateLimitState(), 100.0, wait=9.0, spacing=answer.spacing)
+    state, turn = limits.take_start(state, 109.0, delay=1.0, probe_every=30, patience=30)
+    assert turn == StartGranted(0.0)
+    assert limits.take_start(state, 109.0, delay=1.0, probe_every=30, patience=30)[1] == StartGranted(10.0)
 
 
 def test_bodies_of_any_form_give_their_sentence() -> None:
-    assert refused(422, {}, '{"detail":[{"loc":["body","input","a"],"msg":"Field required"}]}').text == (
+    assert read_refusal(422, {}, '{"detail":[{"loc":["body","input","a"],"msg":"Field required"}]}').text == (
         "body.input.a: Field required"
     )
-    assert refused(404, {}, "<html><b>nope</b></html>").text == "nope"
-    assert refused(402, {}, '{"title":"Insufficient credit"}').kind is Refusal.NO_CREDIT
-    assert refused(401, {}, "").kind is Refusal.NO_TOKEN
+    assert read_refusal(404, {}, "<html><b>nope</b></html>").text == "nope"
+    assert read_refusal(402, {}, '{"title":"Insufficient credit"}').reason is RefusalReason.NO_CREDIT
+    assert read_refusal(401, {}, "").reason is RefusalReason.NO_TOKEN
 
 
-KEY, MESSAGE, STAMP = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330"
+KEY, MESSAGE, TIMESTAMP = (
+    "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "1614265330",
+)
 BODY, SIGNATURE = b'{"test": 2432232314}', "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-THEN = datetime.fromtimestamp(int(STAMP), UTC)
+THEN = datetime.fromtimestamp(int(TIMESTAMP), UTC)
 
 
-def headers(signature: str = SIGNATURE, stamp: str = STAMP, message: str = MESSAGE) -> dict[str, str]:
-    return {"webhook-id": message, "webhook-timestamp": stamp, "webhook-signature": signature}
+def headers(signature: str = SIGNATURE, timestamp: str = TIMESTAMP, message: str = MESSAGE) -> dict[str, str]:
+    return {"webhook-id": message, "webhook-timestamp": timestamp, "webhook-signature": signature}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +148,7 @@ def headers(signature: str = SIGNATURE, stamp: str = STAMP, message: str = MESSA
     ],
 )
 def test_the_public_vector_is_believed(signature: str) -> None:
-    assert verify(KEY, headers(signature), BODY, now=THEN) == MESSAGE
+    assert verify_signature(KEY, headers(signature), BODY, now=THEN) == MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -150,68 +161,68 @@ def test_the_public_vector_is_believed(signature: str) -> None:
         (headers(SIGNATURE.replace("v1,", "v1a,")), BODY, THEN),
         (headers(), BODY, THEN + timedelta(seconds=301)),
         (headers(), BODY, THEN - timedelta(seconds=301)),
-        (headers(stamp="1614265331"), BODY, THEN),
-        (headers(stamp="soon"), BODY, THEN),
-        (headers(stamp="²"), BODY, THEN),
-        (headers(stamp="9" * 400), BODY, THEN),
+        (headers(timestamp="1614265331"), BODY, THEN),
+        (headers(timestamp="soon"), BODY, THEN),
+        (headers(timestamp="²"), BODY, THEN),
+        (headers(timestamp="9" * 400), BODY, THEN),
         ({}, BODY, THEN),
     ],
 )
 def test_forged_and_replayed_calls_are_refused(sent: dict[str, str], body: bytes, now: datetime) -> None:
     with pytest.raises(Unauthenticated):
-        verify(KEY, sent, body, now=now)
+        verify_signature(KEY, sent, body, now=now)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_???"])
 def test_an_unreadable_secret_believes_nobody(secret: str) -> None:
     forged = base64.b64encode(
-        hmac.new(b"", f"{MESSAGE}.{STAMP}.".encode() + BODY, hashlib.sha256).digest()
+        hmac.new(b"", f"{MESSAGE}.{TIMESTAMP}.".encode() + BODY, hashlib.sha256).digest()
     ).decode()
     with pytest.raises(Unauthenticated):
-        verify(secret, headers(f"v1,{forged}"), BODY, now=THEN)
+        verify_signature(secret, headers(f"v1,{forged}"), BODY, now=THEN)
 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.floats(0, 5), st.sampled_from(["take", "block", "close"])), max_size=30),
+    st.lists(st.tuples(st.floats(0, 5), st.sampled_from(["take", "block", "trip"])), max_size=30),
     st.floats(0.01, 3),
 )
 def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], delay: float) -> None:
-    state, now, starts = LaneState(), 1000.0, []
+    state, now, starts = RateLimitState(), 1000.0, []
     for passed, what in steps:
         now += passed
         if what == "block":
-            state = rate_limit_state.block(state, now, wait=7.0)
-        elif what == "close":
-            state = rate_limit_state.reopen(rate_limit_state.close(state, now, reason="402", probe_every=30))
+            state = limits.block(state, now, wait=7.0)
+        elif what == "trip":
+            state = limits.reset(limits.trip(state, now, reason="402", probe_every=30))
         else:
-            state, turn = rate_limit_state.take(state, now, delay=delay, probe_every=30, patience=20)
-            if isinstance(turn, Turn):
+            state, turn = limits.take_start(state, now, delay=delay, probe_every=30, patience=20)
+            if isinstance(turn, StartGranted):
                 assert now + turn.wait >= state.blocked_until - 1e-6
                 starts.append(now + turn.wait)
-        state = LaneState.load(state.dump())
+        state = RateLimitState.load(state.dump())
     assert all(later - earlier >= delay - 1e-6 for earlier, later in pairwise(starts))
 
 
-def test_a_closed_lane_lets_one_probe_through_at_a_time() -> None:
-    state = rate_limit_state.close(LaneState(), 0.0, reason="402", probe_every=30)
-    assert rate_limit_state.take(state, 10.0, delay=1, probe_every=30, patience=30)[1] == NotNow(
+def test_a_tripped_breaker_lets_one_probe_through_at_a_time() -> None:
+    state = limits.trip(RateLimitState(), 0.0, reason="402", probe_every=30)
+    assert limits.take_start(state, 10.0, delay=1, probe_every=30, patience=30)[1] == StartDenied(
         21.0 - 1.0, "402"
     )
-    state, turn = rate_limit_state.take(state, 30.0, delay=1, probe_every=30, patience=30)
-    assert turn == Turn(0.0, probe=True)
-    assert isinstance(rate_limit_state.take(state, 30.0, delay=1, probe_every=30, patience=30)[1], NotNow)
-    assert rate_limit_state.take(rate_limit_state.reopen(state), 31.0, delay=1, probe_every=30, patience=30)[
+    state, turn = limits.take_start(state, 30.0, delay=1, probe_every=30, patience=30)
+    assert turn == StartGranted(0.0, probe=True)
+    assert isinstance(limits.take_start(state, 30.0, delay=1, probe_every=30, patience=30)[1], StartDenied)
+    assert limits.take_start(limits.reset(state), 31.0, delay=1, probe_every=30, patience=30)[
         1
-    ] == Turn(0.0)
+    ] == StartGranted(0.0)
 
 
 @settings(deadline=None)
 @given(
     st.recursive(st.none() | st.text() | st.integers(), lambda c: st.lists(c) | st.dictionaries(st.text(), c))
 )
-def test_a_spoilt_lane_state_is_an_open_lane(raw: object) -> None:
-    assert isinstance(LaneState.load(raw), LaneState)
+def test_an_unreadable_rate_limit_state_limits_nothing(raw: object) -> None:
+    assert isinstance(RateLimitState.load(raw), RateLimitState)
 
 
 @pytest.mark.parametrize(
@@ -231,40 +242,40 @@ def test_a_spoilt_lane_state_is_an_open_lane(raw: object) -> None:
     ],
 )
 def test_outputs_of_every_form(output: object, found: list[str]) -> None:
-    assert addresses(output) == found
+    assert file_addresses(output) == found
 
 
-def test_logs_tell_progress() -> None:
-    assert percent("  5%|#\n 42%|####    | 4/10\nnext") == 42
-    assert percent("100% sure") is None
-    assert percent("250%|") == 100
-    assert last_line("loading\nsampling\n 42%|##\r 43%|##") == "sampling"
-    assert last_line(" 42%|##\r 43%|##") == ""
+def test_logs_show_progress() -> None:
+    assert progress_percent("  5%|#\n 42%|####    | 4/10\nnext") == 42
+    assert progress_percent("100% sure") is None
+    assert progress_percent("250%|") == 100
+    assert last_log_line("loading\nsampling\n 42%|##\r 43%|##") == "sampling"
+    assert last_log_line(" 42%|##\r 43%|##") == ""
 
 
 @pytest.mark.parametrize("digits", ["", ".360", ".360785", ".36078512", ".360785123"])
 def test_times_with_any_fraction(digits: str) -> None:
-    moment = when(f"2026-08-07T13:40:58{digits}Z")
+    moment = parse_time(f"2026-08-07T13:40:58{digits}Z")
     assert moment is not None
     assert moment.replace(microsecond=0) == datetime(2026, 8, 7, 13, 40, 58, tzinfo=UTC)
-    assert when("never") is None
+    assert parse_time("never") is None
 
 
 def test_a_prediction_with_odd_fields_is_read() -> None:
-    found = read(
+    found = read_prediction(
         {"id": "a", "status": "succeeded", "error": "", "input": None, "metrics": None, "logs": None, "x": 1}
     )
     assert found is not None
-    assert found.final
-    assert read({"status": "succeeded"}) is None
-    assert read("x") is None
+    assert found.is_final
+    assert read_prediction({"status": "succeeded"}) is None
+    assert read_prediction("x") is None
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def match(*predictions: Prediction, sent: dict[str, object] | None = None) -> list[str]:
-    found = candidates(
+    found = matching_predictions(
         predictions,
         attempt_id="att_1",
         model="a/b",

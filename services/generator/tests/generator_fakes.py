@@ -1,4 +1,4 @@
-"""A small world for the generator's core: a provider, catalog, the log and time, all in memory."""
+"""Fakes for the generator's core, in memory: time, a provider, and catalog's records of attempts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from generator.core.models.domain.media_kinds import Kind
-from generator.core.runs.domain.events import Canceled, Fact, Failed, Succeeded
-from generator.core.runs.domain.prediction import FINAL, Prediction
+from generator.core.inputs.domain.run_spec import RunSpec
+from generator.core.models.domain.media_kinds import MediaKind
+from generator.core.runs.domain.attempt import Attempt, AttemptState, NextStep, NextStepAnswer
+from generator.core.runs.domain.events import (
+    PredictionCanceled,
+    PredictionEvent,
+    PredictionFailed,
+    PredictionSucceeded,
+)
+from generator.core.runs.domain.prediction import FINAL_STATUSES, Prediction
 from generator.core.runs.domain.provider_errors import (
     Accepted,
-    Failure,
-    Outcome,
-    Refusal,
+    Error,
+    RefusalReason,
     Refused,
+    SubmissionOutcome,
     Unknown,
-    refused,
+    read_refusal,
 )
-from generator.core.runs.ports import Attempt, Order, State, Step, Work
 from servicekit.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from servicekit.ids import new_id
 
@@ -63,18 +69,20 @@ class SimClock:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-FAULTS: dict[str, Callable[[], Outcome]] = {
-    "429_header": lambda: refused(429, {"retry-after": "3"}, '{"detail":"Request was throttled."}'),
-    "429_body": lambda: refused(429, {}, '{"detail":"Request was throttled.","status":429,"retry_after":8}'),
-    "429_text": lambda: refused(
+FAULTS: dict[str, Callable[[], SubmissionOutcome]] = {
+    "429_header": lambda: read_refusal(429, {"retry-after": "3"}, '{"detail":"Request was throttled."}'),
+    "429_body": lambda: read_refusal(
+        429, {}, '{"detail":"Request was throttled.","status":429,"retry_after":8}'
+    ),
+    "429_text": lambda: read_refusal(
         429, {}, '{"detail":"Request was throttled. Your rate limit resets in ~30s."}'
     ),
-    "401": lambda: refused(401, {}, '{"detail":"You did not pass a valid authentication token"}'),
-    "402": lambda: refused(
+    "401": lambda: read_refusal(401, {}, '{"detail":"You did not pass a valid authentication token"}'),
+    "402": lambda: read_refusal(
         402, {}, '{"title":"Insufficient credit","detail":"You have insufficient credit"}'
     ),
-    "422": lambda: refused(422, {}, '{"detail":"- input: prompt is required"}'),
-    "unreached": lambda: Refused(0, "connection refused", Refusal.UNREACHED),
+    "422": lambda: read_refusal(422, {}, '{"detail":"- input: prompt is required"}'),
+    "unreached": lambda: Refused(0, "connection refused", RefusalReason.UNREACHED),
     "lost": lambda: Unknown("ReadError after sending"),
     "reset": lambda: Unknown("ReadError after sending"),
     "500_html": lambda: Unknown("status 500"),
@@ -83,20 +91,31 @@ CHARGED = ("reset", "500_html")
 """Faults after which the run was bought all the same."""
 
 
-class FakeProvider:
-    """A provider in memory. `script`: how the next creates go; `ends`: how the next runs end."""
+@dataclass(frozen=True)
+class Submission:
+    """What a create was called with."""
 
-    def __init__(self, clock: Any, *, looks: int = 2, echo: bool = True) -> None:
+    run: RunSpec
+    webhook: str
+
+
+class FakeProvider:
+    """A provider in memory.
+
+    `script`: how the next creates go; `ends`: how the next runs end, after `reads` reads of a running one.
+    """
+
+    def __init__(self, clock: Any, *, reads: int = 2, echo: bool = True) -> None:
         self.clock = clock
         self.runs: dict[str, Prediction] = {}
         self.script: list[str] = []
         self.ends: list[Prediction] = []
-        self.orders: list[Order] = []
+        self.submissions: list[Submission] = []
         self.starts: list[float] = []
         self.away = False
         self.unlisted = False
         self.latency = 0.0
-        self._looks = looks
+        self._reads = reads
         self._echo = echo
         self._seen: dict[str, int] = {}
 
@@ -104,7 +123,13 @@ class FakeProvider:
     def charges(self) -> int:
         return len(self.runs)
 
-    async def create(self, order: Order, *, timeout: float) -> Outcome:  # noqa: ASYNC109
+    async def create(
+        self,
+        run: RunSpec,
+        *,
+        webhook: str,
+        timeout: float,  # noqa: ASYNC109
+    ) -> SubmissionOutcome:
         fault = self.script.pop(0) if self.script else ""
         if self.latency:
             await self.clock.sleep(min(self.latency, timeout))
@@ -112,16 +137,16 @@ class FakeProvider:
         self.starts.append(self.clock.monotonic())
         if fault and fault not in CHARGED:
             return FAULTS[fault]()
-        if not order.model.startswith("rushes/") and not order.version:
-            return refused(404, {}, '{"detail":"Not found."}')
-        self.orders.append(order)
+        if not run.model.startswith("rushes/") and not run.version:
+            return read_refusal(404, {}, '{"detail":"Not found."}')
+        self.submissions.append(Submission(run, webhook))
         prediction = Prediction(
             id=f"p{len(self.runs)}",
             status="starting",
-            input=dict(order.input),
-            model=order.model,
-            version=order.version or "hidden",
-            webhook=order.webhook if self._echo else "",
+            input=dict(run.input),
+            model=run.model,
+            version=run.version or "hidden",
+            webhook=webhook if self._echo else "",
             created_at=self.clock.now(),
         )
         self.runs[prediction.id] = prediction
@@ -134,10 +159,10 @@ class FakeProvider:
             raise NotFound(f"prediction {prediction_id}")
         run = self.runs[prediction_id]
         seen = self._seen[prediction_id] = self._seen.get(prediction_id, 0) + 1
-        if run.status in FINAL:
+        if run.status in FINAL_STATUSES:
             return run
         run = replace(run, status="processing", started_at=self.clock.now(), logs=f"{seen * 10}%|##")
-        if seen > self._looks:
+        if seen > self._reads:
             end = self.ends.pop(0) if self.ends else Prediction("", "succeeded", "https://x.test/a.mp4")
             run = replace(
                 run, status=end.status, output=end.output, error=end.error, completed_at=self.clock.now()
@@ -145,7 +170,7 @@ class FakeProvider:
         self.runs[prediction_id] = run
         return run
 
-    async def since(
+    async def created_since(
         self, moment: datetime, keep: Callable[[Prediction], bool] = lambda _: True
     ) -> list[Prediction]:
         if self.away:
@@ -157,7 +182,7 @@ class FakeProvider:
 
     async def cancel(self, prediction_id: str) -> None:
         run = self.runs.get(prediction_id)
-        if run and run.status not in FINAL:
+        if run and run.status not in FINAL_STATUSES:
             self.runs[prediction_id] = replace(run, status="canceled", completed_at=self.clock.now())
 
 
@@ -166,13 +191,13 @@ class _Generation:
     state: str = "requested"
     attempts: list[Attempt] = field(default_factory=list)
     rounds: int = 1
-    asked: list[tuple[float, int]] = field(default_factory=list)
+    requests: list[tuple[float, int]] = field(default_factory=list)
     input: Mapping[str, Any] = field(default_factory=lambda: {"prompt": "a house"})
-    failures: list[Failure] = field(default_factory=list)
+    errors: list[Error] = field(default_factory=list)
 
 
 class FakeAttempts:
-    """Catalog's book, as docs/flow.md has it."""
+    """Catalog's records of attempts, as docs/flow.md has them."""
 
     def __init__(self, clock: Any, *, model: str = "rushes/camera-move") -> None:
         self.clock = clock
@@ -191,63 +216,68 @@ class FakeAttempts:
     def intents(self) -> int:
         return sum(len(each.attempts) for each in self.generations.values())
 
-    async def ahead(self, generation_id: str) -> Work:
-        return self._next(generation_id)
+    async def next_step(self, generation_id: str) -> NextStepAnswer:
+        answer = self._next(generation_id)
+        return NextStepAnswer(answer.next_step, answer.reason)
 
-    def _next(self, generation_id: str) -> Work:
+    def _next(self, generation_id: str) -> NextStepAnswer:
         generation = self.generations[generation_id]
         newest = generation.attempts[-1] if generation.attempts else None
         if generation.state == "fetching" and newest:
-            return self._work(Step.FOLLOW, newest)
+            return self._answer(NextStep.FOLLOW, newest)
         if generation.state != "requested":
-            return Work(Step.NOTHING, reason="final")
-        if newest and newest.state in (State.INTENDED, State.UNKNOWN):
-            return self._work(Step.RECONCILE, newest)
-        if newest and newest.state is State.SUBMITTED:
-            return self._work(Step.FOLLOW, newest)
-        if any(moment > self.clock.monotonic() for moment, _ in generation.asked):
-            return Work(Step.NOTHING, reason="waiting")
-        return Work(Step.SUBMIT)
+            return NextStepAnswer(NextStep.NOTHING, "final")
+        if newest and newest.state in (AttemptState.INTENDED, AttemptState.UNKNOWN):
+            return self._answer(NextStep.RECONCILE, newest)
+        if newest and newest.state is AttemptState.SUBMITTED:
+            return self._answer(NextStep.FOLLOW, newest)
+        if any(moment > self.clock.monotonic() for moment, _ in generation.requests):
+            return NextStepAnswer(NextStep.NOTHING, "waiting")
+        return NextStepAnswer(NextStep.SUBMIT)
 
-    async def begin(self, generation_id: str) -> Work:
-        ahead = self._next(generation_id)
-        if ahead.step is not Step.SUBMIT:
-            return ahead
+    async def begin(self, generation_id: str) -> NextStepAnswer:
+        answer = self._next(generation_id)
+        if answer.next_step is not NextStep.SUBMIT:
+            return answer
         generation = self.generations[generation_id]
         attempt = Attempt(
-            new_id("attempt"), generation_id, len(generation.attempts) + 1, State.INTENDED, self.clock.now()
+            new_id("attempt"),
+            generation_id,
+            len(generation.attempts) + 1,
+            AttemptState.INTENDED,
+            self.clock.now(),
         )
         generation.attempts.append(attempt)
-        return self._work(Step.SUBMIT, attempt)
+        return self._answer(NextStep.SUBMIT, attempt)
 
-    async def record(self, attempt_id: str, prediction_id: str) -> None:
+    async def record_submitted(self, attempt_id: str, prediction_id: str) -> None:
         if self.away:
             self.away -= 1
             raise Unavailable("catalog is away")
-        owner = await self.of_prediction(prediction_id)
+        owner = await self.find_by_prediction(prediction_id)
         attempt = await self.get(attempt_id)
         if owner and owner.id != attempt_id:
             raise Conflict("owned by another attempt")
         if attempt.prediction_id not in ("", prediction_id):
             raise Conflict("the attempt has another prediction")
         if not attempt.prediction_id:  # also one that was given up: it was bought all the same
-            self._set(replace(attempt, state=State.SUBMITTED, prediction_id=prediction_id))
+            self._set(replace(attempt, state=AttemptState.SUBMITTED, prediction_id=prediction_id))
 
     async def release(
-        self, attempt_id: str, failure: Failure, *, fail_generation: bool = False, retry_after: float = 0.0
+        self, attempt_id: str, error: Error, *, fail_generation: bool = False, retry_after: float = 0.0
     ) -> None:
         attempt = await self.get(attempt_id)
-        if attempt.state is State.SUBMITTED:
+        if attempt.state is AttemptState.SUBMITTED:
             raise Conflict("the provider has it")
-        if attempt.state is State.FAILED:
+        if attempt.state is AttemptState.FAILED:
             return
-        self._set(replace(attempt, state=State.FAILED))
+        self._set(replace(attempt, state=AttemptState.FAILED))
         generation = self.generations[attempt.generation_id]
-        generation.failures.append(failure)
+        generation.errors.append(error)
         if fail_generation:
             generation.state = "failed"
         elif retry_after > 0:
-            self._ask_again(generation, retry_after)
+            self._request_again(generation, retry_after)
 
     async def get(self, attempt_id: str) -> Attempt:
         for generation in self.generations.values():
@@ -256,54 +286,53 @@ class FakeAttempts:
                     return replace(attempt, round=generation.rounds)
         raise NotFound(attempt_id)
 
-    async def of_prediction(self, prediction_id: str) -> Attempt | None:
+    async def find_by_prediction(self, prediction_id: str) -> Attempt | None:
         every = [a for g in self.generations.values() for a in g.attempts]
         return next((a for a in every if a.prediction_id == prediction_id), None)
 
-    async def newest(self, generation_id: str) -> Attempt | None:
+    async def find_newest(self, generation_id: str) -> Attempt | None:
         generation = self.generations[generation_id]
         return replace(generation.attempts[-1], round=generation.rounds) if generation.attempts else None
 
-    async def work_of(self, attempt: Attempt) -> Work:
-        return self._work(Step.FOLLOW, attempt)
+    async def run_of(self, attempt: Attempt) -> RunSpec:
+        return self._run(attempt)
 
-    def apply(self, fact: Fact) -> None:
-        """What catalog does with a fact."""
-        generation = self.generations[fact.whose.generation_id]
-        attempt = next(a for a in generation.attempts if a.id == fact.whose.attempt_id)
-        if isinstance(fact, Succeeded):
+    def _run(self, attempt: Attempt) -> RunSpec:
+        return RunSpec(
+            model=self.model,
+            input=self.generations[attempt.generation_id].input,
+            kind=MediaKind.VIDEO,
+            deadline_s=self.deadline,
+            secret_fields=self.secrets,
+            job_id="job_1",
+            campaign_id="cmp_1",
+        )
+
+    def apply(self, event: PredictionEvent) -> None:
+        """What catalog does with an event."""
+        generation = self.generations[event.prediction.generation_id]
+        attempt = next(a for a in generation.attempts if a.id == event.prediction.attempt_id)
+        if isinstance(event, PredictionSucceeded):
             generation.state = "succeeded"
-            self._set(replace(attempt, state=State.SUCCEEDED))
-        elif isinstance(fact, Canceled):
-            generation.state = "failed" if fact.by_deadline else "canceled"
-            self._set(replace(attempt, state=State.CANCELED))
-        elif isinstance(fact, Failed):
-            generation.failures.append(fact.failure)
-            self._set(replace(attempt, state=State.FAILED))
-            if fact.failure.retryable and len(generation.attempts) < 3:
-                self._ask_again(generation, fact.failure.wait)
+            self._set(replace(attempt, state=AttemptState.SUCCEEDED))
+        elif isinstance(event, PredictionCanceled):
+            generation.state = "failed" if event.by_deadline else "canceled"
+            self._set(replace(attempt, state=AttemptState.CANCELED))
+        elif isinstance(event, PredictionFailed):
+            generation.errors.append(event.error)
+            self._set(replace(attempt, state=AttemptState.FAILED))
+            if event.error.retryable and len(generation.attempts) < 3:
+                self._request_again(generation, event.error.retry_after)
             else:
                 generation.state = "failed"
 
-    def _ask_again(self, generation: _Generation, wait: float) -> None:
+    def _request_again(self, generation: _Generation, wait: float) -> None:
         generation.rounds += 1
-        generation.asked.append((self.clock.monotonic() + wait, generation.rounds))
+        generation.requests.append((self.clock.monotonic() + wait, generation.rounds))
 
     def _set(self, attempt: Attempt) -> None:
         attempts = self.generations[attempt.generation_id].attempts
         attempts[attempt.number - 1] = attempt
 
-    def _work(self, step: Step, attempt: Attempt) -> Work:
-        given = self.generations[attempt.generation_id].input
-        return Work(
-            step,
-            attempt,
-            self.model,
-            "",
-            given,
-            Kind.VIDEO,
-            "job_1",
-            "cmp_1",
-            deadline=self.deadline,
-            secrets=self.secrets,
-        )
+    def _answer(self, next_step: NextStep, attempt: Attempt) -> NextStepAnswer:
+        return NextStepAnswer(next_step, "", attempt, self._run(attempt))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.core.inputs.domain.asset_references import assets, secrets
-from generator.core.inputs.domain.input_validation import LONGEST_TEXT, check, whole_numbers
-from generator.core.models.domain.model_schema import Parameter, Type, parameters
+from generator.core.inputs.domain.asset_references import referenced_assets, secret_fields
+from generator.core.inputs.domain.input_validation import LONGEST_TEXT, check_input, whole_numbers
+from generator.core.models.domain.model_schema import Parameter, ParameterType, read_parameters
 from servicekit.errors import Invalid
 
 
@@ -74,7 +74,7 @@ FORMS = openapi(
     },
     fps={"type": "integer", "enum": [24, 48], "title": "fps"},
 )
-READ = {each.name: each for each in parameters(FORMS) or ()}
+READ = {each.name: each for each in read_parameters(FORMS) or ()}
 
 
 def test_parameters_come_in_the_order_of_the_form() -> None:
@@ -102,27 +102,27 @@ def test_parameters_come_in_the_order_of_the_form() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("prompt", Type.STRING),
-        ("image", Type.FILE),
-        ("resolution", Type.STRING),
-        ("fps", Type.INTEGER),
-        ("mode", Type.STRING),
-        ("scale", Type.STRING),
-        ("maybe", Type.INTEGER),
-        ("images", Type.ARRAY),
-        ("key", Type.STRING),
-        ("guidance", Type.NUMBER),
-        ("fast", Type.BOOLEAN),
-        ("extra", Type.OBJECT),
-        ("bare", Type.ANY),
-        ("photo", Type.FILE),
+        ("prompt", ParameterType.STRING),
+        ("image", ParameterType.FILE),
+        ("resolution", ParameterType.STRING),
+        ("fps", ParameterType.INTEGER),
+        ("mode", ParameterType.STRING),
+        ("scale", ParameterType.STRING),
+        ("maybe", ParameterType.INTEGER),
+        ("images", ParameterType.ARRAY),
+        ("key", ParameterType.STRING),
+        ("guidance", ParameterType.NUMBER),
+        ("fast", ParameterType.BOOLEAN),
+        ("extra", ParameterType.OBJECT),
+        ("bare", ParameterType.ANY),
+        ("photo", ParameterType.FILE),
     ],
 )
-def test_every_form_has_its_type(name: str, kind: Type) -> None:
+def test_every_form_has_its_type(name: str, kind: ParameterType) -> None:
     assert READ[name].type is kind
 
 
-def test_what_forms_say_is_kept() -> None:
+def test_what_forms_contain_is_read() -> None:
     assert READ["prompt"].required
     assert [name for name, each in READ.items() if each.required] == ["prompt"]
     assert READ["resolution"].enum == ("480p", "720p")
@@ -133,7 +133,7 @@ def test_what_forms_say_is_kept() -> None:
     assert READ["maybe"].maximum == 5
     assert READ["key"].secret
     assert READ["images"].items is not None
-    assert READ["images"].items.type is Type.FILE
+    assert READ["images"].items.type is ParameterType.FILE
     assert (READ["prompt"].min_length, READ["prompt"].max_length) == (2, 40)
     assert READ["image"].accept == "image/*"
     assert READ["photo"].accept == "image/png"
@@ -141,12 +141,12 @@ def test_what_forms_say_is_kept() -> None:
 
 @pytest.mark.parametrize("raw", [None, {}, {"components": None}, {"components": {"schemas": {}}}, [], "x"])
 def test_a_model_without_a_schema_has_no_parameters(raw: Any) -> None:
-    assert parameters(raw) is None
+    assert read_parameters(raw) is None
 
 
 def test_a_circular_schema_ends() -> None:
     loop = {"$ref": "#/components/schemas/loop"}
-    assert parameters(openapi({"a": loop}, loop={"allOf": [loop]})) is not None
+    assert read_parameters(openapi({"a": loop}, loop={"allOf": [loop]})) is not None
 
 
 OK: list[tuple[str, Any, Any]] = [
@@ -179,7 +179,7 @@ OK: list[tuple[str, Any, Any]] = [
 
 @pytest.mark.parametrize(("name", "value", "sent"), OK, ids=str)
 def test_what_fits_goes_out_as_the_model_wants_it(name: str, value: Any, sent: Any) -> None:
-    checked = check("a/b", list(READ.values()), {"prompt": "ok", name: value})
+    checked = check_input("a/b", list(READ.values()), {"prompt": "ok", name: value})
     assert checked[name] == sent
     assert type(checked[name]) is type(sent)
 
@@ -220,19 +220,19 @@ WRONG: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "told"), WRONG, ids=lambda value: str(value)[:20])
-def test_what_does_not_fit_is_refused_by_field(name: str, value: Any, told: str) -> None:
+@pytest.mark.parametrize(("name", "value", "expected"), WRONG, ids=lambda value: str(value)[:20])
+def test_what_does_not_fit_is_refused_by_field(name: str, value: Any, expected: str) -> None:
     with pytest.raises(Invalid) as caught:
-        check("a/b", list(READ.values()), {"prompt": "ok", name: value})
+        check_input("a/b", list(READ.values()), {"prompt": "ok", name: value})
     (problem,) = caught.value.fields
     assert problem.field == f"input.{name}"
-    assert told in problem.message
+    assert expected in problem.message
     assert len(problem.message) < 300
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(Invalid) as caught:
-        check("a/b", list(READ.values()), {"promt": "x", "seed": "x", "fps": 1})
+        check_input("a/b", list(READ.values()), {"promt": "x", "seed": "x", "fps": 1})
     assert {each.field for each in caught.value.fields} == {
         "input.promt",
         "input.prompt",
@@ -245,13 +245,16 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_nulls_are_left_out_and_a_required_null_is_missing() -> None:
-    assert check("a/b", list(READ.values()), {"prompt": "ok", "seed": None}) == {"prompt": "ok"}
+    assert check_input("a/b", list(READ.values()), {"prompt": "ok", "seed": None}) == {"prompt": "ok"}
     with pytest.raises(Invalid):
-        check("a/b", list(READ.values()), {"prompt": None})
+        check_input("a/b", list(READ.values()), {"prompt": None})
 
 
 def test_a_model_without_schema_takes_any_object() -> None:
-    assert check("a/b", None, {"a": 1.0, "b": {"c": [2.0, 2.5]}, "d": None}) == {"a": 1, "b": {"c": [2, 2.5]}}
+    assert check_input("a/b", None, {"a": 1.0, "b": {"c": [2.0, 2.5]}, "d": None}) == {
+        "a": 1,
+        "b": {"c": [2, 2.5]},
+    }
 
 
 JSON = st.recursive(
@@ -282,7 +285,7 @@ def _checked(
     raw: dict[str, Any], forms: Sequence[Parameter] = tuple(READ.values())
 ) -> tuple[dict[str, Any], Invalid | None]:
     try:
-        return check("a/b", forms, raw), None
+        return check_input("a/b", forms, raw), None
     except Invalid as error:
         return {}, error
 
@@ -298,12 +301,19 @@ def test_only_what_may_be_a_file_refers_to_an_asset() -> None:
         "images": [f"asset:{ONE}", "https://x.test/a.png", f"asset:{ONE}"],
     }
     forms = list(READ.values())
-    assert assets(forms, given) == (TWO, ONE)
-    assert assets(forms, {"prompt": f"asset:{ONE}", "scale": f"asset:{ONE}"}) == ()
-    assert assets(forms, {"bare": {"a": f"asset:{ONE}"}, "extra": {"b": [f"asset:{TWO}"]}}) == (TWO, ONE)
-    assert assets(None, {"a": [f"asset:{ONE}"], "b": "asset: a villa", "c": f"asset:{ONE} "}) == (ONE,)
-    either = parameters(openapi({"a": {"anyOf": [{"type": "string", "format": "uri"}, {"type": "integer"}]}}))
-    assert assets(either, {"a": f"asset:{TWO}"}) == (TWO,)
+    assert referenced_assets(forms, given) == (TWO, ONE)
+    assert referenced_assets(forms, {"prompt": f"asset:{ONE}", "scale": f"asset:{ONE}"}) == ()
+    assert referenced_assets(forms, {"bare": {"a": f"asset:{ONE}"}, "extra": {"b": [f"asset:{TWO}"]}}) == (
+        TWO,
+        ONE,
+    )
+    assert referenced_assets(None, {"a": [f"asset:{ONE}"], "b": "asset: a villa", "c": f"asset:{ONE} "}) == (
+        ONE,
+    )
+    either = read_parameters(
+        openapi({"a": {"anyOf": [{"type": "string", "format": "uri"}, {"type": "integer"}]}})
+    )
+    assert referenced_assets(either, {"a": f"asset:{TWO}"}) == (TWO,)
 
 
 SECRET_FORMS: list[dict[str, Any]] = [
@@ -323,11 +333,11 @@ SECRET_FORMS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("form", SECRET_FORMS, ids=str)
-def test_a_secret_is_named_and_its_value_never_told(form: dict[str, Any]) -> None:
-    read = parameters(openapi({"token": form, "seed": {"type": "integer"}}))
+def test_a_secret_is_named_and_its_value_never_shown(form: dict[str, Any]) -> None:
+    read = read_parameters(openapi({"token": form, "seed": {"type": "integer"}}))
     assert read
-    assert secrets(read, {"token": "hush-hush", "seed": 1}) == ("token",)
-    assert secrets(read, {"seed": 1}) == ()
+    assert secret_fields(read, {"token": "hush-hush", "seed": 1}) == ("token",)
+    assert secret_fields(read, {"seed": 1}) == ()
     for value in ("hush-hush", ["hush-hush"], {"x": "hush-hush"}):
         _, refused = _checked({"token": value}, read)
         assert "hush" not in f"{refused} {refused and refused.fields}"
@@ -336,9 +346,11 @@ def test_a_secret_is_named_and_its_value_never_told(form: dict[str, Any]) -> Non
 @settings(deadline=None)
 @given(JSON)
 def test_any_json_can_be_read_as_a_schema(raw: Any) -> None:
-    parameters(raw)
-    parameters({"components": {"schemas": {"Input": raw}}})
-    read = parameters(openapi({"a": raw} if isinstance(raw, dict) else {"a": {"enum": raw, "anyOf": raw}}))
+    read_parameters(raw)
+    read_parameters({"components": {"schemas": {"Input": raw}}})
+    read = read_parameters(
+        openapi({"a": raw} if isinstance(raw, dict) else {"a": {"enum": raw, "anyOf": raw}})
+    )
     assert read is not None
     assert all(isinstance(each, Parameter) for each in read)
 

@@ -12,19 +12,25 @@ from generator_world import Kill, World
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from generator.core.runs.cancel_generation import cancel
-from generator.core.runs.domain.events import Canceled, Failed, Progressed, Started, Succeeded
+from generator.core.runs.cancel_generation import cancel_generation
+from generator.core.runs.domain.attempt import AttemptState
+from generator.core.runs.domain.events import (
+    PredictionCanceled,
+    PredictionFailed,
+    PredictionProgressed,
+    PredictionStarted,
+    PredictionSucceeded,
+)
 from generator.core.runs.domain.prediction import Prediction
-from generator.core.runs.ports import State
-from generator.core.runs.run_generation import Request, generate
+from generator.core.runs.run_generation import GenerationRequest, run_generation
 from servicekit.errors import Limited, Unavailable
 
 
 def _steps_of_a_whole_run() -> int:
     async def count() -> int:
         world, kill = World(), Kill()
-        await world.clock.run(generate(world.ports(kill), Request(world.attempts.add())))
-        assert world.said(Succeeded)
+        await world.clock.run(run_generation(world.ports(kill), GenerationRequest(world.attempts.add())))
+        assert world.published(PredictionSucceeded)
         return kill.steps
 
     return asyncio.run(count())
@@ -37,13 +43,15 @@ async def test_a_generation_goes_from_request_to_success() -> None:
     world = World()
     generation = world.attempts.add()
     assert await world.deliver(generation)
-    (succeeded,) = world.said(Succeeded)
+    (succeeded,) = world.published(PredictionSucceeded)
     assert succeeded.addresses == ("https://x.test/a.mp4",)
-    assert len(world.said(Started)) == 1
-    assert world.said(Progressed)
-    (order,) = world.provider.orders
-    assert order.webhook == f"https://rushes.test/api/webhooks/replicate/{succeeded.whose.attempt_id}"
-    assert order.deadline == 1800.0
+    assert len(world.published(PredictionStarted)) == 1
+    assert world.published(PredictionProgressed)
+    (submission,) = world.provider.submissions
+    assert (
+        submission.webhook == f"https://rushes.test/api/webhooks/replicate/{succeeded.prediction.attempt_id}"
+    )
+    assert submission.run.deadline_s == 1800.0
 
 
 @pytest.mark.parametrize("echo", [True, False], ids=["webhook echoed", "by input and time"])
@@ -55,7 +63,7 @@ async def test_killed_at_every_step_it_pays_once_and_ends(kill_at: int, echo: bo
     assert world.provider.charges == 1
     assert world.provider.charges <= world.attempts.intents
     assert world.attempts.generations[generation].state == "succeeded"
-    assert len(world.said(Succeeded)) == 1
+    assert len(world.published(PredictionSucceeded)) == 1
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -86,29 +94,29 @@ def test_charges_never_exceed_intents(kills: list[int], script: list[str], echo:
     latency=st.floats(0, 15),
     script=st.sampled_from([[], ["reset"], ["lost"]]),
 )
-@example(delays=[0.0, 1.0], latency=8.0, script=[])  # the second looks while the first is still sending
+@example(delays=[0.0, 1.0], latency=8.0, script=[])  # the second searches while the first is still sending
 def test_replicas_racing_for_one_generation_buy_it_once(
     delays: list[float], latency: float, script: list[str]
 ) -> None:
     async def live() -> None:
-        world = World(looks=6)
+        world = World(reads=6)
         world.provider.script = list(script)
         world.provider.latency = latency
         generation = world.attempts.add()
 
         async def late(delay: float) -> None:
             await world.clock.sleep(delay)
-            await generate(world.ports(), Request(generation))
+            await run_generation(world.ports(), GenerationRequest(generation))
 
         await world.clock.run(*(late(delay) for delay in delays))
         await world.settle(generation)
         assert world.provider.charges == 1
-        assert len(world.said(Succeeded)) == 1
+        assert len(world.published(PredictionSucceeded)) == 1
 
     asyncio.run(live())
 
 
-async def test_equal_inputs_side_by_side_are_told_apart_after_lost_answers() -> None:
+async def test_equal_inputs_side_by_side_are_distinguished_after_lost_answers() -> None:
     world = World(echo=False, webhooks=False)
     generations = [world.attempts.add() for _ in range(3)]
     world.provider.script = ["reset", "500_html", "reset"]
@@ -121,7 +129,7 @@ async def test_equal_inputs_side_by_side_are_told_apart_after_lost_answers() -> 
     assert len(set(owned)) == 3
 
 
-async def test_a_run_whose_secret_the_provider_does_not_show_is_found() -> None:
+async def test_a_run_with_a_secret_that_the_provider_hides_is_found() -> None:
     world = World(echo=False, webhooks=False)
     world.attempts.secrets = ("api_key",)
     generation = world.attempts.add(input={"prompt": "a house", "api_key": "hush"})
@@ -132,15 +140,17 @@ async def test_a_run_whose_secret_the_provider_does_not_show_is_found() -> None:
     world.provider.runs[bought.id] = replace(bought, input=shown)
     await world.settle(generation, kills=())
     assert world.provider.charges == 1
-    assert world.provider.orders[0].input["api_key"] == "hush"
-    assert len(world.said(Succeeded)) == 1
+    assert world.provider.submissions[0].run.input["api_key"] == "hush"
+    assert len(world.published(PredictionSucceeded)) == 1
 
 
 async def test_a_stale_lease_sends_nothing() -> None:
     world = World()
     generation = world.attempts.add()
     ports = world.ports()
-    (result,) = await world.clock.run(generate(ports, Request(generation, fresh=lambda: False)))
+    (result,) = await world.clock.run(
+        run_generation(ports, GenerationRequest(generation, lease_is_fresh=lambda: False))
+    )
     assert isinstance(result, Unavailable)
     assert world.provider.charges == 0
     await world.settle(generation)
@@ -162,7 +172,7 @@ async def test_an_old_permission_sends_nothing() -> None:
     assert world.provider.charges == 0
 
 
-async def test_catalog_away_after_the_purchase_is_told_until_it_knows() -> None:
+async def test_catalog_away_after_the_purchase_is_called_until_it_has_recorded_it() -> None:
     world = World()
     generation = world.attempts.add()
     world.attempts.away = 20
@@ -176,14 +186,14 @@ async def test_a_refused_input_ends_the_generation_with_the_providers_text() -> 
     generation = world.attempts.add()
     world.provider.script = ["422"]
     assert await world.deliver(generation)
-    (failure,) = world.attempts.generations[generation].failures
-    assert "prompt is required" in failure.message
+    (error,) = world.attempts.generations[generation].errors
+    assert "prompt is required" in error.message
     assert world.attempts.generations[generation].state == "failed"
     assert world.provider.charges == 0
 
 
 @pytest.mark.parametrize(("fault", "wait"), [("429_header", 4.0), ("429_body", 9.0), ("429_text", 31.0)])
-async def test_a_429_blocks_the_lane_for_its_wait(fault: str, wait: float) -> None:
+async def test_a_429_blocks_all_starts_for_its_wait(fault: str, wait: float) -> None:
     world = World()
     first, second = world.attempts.add(), world.attempts.add()
     world.provider.script = [fault]
@@ -196,27 +206,27 @@ async def test_a_429_blocks_the_lane_for_its_wait(fault: str, wait: float) -> No
 
 
 @pytest.mark.parametrize("fault", ["401", "402"])
-async def test_a_closed_lane_is_said_once_and_reopens_when_mended(fault: str) -> None:
+async def test_a_tripped_breaker_is_reported_once_and_reset_by_a_probe(fault: str) -> None:
     world = World()
     generations = [world.attempts.add() for _ in range(3)]
     world.provider.script = [fault, fault]
     assert await world.deliver(generations[0])
-    result = (await world.clock.run(generate(world.ports(), Request(generations[1]))))[0]
+    result = (await world.clock.run(run_generation(world.ports(), GenerationRequest(generations[1]))))[0]
     assert isinstance(result, Limited)
     assert result.retry_after is not None
-    assert world.attempts.intents == 1  # nothing is booked while the lane is closed
+    assert world.attempts.intents == 1  # nothing is booked while the breaker is tripped
     for each in generations:
         await world.settle(each)
-    assert world.journal.alarms == ["lane_closed"]
-    assert world.journal.notes.count("lane_reopened") == 1
+    assert world.operators.alarms == ["lane_closed"]
+    assert world.operators.notes.count("lane_reopened") == 1
     assert world.provider.charges == 3
 
 
-async def test_a_closed_lane_does_not_keep_us_from_following() -> None:
+async def test_a_tripped_breaker_does_not_keep_us_from_tracking() -> None:
     world = World()
     running, other = world.attempts.add(), world.attempts.add()
     assert not await world.deliver(running, kill_at=8)  # killed after recording
-    assert world.attempts.generations[running].attempts[0].state is State.SUBMITTED
+    assert world.attempts.generations[running].attempts[0].state is AttemptState.SUBMITTED
     world.provider.script = ["402"]
     assert await world.deliver(other)
     assert await world.deliver(running)
@@ -232,40 +242,40 @@ async def test_a_closed_lane_does_not_keep_us_from_following() -> None:
         ("CUDA out of memory", 1, "out_of_memory"),
     ],
 )
-async def test_failures_are_retried_by_their_code(error: str, attempts: int, code: str) -> None:
+async def test_errors_are_retried_by_their_code(error: str, attempts: int, code: str) -> None:
     world = World()
     generation = world.attempts.add()
     world.provider.ends = [Prediction("", "failed", error=error) for _ in range(3)]
     await world.settle(generation)
     assert world.provider.charges == attempts == world.attempts.intents
-    assert {fact.failure.code for fact in world.said(Failed)} == {code}
+    assert {event.error.code for event in world.published(PredictionFailed)} == {code}
 
 
-async def test_an_unknown_status_is_followed_to_the_deadline_and_stopped() -> None:
-    world = World(looks=0)
+async def test_an_unknown_status_is_tracked_to_the_deadline_and_stopped() -> None:
+    world = World(reads=0)
     generation = world.attempts.add()
     world.provider.ends = [Prediction("", "pondering") for _ in range(5000)]
     assert await world.deliver(generation)
-    (stopped,) = world.said(Canceled)
+    (stopped,) = world.published(PredictionCanceled)
     assert stopped.by_deadline
     assert world.provider.runs["p0"].status == "canceled"
     assert world.attempts.generations[generation].state == "failed"
 
 
 async def test_what_cannot_even_be_stopped_is_given_up_after_the_deadline() -> None:
-    world = World(looks=0)
+    world = World(reads=0)
     generation = world.attempts.add()
     world.provider.ends = [Prediction("", "pondering") for _ in range(5000)]
 
-    async def deaf(_prediction_id: str) -> None:
+    async def refuses(_prediction_id: str) -> None:
         pass
 
-    world.provider.cancel = deaf  # type: ignore[method-assign]
+    world.provider.cancel = refuses  # type: ignore[method-assign]
     assert await world.deliver(generation)
-    (failed,) = world.said(Failed)
-    assert failed.failure.code == "deadline"
-    assert "pondering" in failed.failure.message
-    (last,) = world.costs.asked
+    (failed,) = world.published(PredictionFailed)
+    assert failed.error.code == "deadline"
+    assert "pondering" in failed.error.message
+    (last,) = world.costs.priced
     assert last is not None
     assert last.completed_at == world.provider.runs["p0"].created_at + timedelta(seconds=1860)  # type: ignore[operator]
 
@@ -276,7 +286,7 @@ async def test_ended_by_its_deadline(status: str) -> None:
     generation = world.attempts.add()
     world.provider.ends = [Prediction("", status)]
     assert await world.deliver(generation)
-    (canceled,) = world.said(Canceled)
+    (canceled,) = world.published(PredictionCanceled)
     assert canceled.by_deadline
 
 
@@ -286,12 +296,12 @@ async def test_a_deleted_prediction_fails_with_the_reason() -> None:
     assert not await world.deliver(generation, kill_at=8)
     world.provider.runs.clear()
     assert await world.deliver(generation)
-    (failed,) = world.said(Failed)
-    assert failed.failure.code == "gone"
-    assert not failed.failure.retryable
+    (failed,) = world.published(PredictionFailed)
+    assert failed.error.code == "gone"
+    assert not failed.error.retryable
 
 
-async def test_the_provider_away_while_following_hands_the_delivery_back() -> None:
+async def test_the_provider_away_while_tracking_hands_the_delivery_back() -> None:
     world = World()
     generation = world.attempts.add()
     assert not await world.deliver(generation, kill_at=8)
@@ -303,71 +313,72 @@ async def test_the_provider_away_while_following_hands_the_delivery_back() -> No
     assert world.provider.charges == 1
 
 
-async def test_cancel_stops_the_run_and_says_so() -> None:
+async def test_cancel_stops_the_run_and_publishes_it() -> None:
     world = World()
     generation = world.attempts.add()
     assert not await world.deliver(generation, kill_at=8)
     attempt = world.attempts.generations[generation].attempts[0]
     world.attempts._set(type(attempt)(**{**attempt.__dict__, "cancel_requested": True}))
-    await world.clock.run(cancel(world.ports(), generation))
-    (canceled,) = world.said(Canceled)
+    await world.clock.run(cancel_generation(world.ports(), generation))
+    (canceled,) = world.published(PredictionCanceled)
     assert not canceled.by_deadline
 
 
 async def test_cancel_too_late_keeps_what_succeeded() -> None:
-    world = World(looks=0)
+    world = World(reads=0)
     generation = world.attempts.add()
     assert not await world.deliver(generation, kill_at=8)
     await world.provider.get("p0")
-    await world.clock.run(cancel(world.ports(), generation))
-    assert world.said(Succeeded)
+    await world.clock.run(cancel_generation(world.ports(), generation))
+    assert world.published(PredictionSucceeded)
 
 
-async def test_cancel_of_an_unknown_fate_comes_back() -> None:
+async def test_cancel_of_an_attempt_that_may_be_submitted_comes_back() -> None:
     world = World()
     generation = world.attempts.add()
     assert not await world.deliver(generation, kill_at=5)
-    (result,) = await world.clock.run(cancel(world.ports(), generation))
+    (result,) = await world.clock.run(cancel_generation(world.ports(), generation))
     assert isinstance(result, Unavailable)
 
 
 async def test_a_provider_that_lists_late_is_paid_once() -> None:
-    """It gives no answer, takes the order up all the same, and lists it only after the window."""
+    """It gives no answer, takes the run up all the same, and lists it only after the window."""
     world = World()
     generation = world.attempts.add()
     world.provider.script = ["reset"]
-    whole, appears = world.provider.since, world.clock.now() + timedelta(seconds=30)
+    whole, appears = world.provider.created_since, world.clock.now() + timedelta(seconds=30)
 
     async def late(*given: Any) -> list[Prediction]:
         return await whole(*given) if world.clock.now() >= appears else []
 
-    world.provider.since = late  # type: ignore[method-assign]
+    world.provider.created_since = late  # type: ignore[method-assign]
     await world.settle(generation)
     assert world.provider.charges == 1
     assert world.attempts.intents == 1
-    assert world.said(Succeeded)
+    assert world.published(PredictionSucceeded)
 
 
 async def test_a_run_that_another_adopted_meanwhile_is_not_stopped() -> None:
-    """Equal inputs and no webhooks: whose it is, is settled by who says so first."""
+    """Equal inputs and no webhooks: it belongs to the attempt that records it first."""
     world = World(echo=False, webhooks=False)
     one, two = world.attempts.add(), world.attempts.add()
     world.provider.script = ["lost"]
     assert not await world.deliver(one)
     world.clock.elapsed = 16.0
-    record = world.attempts.record
+    record = world.attempts.record_submitted
 
     async def slow(attempt_id: str, prediction_id: str) -> None:
         if (await world.attempts.get(attempt_id)).generation_id == two:
             await world.clock.sleep(30.0)
         await record(attempt_id, prediction_id)
 
-    world.attempts.record = slow  # type: ignore[method-assign]
+    world.attempts.record_submitted = slow  # type: ignore[method-assign]
     _, taken = await world.clock.run(
-        generate(world.ports(), Request(one)), generate(world.ports(), Request(two))
+        run_generation(world.ports(), GenerationRequest(one)),
+        run_generation(world.ports(), GenerationRequest(two)),
     )
     assert isinstance(taken, Unavailable)
-    assert not world.journal.alarms
+    assert not world.operators.alarms
     assert world.attempts.generations[one].state == "succeeded"
     await world.settle(two)
     assert world.attempts.generations[two].state == "succeeded"
@@ -389,6 +400,6 @@ async def test_what_was_bought_more_than_an_hour_ago_is_not_bought_again(lost: i
     world.clock.elapsed += 3700.0
     for each in generations:
         await world.settle(each)
-    assert [fact.failure.code for fact in world.said(Failed)] == ["gone"]
+    assert [event.error.code for event in world.published(PredictionFailed)] == ["gone"]
     assert world.provider.charges == lost
-    assert len(world.said(Succeeded)) == lost - 1
+    assert len(world.published(PredictionSucceeded)) == lost - 1

@@ -1,4 +1,4 @@
-"""Only what is to be bought takes a turn: what is paid for waits for none, what was stopped keeps nobody."""
+"""Only what is to be bought waits for a start: what is paid for does not, and what was stopped takes none."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from generator_world import World
 
-from generator.core.runs.domain.events import Succeeded
-from generator.core.runs.domain.rate_limit_state import LaneState
-from generator.core.runs.ports import State, Step, Work
-from generator.core.runs.run_generation import Request, generate
+from generator.core.runs.domain.attempt import AttemptState, NextStep, NextStepAnswer
+from generator.core.runs.domain.events import PredictionSucceeded
+from generator.core.runs.domain.rate_limit_state import RateLimitState
+from generator.core.runs.run_generation import GenerationRequest, run_generation
 from generator.edges.events import consumers
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock
@@ -22,58 +22,60 @@ from servicekit.testing import NatsFixture, eventually
 async def lost(world: World) -> str:
     """A generation whose run has succeeded, and whose output was lost on the way here."""
     generation = world.attempts.add()
-    await world.clock.run(generate(world.ports(), Request(generation)))
-    book = world.attempts.generations[generation]
-    assert book.attempts[0].state is State.SUCCEEDED
-    book.state, book.rounds = "fetching", 2
+    await world.clock.run(run_generation(world.ports(), GenerationRequest(generation)))
+    record = world.attempts.generations[generation]
+    assert record.attempts[0].state is AttemptState.SUCCEEDED
+    record.state, record.rounds = "fetching", 2
     world.provider.starts.clear()
     return generation
 
 
-async def test_what_is_paid_for_is_fetched_once_more_through_a_closed_lane() -> None:
+async def test_what_is_paid_for_is_fetched_once_more_while_the_breaker_is_tripped() -> None:
     world = World()
     generation = await lost(world)
-    await world.ports().lane.close("402 no credit")
-    world.clock.elapsed += 60.0  # the next turn would be a probe
-    before = LaneState.load(world.cell.value)
-    assert await world.deliver(generation, number=2)
-    assert [fact.whose.round for fact in world.said(Succeeded)] == [1, 2]
-    assert LaneState.load(world.cell.value) == before, "the probe is left to who tries the door"
-    (probe,) = await world.clock.run(world.ports().lane.turn())
+    await world.ports().limiter.trip("402 no credit")
+    world.clock.elapsed += 60.0  # the next start would be a probe
+    before = RateLimitState.load(world.cell.value)
+    assert await world.deliver(generation, round_=2)
+    assert [event.prediction.round for event in world.published(PredictionSucceeded)] == [1, 2]
+    assert RateLimitState.load(world.cell.value) == before, "the probe is left to a submission"
+    (probe,) = await world.clock.run(world.ports().limiter.acquire())
     assert probe.probe
 
 
-async def test_what_was_stopped_while_it_waited_takes_no_turn() -> None:
+async def test_what_was_stopped_while_it_waited_takes_no_start() -> None:
     world = World()
     stopped = [world.attempts.add(state="canceled") for _ in range(100)]
     began = world.clock.elapsed
     for each in stopped:
-        (result,) = await world.clock.run(generate(world.ports(), Request(each, assets=("ast_1",))))
+        (result,) = await world.clock.run(
+            run_generation(world.ports(), GenerationRequest(each, asset_ids=("ast_1",)))
+        )
         assert result is None
     assert world.clock.elapsed == began
-    assert (world.prepared, world.cell.value) == ([], None)
+    assert (world.uploaded_ahead, world.cell.value) == ([], None)
     await world.deliver(world.attempts.add())
     assert world.provider.starts == [began]
 
 
-async def test_what_becomes_due_after_the_question_is_not_sent_out_of_turn() -> None:
+async def test_what_becomes_due_after_next_step_was_read_waits_for_a_start() -> None:
     """Catalog says FOLLOW, and SUBMIT a moment later: the run ended in between, and may be tried again."""
     world = World()
     generation = world.attempts.add()
-    ahead, asked = world.attempts.ahead, []
+    next_step, calls = world.attempts.next_step, []
 
-    async def changes(generation_id: str) -> Work:
-        asked.append(generation_id)
-        return Work(Step.FOLLOW) if len(asked) == 1 else await ahead(generation_id)
+    async def changes(generation_id: str) -> NextStepAnswer:
+        calls.append(generation_id)
+        return NextStepAnswer(NextStep.FOLLOW) if len(calls) == 1 else await next_step(generation_id)
 
-    world.attempts.ahead = changes  # type: ignore[method-assign]
+    world.attempts.next_step = changes  # type: ignore[method-assign]
     before = world.clock.elapsed
-    await world.clock.run(world.ports().lane.turn())  # the next turn is a second later
+    await world.clock.run(world.ports().limiter.acquire())  # the next start is a second later
     assert await world.deliver(generation)
     assert world.provider.starts == [before + 1.0]
     assert (world.provider.charges, world.attempts.intents) == (1, 2)
-    assert [each.code for each in world.attempts.generations[generation].failures] == ["no_turn"]
-    assert world.said(Succeeded)
+    assert [each.code for each in world.attempts.generations[generation].errors] == ["no_turn"]
+    assert world.published(PredictionSucceeded)
 
 
 @pytest.fixture
@@ -85,14 +87,14 @@ async def log(nats: NatsFixture) -> AsyncIterator[EventLog]:
 
 
 async def test_what_is_paid_for_does_not_stand_in_a_full_queue(log: EventLog) -> None:
-    world = World(clock=SystemClock(), looks=10**9, delay=0.0)
+    world = World(clock=SystemClock(), reads=10**9, delay=0.0)
     queue = [world.attempts.add() for _ in range(20)]
     paid = world.attempts.add()
-    work = await world.attempts.begin(paid)
-    assert work.attempt is not None
-    book = world.attempts.generations[paid]
-    book.attempts[0] = replace(work.attempt, state=State.SUCCEEDED, prediction_id="paid")
-    book.state = "fetching"
+    answer = await world.attempts.begin(paid)
+    assert answer.attempt is not None
+    record = world.attempts.generations[paid]
+    record.attempts[0] = replace(answer.attempt, state=AttemptState.SUCCEEDED, prediction_id="paid")
+    record.state = "fetching"
     parts = consumers(log, world.ports(), provider="replicate", concurrency=2)
     for part in parts:
         await part.start()
@@ -104,7 +106,9 @@ async def test_what_is_paid_for_does_not_stand_in_a_full_queue(log: EventLog) ->
     world.provider.runs["paid"] = replace(run, id="paid", status="succeeded", output="https://x.test/a.mp4")
     body = events_pb2.GenerationFetchRequested(generation_id=paid, round=2).SerializeToString()
     await log.publish(Event(f"{paid}:2", "generation.fetch_requested", f"replicate.{paid}", body))
-    await eventually(lambda: [fact.whose.round for fact in world.said(Succeeded)] == [2])
+    await eventually(
+        lambda: [event.prediction.round for event in world.published(PredictionSucceeded)] == [2]
+    )
     assert world.provider.charges == 3, "two in flight, and the one of before"
     for part in parts:
         await part.stop()

@@ -40,12 +40,12 @@ async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> No
     world = World()
     generation = world.attempts.add()
     world.provider.script = ["lost"] * 100
-    generation_record = world.attempts.generations[generation]
+    record = world.attempts.generations[generation]
     waits = []
     for _ in range(30):
         acknowledged = await world.deliver(generation)
-        if acknowledged:  # the slot is free, and catalog asks again when the wait is over
-            moment, _ = generation_record.requests.pop()
+        if acknowledged:  # the slot is free, and catalog requests it again when the wait is over
+            moment, _ = record.requests.pop()
             waits.append(moment - world.clock.elapsed)
             world.clock.elapsed = moment
     assert waits[:3] == pytest.approx([10.0, 20.0, 40.0])
@@ -59,11 +59,11 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
     generation = world.attempts.add()
     world.upload_error = trouble
     assert await world.deliver(generation)
-    generation_record = world.attempts.generations[generation]
-    assert (len(generation_record.requests), generation_record.state) == (1, "requested")
+    record = world.attempts.generations[generation]
+    assert (len(record.requests), record.state) == (1, "requested")
     assert world.operators.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
     world.upload_error = None
-    world.clock.elapsed = generation_record.requests[0][0]
+    world.clock.elapsed = record.requests[0][0]
     assert await world.deliver(generation, round_=2)
     assert world.published(PredictionSucceeded)
     assert world.provider.charges == 1
@@ -72,7 +72,7 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
 async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=5)  # the intent's fate is unknown: the list is asked
+    assert not await world.deliver(generation, kill_at=5)  # whether it was submitted is unknown: the list is read
 
     async def created_since(_moment: object, _keep: object = None) -> list[Prediction]:
         raise Unauthenticated("GET /v1/predictions: 401")
@@ -181,7 +181,7 @@ async def test_what_no_request_led_to_is_published_in_the_round_requested_last(h
 
 
 async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> None:
-    """Else one intent after another would be sent, whose fate nobody could find out."""
+    """Else one intent after another would be submitted, and nobody could find out what they bought."""
     world = World()
     lost, other = world.attempts.add(), world.attempts.add()
     world.provider.script = ["reset"]
@@ -211,7 +211,7 @@ async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> N
 
 @pytest.mark.parametrize("apart", [-3600, 0, 3600])
 async def test_the_age_of_an_intent_comes_from_catalog_whatever_our_clock_shows(apart: float) -> None:
-    """Else one whose clock is ahead would look for a submission that is still on its way, and buy again."""
+    """Else one whose clock is ahead would search for a submission that is still on its way, and buy again."""
     clock = SimClock()
     intended = Timestamp()
     intended.FromDatetime(clock.now() + timedelta(seconds=apart))

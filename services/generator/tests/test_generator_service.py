@@ -388,7 +388,7 @@ async def _goes_on_after_a_kill(stage: Stage, first: subprocess.Popen[bytes]) ->
     first.send_signal(signal.SIGKILL)
     first.wait()
     second, channel = await stage.spawn()
-    await stage.request(generation, 2)  # catalog asks again for what has been silent
+    await stage.request(generation, 2)  # catalog requests again what is stalled
     await stage.event("prediction.succeeded", generation, within=30)
     assert len((await stage.ledger())["predictions"]) == before + 1
     second.send_signal(signal.SIGTERM)

@@ -25,7 +25,7 @@ from servicekit.testing import TestClock, eventually
 T = TypeVar("T")
 TTL = 60.0
 CONTEXT: Any = None
-"""No servicer looks at it."""
+"""No servicer uses it."""
 
 
 class FakeModelSource:

@@ -109,8 +109,8 @@ def test_low_credit_widens_the_spacing() -> None:
     answer = read_refusal(429, {}, f'{{"detail":"{LOW}"}}')
     assert answer.spacing == 10.0
     state = limits.block(RateLimitState(), 100.0, wait=9.0, spacing=answer.spacing)
-    state, turn = limits.take_start(state, 109.0, delay=1.0, probe_every=30, patience=30)
-    assert turn == StartGranted(0.0)
+    state, answer = limits.take_start(state, 109.0, delay=1.0, probe_every=30, patience=30)
+    assert answer == StartGranted(0.0)
     assert limits.take_start(state, 109.0, delay=1.0, probe_every=30, patience=30)[1] == StartGranted(10.0)
 
 
@@ -196,10 +196,10 @@ def test_starts_are_spaced_whatever_happens(steps: list[tuple[float, str]], dela
         elif what == "trip":
             state = limits.reset(limits.trip(state, now, reason="402", probe_every=30))
         else:
-            state, turn = limits.take_start(state, now, delay=delay, probe_every=30, patience=20)
-            if isinstance(turn, StartGranted):
-                assert now + turn.wait >= state.blocked_until - 1e-6
-                starts.append(now + turn.wait)
+            state, answer = limits.take_start(state, now, delay=delay, probe_every=30, patience=20)
+            if isinstance(answer, StartGranted):
+                assert now + answer.wait >= state.blocked_until - 1e-6
+                starts.append(now + answer.wait)
         state = RateLimitState.load(state.dump())
     assert all(later - earlier >= delay - 1e-6 for earlier, later in pairwise(starts))
 
@@ -209,8 +209,8 @@ def test_a_tripped_breaker_lets_one_probe_through_at_a_time() -> None:
     assert limits.take_start(state, 10.0, delay=1, probe_every=30, patience=30)[1] == StartDenied(
         21.0 - 1.0, "402"
     )
-    state, turn = limits.take_start(state, 30.0, delay=1, probe_every=30, patience=30)
-    assert turn == StartGranted(0.0, probe=True)
+    state, answer = limits.take_start(state, 30.0, delay=1, probe_every=30, patience=30)
+    assert answer == StartGranted(0.0, probe=True)
     assert isinstance(limits.take_start(state, 30.0, delay=1, probe_every=30, patience=30)[1], StartDenied)
     assert limits.take_start(limits.reset(state), 31.0, delay=1, probe_every=30, patience=30)[
         1

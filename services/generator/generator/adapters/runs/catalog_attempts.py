@@ -38,7 +38,7 @@ class CatalogAttempts:
     """`AttemptRecords` at catalog; its channel raises `AppError`s.
 
     An attempt that comes with a next step has its `intended_at` in our own clock: catalog answers its age, so
-    that nobody whose clock is ahead looks too early for what is still being sent.
+    that nobody whose clock is ahead reconciles what is still being sent.
     """
 
     def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:

@@ -30,7 +30,7 @@ UNREACHED_WAIT = 5.0
 RECORD_FOR = 600.0
 """Seconds that `RecordSubmitted` is repeated while catalog is away; then the next delivery reconciles."""
 
-_NO_START = Error("no_turn", "it was not sent: its turn has yet to come", retryable=True)
+_NO_START = Error("no_turn", "it was not sent: it waits for its start", retryable=True)
 
 _TRANSIENT = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL)
 

@@ -9,26 +9,27 @@ from pathlib import Path
 
 import grpc.aio
 
-from generator.adapters.catalog_grpc import CatalogAttempts
-from generator.adapters.event_log import LogCell, LogFacts, LogWakes
-from generator.adapters.files import AssetFiles
-from generator.adapters.http import Api
-from generator.adapters.journal import LogJournal
-from generator.adapters.library_http import HttpLibrary
-from generator.adapters.photo_looks import BlobPhotoLooks
-from generator.adapters.provider_http import HttpProvider
+from generator.adapters.inputs.asset_upload import BlobAssetUploads
+from generator.adapters.models.replicate_models import ReplicateModels
+from generator.adapters.replicate_client import ReplicateClient
+from generator.adapters.runs.catalog_attempts import CatalogAttempts
+from generator.adapters.runs.event_publisher import LogEventPublisher
+from generator.adapters.runs.kv_cell import KeyValueCell
+from generator.adapters.runs.operator_log import StructlogOperatorLog
+from generator.adapters.runs.replicate_predictions import ReplicatePredictions
+from generator.adapters.runs.wakeups import LogWakeUps
+from generator.adapters.scenes.photo_features import BlobPhotoFeatures
 from generator.config import Settings, check
-from generator.core.follow import Ports, Rules
-from generator.core.lane import SharedLane
-from generator.core.prepare import Bills
-from generator.core.prices import PriceTable, WrongPrices
-from generator.core.prices import load as load_prices
-from generator.core.shelf import Shelf
-from generator.core.standard import StandardModels
+from generator.core.models.default_models import DefaultModels
+from generator.core.models.domain.prices import PriceFileError, PriceTable, load_prices
+from generator.core.models.model_catalog import ModelCatalog
+from generator.core.runs.ports import OperatorLog, RunPorts, RunSettings
+from generator.core.runs.rate_limiter import SharedRateLimiter
+from generator.core.runs.run_costs import PriceTableCosts
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
-from generator.edges.plan import PlanService
-from generator.edges.served import served
+from generator.edges.registration import grpc_services
+from generator.edges.scenes import PlanService
 from generator.edges.webhooks import WebhookService
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
@@ -36,7 +37,7 @@ from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
-from servicekit.process.lifecycle import Part, Tasks
+from servicekit.lifecycle import Part, Tasks
 
 PROVIDER = "replicate"
 
@@ -44,66 +45,70 @@ PROVIDER = "replicate"
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
     settings = check(load(Settings, environ))
-    clock, prices = SystemClock(), _prices(settings)
+    clock, prices = SystemClock(), _load_prices(settings)
     log = EventLog(settings.nats_url, service="generator", clock=clock)
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
-    api = Api(settings.base_url, settings.token)
-    catalog = open_channel(settings.catalog_address)
-    provider = HttpProvider(api, clock)
-    shelf = Shelf(HttpLibrary(api), clock, ttl=settings.models_ttl.total_seconds())
-    journal = LogJournal(PROVIDER)
-    lane = _lane(settings, log, clock, journal)
-    ports = Ports(
-        provider=provider,
-        attempts=CatalogAttempts(catalog, clock),
-        lane=lane,
-        facts=LogFacts(log),
-        files=_files(settings, blobs, provider, clock),
-        wakes=LogWakes(log, clock),
-        costs=Bills(shelf, prices),
-        journal=journal,
+    client = ReplicateClient(settings.base_url, settings.token)
+    channel = open_channel(settings.catalog_address)
+    predictions = ReplicatePredictions(client, clock)
+    models = ModelCatalog(ReplicateModels(client), clock, ttl=settings.models_ttl.total_seconds())
+    operators = StructlogOperatorLog(PROVIDER)
+    limiter = wire_rate_limiter(settings, log, clock, operators)
+    ports = RunPorts(
+        provider=predictions,
+        attempts=CatalogAttempts(channel, clock),
+        limiter=limiter,
+        events=LogEventPublisher(log),
+        uploads=wire_uploads(settings, blobs, predictions, clock),
+        wakeups=LogWakeUps(log, clock),
+        costs=PriceTableCosts(models, prices),
+        operators=operators,
         clock=clock,
-        rules=_rules(settings),
+        settings=_run_settings(settings),
     )
-    standard = StandardModels(
-        shelf, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
+    default_models = DefaultModels(
+        models, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
     )
-    services = served(
-        ModelService(shelf, prices, provider=PROVIDER, deadline=ports.rules.deadline),
-        PlanService(BlobPhotoLooks(blobs), standard),
-        WebhookService(ports, provider),
+    services = grpc_services(
+        ModelService(models, prices, provider=PROVIDER, deadline=ports.settings.deadline),
+        PlanService(BlobPhotoFeatures(blobs), default_models),
+        WebhookService(ports, predictions),
     )
     return [
-        _Channel(catalog),
-        api,
-        shelf,
+        _ChannelPart(channel),
+        client,
+        models,
         blobs,
         log,
-        _OpenDoor(lane),
-        Tasks(clock=clock).every(lane.probe_every, lane.closed, "see whether the lane is closed"),
+        _ProbeAtStart(limiter),
+        Tasks(clock=clock).every(limiter.probe_every, limiter.tripped, "see whether the breaker is tripped"),
         GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]
 
 
-def _lane(settings: Settings, log: EventLog, clock: Clock, journal: LogJournal) -> SharedLane:
+def wire_rate_limiter(
+    settings: Settings, log: EventLog, clock: Clock, operators: OperatorLog
+) -> SharedRateLimiter:
     """The provider's limits, shared by all replicas."""
-    return SharedLane(
-        LogCell(log, lane=PROVIDER),
+    return SharedRateLimiter(
+        KeyValueCell(log, provider=PROVIDER),
         clock,
-        journal,
+        operators,
         delay=settings.start_delay_ms / 1000,
         probe_every=settings.probe_every.total_seconds(),
     )
 
 
-def _files(settings: Settings, blobs: BlobStore, provider: HttpProvider, clock: Clock) -> AssetFiles:
+def wire_uploads(
+    settings: Settings, blobs: BlobStore, predictions: ReplicatePredictions, clock: Clock
+) -> BlobAssetUploads:
     """Assets as the provider can read them, for as long as a run may take."""
-    return AssetFiles(
+    return BlobAssetUploads(
         blobs,
-        provider.upload,
+        predictions.upload,
         clock,
         public_url=settings.public_url,
         signing_key=settings.signing_key,
@@ -111,26 +116,26 @@ def _files(settings: Settings, blobs: BlobStore, provider: HttpProvider, clock: 
     )
 
 
-def _rules(settings: Settings) -> Rules:
-    return Rules(
+def _run_settings(settings: Settings) -> RunSettings:
+    return RunSettings(
         submit_window=settings.submit_window.total_seconds(),
         deadline=settings.deadline.total_seconds(),
         webhook_base=settings.public_url,
     )
 
 
-def _prices(settings: Settings) -> PriceTable:
+def _load_prices(settings: Settings) -> PriceTable:
     own = settings.prices_file
     try:
         text = (
             own.read_text() if own != Path() else (resources.files("generator") / "prices.toml").read_text()
         )
         return load_prices(text)
-    except (OSError, UnicodeDecodeError, WrongPrices) as error:
+    except (OSError, UnicodeDecodeError, PriceFileError) as error:
         raise ConfigError(f"PRICES_FILE={str(own)!r} cannot be used: {error}") from error
 
 
-class _Channel:
+class _ChannelPart:
     """Closes the channel to catalog at the end."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -140,19 +145,17 @@ class _Channel:
         """It connects at the first call."""
 
     async def stop(self) -> None:
-        """Close it."""
         await self._channel.close()
 
 
-class _OpenDoor:
-    """Whoever restarts us may have mended the token: a closed lane is tried at once."""
+class _ProbeAtStart:
+    """Whoever restarts us may have put the token right: a tripped breaker is probed at once."""
 
-    def __init__(self, lane: SharedLane) -> None:
-        self._lane = lane
+    def __init__(self, limiter: SharedRateLimiter) -> None:
+        self._limiter = limiter
 
     async def start(self) -> None:
-        """Let the next submission probe."""
-        await self._lane.try_now()
+        await self._limiter.probe_now()
 
     async def stop(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to release."""

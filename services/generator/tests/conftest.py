@@ -1,10 +1,9 @@
-"""One sandbox process for all tests of this package; and their stand-ins become importable."""
+"""One sandbox process for all tests of this package; and their fakes become importable."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,21 +13,19 @@ from subprocess import Popen
 import httpx
 import pytest
 
-from generator.adapters.http import Api
+from generator.adapters.replicate_client import ReplicateClient
 from servicekit.testing import eventually
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from generator_sandbox import AUTH, TOKEN  # importable only now
+from generator_processes import AUTH, TOKEN, free_port  # importable only now
 
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A sandbox for all tests of this package, as a process."""
     folder = tmp_path_factory.mktemp("sandbox")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {
         "SANDBOX_LISTEN": f"127.0.0.1:{port}",
         "SANDBOX_DATA": str(folder),
@@ -39,7 +36,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = Popen([sys.executable, "-m", "sandbox"], env=os.environ | settings, stdout=log, stderr=log)
         try:
             base = f"http://127.0.0.1:{port}"
-            with ThreadPoolExecutor(1) as aside:  # a fixture may be asked for inside a running loop
+            with ThreadPoolExecutor(1) as aside:  # a fixture may be requested inside a running loop
                 aside.submit(lambda: asyncio.run(eventually(lambda: _answers(base), within=30))).result()
             yield base
         finally:
@@ -55,8 +52,8 @@ def _answers(base: str) -> bool:
 
 
 @pytest.fixture
-async def api(sandbox: str) -> AsyncIterator[Api]:
-    api = Api(sandbox, TOKEN)
-    await api.start()
-    yield api
-    await api.stop()
+async def client(sandbox: str) -> AsyncIterator[ReplicateClient]:
+    client = ReplicateClient(sandbox, TOKEN)
+    await client.start()
+    yield client
+    await client.stop()

@@ -1,4 +1,4 @@
-"""Catalog's gRPC surface over the stand-in book of attempts, for tests of the whole service."""
+"""Catalog's gRPC surface over the fake records of attempts, for tests of the whole service."""
 
 # ruff: noqa: N802  # the contract's names
 
@@ -6,89 +6,81 @@ from __future__ import annotations
 
 from typing import Any
 
-from generator_stand_ins import FakeAttempts
+from generator_fakes import FakeAttempts
 
-from generator.core.outcomes import Failure
-from generator.core.ports import Attempt, State, Step, Work
+from generator.core.runs.domain.attempt import Attempt, AttemptState, NextStep
+from generator.core.runs.domain.provider_errors import Error
 from rushes.catalog.v1 import attempts_pb2, attempts_pb2_grpc, generations_pb2, generations_pb2_grpc
 from rushes.common.v1 import media_pb2
 from servicekit.errors import NotFound
 
-STEPS = {
-    Step.SUBMIT: attempts_pb2.NEXT_STEP_SUBMIT,
-    Step.RECONCILE: attempts_pb2.NEXT_STEP_RECONCILE,
-    Step.FOLLOW: attempts_pb2.NEXT_STEP_FOLLOW,
-    Step.NOTHING: attempts_pb2.NEXT_STEP_NOTHING,
-}
-STATES = {state: attempts_pb2.AttemptState.Value(f"ATTEMPT_STATE_{state.name}") for state in State}
+NEXT_STEPS = {step: attempts_pb2.NextStep.Value(f"NEXT_STEP_{step.name}") for step in NextStep}
+STATES = {state: attempts_pb2.AttemptState.Value(f"ATTEMPT_STATE_{state.name}") for state in AttemptState}
 
 
 class CatalogStub(attempts_pb2_grpc.AttemptServiceServicer, generations_pb2_grpc.GenerationServiceServicer):
     """Answers as catalog would."""
 
-    def __init__(self, book: FakeAttempts) -> None:
-        self.book = book
+    def __init__(self, records: FakeAttempts) -> None:
+        self.records = records
 
     async def GetNextStep(self, request: Any, context: Any) -> Any:
-        ahead = await self.book.ahead(request.generation_id)
-        return attempts_pb2.GetNextStepResponse(next_step=STEPS[ahead.step], reason=ahead.reason)
+        answer = await self.records.next_step(request.generation_id)
+        return attempts_pb2.GetNextStepResponse(next_step=NEXT_STEPS[answer.next_step], reason=answer.reason)
 
     async def BeginAttempt(self, request: Any, context: Any) -> Any:
-        work = await self.book.begin(request.generation_id)
-        answer = attempts_pb2.BeginAttemptResponse(
-            next_step=STEPS[work.step],
-            model=work.model,
-            version=work.version,
-            kind=media_pb2.MEDIA_KIND_VIDEO,
-            job_id=work.job_id,
-            campaign_id=work.campaign_id,
-            reason=work.reason,
+        answer = await self.records.begin(request.generation_id)
+        response = attempts_pb2.BeginAttemptResponse(
+            next_step=NEXT_STEPS[answer.next_step], kind=media_pb2.MEDIA_KIND_VIDEO, reason=answer.reason
         )
-        answer.input.update(dict(work.input))
-        if work.attempt:
-            answer.attempt.CopyFrom(message(work.attempt))
-        return answer
+        if answer.run:
+            response.model, response.version = answer.run.model, answer.run.version
+            response.job_id, response.campaign_id = answer.run.job_id, answer.run.campaign_id
+            response.input.update(dict(answer.run.input))
+        if answer.attempt:
+            response.attempt.CopyFrom(attempt_message(answer.attempt))
+        return response
 
     async def RecordSubmitted(self, request: Any, context: Any) -> Any:
-        await self.book.record(request.attempt_id, request.prediction_id)
-        return message(await self.book.get(request.attempt_id))
+        await self.records.record_submitted(request.attempt_id, request.prediction_id)
+        return attempt_message(await self.records.get(request.attempt_id))
 
     async def ReleaseAttempt(self, request: Any, context: Any) -> Any:
-        failure = Failure(request.failure.code, request.failure.message, request.failure.retryable)
-        await self.book.release(
+        error = Error(request.failure.code, request.failure.message, request.failure.retryable)
+        await self.records.release(
             request.attempt_id,
-            failure,
+            error,
             fail_generation=request.fail_generation,
             retry_after=request.retry_after_s,
         )
-        return message(await self.book.get(request.attempt_id))
+        return attempt_message(await self.records.get(request.attempt_id))
 
     async def GetAttempt(self, request: Any, context: Any) -> Any:
-        return message(await self.book.get(request.id))
+        return attempt_message(await self.records.get(request.id))
 
     async def FindAttempt(self, request: Any, context: Any) -> Any:
         found = await (
-            self.book.of_prediction(request.prediction_id)
+            self.records.find_by_prediction(request.prediction_id)
             if request.prediction_id
-            else self.book.newest(request.generation_id)
+            else self.records.find_newest(request.generation_id)
         )
         if found is None:
             raise NotFound("no such attempt")
-        return message(found)
+        return attempt_message(found)
 
     async def GetGeneration(self, request: Any, context: Any) -> Any:
-        attempt = await self.book.newest(request.id)
+        attempt = await self.records.find_newest(request.id)
         assert attempt is not None
-        work: Work = await self.book.work_of(attempt)
+        run = await self.records.run_of(attempt)
         generation = generations_pb2.Generation(
-            id=request.id, model=work.model, kind=media_pb2.MEDIA_KIND_VIDEO, job_id=work.job_id
+            id=request.id, model=run.model, kind=media_pb2.MEDIA_KIND_VIDEO, job_id=run.job_id
         )
-        generation.input.update(dict(work.input))
+        generation.input.update(dict(run.input))
         return generation
 
 
-def message(attempt: Attempt) -> attempts_pb2.Attempt:
-    answer = attempts_pb2.Attempt(
+def attempt_message(attempt: Attempt) -> attempts_pb2.Attempt:
+    message = attempts_pb2.Attempt(
         id=attempt.id,
         generation_id=attempt.generation_id,
         number=attempt.number,
@@ -96,5 +88,5 @@ def message(attempt: Attempt) -> attempts_pb2.Attempt:
         prediction_id=attempt.prediction_id,
         cancel_requested=attempt.cancel_requested,
     )
-    answer.intended_at.FromDatetime(attempt.intended_at)
-    return answer
+    message.intended_at.FromDatetime(attempt.intended_at)
+    return message

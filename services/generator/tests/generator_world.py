@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from generator_stand_ins import FakeAttempts, FakeProvider, SimClock
+from generator_fakes import FakeAttempts, FakeProvider, SimClock
 
-from generator.core.facts import Fact, fact_id
-from generator.core.follow import Ports, Rules
-from generator.core.generate import Request, generate
-from generator.core.lane import SharedLane
-from generator.core.ports import Work
-from generator.core.prediction import Prediction
+from generator.core.inputs.domain.run_spec import RunSpec
+from generator.core.runs.domain.events import PredictionEvent, event_id
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.ports import RunPorts, RunSettings
+from generator.core.runs.rate_limiter import SharedRateLimiter
+from generator.core.runs.run_generation import GenerationRequest, run_generation
 from servicekit.errors import AppError, Invalid
 
 
@@ -39,7 +39,7 @@ class Kill:
 
 
 class MemoryCell:
-    """A lane's cell."""
+    """A `SharedCell`."""
 
     def __init__(self) -> None:
         self.value: Any = None
@@ -57,17 +57,17 @@ class MemoryCell:
         return True
 
 
-class Notebook:
-    """A `Journal` to look into."""
+class RecordingOperatorLog:
+    """An `OperatorLog` that tests read."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.alarms: list[str] = []
 
-    def note(self, event: str, **facts: object) -> None:
+    def note(self, event: str, **details: object) -> None:
         self.notes.append(event)
 
-    def alarm(self, event: str, **facts: object) -> None:
+    def alarm(self, event: str, **details: object) -> None:
         self.alarms.append(event)
 
 
@@ -79,56 +79,58 @@ class World:
         *,
         echo: bool = True,
         webhooks: bool = True,
-        looks: int = 2,
+        reads: int = 2,
         clock: Any = None,
         delay: float = 1.0,
     ) -> None:
         self.clock: Any = clock or SimClock()
         self.delay = delay
-        self.provider = FakeProvider(self.clock, echo=echo, looks=looks)
+        self.provider = FakeProvider(self.clock, echo=echo, reads=reads)
         self.attempts = FakeAttempts(self.clock)
         self.cell = MemoryCell()
-        self.journal = Notebook()
-        self.lane = self.new_lane()
+        self.operators = RecordingOperatorLog()
+        self.limiter = self.new_limiter()
         self.costs = _Costs()
-        self.facts: dict[str, Fact] = {}
-        self.pokes: dict[str, asyncio.Event] = {}
-        self.news: dict[str, Prediction] = {}
-        """What a follower is given when it first waits, by prediction."""
-        self.prepared: list[tuple[str, ...]] = []
-        """The files that were handed to the provider before a turn, for each turn."""
+        self.events: dict[str, PredictionEvent] = {}
+        self.woken: dict[str, asyncio.Event] = {}
+        """Set once a wake-up was sent, by attempt."""
+        self.handed_over: dict[str, Prediction] = {}
+        """What a poller is given when it first waits, by prediction."""
+        self.uploaded_ahead: list[tuple[str, ...]] = []
+        """The files that were uploaded before a start, for each start."""
         self.woken_after: list[float] = []
-        """Seconds after which the next waits of followers end, should they wait longer."""
-        self.files_trouble: AppError | None = None
-        self.largest_fact = 10**9
-        self.rules = Rules(20.0, 1800.0, "https://rushes.test" if webhooks else "")
+        """Seconds after which the next waits of pollers end, should they wait longer."""
+        self.upload_error: AppError | None = None
+        self.largest_event = 10**9
+        self.settings = RunSettings(20.0, 1800.0, "https://rushes.test" if webhooks else "")
 
-    def new_lane(self) -> SharedLane:
-        """The lane as one more replica has it."""
-        return SharedLane(self.cell, self.clock, self.journal, delay=self.delay, probe_every=30.0)
+    def new_limiter(self) -> SharedRateLimiter:
+        """The rate limiter as one more replica has it."""
+        return SharedRateLimiter(self.cell, self.clock, self.operators, delay=self.delay, probe_every=30.0)
 
-    def ports(self, kill: Kill | None = None) -> Ports:
+    def ports(self, kill: Kill | None = None) -> RunPorts:
         stop = kill or Kill()
-        return Ports(
+        return RunPorts(
             provider=_Steps(self.provider, stop),  # type: ignore[arg-type]
             attempts=_Steps(self.attempts, stop),  # type: ignore[arg-type]
-            lane=self.lane,
-            facts=_Steps(_Log(self), stop),  # type: ignore[arg-type]
-            files=_Files(self),
-            wakes=_Wakes(self),
+            limiter=self.limiter,
+            events=_Steps(_Publisher(self), stop),  # type: ignore[arg-type]
+            uploads=_Uploads(self),
+            wakeups=_WakeUps(self),
             costs=self.costs,
-            journal=self.journal,
+            operators=self.operators,
             clock=self.clock,
-            rules=self.rules,
+            settings=self.settings,
         )
 
-    def said(self, kind: type[Any]) -> list[Any]:
-        return [fact for fact in self.facts.values() if isinstance(fact, kind)]
+    def published(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events.values() if isinstance(event, kind)]
 
-    async def deliver(self, generation_id: str, *, number: int = 1, kill_at: int = 10**9) -> bool:
+    async def deliver(self, generation_id: str, *, round_: int = 1, kill_at: int = 10**9) -> bool:
         """One delivery to one process; whether it was acknowledged."""
         kill = Kill(kill_at)
-        (result,) = await self.clock.run(_die(generate(self.ports(kill), Request(generation_id, number))))
+        request = GenerationRequest(generation_id, round_)
+        (result,) = await self.clock.run(_die(run_generation(self.ports(kill), request)))
         if isinstance(result, AppError):
             self.clock.elapsed += result.retry_after or 1.0
             return False
@@ -139,17 +141,17 @@ class World:
     async def settle(self, generation_id: str, *, kills: tuple[int, ...] = ()) -> None:
         """Deliver until the generation is final, as the event log and catalog do."""
         left = list(kills)
-        number = 1
+        round_ = 1
         generation = self.attempts.generations[generation_id]
         for _ in range(80):
-            done = await self.deliver(generation_id, number=number, kill_at=left.pop(0) if left else 10**9)
+            done = await self.deliver(generation_id, round_=round_, kill_at=left.pop(0) if left else 10**9)
             if done:
                 if generation.state != "requested":
                     return
-                if not generation.asked:
-                    self.clock.elapsed += 60.0  # catalog asks again for what has been silent
-                    generation.asked.append((self.clock.elapsed, generation.rounds))
-                moment, number = generation.asked.pop(0)
+                if not generation.requests:
+                    self.clock.elapsed += 60.0  # catalog requests again what is stalled
+                    generation.requests.append((self.clock.elapsed, generation.rounds))
+                moment, round_ = generation.requests.pop(0)
                 self.clock.elapsed = max(self.clock.elapsed, moment)
         raise AssertionError(f"stuck: {generation}")
 
@@ -180,64 +182,64 @@ class _Steps:
         return call
 
 
-class _Log:
+class _Publisher:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def say(self, fact: Fact) -> None:
-        if len(repr(fact)) > self._world.largest_fact:
+    async def publish(self, event: PredictionEvent) -> None:
+        if len(repr(event)) > self._world.largest_event:
             raise Invalid("more than the server takes in a message")
-        if self._world.facts.setdefault(fact_id(fact), fact) is fact:
-            self._world.attempts.apply(fact)
+        if self._world.events.setdefault(event_id(event), event) is event:
+            self._world.attempts.apply(event)
 
 
-class _Files:
+class _Uploads:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def prepare(self, asset_ids: Sequence[str]) -> None:
-        self._world.prepared.append(tuple(asset_ids))
+    async def upload_ahead(self, asset_ids: Sequence[str]) -> None:
+        self._world.uploaded_ahead.append(tuple(asset_ids))
 
     async def resolve(
         self, value: Mapping[str, Any], asset_ids: Sequence[str], *, since: datetime
     ) -> dict[str, Any]:
-        if self._world.files_trouble is not None:
-            raise self._world.files_trouble
+        if self._world.upload_error is not None:
+            raise self._world.upload_error
         return dict(value)
 
 
 class _Costs:
     def __init__(self) -> None:
-        self.asked: list[Prediction | None] = []
+        self.priced: list[Prediction | None] = []
 
-    async def of(self, work: Work, prediction: Prediction | None) -> int:
-        self.asked.append(prediction)
+    async def of(self, run: RunSpec, prediction: Prediction | None) -> int:
+        self.priced.append(prediction)
         return 1000
 
 
-class _Wakes:
+class _WakeUps:
     def __init__(self, world: World) -> None:
         self._world = world
 
     @asynccontextmanager
-    async def listening(self, attempt_id: str, prediction_id: str) -> AsyncIterator[_Ear]:
-        yield _Ear(self._world, prediction_id)
+    async def subscribe(self, attempt_id: str, prediction_id: str) -> AsyncIterator[_Subscription]:
+        yield _Subscription(self._world, prediction_id)
 
     def hand_over(self, attempt_id: str, prediction: Prediction) -> bool:
-        return False  # `LogWakes` is tested over a real log
+        return False  # `LogWakeUps` is tested over a real log
 
-    async def poke(self, attempt_id: str) -> None:
-        self._world.pokes.setdefault(attempt_id, asyncio.Event()).set()
+    async def send(self, attempt_id: str) -> None:
+        self._world.woken.setdefault(attempt_id, asyncio.Event()).set()
 
 
-class _Ear:
+class _Subscription:
     def __init__(self, world: World, prediction_id: str) -> None:
         self._world = world
         self._prediction_id = prediction_id
 
     async def wait(self, seconds: float) -> Prediction | None:
-        if news := self._world.news.pop(self._prediction_id, None):
-            return news
+        if prediction := self._world.handed_over.pop(self._prediction_id, None):
+            return prediction
         early = self._world.woken_after.pop(0) if self._world.woken_after else seconds
         await self._world.clock.sleep(min(seconds, early))
         return None

@@ -26,7 +26,7 @@ def test_every_setting_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "named"),
     [
         ({"REPLICATE_MAX_CONCURRENCY": "0"}, "REPLICATE_MAX_CONCURRENCY"),
         ({"REPLICATE_START_DELAY_MS": "-5"}, "REPLICATE_START_DELAY_MS"),
@@ -38,8 +38,10 @@ def test_every_setting_is_in_the_readme() -> None:
         ({"PUBLIC_URL": "here"}, "PUBLIC_URL"),
     ],
 )
-async def test_settings_that_cannot_work_are_told_at_the_start(environ: dict[str, str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+async def test_settings_that_cannot_work_are_reported_at_the_start(
+    environ: dict[str, str], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
         build(environ)
 
 

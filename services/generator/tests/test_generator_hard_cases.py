@@ -1,4 +1,4 @@
-"""Generations that would hold the lane, and answers that come when nobody waits for them any more."""
+"""Generations that would hold a slot for ever, and answers that come when nobody waits for them any more."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from datetime import timedelta
 
 import grpc.aio
 import pytest
-from generator_stand_ins import SimClock
+from generator_fakes import SimClock
 from generator_world import World
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from generator.adapters.catalog_grpc import CatalogAttempts
-from generator.core.cancel import cancel
-from generator.core.conclude import GONE
-from generator.core.facts import Failed, Progressed, Succeeded, Whose, fact_id
-from generator.core.outcomes import LONGEST_TEXT, Accepted, classify
-from generator.core.ports import Order, State
-from generator.core.prediction import Prediction
-from generator.core.prices import Price, cost, estimate
-from generator.core.receive import receive
-from generator.edges.events import Requests
+from generator.adapters.runs.catalog_attempts import CatalogAttempts
+from generator.core.inputs.domain.run_spec import RunSpec
+from generator.core.models.domain.prices import Price, estimate
+from generator.core.runs.cancel_generation import cancel_generation
+from generator.core.runs.domain.attempt import AttemptState
+from generator.core.runs.domain.events import (
+    PredictionFailed,
+    PredictionProgressed,
+    PredictionRef,
+    PredictionSucceeded,
+    event_id,
+)
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.domain.prediction_outcome import OUTPUTS_GONE
+from generator.core.runs.domain.provider_errors import LONGEST_TEXT, Accepted, Error, classify_error
+from generator.core.runs.domain.run_cost import run_cost
+from generator.core.runs.handle_webhook import handle_webhook
+from generator.edges.events import GenerationHandlers
 from rushes.catalog.v1 import attempts_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.errors import AppError, Unauthenticated, Unavailable
@@ -32,12 +40,12 @@ async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> No
     world = World()
     generation = world.attempts.add()
     world.provider.script = ["lost"] * 100
-    book = world.attempts.generations[generation]
+    record = world.attempts.generations[generation]
     waits = []
     for _ in range(30):
         acknowledged = await world.deliver(generation)
-        if acknowledged:  # the slot is free, and catalog asks again when the wait is over
-            moment, _ = book.asked.pop()
+        if acknowledged:  # the slot is free, and catalog requests it again when the wait is over
+            moment, _ = record.requests.pop()
             waits.append(moment - world.clock.elapsed)
             world.clock.elapsed = moment
     assert waits[:3] == pytest.approx([10.0, 20.0, 40.0])
@@ -49,35 +57,35 @@ async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> No
 async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError) -> None:
     world = World()
     generation = world.attempts.add()
-    world.files_trouble = trouble
+    world.upload_error = trouble
     assert await world.deliver(generation)
-    book = world.attempts.generations[generation]
-    assert (len(book.asked), book.state) == (1, "requested")
-    assert world.journal.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
-    world.files_trouble = None
-    world.clock.elapsed = book.asked[0][0]
-    assert await world.deliver(generation, number=2)
-    assert world.said(Succeeded)
+    record = world.attempts.generations[generation]
+    assert (len(record.requests), record.state) == (1, "requested")
+    assert world.operators.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
+    world.upload_error = None
+    world.clock.elapsed = record.requests[0][0]
+    assert await world.deliver(generation, round_=2)
+    assert world.published(PredictionSucceeded)
     assert world.provider.charges == 1
 
 
 async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=5)  # the intent's fate is unknown: the list is asked
+    assert not await world.deliver(generation, kill_at=5)  # whether it was submitted is unknown: the list is read
 
-    async def since(_moment: object, _keep: object = None) -> list[Prediction]:
+    async def created_since(_moment: object, _keep: object = None) -> list[Prediction]:
         raise Unauthenticated("GET /v1/predictions: 401")
 
-    world.provider.since = since  # type: ignore[method-assign]
+    world.provider.created_since = created_since  # type: ignore[method-assign]
     message = events_pb2.GenerationRequested(generation_id=generation, round=2)
-    asked = Requests(world.ports()).requested(
+    handling = GenerationHandlers(world.ports()).requested(
         Event(id="x", type="generation.requested", key="x", data=message.SerializeToString())
     )
-    (result,) = await world.clock.run(asked)
+    (result,) = await world.clock.run(handling)
     assert isinstance(result, Unavailable)
     assert result.retry_after == 30.0
-    assert world.journal.alarms == ["lane_closed"]
+    assert world.operators.alarms == ["lane_closed"]
 
 
 async def test_a_webhook_for_an_attempt_that_was_given_up_brings_its_outputs_home() -> None:
@@ -87,51 +95,54 @@ async def test_a_webhook_for_an_attempt_that_was_given_up_brings_its_outputs_hom
     while len(world.attempts.generations[generation].attempts) < 2:
         await world.deliver(generation)
     first = world.attempts.generations[generation].attempts[0]
-    assert first.state is State.FAILED
+    assert first.state is AttemptState.FAILED
     body = {
         "id": "late",
         "status": "succeeded",
         "output": "https://x.test/a.mp4",
         "started_at": "2026-01-01T00:00:00Z",
     }
-    (news,) = await world.clock.run(receive(world.ports(), first.id, json.dumps(body).encode()))
-    assert news is True
-    (succeeded,) = world.said(Succeeded)
-    assert succeeded.whose.attempt_id == first.id
-    (news,) = await world.clock.run(receive(world.ports(), first.id, json.dumps(body).encode()))
-    assert news is False
+    (is_new,) = await world.clock.run(handle_webhook(world.ports(), first.id, json.dumps(body).encode()))
+    assert is_new is True
+    (succeeded,) = world.published(PredictionSucceeded)
+    assert succeeded.prediction.attempt_id == first.id
+    (is_new,) = await world.clock.run(handle_webhook(world.ports(), first.id, json.dumps(body).encode()))
+    assert is_new is False
 
 
-async def test_a_follower_that_is_told_the_end_does_not_ask_for_it() -> None:
+async def test_a_poller_that_is_handed_the_final_prediction_does_not_read_it() -> None:
     world = World()
     generation = world.attempts.add()
-    world.news["p0"] = Prediction("p0", "succeeded", "https://x.test/told.mp4")
-    world.provider.away = True  # asking would fail; neither creating nor being told does
+    world.handed_over["p0"] = Prediction("p0", "succeeded", "https://x.test/handed.mp4")
+    world.provider.away = True  # reading would fail; creating and being handed it do not
     assert await world.deliver(generation)
-    (succeeded,) = world.said(Succeeded)
-    assert succeeded.addresses == ("https://x.test/told.mp4",)
+    (succeeded,) = world.published(PredictionSucceeded)
+    assert succeeded.addresses == ("https://x.test/handed.mp4",)
 
 
 async def test_an_output_that_no_message_can_carry_fails_with_its_cost() -> None:
     world = World()
-    world.largest_fact = 5_000
+    world.largest_event = 5_000
     world.provider.ends = [Prediction("", "succeeded", "data:image/png;base64," + "A" * 10_000)]
     assert await world.deliver(world.attempts.add())
-    (failed,) = world.said(Failed)
-    assert (failed.failure.code, failed.cost_micros) == ("output_too_large", 1000)
+    (failed,) = world.published(PredictionFailed)
+    assert (failed.error.code, failed.cost_micros) == ("output_too_large", 1000)
 
 
-def test_that_outputs_are_gone_is_told_in_each_round_and_other_ends_once() -> None:
-    def ids(fact: type[Failed], failure: object) -> set[str]:
-        return {fact_id(fact(Whose("g", "a", "p", round=n), failure)) for n in (1, 2)}  # type: ignore[arg-type]
+def test_that_outputs_are_gone_is_published_in_each_round_and_other_ends_once() -> None:
+    def ids(error: Error) -> set[str]:
+        return {event_id(PredictionFailed(PredictionRef("g", "a", "p", round=n), error)) for n in (1, 2)}
 
-    assert len(ids(Failed, GONE)) == 2
-    assert len(ids(Failed, classify("E005"))) == 1
-    assert len({fact_id(Progressed(Whose("g", "a", "p", round=n), 5, "x")) for n in (1, 2)}) == 1
+    assert len(ids(OUTPUTS_GONE)) == 2
+    assert len(ids(classify_error("E005"))) == 1
+    assert (
+        len({event_id(PredictionProgressed(PredictionRef("g", "a", "p", round=n), 5, "x")) for n in (1, 2)})
+        == 1
+    )
 
 
-def test_a_failure_text_of_any_length_fits_into_a_fact() -> None:
-    assert len(classify("x" * 10**7).message) == LONGEST_TEXT
+def test_an_error_text_of_any_length_fits_into_an_event() -> None:
+    assert len(classify_error("x" * 10**7).message) == LONGEST_TEXT
 
 
 @pytest.mark.parametrize("seconds", [1e308, 1e300])
@@ -139,86 +150,81 @@ def test_a_run_of_endless_length_has_a_price_that_an_account_can_hold(seconds: f
     price = Price("x", per_second=100_000)
     assert estimate(price, model="x", parameters=None, given={"duration": seconds}).micros < 2**63
     metrics = {"video_output_duration_seconds": seconds}
-    assert cost(price, Prediction("p", "succeeded", metrics=metrics)) < 2**63
+    assert run_cost(price, Prediction("p", "succeeded", metrics=metrics)) < 2**63
 
 
 @pytest.mark.parametrize("how", ["webhook", "cancel"])
-async def test_what_no_request_led_to_is_said_in_the_round_asked_for_last(how: str) -> None:
+async def test_what_no_request_led_to_is_published_in_the_round_requested_last(how: str) -> None:
     """Else catalog and downloader would take it for something of a round that is over."""
     world = World()
     generation = world.attempts.add()
-    (work,) = await world.clock.run(world.attempts.begin(generation))
-    assert work.attempt is not None
+    (answer,) = await world.clock.run(world.attempts.begin(generation))
+    assert answer.attempt is not None
     outcome = await world.provider.create(
-        Order(
-            "rushes/camera-move",
-            "",
-            {},
-            f"https://rushes.test/api/webhooks/replicate/{work.attempt.id}",
-            60.0,
-        ),
+        RunSpec("rushes/camera-move"),
+        webhook=f"https://rushes.test/api/webhooks/replicate/{answer.attempt.id}",
         timeout=5.0,
     )
     assert isinstance(outcome, Accepted)
-    await world.attempts.record(work.attempt.id, outcome.prediction.id)
+    await world.attempts.record_submitted(answer.attempt.id, outcome.prediction.id)
     world.attempts.generations[generation].rounds = 4
     if how == "cancel":
         for _ in range(3):
             await world.provider.get(outcome.prediction.id)
-        await world.clock.run(cancel(world.ports(), generation))
+        await world.clock.run(cancel_generation(world.ports(), generation))
     else:
         body = {"id": outcome.prediction.id, "status": "succeeded", "output": "https://x.test/a.mp4"}
-        await world.clock.run(receive(world.ports(), work.attempt.id, json.dumps(body).encode()))
-    (fact,) = world.said(Succeeded)
-    assert fact.whose.round == 4
-    assert list(world.facts) == [f"{generation}:{work.attempt.id}:succeeded:4"]
+        await world.clock.run(handle_webhook(world.ports(), answer.attempt.id, json.dumps(body).encode()))
+    (event,) = world.published(PredictionSucceeded)
+    assert event.prediction.round == 4
+    assert list(world.events) == [f"{generation}:{answer.attempt.id}:succeeded:4"]
 
 
-async def test_a_list_that_may_not_be_read_closes_the_lane_until_it_may() -> None:
-    """Else one intent after another would be sent, whose fate nobody could find out."""
+async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> None:
+    """Else one intent after another would be submitted, and nobody could find out what they bought."""
     world = World()
     lost, other = world.attempts.add(), world.attempts.add()
     world.provider.script = ["reset"]
     await world.deliver(lost)
     world.provider.unlisted = True
 
-    async def asked(generation_id: str, number: int) -> Exception | None:
-        message = events_pb2.GenerationRequested(generation_id=generation_id, round=number)
+    async def request(generation_id: str, round_: int) -> Exception | None:
+        message = events_pb2.GenerationRequested(generation_id=generation_id, round=round_)
         event = Event(id="x", type="generation.requested", key="x", data=message.SerializeToString())
-        (result,) = await world.clock.run(Requests(world.ports()).requested(event))
+        (result,) = await world.clock.run(GenerationHandlers(world.ports()).requested(event))
         world.clock.elapsed += 31.0
         return result
 
     for _ in range(3):
-        assert isinstance(await asked(lost, 2), Unavailable)
-        assert isinstance(await asked(other, 1), Unavailable), "a probe reads the list before it submits"
-    assert world.journal.alarms == ["lane_closed"]
+        assert isinstance(await request(lost, 2), Unavailable)
+        assert isinstance(await request(other, 1), Unavailable), "a probe reads the list before it submits"
+    assert world.operators.alarms == ["lane_closed"]
     assert world.provider.charges == 1
 
     world.provider.unlisted = False
-    assert await asked(lost, 2) is None
-    assert await asked(other, 1) is None
+    assert await request(lost, 2) is None
+    assert await request(other, 1) is None
     assert world.provider.charges == 2
-    assert len(world.said(Succeeded)) == 2
-    assert "lane_reopened" in world.journal.notes
+    assert len(world.published(PredictionSucceeded)) == 2
+    assert "lane_reopened" in world.operators.notes
 
 
 @pytest.mark.parametrize("apart", [-3600, 0, 3600])
-async def test_the_age_of_an_intent_is_catalogs_word_whatever_our_clock_says(apart: float) -> None:
-    """Else one whose clock is ahead would look for a submission that is still on its way, and buy again."""
+async def test_the_age_of_an_intent_comes_from_catalog_whatever_our_clock_shows(apart: float) -> None:
+    """Else one whose clock is ahead would search for a submission that is still on its way, and buy again."""
     clock = SimClock()
     intended = Timestamp()
     intended.FromDatetime(clock.now() + timedelta(seconds=apart))
 
-    class Book:
+    class Stub:
         async def BeginAttempt(self, request: object) -> attempts_pb2.BeginAttemptResponse:  # noqa: N802
             attempt = attempts_pb2.Attempt(id=new_id("attempt"), intended_at=intended)
             step = attempts_pb2.NEXT_STEP_RECONCILE
             return attempts_pb2.BeginAttemptResponse(next_step=step, attempt=attempt, intent_age_s=7.0)
 
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        book = CatalogAttempts(channel, clock)
-        book._attempts = Book()
-        work = await book.begin(new_id("generation"))
-    assert work.attempt is not None
-    assert clock.now() - work.attempt.intended_at == timedelta(seconds=7)
+        records = CatalogAttempts(channel, clock)
+        records._attempts = Stub()
+        answer = await records.begin(new_id("generation"))
+    assert answer.attempt is not None
+    assert clock.now() - answer.attempt.intended_at == timedelta(seconds=7)

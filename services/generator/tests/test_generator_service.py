@@ -21,12 +21,12 @@ import grpc.aio
 import httpx
 import pytest
 from generator_catalog_stub import CatalogStub
-from generator_ports import free_port
-from generator_stand_ins import FakeAttempts
+from generator_fakes import FakeAttempts
+from generator_processes import free_port
 from google.protobuf import json_format
 from PIL import Image
 
-from generator.core.ports import State
+from generator.core.runs.domain.attempt import AttemptState
 from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import (
@@ -54,12 +54,12 @@ class Stage:
     """Everything around the service under test."""
 
     log: EventLog
-    book: FakeAttempts
+    records: FakeAttempts
     base: str
     environ: dict[str, str]
     folder: Path
     blobs: BlobStore
-    said: list[Event] = field(default_factory=list)
+    published: list[Event] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     async def spawn(self, **changes: str) -> tuple[subprocess.Popen[bytes], grpc.aio.Channel]:
@@ -81,30 +81,30 @@ class Stage:
             except Exception as error:  # not yet
                 raise AssertionError(str(error)) from error
 
-        await eventually(answers, within=20)
+        await eventually(answers, within=60)
         return process, channel
 
-    async def ask(self, generation: str, number: int = 1, assets: Sequence[str] = ()) -> None:
+    async def request(self, generation: str, round_: int = 1, assets: Sequence[str] = ()) -> None:
         message = events_pb2.GenerationRequested(
-            generation_id=generation, job_id="job_1", round=number, asset_ids=assets
+            generation_id=generation, job_id="job_1", round=round_, asset_ids=assets
         )
         await self.log.publish(
             Event(
-                f"{generation}:requested:{number}",
+                f"{generation}:requested:{round_}",
                 "generation.requested",
                 f"replicate.{generation}",
                 message.SerializeToString(),
             )
         )
 
-    async def fact(self, kind: str, generation: str, within: float = 20.0) -> Event:
-        def look() -> Event:
-            for event in self.said:
+    async def event(self, kind: str, generation: str, within: float = 20.0) -> Event:
+        def find() -> Event:
+            for event in self.published:
                 if event.type == kind and event.key == generation:
                     return event
-            raise AssertionError([(event.type, event.key) for event in self.said])
+            raise AssertionError([(event.type, event.key) for event in self.published])
 
-        return await eventually(look, within=within)
+        return await eventually(find, within=within)
 
     async def ledger(self) -> dict[str, Any]:
         async with httpx.AsyncClient() as client:
@@ -115,8 +115,8 @@ class Stage:
 @pytest.fixture
 async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Stage]:
     clock = SystemClock()
-    book = FakeAttempts(clock, model="rushes/instant")
-    stub = CatalogStub(book)
+    records = FakeAttempts(clock, model="rushes/instant")
+    stub = CatalogStub(records)
     catalog = GrpcServer(
         "127.0.0.1:0",
         [
@@ -139,7 +139,7 @@ async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Pa
     log = EventLog(nats.url, service="test", clock=clock)
     await log.start()
     async with sandbox(tmp_path) as base:
-        stage = Stage(log, book, base, {}, tmp_path, blobs)
+        stage = Stage(log, records, base, {}, tmp_path, blobs)
         stage.environ = {
             "NATS_URL": nats.url,
             "CATALOG_ADDRESS": f"127.0.0.1:{catalog.port}",
@@ -152,14 +152,14 @@ async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Pa
             "SUBMIT_WINDOW_S": "3",
         }
         tail = await log.tail(["prediction.>"], after=0)
-        listening = _collect(tail, stage)
+        collecting = _collect(tail, stage)
         try:
             yield stage
         finally:
             for process in stage.processes:
                 process.kill()
                 process.wait()
-            listening.cancel()
+            collecting.cancel()
             await log.stop()
             await catalog.stop()
 
@@ -169,7 +169,7 @@ def _collect(tail: AsyncIterator[Event], stage: Stage) -> Any:
 
     async def collect() -> None:
         async for event in tail:
-            stage.said.append(event)
+            stage.published.append(event)
 
     return asyncio.get_running_loop().create_task(collect())
 
@@ -194,7 +194,7 @@ async def sandbox(folder: Path) -> AsyncIterator[str]:
                 return False
 
     try:
-        await eventually(answers, within=20)
+        await eventually(answers, within=60)
         yield base
     finally:
         process.kill()
@@ -214,9 +214,9 @@ async def test_the_whole_service(stage: Stage) -> None:
 
 
 async def _generates(stage: Stage) -> None:
-    generation = stage.book.add()
-    await stage.ask(generation)
-    event = await stage.fact("prediction.succeeded", generation)
+    generation = stage.records.add()
+    await stage.request(generation)
+    event = await stage.event("prediction.succeeded", generation)
     message = events_pb2.PredictionSucceeded.FromString(event.data)
     assert message.outputs[0].source_url.startswith(stage.base)
     assert message.outputs[0].blob_key_stem == f"media/{generation}/0"
@@ -323,73 +323,73 @@ async def _resolves_assets(stage: Stage) -> None:
     data = io.BytesIO()
     Image.effect_noise((64, 48), 90).convert("RGB").save(data, "PNG")
     await stage.blobs.put(f"assets/{ASSET}/original.png", data.getvalue(), content_type="image/png")
-    stage.book.model = "rushes/camera-move"
-    generation = stage.book.add(input={"image": f"asset:{ASSET}", "duration": 2.0})
-    await stage.ask(generation, assets=[ASSET])
-    await stage.fact("prediction.succeeded", generation, within=30)
+    stage.records.model = "rushes/camera-move"
+    generation = stage.records.add(input={"image": f"asset:{ASSET}", "duration": 2.0})
+    await stage.request(generation, assets=[ASSET])
+    await stage.event("prediction.succeeded", generation, within=30)
     sent = next(
         each["input"] for each in (await stage.ledger())["predictions"] if "duration" in each["input"]
     )
     assert "/v1/files/" in sent["image"]
     assert sent["duration"] == 2
     gone = new_id("asset")
-    missing = stage.book.add(input={"image": f"asset:{gone}"})
-    await stage.ask(missing, assets=[gone])
-    await eventually(lambda: stage.book.generations[missing].state == "failed")
-    assert "was deleted" in stage.book.generations[missing].failures[0].message
-    stage.book.model = "rushes/instant"
+    missing = stage.records.add(input={"image": f"asset:{gone}"})
+    await stage.request(missing, assets=[gone])
+    await eventually(lambda: stage.records.generations[missing].state == "failed")
+    assert "was deleted" in stage.records.generations[missing].errors[0].message
+    stage.records.model = "rushes/instant"
 
 
 async def _believes_only_the_provider(stage: Stage, channel: grpc.aio.Channel) -> None:
     async with httpx.AsyncClient() as client:
         secret = (await client.get(f"{stage.base}/v1/webhooks/default/secret")).json()["key"]
-    generation = stage.book.add()
-    work = await stage.book.begin(generation)
-    assert work.attempt is not None
+    generation = stage.records.add()
+    answer = await stage.records.begin(generation)
+    assert answer.attempt is not None
     body = json.dumps({"id": "adopted", "status": "succeeded", "output": "https://x.test/a.mp4"}).encode()
     webhooks: Any = webhooks_pb2_grpc.WebhookServiceStub(channel)
 
-    def call(signature: str, stamp: int) -> webhooks_pb2.ReceiveWebhookRequest:
-        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(stamp), "webhook-signature": signature}
-        assert work.attempt is not None
-        return webhooks_pb2.ReceiveWebhookRequest(attempt_id=work.attempt.id, headers=headers, body=body)
+    def call(signature: str, timestamp: int) -> webhooks_pb2.ReceiveWebhookRequest:
+        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(timestamp), "webhook-signature": signature}
+        assert answer.attempt is not None
+        return webhooks_pb2.ReceiveWebhookRequest(attempt_id=answer.attempt.id, headers=headers, body=body)
 
     now = int(SystemClock().now().timestamp())
     with pytest.raises(Unauthenticated):
         await webhooks.ReceiveWebhook(call("v1,AAAA", now))
     with pytest.raises(Unauthenticated):
         await webhooks.ReceiveWebhook(call(_sign(secret, now - 400, body), now - 400))
-    assert stage.book.generations[generation].attempts[0].state is State.INTENDED
+    assert stage.records.generations[generation].attempts[0].state is AttemptState.INTENDED
     good = call(_sign(secret, now, body), now)
     assert (await webhooks.ReceiveWebhook(good)).new
-    await webhooks.ReceiveWebhook(good)  # a copy: the log has the fact already
-    await stage.fact("prediction.succeeded", generation)
-    assert len([e for e in stage.said if e.type == "prediction.succeeded" and e.key == generation]) == 1
-    assert stage.book.generations[generation].attempts[0].prediction_id == "adopted"
+    await webhooks.ReceiveWebhook(good)  # a copy: the log has the event already
+    await stage.event("prediction.succeeded", generation)
+    assert len([e for e in stage.published if e.type == "prediction.succeeded" and e.key == generation]) == 1
+    assert stage.records.generations[generation].attempts[0].prediction_id == "adopted"
 
 
-def _sign(secret: str, stamp: int, body: bytes) -> str:
+def _sign(secret: str, timestamp: int, body: bytes) -> str:
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    wanted = hmac.new(key, f"msg_1.{stamp}.".encode() + body, hashlib.sha256).digest()
+    wanted = hmac.new(key, f"msg_1.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return "v1," + base64.b64encode(wanted).decode()
 
 
 async def _goes_on_after_a_kill(stage: Stage, first: subprocess.Popen[bytes]) -> None:
-    stage.book.model = "rushes/music-bed"
+    stage.records.model = "rushes/music-bed"
     before = len((await stage.ledger())["predictions"])
-    generation = stage.book.add(input={"prompt": "calm", "duration": 30})
-    await stage.ask(generation)
+    generation = stage.records.add(input={"prompt": "calm", "duration": 30})
+    await stage.request(generation)
 
     def submitted() -> bool:
-        attempts = stage.book.generations[generation].attempts
-        return bool(attempts) and attempts[0].state is State.SUBMITTED
+        attempts = stage.records.generations[generation].attempts
+        return bool(attempts) and attempts[0].state is AttemptState.SUBMITTED
 
     await eventually(submitted)
     first.send_signal(signal.SIGKILL)
     first.wait()
     second, channel = await stage.spawn()
-    await stage.ask(generation, 2)  # catalog asks again for what has been silent
-    await stage.fact("prediction.succeeded", generation, within=30)
+    await stage.request(generation, 2)  # catalog requests again what is stalled
+    await stage.event("prediction.succeeded", generation, within=30)
     assert len((await stage.ledger())["predictions"]) == before + 1
     second.send_signal(signal.SIGTERM)
     assert second.wait(15) == 0

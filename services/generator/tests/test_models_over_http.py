@@ -1,4 +1,4 @@
-"""Models, schemas and standard models as the sandbox publishes them, and while it is away."""
+"""Models, schemas and default models as the sandbox publishes them, and while it is away."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ from pathlib import Path
 import httpx
 import pytest
 
-from generator.adapters.http import Api
-from generator.adapters.library_http import HttpLibrary
-from generator.core.kinds import Kind
-from generator.core.prepare import prepare
-from generator.core.prices import load
-from generator.core.schema import parameters
-from generator.core.shelf import Shelf
-from generator.core.standard import StandardModels
+from generator.adapters.models.replicate_models import ReplicateModels
+from generator.adapters.replicate_client import ReplicateClient
+from generator.core.inputs.prepare_input import prepare_input
+from generator.core.models.default_models import DefaultModels
+from generator.core.models.domain.media_kinds import MediaKind
+from generator.core.models.domain.model_schema import read_parameters
+from generator.core.models.domain.prices import load_prices
+from generator.core.models.model_catalog import ModelCatalog
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, TimedOut, Unavailable
 
-PRICES = load((Path(__file__).parents[1] / "generator" / "prices.toml").read_text())
+PRICES = load_prices((Path(__file__).parents[1] / "generator" / "prices.toml").read_text())
 
 
-async def test_collections_models_and_kinds(api: Api) -> None:
-    shelf = Shelf(HttpLibrary(api), SystemClock())
-    slugs = {each.slug for each in (await shelf.collections()).value}
+async def test_collections_models_and_kinds(client: ReplicateClient) -> None:
+    catalog = ModelCatalog(ReplicateModels(client), SystemClock())
+    slugs = {each.slug for each in (await catalog.collections()).value}
     assert {"text-to-video", "image-to-video", "text-to-image", "music-generation"} <= slugs
-    listed = (await shelf.models()).value
+    listed = (await catalog.models()).value
     kinds = {each.model.full_name: each.kind for each in listed}
     assert len(listed) >= 50
-    assert kinds["rushes/camera-move"] is Kind.VIDEO
-    assert kinds["rushes/still"] is Kind.IMAGE
-    assert kinds["rushes/music-bed"] is Kind.AUDIO
-    assert kinds["google/veo-3-fast"] is Kind.VIDEO
-    music = (await shelf.models("music-generation")).value
-    assert {each.kind for each in music} == {Kind.AUDIO}
+    assert kinds["rushes/camera-move"] is MediaKind.VIDEO
+    assert kinds["rushes/still"] is MediaKind.IMAGE
+    assert kinds["rushes/music-bed"] is MediaKind.AUDIO
+    assert kinds["google/veo-3-fast"] is MediaKind.VIDEO
+    music = (await catalog.models("music-generation")).value
+    assert {each.kind for each in music} == {MediaKind.AUDIO}
     with pytest.raises(NotFound, match="text-to-video"):
-        await shelf.models("no-such")
-    assert parameters((await shelf.model("rushes", "every-form")).model.openapi)
+        await catalog.models("no-such")
+    assert read_parameters((await catalog.model("rushes", "every-form")).model.openapi)
 
 
-async def test_unknown_models_odd_models_and_foreign_versions(api: Api) -> None:
-    shelf = Shelf(HttpLibrary(api), SystemClock())
+async def test_unknown_models_odd_models_and_foreign_versions(client: ReplicateClient) -> None:
+    catalog = ModelCatalog(ReplicateModels(client), SystemClock())
     with pytest.raises(NotFound, match=r"no model nobody/nothing.*api/v3/models"):
-        await prepare(shelf, PRICES, "nobody/nothing", "", {})
+        await prepare_input(catalog, PRICES, "nobody/nothing", "", {})
     with pytest.raises(Invalid) as caught:
-        await prepare(shelf, PRICES, "studio-nord/slow-pan", "0" * 64, {"image": "https://x.test/a"})
+        await prepare_input(catalog, PRICES, "studio-nord/slow-pan", "0" * 64, {"image": "https://x.test/a"})
     assert [each.field for each in caught.value.fields] == ["version"]
-    newest = (await shelf.model("rushes", "camera-move")).model.version
+    newest = (await catalog.model("rushes", "camera-move")).model.version
     image = {"image": "https://x.test/a"}
     with pytest.raises(Invalid, match="leave the version out") as caught:
-        await prepare(shelf, PRICES, "rushes/camera-move", "0" * 64, image)
+        await prepare_input(catalog, PRICES, "rushes/camera-move", "0" * 64, image)
     assert [each.field for each in caught.value.fields] == ["version"]
-    assert (await prepare(shelf, PRICES, "rushes/camera-move", newest, image)).version == ""
+    assert (await prepare_input(catalog, PRICES, "rushes/camera-move", newest, image)).spec.version == ""
     with pytest.raises(Invalid):
-        await prepare(shelf, PRICES, "no name", "", {})
+        await prepare_input(catalog, PRICES, "no name", "", {})
     with pytest.raises(Invalid, match="no version"):
-        await prepare(shelf, PRICES, "rushes/no-version", "", {})
-    free = await prepare(shelf, PRICES, "rushes/no-schema", "", {"anything": 1.0})
-    assert free.input == {"anything": 1}
-    assert free.version
-    ready = await prepare(
-        shelf, PRICES, "rushes/camera-move", "", {"image": "https://x.test/a", "duration": "4"}
+        await prepare_input(catalog, PRICES, "rushes/no-version", "", {})
+    free = await prepare_input(catalog, PRICES, "rushes/no-schema", "", {"anything": 1.0})
+    assert free.spec.input == {"anything": 1}
+    assert free.spec.version
+    ready = await prepare_input(
+        catalog, PRICES, "rushes/camera-move", "", {"image": "https://x.test/a", "duration": "4"}
     )
-    assert (ready.version, ready.kind, ready.input["duration"]) == ("", Kind.VIDEO, 4)
-    assert ready.estimate_micros == 20_000
-    assert "price table" in ready.estimate_basis
+    assert (ready.spec.version, ready.spec.kind, ready.spec.input["duration"]) == ("", MediaKind.VIDEO, 4)
+    assert ready.estimate.micros == 20_000
+    assert "price table" in ready.estimate.basis
 
 
-async def test_the_standard_models_are_ours_where_they_exist(api: Api) -> None:
-    shelf = Shelf(HttpLibrary(api), SystemClock())
-    assert await StandardModels(shelf).scene() == "rushes/camera-move"
-    assert await StandardModels(shelf).music() == "rushes/music-bed"
-    assert await StandardModels(shelf).pair() == "rushes/first-last"
-    assert await StandardModels(shelf, scene="a/b").scene() == "a/b"
+async def test_the_default_models_are_ours_where_they_exist(client: ReplicateClient) -> None:
+    catalog = ModelCatalog(ReplicateModels(client), SystemClock())
+    assert await DefaultModels(catalog).scene() == "rushes/camera-move"
+    assert await DefaultModels(catalog).music() == "rushes/music-bed"
+    assert await DefaultModels(catalog).pair() == "rushes/first-last"
+    assert await DefaultModels(catalog, scene="a/b").scene() == "a/b"
 
 
 async def test_stale_answers_while_the_provider_is_away_and_one_fetch_at_a_time() -> None:
@@ -89,18 +89,18 @@ async def test_stale_answers_while_the_provider_is_away_and_one_fetch_at_a_time(
             else httpx.Response(200, json={"results": [{"slug": "a"}], "next": None})
         )
 
-    api = Api("https://api.test", "", transport=httpx.MockTransport(answer))
-    await api.start()
-    shelf = Shelf(HttpLibrary(api), SystemClock(), ttl=0.0)
-    await asyncio.gather(*(Shelf.collections(shelf) for _ in range(2)))
-    kept = Shelf(HttpLibrary(api), SystemClock(), ttl=60.0)
+    client = ReplicateClient("https://api.test", "", transport=httpx.MockTransport(answer))
+    await client.start()
+    catalog = ModelCatalog(ReplicateModels(client), SystemClock(), ttl=0.0)
+    await asyncio.gather(*(ModelCatalog.collections(catalog) for _ in range(2)))
+    fresh = ModelCatalog(ReplicateModels(client), SystemClock(), ttl=60.0)
     calls = 0
-    await asyncio.gather(*(kept.collections() for _ in range(10)))
+    await asyncio.gather(*(fresh.collections() for _ in range(10)))
     assert calls == 1
     away = True
-    known = await shelf.collections()
-    assert known.stale
-    assert known.value[0].slug == "a"
+    cached = await catalog.collections()
+    assert cached.stale
+    assert cached.value[0].slug == "a"
     with pytest.raises((Unavailable, TimedOut)):
-        await Shelf(HttpLibrary(api), SystemClock()).collections()
-    await api.stop()
+        await ModelCatalog(ReplicateModels(client), SystemClock()).collections()
+    await client.stop()

@@ -1,4 +1,4 @@
-"""One contract for providers, over the stand-in that other tests use and over HTTP against the sandbox."""
+"""One contract for providers, over the fake that other tests use and over HTTP against the sandbox."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from typing import Any
 
 import httpx
 import pytest
-from generator_sandbox import AUTH, TOKEN
-from generator_stand_ins import FakeProvider
+from generator_fakes import FakeProvider
+from generator_processes import AUTH, TOKEN
 
-from generator.adapters.http import Api
-from generator.adapters.library_http import HttpLibrary
-from generator.adapters.provider_http import HttpProvider
-from generator.core.outcomes import Accepted, Outcome, Refusal, Refused, Unknown
-from generator.core.ports import Order, Provider
-from generator.core.prediction import Prediction
-from generator.core.reconcile import candidates
-from generator.core.shelf import Shelf
+from generator.adapters.models.replicate_models import ReplicateModels
+from generator.adapters.replicate_client import ReplicateClient
+from generator.adapters.runs.replicate_predictions import ReplicatePredictions
+from generator.core.inputs.domain.run_spec import RunSpec
+from generator.core.models.model_catalog import ModelCatalog
+from generator.core.runs.domain.match_predictions import matching_predictions
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.domain.provider_errors import (
+    Accepted,
+    RefusalReason,
+    Refused,
+    SubmissionOutcome,
+    Unknown,
+)
+from generator.core.runs.ports import Provider
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from servicekit.testing import eventually
 
 _numbers = itertools.count()
+WEBHOOK = "http://127.0.0.1:9/api/webhooks/replicate/att_1"
 
 
 @dataclass
@@ -49,72 +57,69 @@ class Subject:
             assert answer.status_code == 201, answer.text
 
 
-@pytest.fixture(params=["stand-in", "http"])
+@pytest.fixture(params=["fake", "http"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "stand-in":
+    if request.param == "fake":
         yield Subject(FakeProvider(SystemClock()))
         return
     base = request.getfixturevalue("sandbox")
-    api = Api(base, TOKEN)
-    await api.start()
+    client = ReplicateClient(base, TOKEN)
+    await client.start()
     try:
-        yield Subject(HttpProvider(api, SystemClock()), base)
+        yield Subject(ReplicatePredictions(client, SystemClock()), base)
     finally:
-        async with httpx.AsyncClient() as client:
-            await client.delete(f"{base}/sandbox/faults", headers=AUTH)
-        await api.stop()
+        async with httpx.AsyncClient() as http:
+            await http.delete(f"{base}/sandbox/faults", headers=AUTH)
+        await client.stop()
 
 
-def order(**changes: Any) -> Order:
-    number = next(_numbers)
+def a_run(**changes: Any) -> RunSpec:
     values: dict[str, Any] = {
         "model": "rushes/instant",
-        "version": "",
-        "input": {"prompt": f"number {number}"},
-        "webhook": f"http://127.0.0.1:9/api/webhooks/replicate/att_{number}",
-        "deadline": 600.0,
+        "input": {"prompt": f"number {next(_numbers)}"},
+        "deadline_s": 600.0,
     }
-    return Order(**(values | changes))
+    return RunSpec(**(values | changes))
 
 
-async def bought(subject: Subject, wanted: Order, *, timeout: float = 5.0) -> Outcome:  # noqa: ASYNC109
-    return await subject.provider.create(wanted, timeout=timeout)
+async def create(provider: Provider, run: RunSpec, *, timeout: float = 5.0) -> SubmissionOutcome:  # noqa: ASYNC109
+    return await provider.create(run, webhook=WEBHOOK, timeout=timeout)
 
 
-async def accepted(subject: Subject, wanted: Order) -> Prediction:
-    outcome = await bought(subject, wanted)
+async def accepted(provider: Provider, run: RunSpec) -> Prediction:
+    outcome = await create(provider, run)
     assert isinstance(outcome, Accepted), outcome
     return outcome.prediction
 
 
 async def final(subject: Subject, prediction_id: str) -> Prediction:
-    async def look() -> Prediction:
+    async def read() -> Prediction:
         found = await subject.provider.get(prediction_id)
-        assert found.final, found.status
+        assert found.is_final, found.status
         return found
 
-    return await eventually(look, within=20)
+    return await eventually(read, within=20)
 
 
 async def test_a_run_is_bought_followed_and_listed(subject: Subject) -> None:
     before = SystemClock().now() - timedelta(seconds=2)
-    wanted = order()
-    prediction = await accepted(subject, wanted)
-    assert not prediction.final
+    run = a_run()
+    prediction = await accepted(subject.provider, run)
+    assert not prediction.is_final
     assert prediction.created_at is not None
     done = await final(subject, prediction.id)
     assert done.status == "succeeded"
     assert done.output
     assert done.completed_at is not None
-    listed = {each.id: each for each in await subject.provider.since(before)}
-    assert listed[prediction.id].input["prompt"] == wanted.input["prompt"]
-    assert listed[prediction.id].webhook in ("", wanted.webhook)
-    assert await subject.provider.since(SystemClock().now() + timedelta(hours=1)) == []
+    listed = {each.id: each for each in await subject.provider.created_since(before)}
+    assert listed[prediction.id].input["prompt"] == run.input["prompt"]
+    assert listed[prediction.id].webhook in ("", WEBHOOK)
+    assert await subject.provider.created_since(SystemClock().now() + timedelta(hours=1)) == []
 
 
 async def test_a_run_is_stopped_and_stopping_twice_is_fine(subject: Subject) -> None:
     prediction = await accepted(
-        subject, order(model="rushes/music-bed", input={"prompt": "x", "duration": 120})
+        subject.provider, a_run(model="rushes/music-bed", input={"prompt": "x", "duration": 120})
     )
     await subject.provider.cancel(prediction.id)
     assert (await final(subject, prediction.id)).status in ("canceled", "succeeded")
@@ -128,26 +133,28 @@ async def test_an_unknown_prediction_is_not_found(subject: Subject) -> None:
 
 
 async def test_an_unknown_model_is_refused_unpaid(subject: Subject) -> None:
-    outcome = await bought(subject, order(model="nobody/nothing"))
+    outcome = await create(subject.provider, a_run(model="nobody/nothing"))
     assert isinstance(outcome, Refused)
-    assert outcome.kind is Refusal.MISSING
+    assert outcome.reason is RefusalReason.MISSING
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "waits"),
+    ("fault", "reason", "waits"),
     [
-        ("429_header", Refusal.LIMITED, True),
-        ("429_body", Refusal.LIMITED, True),
-        ("429_text", Refusal.LIMITED, True),
-        ("402", Refusal.NO_CREDIT, False),
-        ("401", Refusal.NO_TOKEN, False),
+        ("429_header", RefusalReason.LIMITED, True),
+        ("429_body", RefusalReason.LIMITED, True),
+        ("429_text", RefusalReason.LIMITED, True),
+        ("402", RefusalReason.NO_CREDIT, False),
+        ("401", RefusalReason.NO_TOKEN, False),
     ],
 )
-async def test_refusals_are_told_apart(subject: Subject, fault: str, kind: Refusal, waits: bool) -> None:
+async def test_refusals_are_distinguished(
+    subject: Subject, fault: str, reason: RefusalReason, waits: bool
+) -> None:
     await subject.fault(fault)
-    outcome = await bought(subject, order())
+    outcome = await create(subject.provider, a_run())
     assert isinstance(outcome, Refused)
-    assert outcome.kind is kind
+    assert outcome.reason is reason
     assert outcome.text
     assert (outcome.retry_after is not None and outcome.retry_after > 1) is waits
 
@@ -158,44 +165,44 @@ async def test_what_was_sent_without_an_answer_is_unknown_and_found_in_the_list(
 ) -> None:
     before = SystemClock().now() - timedelta(seconds=2)
     await subject.fault(fault)
-    wanted = order()
-    assert isinstance(await bought(subject, wanted), Unknown)
-    found = [each for each in await subject.provider.since(before) if each.input == wanted.input]
+    run = a_run()
+    assert isinstance(await create(subject.provider, run), Unknown)
+    found = [each for each in await subject.provider.created_since(before) if each.input == run.input]
     assert len(found) == 1
 
 
 # Over HTTP alone ------------------------------------------------------------------------------------
 
 
-async def test_a_hanging_provider_is_unknown_in_time(api: Api, sandbox: str) -> None:
-    subject = Subject(HttpProvider(api, SystemClock()), sandbox)
+async def test_a_hanging_provider_is_unknown_in_time(client: ReplicateClient, sandbox: str) -> None:
+    subject = Subject(ReplicatePredictions(client, SystemClock()), sandbox)
     await subject.fault("hang")
     began = SystemClock().monotonic()
-    assert isinstance(await bought(subject, order(), timeout=0.5), Unknown)
+    assert isinstance(await create(subject.provider, a_run(), timeout=0.5), Unknown)
     assert SystemClock().monotonic() - began < 3
 
 
-async def test_community_models_run_by_version_and_need_it(api: Api) -> None:
-    listed = await Shelf(HttpLibrary(api), SystemClock()).model("studio-nord", "slow-pan")
-    provider = HttpProvider(api, SystemClock())
+async def test_community_models_run_by_version_and_need_it(client: ReplicateClient) -> None:
+    listed = await ModelCatalog(ReplicateModels(client), SystemClock()).model("studio-nord", "slow-pan")
+    provider = ReplicatePredictions(client, SystemClock())
     given = {"image": "data:image/png;base64,iVBORw0KGgo="}
-    by_route = await provider.create(order(model="studio-nord/slow-pan", input=given), timeout=5)
+    by_route = await create(provider, a_run(model="studio-nord/slow-pan", input=given))
     assert isinstance(by_route, Refused)
-    by_version = await provider.create(
-        order(model="studio-nord/slow-pan", version=listed.model.version, input=given), timeout=5
+    by_version = await create(
+        provider, a_run(model="studio-nord/slow-pan", version=listed.model.version, input=given)
     )
     assert isinstance(by_version, Accepted)
 
 
 async def test_nobody_there_means_nothing_was_sent() -> None:
-    api = Api("http://127.0.0.1:9", "")
-    await api.start()
-    outcome = await HttpProvider(api, SystemClock()).create(order(), timeout=5)
+    client = ReplicateClient("http://127.0.0.1:9", "")
+    await client.start()
+    outcome = await create(ReplicatePredictions(client, SystemClock()), a_run())
     assert isinstance(outcome, Refused)
-    assert outcome.kind is Refusal.UNREACHED
+    assert outcome.reason is RefusalReason.UNREACHED
     with pytest.raises(Unavailable):
-        await api.read("/v1/collections")
-    await api.stop()
+        await client.read("/v1/collections")
+    await client.stop()
 
 
 @pytest.mark.parametrize(
@@ -212,12 +219,12 @@ async def test_nobody_there_means_nothing_was_sent() -> None:
 )
 async def test_every_answer_to_a_read_has_its_error(status: int, body: str, error: type[Exception]) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, text=body))
-    api = Api("https://api.test", TOKEN, transport=transport)
-    await api.start()
+    client = ReplicateClient("https://api.test", TOKEN, transport=transport)
+    await client.start()
     with pytest.raises(error) as caught:
-        await api.read("/v1/collections")
+        await client.read("/v1/collections")
     assert TOKEN not in str(caught.value)
-    await api.stop()
+    await client.stop()
 
 
 @pytest.mark.parametrize(
@@ -230,19 +237,19 @@ async def test_every_answer_to_a_read_has_its_error(status: int, body: str, erro
         httpx.Response(408),
     ],
 )
-async def test_answers_that_tell_nothing_are_unknown(answer: httpx.Response) -> None:
-    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(lambda _: answer))
-    await api.start()
-    assert isinstance(await HttpProvider(api, SystemClock()).create(order(), timeout=5), Unknown)
-    await api.stop()
+async def test_answers_without_a_prediction_are_unknown(answer: httpx.Response) -> None:
+    client = ReplicateClient("https://api.test", TOKEN, transport=httpx.MockTransport(lambda _: answer))
+    await client.start()
+    assert isinstance(await create(ReplicatePredictions(client, SystemClock()), a_run()), Unknown)
+    await client.stop()
 
 
 async def test_pages_are_read_at_our_own_host_and_the_list_is_whole_or_nothing() -> None:
-    seen: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
     now = SystemClock().now()
 
     def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
+        requests.append(request)
         page = int(request.url.params.get("cursor", 0))
         after = (page + 1) % 3 if loops else page + 1
         following = f"https://evil.test/v1/predictions?cursor={after}" if after < 3 else None
@@ -250,15 +257,19 @@ async def test_pages_are_read_at_our_own_host_and_the_list_is_whole_or_nothing()
         return httpx.Response(200, json={"next": following, "results": results})
 
     loops = False
-    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
-    await api.start()
-    provider = HttpProvider(api, SystemClock())
-    assert [each.id for each in await provider.since(now - timedelta(minutes=1))] == ["p0", "p1", "p2"]
-    assert {request.url.host for request in seen} == {"api.test"}
+    client = ReplicateClient("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
+    await client.start()
+    provider = ReplicatePredictions(client, SystemClock())
+    assert [each.id for each in await provider.created_since(now - timedelta(minutes=1))] == [
+        "p0",
+        "p1",
+        "p2",
+    ]
+    assert {request.url.host for request in requests} == {"api.test"}
     loops = True
     with pytest.raises(Unavailable, match="circle"):
-        await provider.since(now - timedelta(minutes=1))
-    await api.stop()
+        await provider.created_since(now - timedelta(minutes=1))
+    await client.stop()
 
 
 class Impatient(SystemClock):
@@ -269,7 +280,7 @@ class Impatient(SystemClock):
 
 
 async def test_a_long_list_is_read_to_its_end_whatever_a_page_suffers() -> None:
-    """What is not seen counts as not bought, and is bought again: so 120 busy pages are all looked at."""
+    """What is not seen counts as not bought, and is bought again: so 120 busy pages are all read."""
     now = SystemClock().now()
     trouble = [httpx.Response(502), httpx.Response(429, headers={"retry-after": "1"})]
 
@@ -285,47 +296,49 @@ async def test_a_long_list_is_read_to_its_end_whatever_a_page_suffers() -> None:
         # The filter is ignored, and the list goes on for ever: it is left where it passes the moment.
         return httpx.Response(200, json={"next": f"/v1/predictions?cursor={page + 1}", "results": results})
 
-    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
-    await api.start()
-    provider = HttpProvider(api, Impatient())
+    client = ReplicateClient("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
+    await client.start()
+    provider = ReplicatePredictions(client, Impatient())
     moment = now - timedelta(seconds=120, milliseconds=500)
-    assert [each.id for each in await provider.since(moment, lambda each: each.id == "p120-2")] == ["p120-2"]
-    assert await provider.since(moment, lambda each: each.id.startswith("p121")) == []
+    assert [each.id for each in await provider.created_since(moment, lambda each: each.id == "p120-2")] == [
+        "p120-2"
+    ]
+    assert await provider.created_since(moment, lambda each: each.id.startswith("p121")) == []
     trouble += [httpx.Response(502)] * 9
     with pytest.raises(Unavailable):
-        await provider.since(moment)
-    await api.stop()
+        await provider.created_since(moment)
+    await client.stop()
 
 
-async def test_a_list_that_may_not_be_read_is_trouble_with_the_token() -> None:
+async def test_a_list_that_may_not_be_read_is_an_error_of_the_token() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(403, json={"detail": "no scope"}))
-    api = Api("https://api.test", TOKEN, transport=transport)
-    await api.start()
+    client = ReplicateClient("https://api.test", TOKEN, transport=transport)
+    await client.start()
     with pytest.raises(Unauthenticated, match="may not read the list"):
-        await HttpProvider(api, SystemClock()).since(SystemClock().now())
-    await api.stop()
+        await ReplicatePredictions(client, SystemClock()).created_since(SystemClock().now())
+    await client.stop()
 
 
-async def test_a_wrong_token_is_told(sandbox: str) -> None:
-    api = Api(sandbox, "wrong")
-    await api.start()
+async def test_a_wrong_token_is_reported(sandbox: str) -> None:
+    client = ReplicateClient(sandbox, "wrong")
+    await client.start()
     with pytest.raises(Unauthenticated):
-        await HttpLibrary(api).collections()
-    outcome = await HttpProvider(api, SystemClock()).create(order(), timeout=5)
+        await ReplicateModels(client).collections()
+    outcome = await create(ReplicatePredictions(client, SystemClock()), a_run())
     assert isinstance(outcome, Refused)
-    assert outcome.kind is Refusal.NO_TOKEN
-    await api.stop()
+    assert outcome.reason is RefusalReason.NO_TOKEN
+    await client.stop()
 
 
-async def test_the_webhook_secret_is_remembered(api: Api) -> None:
-    provider = HttpProvider(api, SystemClock())
+async def test_the_webhook_secret_is_cached(client: ReplicateClient) -> None:
+    provider = ReplicatePredictions(client, SystemClock())
     secret = await provider.webhook_secret()
     assert secret.startswith("whsec_")
     assert await provider.webhook_secret() == secret
 
 
-async def test_an_uploaded_file_has_an_address_that_runs_can_use(api: Api) -> None:
-    uploaded = await HttpProvider(api, SystemClock()).upload(
+async def test_an_uploaded_file_has_an_address_that_runs_can_use(client: ReplicateClient) -> None:
+    uploaded = await ReplicatePredictions(client, SystemClock()).upload(
         b"x" * 2000, name="a.png", content_type="image/png"
     )
     assert uploaded.address.startswith("http")
@@ -344,10 +357,10 @@ async def test_a_lost_purchase_is_found_whatever_time_the_provider_has(behind: f
         date = format_datetime(theirs.replace(microsecond=0), usegmt=True)
         return httpx.Response(200, json={"results": results, "next": None}, headers={"date": date})
 
-    api = Api("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
-    await api.start()
+    client = ReplicateClient("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
+    await client.start()
     pick = partial(
-        candidates,
+        matching_predictions,
         attempt_id="att_1",
         model="a/b",
         version="",
@@ -355,8 +368,8 @@ async def test_a_lost_purchase_is_found_whatever_time_the_provider_has(behind: f
         intended_at=now,
         window=20.0,
     )
-    listed = await HttpProvider(api, SystemClock()).since(
+    listed = await ReplicatePredictions(client, SystemClock()).created_since(
         now - timedelta(minutes=5), lambda p: bool(pick([p]))
     )
     assert [each.id for each in pick(listed)] == ["p"]
-    await api.stop()
+    await client.stop()

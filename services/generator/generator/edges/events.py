@@ -1,24 +1,24 @@
-"""What the event log asks of the generator: generations to make, to fetch once more, and to stop."""
+"""Consumes the events that request generations to be run, to be fetched once more, or to be stopped."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from generator.core.cancel import cancel
-from generator.core.follow import Ports
-from generator.core.generate import Request, generate
+from generator.core.runs.cancel_generation import cancel_generation
+from generator.core.runs.ports import RunPorts
+from generator.core.runs.run_generation import GenerationRequest, run_generation
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Unauthenticated, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
 
 
-def consumers(log: EventLog, ports: Ports, *, provider: str, concurrency: int) -> list[Consumer]:
-    """The consumers of one provider's lane; at most `concurrency` generations in hand over all replicas.
+def consumers(log: EventLog, ports: RunPorts, *, provider: str, concurrency: int) -> list[Consumer]:
+    """The consumers for one provider; at most `concurrency` generations in hand over all replicas.
 
     What is paid for and only to be fetched once more does not stand in their queue.
     """
-    requests = Requests(ports)
+    handlers = GenerationHandlers(ports)
     name = f"generator-{provider}"
     return [
         Consumer(
@@ -29,62 +29,61 @@ def consumers(log: EventLog, ports: Ports, *, provider: str, concurrency: int) -
                 slots=concurrency,
                 max_in_flight=concurrency,
             ),
-            {"generation.requested": requests.requested},
+            {"generation.requested": handlers.requested},
         ),
         Consumer(
             log,
             ConsumerSpec(f"{name}-fetch", (f"generation.fetch_requested.{provider}.>",)),
-            {"generation.fetch_requested": requests.fetch_requested},
+            {"generation.fetch_requested": handlers.fetch_requested},
         ),
         Consumer(
             log,
             ConsumerSpec(f"{name}-cancel", (f"generation.cancel_requested.{provider}.>",)),
-            {"generation.cancel_requested": requests.cancel_requested},
+            {"generation.cancel_requested": handlers.cancel_requested},
         ),
     ]
 
 
-class Requests:
-    """Handlers: return when nothing more is to do, raise what says when to come back."""
+class GenerationHandlers:
+    """One handler for each event; each returns when nothing more is to do, or raises when to come back."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: RunPorts) -> None:
         self._ports = ports
 
     async def requested(self, event: Event) -> None:
-        """`generation.requested`."""
         message = events_pb2.GenerationRequested.FromString(event.data)
-        asked = Request(
+        request = GenerationRequest(
             message.generation_id,
-            number=max(message.round, 1),
-            fresh=event.lease.fresh,
-            assets=tuple(message.asset_ids),
+            round=max(message.round, 1),
+            lease_is_fresh=event.lease.fresh,
+            asset_ids=tuple(message.asset_ids),
         )
-        async with at_the_door(self._ports):
-            await generate(self._ports, asked)
+        async with trip_breaker_on_refusal(self._ports):
+            await run_generation(self._ports, request)
 
     async def fetch_requested(self, event: Event) -> None:
-        """`generation.fetch_requested`."""
         message = events_pb2.GenerationFetchRequested.FromString(event.data)
-        asked = Request(message.generation_id, number=max(message.round, 1), fresh=event.lease.fresh)
-        async with at_the_door(self._ports):
-            await generate(self._ports, asked)
+        request = GenerationRequest(
+            message.generation_id, round=max(message.round, 1), lease_is_fresh=event.lease.fresh
+        )
+        async with trip_breaker_on_refusal(self._ports):
+            await run_generation(self._ports, request)
 
     async def cancel_requested(self, event: Event) -> None:
-        """`generation.cancel_requested`."""
         message = events_pb2.GenerationCancelRequested.FromString(event.data)
-        async with at_the_door(self._ports):
-            await cancel(self._ports, message.generation_id)
+        async with trip_breaker_on_refusal(self._ports):
+            await cancel_generation(self._ports, message.generation_id)
 
 
 @asynccontextmanager
-async def at_the_door(ports: Ports) -> AsyncIterator[None]:
-    """Our token or our credit was refused, wherever: that closes the lane, and ends no request of anybody's.
+async def trip_breaker_on_refusal(ports: RunPorts) -> AsyncIterator[None]:
+    """Our token or our credit was refused, by whatever call: that trips the breaker, and ends no request.
 
     Raises:
-        Unavailable: come back when the lane is probed next.
+        Unavailable: come back at the next probe.
     """
     try:
         yield
     except Unauthenticated as error:
-        await ports.lane.close(error.message)
-        raise Unavailable(error.message, retry_after=ports.lane.probe_every) from error
+        await ports.limiter.trip(error.message)
+        raise Unavailable(error.message, retry_after=ports.limiter.probe_every) from error

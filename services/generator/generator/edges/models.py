@@ -1,4 +1,4 @@
-"""ModelService: what the provider can run, and what an input for it must be."""
+"""ModelService: answers what the provider can run, and prepares inputs for it."""
 
 from __future__ import annotations
 
@@ -8,130 +8,125 @@ import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 
-from generator.core.fitting import Scene
-from generator.core.prepare import prepare
-from generator.core.prices import PriceTable
-from generator.core.schema import Parameter, Type
-from generator.core.shelf import Listed, Shelf
-from generator.wire import KINDS
+from generator.core.inputs.prepare_input import prepare_input
+from generator.core.models.domain.model_schema import Parameter, ParameterType
+from generator.core.models.domain.prices import PriceTable
+from generator.core.models.model_catalog import ListedModel, ModelCatalog
+from generator.core.scenes.domain.scene_to_input import SceneInput
+from generator.edges.provider_access_errors import refused_access_is_unavailable
+from generator.proto_enums import MEDIA_KINDS
 from rushes.generator.v1 import models_pb2, models_pb2_grpc
 from servicekit.errors import FieldProblem, Invalid
 
-from .refusals import our_access
+PAGE_SIZE = 50
 
-PAGE = 50
-
-TYPES = {
-    Type.STRING: models_pb2.PARAMETER_TYPE_STRING,
-    Type.INTEGER: models_pb2.PARAMETER_TYPE_INTEGER,
-    Type.NUMBER: models_pb2.PARAMETER_TYPE_NUMBER,
-    Type.BOOLEAN: models_pb2.PARAMETER_TYPE_BOOLEAN,
-    Type.FILE: models_pb2.PARAMETER_TYPE_FILE,
-    Type.ARRAY: models_pb2.PARAMETER_TYPE_ARRAY,
-    Type.OBJECT: models_pb2.PARAMETER_TYPE_OBJECT,
-    Type.ANY: models_pb2.PARAMETER_TYPE_UNSPECIFIED,
+PARAMETER_TYPES = {
+    ParameterType.STRING: models_pb2.PARAMETER_TYPE_STRING,
+    ParameterType.INTEGER: models_pb2.PARAMETER_TYPE_INTEGER,
+    ParameterType.NUMBER: models_pb2.PARAMETER_TYPE_NUMBER,
+    ParameterType.BOOLEAN: models_pb2.PARAMETER_TYPE_BOOLEAN,
+    ParameterType.FILE: models_pb2.PARAMETER_TYPE_FILE,
+    ParameterType.ARRAY: models_pb2.PARAMETER_TYPE_ARRAY,
+    ParameterType.OBJECT: models_pb2.PARAMETER_TYPE_OBJECT,
+    ParameterType.ANY: models_pb2.PARAMETER_TYPE_UNSPECIFIED,
 }
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelService(models_pb2_grpc.ModelServiceServicer):
-    """Models, schemas, inputs."""
-
-    def __init__(self, shelf: Shelf, prices: PriceTable, *, provider: str, deadline: float) -> None:
-        self._shelf = shelf
+    def __init__(self, catalog: ModelCatalog, prices: PriceTable, *, provider: str, deadline: float) -> None:
+        self._catalog = catalog
         self._prices = prices
         self._provider = provider
         self._deadline = deadline
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def ListModels(
         self,
         request: models_pb2.ListModelsRequest,
         context: _Context,
     ) -> models_pb2.ListModelsResponse:
-        """A page of models, filtered."""
         start = _offset(request.page_token)
-        known = await self._shelf.models(request.collection)
-        wanted = [listed for listed in known.value if _matches(listed, request.q)]
-        end = start + (request.page_size or PAGE)
+        cached = await self._catalog.models(request.collection)
+        wanted = [listed for listed in cached.value if _matches(listed, request.q)]
+        end = start + (request.page_size or PAGE_SIZE)
         return models_pb2.ListModelsResponse(
             models=[self._model(listed) for listed in wanted[start:end]],
             next_page_token=str(end) if end < len(wanted) else "",
-            stale=known.stale,
+            stale=cached.stale,
         )
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def ListCollections(
         self,
         request: models_pb2.ListCollectionsRequest,
         context: _Context,
     ) -> models_pb2.ListCollectionsResponse:
-        """All collections."""
-        known = await self._shelf.collections()
+        cached = await self._catalog.collections()
         return models_pb2.ListCollectionsResponse(
             collections=[
                 models_pb2.Collection(slug=each.slug, name=each.name, description=each.description)
-                for each in known.value
+                for each in cached.value
             ],
-            stale=known.stale,
+            stale=cached.stale,
         )
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def GetModel(
         self,
         request: models_pb2.GetModelRequest,
         context: _Context,
     ) -> models_pb2.Model:
-        """One model."""
-        return self._model(await self._shelf.model(request.owner, request.name))
+        return self._model(await self._catalog.model(request.owner, request.name))
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def GetModelSchema(
         self,
         request: models_pb2.GetModelSchemaRequest,
         context: _Context,
     ) -> models_pb2.ModelSchema:
         """A model's parameters, in order; none when it publishes no schema."""
-        listed = await self._shelf.model(request.owner, request.name)
-        parameters = await self._shelf.parameters(request.owner, request.name, request.version)
+        listed = await self._catalog.model(request.owner, request.name)
+        parameters = await self._catalog.parameters(request.owner, request.name, request.version)
         return models_pb2.ModelSchema(
             model=listed.model.full_name,
             version=request.version or listed.model.version,
             parameters=[_parameter(each) for each in parameters or ()],
         )
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def PrepareInput(
         self,
         request: models_pb2.PrepareInputRequest,
         context: _Context,
     ) -> models_pb2.PrepareInputResponse:
-        """Check and coerce an input, and say what its run should cost, and what it can cost."""
         given = (
-            _scene(request.scene) if request.HasField("scene") else json_format.MessageToDict(request.input)
+            _scene_input(request.scene)
+            if request.HasField("scene")
+            else json_format.MessageToDict(request.input)
         )
-        ready = await prepare(
-            self._shelf, self._prices, request.model, request.version, given, longest=self._deadline
+        priced = await prepare_input(
+            self._catalog, self._prices, request.model, request.version, given, longest=self._deadline
         )
-        checked = Struct()
-        checked.update(ready.input)
+        run, checked = priced.spec, Struct()
+        checked.update(run.input)
         return models_pb2.PrepareInputResponse(
-            model=ready.model,
-            version=ready.version,
+            model=run.model,
+            version=run.version,
             input=checked,
-            kind=KINDS[ready.kind],
-            estimate_micros=ready.estimate_micros,
-            estimate_basis=ready.estimate_basis,
+            kind=MEDIA_KINDS[run.kind],
+            estimate_micros=priced.estimate.micros,
+            estimate_basis=priced.estimate.basis,
             provider=self._provider,
-            reserve_micros=ready.reserve_micros,
-            deadline_s=ready.deadline_s,
-            secret_fields=ready.secrets,
-            asset_ids=ready.assets,
+            reserve_micros=priced.reserve_micros,
+            deadline_s=run.deadline_s,
+            secret_fields=run.secret_fields,
+            asset_ids=run.asset_ids,
         )
 
-    def _model(self, listed: Listed) -> models_pb2.Model:
+    def _model(self, listed: ListedModel) -> models_pb2.Model:
         model = listed.model
-        price = self._prices.known(model.full_name)
+        price = self._prices.own_price(model.full_name)
         return models_pb2.Model(
             owner=model.owner,
             name=model.name,
@@ -142,11 +137,11 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             version=model.version,
             collections=listed.collections,
             price_hint=price.hint if price else "",
-            kind=KINDS[listed.kind],
+            kind=MEDIA_KINDS[listed.kind],
         )
 
 
-def _matches(listed: Listed, words: str) -> bool:
+def _matches(listed: ListedModel, words: str) -> bool:
     text = f"{listed.model.full_name} {listed.model.description}".lower()
     return all(word in text for word in words.lower().split())
 
@@ -158,8 +153,8 @@ def _offset(token: str) -> int:
     return int(token or 0)
 
 
-def _scene(scene: models_pb2.SceneInput) -> Scene:
-    return Scene(
+def _scene_input(scene: models_pb2.SceneInput) -> SceneInput:
+    return SceneInput(
         prompt=scene.prompt,
         first_image=scene.first_image,
         last_image=scene.last_image,
@@ -172,7 +167,7 @@ def _scene(scene: models_pb2.SceneInput) -> Scene:
 def _parameter(each: Parameter) -> models_pb2.Parameter:
     return models_pb2.Parameter(
         name=each.name,
-        type=TYPES[each.type],
+        type=PARAMETER_TYPES[each.type],
         title=each.title,
         description=each.description,
         required=each.required,
@@ -183,8 +178,8 @@ def _parameter(each: Parameter) -> models_pb2.Parameter:
         min_length=each.min_length,
         max_length=each.max_length,
         format=each.format,
-        multiple=each.type is Type.ARRAY,
-        item_type=TYPES[each.items.type] if each.items else models_pb2.PARAMETER_TYPE_UNSPECIFIED,
+        multiple=each.type is ParameterType.ARRAY,
+        item_type=PARAMETER_TYPES[each.items.type] if each.items else models_pb2.PARAMETER_TYPE_UNSPECIFIED,
         secret=each.secret,
         items=_parameter(each.items) if each.items else None,
         variants=[_parameter(variant) for variant in each.variants],

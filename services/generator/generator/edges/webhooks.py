@@ -1,4 +1,4 @@
-"""WebhookService: calls from the provider, verified before anything in them is believed."""
+"""WebhookService: receives calls from the provider, and verifies them before anything in them is believed."""
 
 from __future__ import annotations
 
@@ -6,62 +6,60 @@ from typing import Any, Protocol
 
 import grpc.aio
 
-from generator.core.follow import Ports
-from generator.core.receive import receive
-from generator.core.webhooks import verify
+from generator.core.runs.domain.webhook_signature import verify_signature
+from generator.core.runs.handle_webhook import handle_webhook
+from generator.core.runs.ports import RunPorts
+from generator.edges.provider_access_errors import refused_access_is_unavailable
 from rushes.generator.v1 import webhooks_pb2, webhooks_pb2_grpc
 from servicekit.errors import Unauthenticated
 
-from .refusals import our_access
 
-
-class Secrets(Protocol):
-    """The key of the provider's signatures."""
+class WebhookSecrets(Protocol):
+    """Where the key of the provider's signatures comes from."""
 
     async def webhook_secret(self, *, fresh: bool = False) -> str:
-        """`whsec_…`; `fresh` asks the provider again."""
+        """`whsec_…`; `fresh`: from the provider, not from a cache."""
         ...
 
 
-REFRESH = 60.0
-"""Seconds between two askings for the secret because of a wrong signature: forgers must not make us ask."""
+REFRESH_EVERY = 60.0
+"""Seconds between two reads of the secret because of a wrong signature: forgers must not cause many."""
 
 
 class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
-    """Receives what the gateway hands on."""
+    """Receives what the gateway passes on."""
 
-    def __init__(self, ports: Ports, secrets: Secrets) -> None:
+    def __init__(self, ports: RunPorts, secrets: WebhookSecrets) -> None:
         self._ports = ports
         self._secrets = secrets
-        self._asked = -REFRESH
+        self._refreshed_at = -REFRESH_EVERY
 
     async def ReceiveWebhook(
         self,
         request: webhooks_pb2.ReceiveWebhookRequest,
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> webhooks_pb2.ReceiveWebhookResponse:
-        """Verify and take in."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         await self._verify(headers, request.body)
         return webhooks_pb2.ReceiveWebhookResponse(
-            new=await receive(self._ports, request.attempt_id, request.body)
+            new=await handle_webhook(self._ports, request.attempt_id, request.body)
         )
 
     async def _verify(self, headers: dict[str, str], body: bytes) -> None:
         secret = await self._secret()
         now = self._ports.clock.now()
         try:
-            verify(secret, headers, body, now=now)
+            verify_signature(secret, headers, body, now=now)
         except Unauthenticated:
             moment = self._ports.clock.monotonic()
-            if moment - self._asked < REFRESH:
+            if moment - self._refreshed_at < REFRESH_EVERY:
                 raise
-            self._asked = moment
+            self._refreshed_at = moment
             renewed = await self._secret(fresh=True)
             if renewed == secret:
                 raise
-            verify(renewed, headers, body, now=now)  # the key was rotated
+            verify_signature(renewed, headers, body, now=now)  # the key was rotated
 
-    @our_access()
+    @refused_access_is_unavailable()
     async def _secret(self, *, fresh: bool = False) -> str:
         return await self._secrets.webhook_secret(fresh=fresh)

@@ -1,0 +1,1 @@
+"""Files of inputs at the provider."""

@@ -1,0 +1,109 @@
+"""Publishes the generator's events to the event log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from generator.core.runs.domain.events import (
+    EVENT_TYPES,
+    PredictionCanceled,
+    PredictionEvent,
+    PredictionFailed,
+    PredictionProgressed,
+    PredictionRef,
+    PredictionStarted,
+    PredictionSucceeded,
+    event_id,
+)
+from generator.proto_enums import MEDIA_KINDS
+from rushes.common.v1 import media_pb2
+from rushes.events.v1 import events_pb2
+from servicekit.events import Event, EventLog
+
+
+class LogEventPublisher:
+    """An `EventPublisher` over the event log."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def publish(self, event: PredictionEvent) -> None:
+        ref = event.prediction
+        refs = {"generation": ref.generation_id, "job": ref.job_id, "campaign": ref.campaign_id}
+        await self._log.publish(
+            Event(
+                id=event_id(event),
+                type=EVENT_TYPES[type(event)],
+                key=ref.generation_id,
+                data=event_message(event).SerializeToString(),
+                refs={name: value for name, value in refs.items() if value},
+            )
+        )
+
+
+def event_message(event: PredictionEvent) -> Message:
+    """The event as its contract."""
+    ref = _ref(event.prediction)
+    match event:
+        case PredictionStarted():
+            return events_pb2.PredictionStarted(prediction=ref)
+        case PredictionProgressed():
+            progress = media_pb2.Progress(percent=event.percent, message=event.message)
+            return events_pb2.PredictionProgressed(prediction=ref, progress=progress)
+        case PredictionSucceeded():
+            return _succeeded(event, ref)
+        case PredictionFailed():
+            error = event.error
+            return events_pb2.PredictionFailed(
+                prediction=ref,
+                failure=media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable),
+                retry_after_s=error.retry_after,
+                cost_micros=event.cost_micros,
+                most_retries=error.most_retries,
+            )
+        case PredictionCanceled():
+            return events_pb2.PredictionCanceled(
+                prediction=ref, cost_micros=event.cost_micros, by_deadline=event.by_deadline
+            )
+
+
+def _ref(ref: PredictionRef) -> events_pb2.PredictionRef:
+    return events_pb2.PredictionRef(
+        generation_id=ref.generation_id,
+        attempt_id=ref.attempt_id,
+        prediction_id=ref.prediction_id,
+        job_id=ref.job_id,
+        campaign_id=ref.campaign_id,
+        round=ref.round,
+    )
+
+
+def _succeeded(event: PredictionSucceeded, ref: events_pb2.PredictionRef) -> events_pb2.PredictionSucceeded:
+    expires, completed, metrics = Timestamp(), Timestamp(), Struct()
+    expires.FromDatetime(event.expires_at)
+    completed.FromDatetime(event.completed_at)
+    metrics.update({name: value for name, value in event.metrics.items() if _is_scalar(value)})
+    return events_pb2.PredictionSucceeded(
+        prediction=ref,
+        outputs=[
+            events_pb2.Output(
+                index=index,
+                source_url=address,
+                blob_key_stem=f"media/{event.prediction.generation_id}/{index}",
+            )
+            for index, address in enumerate(event.addresses)
+        ],
+        kind=MEDIA_KINDS[event.kind],
+        expires_at=expires,
+        completed_at=completed,
+        cost_micros=event.cost_micros,
+        metrics=metrics,
+    )
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)

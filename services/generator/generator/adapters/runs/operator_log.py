@@ -1,0 +1,38 @@
+"""Writes what operators read: log lines, counters, and a gauge of the circuit breaker."""
+
+from __future__ import annotations
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+EVENTS = Counter("rushes_generator_events", "What happened on the way to the provider", ["event"])
+BREAKER_TRIPPED = Gauge(
+    "rushes_provider_lane_closed",
+    "1 while nothing may be submitted (401 or 402, or a list that may not be read)",
+    ["provider"],
+)
+
+
+class StructlogOperatorLog:
+    """An `OperatorLog` in logs and metrics."""
+
+    def __init__(self, provider: str) -> None:
+        self._log = structlog.get_logger("generator").bind(provider=provider)
+        self._breaker_tripped = BREAKER_TRIPPED.labels(provider)
+        self._breaker_tripped.set(0)
+
+    def note(self, event: str, **details: object) -> None:
+        EVENTS.labels(event).inc()
+        if event == "lane_reopened":
+            self._breaker_tripped.set(0)
+        self._log.info(event, **details)
+
+    def alarm(self, event: str, **details: object) -> None:
+        EVENTS.labels(event).inc()
+        if event == "lane_closed":
+            self._breaker_tripped.set(1)
+            details["way_out"] = (
+                "put REPLICATE_API_TOKEN or the credit at the provider right; "
+                "it is tried again by itself, and at once after a restart"
+            )
+        self._log.error(event, **details)

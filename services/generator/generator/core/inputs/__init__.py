@@ -1,0 +1,1 @@
+"""From what somebody gives for a model to an input that may be sent."""

@@ -1,0 +1,1 @@
+"""What a model takes, makes and costs: rules without any effect."""

@@ -1,0 +1,1 @@
+"""One run at the provider: submitted once, tracked until it is final, reported as events."""

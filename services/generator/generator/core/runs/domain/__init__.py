@@ -1,0 +1,1 @@
+"""What the provider's answers mean, and what follows from them: rules without any effect."""

@@ -1,0 +1,99 @@
+"""Defines the events about a prediction, and their ids: an event that is published twice counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from generator.core.models.domain.media_kinds import MediaKind
+from generator.core.runs.domain.provider_errors import Error
+
+
+@dataclass(frozen=True)
+class PredictionRef:
+    """Identifies the prediction that an event is about; `round` is that of the request that led to it."""
+
+    generation_id: str
+    attempt_id: str
+    prediction_id: str
+    job_id: str = ""
+    campaign_id: str = ""
+    round: int = 1
+
+
+@dataclass(frozen=True)
+class PredictionStarted:
+    """The provider runs it."""
+
+    prediction: PredictionRef
+
+
+@dataclass(frozen=True)
+class PredictionProgressed:
+    """How far it is: whole percent, and what is happening now."""
+
+    prediction: PredictionRef
+    percent: int
+    message: str
+
+
+@dataclass(frozen=True)
+class PredictionSucceeded:
+    """Its outputs lie at these addresses until `expires_at`."""
+
+    prediction: PredictionRef
+    addresses: tuple[str, ...]
+    kind: MediaKind
+    expires_at: datetime
+    completed_at: datetime
+    cost_micros: int
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PredictionFailed:
+    """It failed, or its outputs are gone."""
+
+    prediction: PredictionRef
+    error: Error
+    cost_micros: int = 0
+
+
+@dataclass(frozen=True)
+class PredictionCanceled:
+    """It was stopped at the provider, by us or by its deadline."""
+
+    prediction: PredictionRef
+    cost_micros: int = 0
+    by_deadline: bool = False
+
+
+PredictionEvent = (
+    PredictionStarted | PredictionProgressed | PredictionSucceeded | PredictionFailed | PredictionCanceled
+)
+
+GONE = "gone"
+"""The code of an error: the provider has the run and its outputs no longer."""
+
+EVENT_TYPES: dict[type[Any], str] = {
+    PredictionStarted: "prediction.started",
+    PredictionProgressed: "prediction.progressed",
+    PredictionSucceeded: "prediction.succeeded",
+    PredictionFailed: "prediction.failed",
+    PredictionCanceled: "prediction.canceled",
+}
+
+
+def event_id(event: PredictionEvent) -> str:
+    """`<generation>:<attempt>:<what>`, and the round where each request is to be answered with one."""
+    ref = event.prediction
+    stem = f"{ref.generation_id}:{ref.attempt_id}:{EVENT_TYPES[type(event)].partition('.')[2]}"
+    if isinstance(event, PredictionProgressed):
+        return f"{stem}:{event.percent}"
+    # A later round requests the outputs once more: that they are here, or gone, is the answer to it.
+    answers_each_round = isinstance(event, PredictionSucceeded) or (
+        isinstance(event, PredictionFailed) and event.error.code == GONE
+    )
+    return f"{stem}:{ref.round}" if answers_each_round else stem

@@ -1,0 +1,115 @@
+"""Decides when the next submission may start: one small state, shared by all replicas, and pure functions.
+
+Times are Unix seconds. The state that each function answers is stored by compare-and-set, so that two
+replicas never take the same start. It also holds the circuit breaker that 401 and 402 trip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+SPACING_HOLDS_FOR = 600.0
+"""Seconds for which a rate that the provider cut (low credit) holds after the last answer that said so."""
+
+_STORED_NAMES = {"spacing": "slow", "spacing_until": "slow_until", "tripped": "closed"}
+"""Keys of the stored document that are not the fields' names: releases share it while they are rolled."""
+
+
+@dataclass(frozen=True)
+class RateLimitState:
+    """The limits of one provider.
+
+    Args:
+        next_start: the moment at which the next start is free.
+        blocked_until: nobody starts before it: the provider answered 429.
+        spacing: seconds between starts that the provider demands, until `spacing_until`.
+        tripped: why nothing may be submitted (401, 402); empty when it may.
+        probe_at: while tripped, the moment at which one submission may try again.
+    """
+
+    next_start: float = 0.0
+    blocked_until: float = 0.0
+    spacing: float = 0.0
+    spacing_until: float = 0.0
+    tripped: str = ""
+    probe_at: float = 0.0
+
+    @classmethod
+    def load(cls, raw: Any) -> RateLimitState:
+        """From what `dump` gave; what is unreadable or from another release counts as unset."""
+        stored = raw if isinstance(raw, dict) else {}
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            value = stored.get(_STORED_NAMES.get(field.name, field.name), field.default)
+            readable = isinstance(value, str if isinstance(field.default, str) else int | float)
+            values[field.name] = value if readable else field.default
+        return cls(**values)
+
+    def dump(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {
+            _STORED_NAMES.get(field.name, field.name): getattr(self, field.name) for field in fields(self)
+        }
+
+
+@dataclass(frozen=True)
+class StartGranted:
+    """A start in `wait` seconds is the caller's. `probe`: the breaker is tripped, and this start tests it."""
+
+    wait: float
+    probe: bool = False
+
+
+@dataclass(frozen=True)
+class StartDenied:
+    """There is no start soon: come back in `wait` seconds."""
+
+    wait: float
+    reason: str
+
+
+def take_start(
+    state: RateLimitState, now: float, *, delay: float, probe_every: float, patience: float
+) -> tuple[RateLimitState, StartGranted | StartDenied]:
+    """Take the next start.
+
+    Args:
+        state: as stored.
+        now: Unix seconds.
+        delay: seconds between two starts.
+        probe_every: seconds between two probes while the breaker is tripped.
+        patience: a start that is more than that many seconds ahead is denied.
+    """
+    if state.tripped:
+        if now < state.probe_at:
+            return state, StartDenied(state.probe_at - now, state.tripped)
+        return replace(state, probe_at=now + probe_every), StartGranted(0.0, probe=True)
+    start = max(state.next_start, state.blocked_until, now)
+    if start - now > patience:
+        return state, StartDenied(start - now, "the provider asked us to wait")
+    spacing = max(delay, state.spacing if now < state.spacing_until else 0.0)
+    if spacing == 0 and start == now:
+        return state, StartGranted(0.0)  # nothing to space, nothing to store
+    return replace(state, next_start=start + spacing), StartGranted(start - now)
+
+
+def may_start(state: RateLimitState, now: float) -> bool:
+    """Whether a start that was granted earlier may still be used now."""
+    return not state.tripped and now >= state.blocked_until
+
+
+def block(state: RateLimitState, now: float, *, wait: float, spacing: float = 0.0) -> RateLimitState:
+    """After a 429: nobody starts for `wait` seconds; then `spacing` seconds apart, where a rate was given."""
+    blocked = replace(state, blocked_until=max(state.blocked_until, now + wait))
+    return replace(blocked, spacing=spacing, spacing_until=now + SPACING_HOLDS_FOR) if spacing else blocked
+
+
+def trip(state: RateLimitState, now: float, *, reason: str, probe_every: float) -> RateLimitState:
+    """After a 401 or 402: nobody starts until a probe succeeds."""
+    return replace(state, tripped=reason, probe_at=now + probe_every)
+
+
+def reset(state: RateLimitState) -> RateLimitState:
+    """After an accepted submission."""
+    return replace(state, tripped="", probe_at=0.0)

@@ -1,0 +1,68 @@
+"""Publishes the one event that says how a final prediction ended, with what it has cost."""
+
+from __future__ import annotations
+
+from generator.core.inputs.domain.run_spec import RunSpec
+from generator.core.runs.domain.attempt import Attempt
+from generator.core.runs.domain.events import PredictionFailed, PredictionRef
+from generator.core.runs.domain.prediction import Prediction, has_inline_files
+from generator.core.runs.domain.prediction_outcome import prediction_outcome
+from generator.core.runs.domain.provider_errors import Error
+from generator.core.runs.ports import RunPorts
+from servicekit.errors import Invalid, NotFound
+
+INLINE_WAITS = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each new read of a run whose output stood in the answer itself: a later one has addresses
+(docs/provider.md, Predictions)."""
+
+
+def prediction_ref(run: RunSpec, attempt: Attempt, prediction_id: str, round_: int) -> PredictionRef:
+    return PredictionRef(
+        attempt.generation_id, attempt.id, prediction_id, run.job_id, run.campaign_id, round_
+    )
+
+
+async def publish_outcome(
+    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, round_: int
+) -> None:
+    try:
+        await _publish(ports, run, attempt, prediction, round_)
+    except Invalid as error:  # outputs inside the answer itself (`data:`) that no event can carry
+        if prediction.status != "succeeded":
+            raise
+        await _publish_addresses(ports, run, attempt, prediction, round_, error)
+
+
+async def _publish(
+    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, round_: int
+) -> None:
+    canceled = attempt.cancel_requested
+    if not canceled and prediction.status not in ("succeeded", "failed"):
+        canceled = (await ports.attempts.get(attempt.id)).cancel_requested  # perhaps requested meanwhile
+    event = prediction_outcome(
+        prediction,
+        prediction_ref(run, attempt, prediction.id, round_),
+        kind=run.kind,
+        cost=await ports.costs.of(run, prediction),
+        cancel_requested=canceled,
+        now=ports.clock.now(),
+    )
+    await ports.events.publish(event)
+
+
+async def _publish_addresses(
+    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, round_: int, error: Invalid
+) -> None:
+    """Read it again for addresses of what stood in the answer itself; without them it has failed."""
+    for wait in INLINE_WAITS if has_inline_files(prediction.output) else ():
+        await ports.clock.sleep(wait)
+        try:
+            later = await ports.provider.get(prediction.id)
+        except NotFound:
+            break
+        if not has_inline_files(later.output):
+            await _publish(ports, run, attempt, later, round_)
+            return
+    too_large = Error("output_too_large", f"the model answered more than can be taken in: {error.message}")
+    ref = prediction_ref(run, attempt, prediction.id, round_)
+    await ports.events.publish(PredictionFailed(ref, too_large, await ports.costs.of(run, prediction)))

@@ -1,0 +1,130 @@
+"""Limits submissions over all replicas: spacing, waits after a 429, and a circuit breaker for 401 and 402."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from generator.core.runs.domain import rate_limit_state as limits
+from generator.core.runs.domain.rate_limit_state import RateLimitState, StartDenied, StartGranted
+from generator.core.runs.ports import OperatorLog
+from servicekit.clock import Clock
+from servicekit.errors import Limited, Unavailable
+
+_TRIES = 50
+
+
+class SharedCell(Protocol):
+    """One small JSON value that all replicas share."""
+
+    async def read(self) -> tuple[Any, int]:
+        """The value (None when unset) and its revision."""
+        ...
+
+    async def write(self, value: Any, revision: int) -> bool:
+        """Set it if it still is at that revision; whether it was."""
+        ...
+
+
+class SharedRateLimiter:
+    """A `RateLimiter` over a shared cell.
+
+    Args:
+        cell: where the state lies.
+        clock: ours; replicas' clocks may differ by less than `delay`.
+        operators: read once from each process that the breaker is tripped, and that it is reset.
+        delay: seconds between two starts over all replicas.
+        probe_every: seconds between two probes while the breaker is tripped.
+        patience: seconds that a caller may be kept waiting; longer waits are `Limited`.
+    """
+
+    def __init__(
+        self,
+        cell: SharedCell,
+        clock: Clock,
+        operators: OperatorLog,
+        *,
+        delay: float,
+        probe_every: float = 30.0,
+        patience: float = 30.0,
+    ) -> None:
+        self._cell = cell
+        self._clock = clock
+        self._operators = operators
+        self._delay = delay
+        self._patience = patience
+        self._changing = asyncio.Lock()
+        self._reported_tripped = False
+        self.probe_every = probe_every
+
+    async def acquire(self) -> StartGranted:
+        """Wait for the next start; Limited when there is none soon."""
+        while True:
+            answer: StartGranted | StartDenied = await self._change(self._take_start)
+            if isinstance(answer, StartDenied):
+                raise Limited(f"no submission now: {answer.reason}", retry_after=answer.wait, code="lane")
+            await self._clock.sleep(answer.wait)
+            # While we slept the provider may have answered 429, 401 or 402 to another.
+            if answer.probe or answer.wait <= 0 or limits.may_start(await self._state(), self._now()):
+                return answer
+
+    async def block(self, wait: float, spacing: float) -> None:
+        await self._change(lambda state: (limits.block(state, self._now(), wait=wait, spacing=spacing), None))
+        self._operators.note("provider_limited", wait_s=round(wait, 1), spacing_s=spacing)
+
+    async def trip(self, reason: str) -> None:
+        await self._change(
+            lambda state: (
+                limits.trip(state, self._now(), reason=reason, probe_every=self.probe_every),
+                None,
+            )
+        )
+
+    async def reset(self) -> None:
+        await self._change(lambda state: (limits.reset(state), None))
+
+    async def probe_now(self) -> None:
+        """Let the next caller probe at once: an operator may have acted while we were away."""
+
+        def due(state: RateLimitState) -> tuple[RateLimitState, None]:
+            return (RateLimitState(tripped=state.tripped) if state.tripped else state), None
+
+        await self._change(due)
+
+    async def tripped(self) -> str:
+        """Why nothing may be submitted, as the replicas share it; empty when it may."""
+        return (await self._state()).tripped
+
+    def _report(self, state: RateLimitState) -> RateLimitState:
+        """Report what has become of the breaker since this process last read it, whoever changed it."""
+        if bool(state.tripped) != self._reported_tripped:
+            self._reported_tripped = bool(state.tripped)
+            if state.tripped:
+                self._operators.alarm("lane_closed", reason=state.tripped)
+            else:
+                self._operators.note("lane_reopened")
+        return state
+
+    def _take_start(self, state: RateLimitState) -> tuple[RateLimitState, StartGranted | StartDenied]:
+        return limits.take_start(
+            state, self._now(), delay=self._delay, probe_every=self.probe_every, patience=self._patience
+        )
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    async def _state(self) -> RateLimitState:
+        return self._report(RateLimitState.load((await self._cell.read())[0]))
+
+    async def _change(self, decide: Callable[[RateLimitState], tuple[RateLimitState, Any]]) -> Any:
+        """Read, decide, write if unchanged; again while others were faster."""
+        async with self._changing:  # one at a time in this process: only replicas race
+            for _ in range(_TRIES):
+                raw, revision = await self._cell.read()
+                state = RateLimitState.load(raw)
+                decided, answer = decide(state)
+                if decided == state or await self._cell.write(decided.dump(), revision):
+                    self._report(decided)
+                    return answer
+        raise Unavailable(f"the rate limit state was changed by others {_TRIES} times in a row; trying later")

@@ -1,0 +1,103 @@
+"""Finds out whether an attempt without a recorded submission has bought a run, and adopts that run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from generator.core.inputs.domain.input_validation import whole_numbers
+from generator.core.inputs.domain.run_spec import RunSpec
+from generator.core.runs.domain.attempt import Attempt
+from generator.core.runs.domain.match_predictions import matching_predictions
+from generator.core.runs.domain.prediction import Prediction
+from generator.core.runs.domain.provider_errors import Error
+from generator.core.runs.ports import RunPorts
+from servicekit.errors import Conflict
+
+SURE_AFTER = 2.0
+"""Submit windows after an intent before "not in the provider's list" means "never bought"."""
+
+UNSENT_WAIT, UNSENT_LONGEST = 10.0, 600.0
+"""Seconds before a third attempt when two came to nothing, doubled with each; and the longest."""
+
+_LOOKBACK = timedelta(minutes=5)
+"""How long before the intent the provider's list is read from: its clock may be behind ours, and what is not
+in the list is bought again."""
+
+
+async def submit_window_passed(ports: RunPorts, attempt: Attempt) -> bool:
+    """Whether nobody can be sending it any more. If not: wait until so, and answer False: begin anew."""
+    age = (ports.clock.now() - attempt.intended_at).total_seconds()
+    if age >= ports.settings.submit_window:
+        return True
+    await ports.clock.sleep(ports.settings.submit_window - age)
+    return False
+
+
+async def reconcile_attempt(ports: RunPorts, run: RunSpec, attempt: Attempt) -> Prediction | None:
+    """Adopt what the attempt has bought; None when it bought nothing, and its money is free again.
+
+    That nothing is found is believed a window later only: a provider in trouble may take up, or list, what it
+    was sent long after it gave us no answer.
+    """
+    found = await _find(ports, run, attempt)
+    left = (
+        attempt.intended_at - ports.clock.now()
+    ).total_seconds() + SURE_AFTER * ports.settings.submit_window
+    if found is None and left > 0:
+        await ports.clock.sleep(left)
+        found = await _find(ports, run, attempt)
+    if found is not None:
+        ports.operators.note("adopted", attempt=attempt.id, prediction=found.id)
+        return found
+    wait = unsent_wait(attempt)
+    never = Error(
+        "never_sent", "it never reached the provider, and cost nothing", retryable=True, retry_after=wait
+    )
+    try:
+        await ports.attempts.release(attempt.id, never, retry_after=wait)
+    except Conflict:
+        ports.operators.note("recorded_meanwhile", attempt=attempt.id)
+    return None
+
+
+def sent_input(run: RunSpec) -> dict[str, object]:
+    """The input as it is sent: a Struct has made every number a double."""
+    return {key: whole_numbers(value) for key, value in run.input.items()}
+
+
+def unsent_wait(attempt: Attempt) -> float:
+    """Seconds before an attempt that came to nothing is followed by another.
+
+    The first is followed at once. After that others get the slot meanwhile: a model that the provider
+    answers with 500 for a day, or a file that cannot be uploaded, must not hold it.
+    """
+    if attempt.number < 2:
+        return 0.0
+    return min(UNSENT_WAIT * 2.0 ** min(attempt.number - 2, 10), UNSENT_LONGEST)
+
+
+async def _find(ports: RunPorts, run: RunSpec, attempt: Attempt) -> Prediction | None:
+    """Search the provider's list, and record what is found."""
+    match = partial(
+        matching_predictions,
+        attempt_id=attempt.id,
+        model=run.model,
+        version=run.version,
+        sent={name: value for name, value in sent_input(run).items() if name not in run.secret_fields},
+        intended_at=attempt.intended_at,
+        window=ports.settings.submit_window,
+    )
+    listed = await ports.provider.created_since(
+        attempt.intended_at - _LOOKBACK, lambda each: bool(match([each]))
+    )
+    for prediction in match(listed):
+        owner = await ports.attempts.find_by_prediction(prediction.id)
+        if owner is not None and owner.id != attempt.id:
+            continue
+        try:
+            await ports.attempts.record_submitted(attempt.id, prediction.id)
+        except Conflict:
+            continue  # another attempt was faster to adopt it
+        return prediction
+    return None

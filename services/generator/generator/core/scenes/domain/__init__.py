@@ -1,0 +1,1 @@
+"""Rules for choosing scenes and for fitting them to a model."""

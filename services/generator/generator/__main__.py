@@ -3,7 +3,7 @@
 import sys
 
 from generator.main import build
-from servicekit.process import main
+from servicekit.process.main import main
 
 if __name__ == "__main__":
     sys.exit(main("generator", build))

@@ -37,7 +37,7 @@ from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
-from servicekit.lifecycle import Part, Tasks
+from servicekit.process.lifecycle import Part, Tasks
 
 PROVIDER = "replicate"
 

@@ -20,7 +20,7 @@ from generator.edges.scenes import PlanService
 from generator.edges.webhooks import WebhookService
 from rushes.generator.v1 import models_pb2, plan_pb2, webhooks_pb2
 from servicekit.errors import AppError, Forbidden, Limited, NotFound, TimedOut, Unauthenticated, Unavailable
-from servicekit.testing import TestClock, eventually
+from servicekit.testing import SimulatedClock, eventually
 
 T = TypeVar("T")
 TTL = 60.0
@@ -66,8 +66,8 @@ def model(name: str, owner: str = "rushes") -> Model:
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
+def clock() -> SimulatedClock:
+    return SimulatedClock()
 
 
 @pytest.fixture
@@ -76,13 +76,13 @@ def source() -> FakeModelSource:
 
 
 @pytest.fixture
-async def catalog(source: FakeModelSource, clock: TestClock) -> AsyncIterator[ModelCatalog]:
+async def catalog(source: FakeModelSource, clock: SimulatedClock) -> AsyncIterator[ModelCatalog]:
     catalog = ModelCatalog(source, clock, ttl=TTL)
     yield catalog
     await catalog.stop()
 
 
-async def after(clock: TestClock, seconds: float, work: Awaitable[T], *, sleepers: int = 1) -> T:
+async def after(clock: SimulatedClock, seconds: float, work: Awaitable[T], *, sleepers: int = 1) -> T:
     """What the work answers when the time moves so far; it must not answer before."""
     task = asyncio.ensure_future(work)
     await eventually(lambda: clock.sleeping >= sleepers)
@@ -92,7 +92,7 @@ async def after(clock: TestClock, seconds: float, work: Awaitable[T], *, sleeper
 
 
 async def test_what_is_cached_is_answered_within_a_second_while_the_provider_hangs(
-    catalog: ModelCatalog, source: FakeModelSource, clock: TestClock
+    catalog: ModelCatalog, source: FakeModelSource, clock: SimulatedClock
 ) -> None:
     assert not (await catalog.collections()).stale
     clock.advance(TTL)
@@ -116,7 +116,7 @@ async def test_what_is_cached_is_answered_within_a_second_while_the_provider_han
 
 
 async def test_the_whole_list_waits_for_one_patience_not_for_one_each(
-    catalog: ModelCatalog, source: FakeModelSource, clock: TestClock
+    catalog: ModelCatalog, source: FakeModelSource, clock: SimulatedClock
 ) -> None:
     await catalog.models()
     clock.advance(TTL)
@@ -131,7 +131,7 @@ async def test_the_whole_list_waits_for_one_patience_not_for_one_each(
 
 
 async def test_all_wait_for_the_same_answer_and_go_on_after_those_who_left(
-    catalog: ModelCatalog, source: FakeModelSource, clock: TestClock
+    catalog: ModelCatalog, source: FakeModelSource, clock: SimulatedClock
 ) -> None:
     source.answers.clear()
     first = asyncio.ensure_future(catalog.model("a", "b"))
@@ -144,7 +144,7 @@ async def test_all_wait_for_the_same_answer_and_go_on_after_those_who_left(
 
 
 async def test_what_was_never_read_is_given_up_before_the_callers_give_up(
-    catalog: ModelCatalog, source: FakeModelSource, clock: TestClock
+    catalog: ModelCatalog, source: FakeModelSource, clock: SimulatedClock
 ) -> None:
     source.answers.clear()
     with pytest.raises(TimedOut, match="try again"):
@@ -152,7 +152,7 @@ async def test_what_was_never_read_is_given_up_before_the_callers_give_up(
 
 
 async def test_an_error_is_not_followed_by_another_call_at_once(
-    catalog: ModelCatalog, source: FakeModelSource, clock: TestClock
+    catalog: ModelCatalog, source: FakeModelSource, clock: SimulatedClock
 ) -> None:
     await catalog.model("a", "b")
     clock.advance(TTL)
@@ -199,7 +199,7 @@ async def test_a_blip_chooses_no_other_model(
     assert await DefaultModels(catalog).scene() == "google/veo-3-fast"
 
 
-async def test_only_what_was_used_last_is_cached(clock: TestClock) -> None:
+async def test_only_what_was_used_last_is_cached(clock: SimulatedClock) -> None:
     cache = ProviderCache(clock, ttl=TTL, size=3)
 
     async def read(key: int) -> None:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from generator.core.runs.domain.provider_errors import read_refusal
-from servicekit import telemetry
 from servicekit.errors import (
     AppError,
     Forbidden,
@@ -23,6 +22,7 @@ from servicekit.errors import (
     Unauthenticated,
     Unavailable,
 )
+from servicekit.telemetry import traces
 
 READ_TIMEOUT = 30.0
 """Seconds for a request that changes nothing; collections are heavy."""
@@ -70,7 +70,7 @@ class ReplicateClient:
         """Send one request to `/v1…`, or to an address that the API itself gave. Raises httpx's errors."""
         if self._client is None:
             raise Unavailable("the connection to the provider is not open")
-        with telemetry.span(f"provider {method}", "client", attributes={"server.address": self.host}):
+        with traces.span(f"provider {method}", "client", attributes={"server.address": self.host}):
             response = await self._client.request(method, self._base + _path_of(path), **options)
         self.date = _date(response)
         return response

@@ -23,9 +23,9 @@ from generator.core.runs.domain.provider_errors import (
     Unknown,
     read_refusal,
 )
-from servicekit import telemetry
 from servicekit.clock import Clock
 from servicekit.errors import Forbidden, Invalid, NotFound, Unavailable
+from servicekit.telemetry import traces
 
 _CANCEL_AFTER = (5, 24 * 3600)
 _UNSURE = (408, 425, 499)
@@ -133,7 +133,7 @@ def _create_request(run: RunSpec, webhook: str) -> tuple[str, dict[str, Any]]:
 
 def _with_trace(webhook: str) -> str:
     """The address with the trace in it, so that the call that comes back is part of what caused it."""
-    context = telemetry.inject().get("traceparent")
+    context = traces.inject().get("traceparent")
     return f"{webhook}?traceparent={context}" if context else webhook
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,19 +62,26 @@ def check_picture(path: Path, found: Format, *, most_pixels: int = STORED_PIXELS
     return _read(path, check, found.name, unknown=f"it starts like a {found.name} but is none")
 
 
-def open_small(source: Path | bytes, *, near: int, most_pixels: int = STORED_PIXELS) -> Image.Image:
+def open_small(
+    source: Path | bytes,
+    *,
+    near: int,
+    most_pixels: int = STORED_PIXELS,
+    formats: Sequence[str] | None = _PILLOW,
+) -> Image.Image:
     """A picture upright, in 8 bits a channel, not much larger than it is needed.
 
     Args:
         source: a file, or its bytes.
         near: pixels that are needed of either side. A JPEG is decoded at a fraction of its size, not below.
+        formats: Pillow's names of those that are read; None: all that it knows.
 
     Raises:
         MediaError: it is no JPEG, PNG, GIF or WebP, is broken, or is too big.
     """
 
     def load(opened: Path | io.BytesIO) -> Image.Image:
-        with Image.open(opened, formats=_PILLOW) as image:
+        with Image.open(opened, formats=formats) as image:
             _check_pixels(*image.size, most_pixels)
             image.draft("RGB", (near, near))
             upright = ImageOps.exif_transpose(image)

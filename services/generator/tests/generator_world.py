@@ -11,13 +11,20 @@ from typing import Any
 
 from generator_fakes import FakeAttempts, FakeProvider, SimClock
 
+from events.envelope import envelope
+from generator.adapters.runs.event_publisher import event_message
 from generator.core.inputs.domain.run_spec import RunSpec
-from generator.core.runs.domain.events import PredictionEvent, event_id
+from generator.core.runs.domain.events import PredictionEvent
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.ports import RunPorts, RunSettings
 from generator.core.runs.rate_limiter import SharedRateLimiter
 from generator.core.runs.run_generation import GenerationRequest, run_generation
 from servicekit.errors import AppError, Invalid
+
+
+def event_id(event: PredictionEvent) -> str:
+    """The id under which the log would have the event."""
+    return envelope(event_message(event)).id
 
 
 class Killed(BaseException):

@@ -8,7 +8,7 @@ from datetime import timedelta
 import grpc.aio
 import pytest
 from generator_fakes import SimClock
-from generator_world import World
+from generator_world import World, event_id
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from generator.adapters.runs.catalog_attempts import CatalogAttempts
@@ -21,7 +21,6 @@ from generator.core.runs.domain.events import (
     PredictionProgressed,
     PredictionRef,
     PredictionSucceeded,
-    event_id,
 )
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.prediction_outcome import OUTPUTS_GONE
@@ -72,7 +71,9 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
 async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(generation, kill_at=5)  # whether it was submitted is unknown: the list is read
+    assert not await world.deliver(
+        generation, kill_at=5
+    )  # whether it was submitted is unknown: the list is read
 
     async def created_since(_moment: object, _keep: object = None) -> list[Prediction]:
         raise Unauthenticated("GET /v1/predictions: 401")

@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from events.envelope import envelope
 from generator.core.runs.domain.events import (
-    EVENT_TYPES,
+    GONE,
     PredictionCanceled,
     PredictionEvent,
     PredictionFailed,
@@ -17,12 +18,11 @@ from generator.core.runs.domain.events import (
     PredictionRef,
     PredictionStarted,
     PredictionSucceeded,
-    event_id,
 )
 from generator.proto_enums import MEDIA_KINDS
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
-from servicekit.events import Event, EventLog
+from servicekit.events import EventLog
 
 
 class LogEventPublisher:
@@ -32,17 +32,7 @@ class LogEventPublisher:
         self._log = log
 
     async def publish(self, event: PredictionEvent) -> None:
-        ref = event.prediction
-        refs = {"generation": ref.generation_id, "job": ref.job_id, "campaign": ref.campaign_id}
-        await self._log.publish(
-            Event(
-                id=event_id(event),
-                type=EVENT_TYPES[type(event)],
-                key=ref.generation_id,
-                data=event_message(event).SerializeToString(),
-                refs={name: value for name, value in refs.items() if value},
-            )
-        )
+        await self._log.publish(envelope(event_message(event)))
 
 
 def event_message(event: PredictionEvent) -> Message:
@@ -64,6 +54,8 @@ def event_message(event: PredictionEvent) -> Message:
                 retry_after_s=error.retry_after,
                 cost_micros=event.cost_micros,
                 most_retries=error.most_retries,
+                # A later round requests the outputs once more: that they are gone is the answer to it.
+                gone_in_round=event.prediction.round if error.code == GONE else 0,
             )
         case PredictionCanceled():
             return events_pb2.PredictionCanceled(

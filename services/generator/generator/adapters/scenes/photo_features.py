@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +12,8 @@ from cachetools import LRUCache
 from PIL import Image, ImageOps
 
 from generator.core.scenes.domain.photos import Photo, PhotoFeatures
+from mediakit.errors import MediaError
+from mediakit.pictures import open_small
 from servicekit.blobs import BlobStore
 from servicekit.errors import AppError
 
@@ -22,9 +22,6 @@ LARGEST = 64 * 1024 * 1024
 
 MEASURED_SIDE = 256
 """Pixels of the longer side at which a photo is measured: it decides what `sharpness` means."""
-
-MOST_PIXELS = 120_000_000
-"""A photo that claims more pixels is not decoded."""
 
 _AT_ONCE = 4
 _CACHED = 20_000
@@ -53,7 +50,7 @@ class BlobPhotoFeatures:
             try:
                 data = await self._blobs.get(photo.blob_key, limit=LARGEST)
                 features = await asyncio.to_thread(measure, data)
-            except (AppError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            except (AppError, MediaError) as error:
                 self._log.warning("photo cannot be read", asset=photo.asset_id, reason=str(error)[:200])
                 return None
         self._measured[key] = features
@@ -61,17 +58,8 @@ class BlobPhotoFeatures:
 
 
 def measure(data: bytes) -> PhotoFeatures:
-    """The features of a photo; OSError or ValueError when the bytes are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MOST_PIXELS is the limit here
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} pixels are more than {MOST_PIXELS}")
-            image.draft(
-                "L", (MEASURED_SIDE * 2, MEASURED_SIDE * 2)
-            )  # a JPEG is decoded at a fraction of its size
-            upright = ImageOps.exif_transpose(image)
-            grey = upright.convert("L")
+    """The features of a photo; MediaError when the bytes are none."""
+    grey = open_small(data, near=MEASURED_SIDE * 2).convert("L")
     small = ImageOps.contain(grey, (MEASURED_SIDE, MEASURED_SIDE), Image.Resampling.LANCZOS)
     pixels = np.asarray(small, dtype=np.float32)
     return PhotoFeatures(

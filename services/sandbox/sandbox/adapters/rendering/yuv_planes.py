@@ -5,18 +5,18 @@ The video's own planes have half the pixels of RGB, and no frame needs a colour 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFilter, ImageOps
 
+from mediakit.errors import MediaError
+from mediakit.pictures import open_small
 from sandbox.core.predictions.ports import RenderError
 
 Box = tuple[float, float, float, float]
-LARGEST_PIXELS = 150_000_000
 _FILL_BELOW = 0.62  # a photo that would lose more than 38 % to cropping is shown whole over its blurred self
 
 
@@ -24,28 +24,12 @@ def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
     """The picture upright and in RGB. A large JPEG is decoded at a fraction of its size, not below `near`.
 
     Raises:
-        RenderError: not a picture, cut short, or larger than 150 megapixels.
+        RenderError: not a picture, cut short, or too large.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path)
-        with opened:
-            if opened.width * opened.height > LARGEST_PIXELS:
-                size = f"{opened.width}x{opened.height}"
-                raise RenderError(
-                    f"The input was invalid. Picture of {size} is too large: 150 megapixels at most"
-                )
-            opened.draft("RGB", (max(near), max(near)))
-            return _without_alpha(ImageOps.exif_transpose(opened))
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
-        raise RenderError("The input was invalid. Picture cannot be decoded") from error
+        return _without_alpha(open_small(path, near=max(near), formats=None))
+    except MediaError as error:
+        raise RenderError(f"The input was invalid. Picture cannot be decoded: {error.message}") from error
 
 
 def _without_alpha(picture: Image.Image) -> Image.Image:

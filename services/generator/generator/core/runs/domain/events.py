@@ -76,24 +76,3 @@ PredictionEvent = (
 
 GONE = "gone"
 """The code of an error: the provider has the run and its outputs no longer."""
-
-EVENT_TYPES: dict[type[Any], str] = {
-    PredictionStarted: "prediction.started",
-    PredictionProgressed: "prediction.progressed",
-    PredictionSucceeded: "prediction.succeeded",
-    PredictionFailed: "prediction.failed",
-    PredictionCanceled: "prediction.canceled",
-}
-
-
-def event_id(event: PredictionEvent) -> str:
-    """`<generation>:<attempt>:<what>`, and the round where each request is to be answered with one."""
-    ref = event.prediction
-    stem = f"{ref.generation_id}:{ref.attempt_id}:{EVENT_TYPES[type(event)].partition('.')[2]}"
-    if isinstance(event, PredictionProgressed):
-        return f"{stem}:{event.percent}"
-    # A later round requests the outputs once more: that they are here, or gone, is the answer to it.
-    answers_each_round = isinstance(event, PredictionSucceeded) or (
-        isinstance(event, PredictionFailed) and event.error.code == GONE
-    )
-    return f"{stem}:{ref.round}" if answers_each_round else stem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,7 +67,7 @@ def open_small(
     *,
     near: int,
     most_pixels: int = STORED_PIXELS,
-    formats: Sequence[str] | None = _PILLOW,
+    formats: tuple[str, ...] | None = _PILLOW,
 ) -> Image.Image:
     """A picture upright, in 8 bits a channel, not much larger than it is needed.
 

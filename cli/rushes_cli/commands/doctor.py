@@ -20,6 +20,7 @@ from rushes_cli.errors import CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.services import provider_of, uses_sandbox
 from rushes_cli.stack.supervised import is_serving
+from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.process import find_binary
 from servicekit.errors import Unavailable
 
@@ -136,11 +137,23 @@ async def stack_findings(folder: DataFolder) -> list[Finding]:
     is_current = state.code == code_fingerprint()
     message = f"{state.gateway}, process {state.pid}" + ("" if is_current else ", of older code")
     found = [Finding("stack", is_current, message, "Start it afresh: rushes down, rushes up.")]
+    found += [await _log_finding(folder, each) for each in state.processes if each.name == "nats"]
     async with httpx.AsyncClient(timeout=_SERVICE_TIMEOUT_S) as http:
         services = [each for each in state.processes if each.health]
         for findings in await asyncio.gather(*(_service_findings(http, each, folder) for each in services)):
             found += findings
     return found
+
+
+async def _log_finding(folder: DataFolder, nats: ProcessState) -> Finding:
+    """Whether the event log stores what is published: after a full disk it may answer and store nothing."""
+    server = NatsServer(folder.path / "nats", port=int(nats.address.rpartition(":")[2]))
+    try:
+        await server.check_writable()
+    except Unavailable as error:
+        way_out = "Make room on the disk; `rushes up` then restarts it by itself within half a minute."
+        return Finding("nats", False, error.message, way_out)
+    return Finding("nats", True, f"stores events at {nats.address}", "")
 
 
 async def _service_findings(

@@ -108,7 +108,9 @@ class Stack:
         embedded = []
         if not nats_url:
             nats = NatsServer(self._folder.path / "nats")
-            embedded.append(Supervised("nats", nats, lambda: nats.url))
+            # After a full disk it lives, and stores nothing until it is started again.
+            check = HealthCheck(nats.check_writable, restart_helps=lambda: nats.has_room)
+            embedded.append(Supervised("nats", nats, lambda: nats.url, health_check=check))
         if not endpoint:
             remove_leftovers(self._folder.path / "s3")
             s3 = S3Server(self._folder.path / "s3")

@@ -29,7 +29,7 @@ from gateway.edges.webhooks import ProviderWebhooks
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
-from servicekit.errors import NotFound, Unavailable
+from servicekit.errors import NotFound
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
@@ -75,7 +75,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     readiness = Readiness(
         {
             "catalog": partial(calls.check, "rushes.catalog"),
-            "events": partial(_events, log),
+            "events": log.check_writable,
             "blobs": partial(_blobs, blobs),
         },
         {name: partial(calls.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")},
@@ -100,11 +100,6 @@ def _upload_dir(settings: Settings) -> Path:
         return settings.upload_dir
     # By user: in the system's temporary folder the first one to come owns the name.
     return Path(tempfile.gettempdir()) / f"rushes-gateway-{os.getuid()}"
-
-
-async def _events(log: EventLog) -> None:
-    if not log.is_connected:
-        raise Unavailable("the event log is away")
 
 
 async def _blobs(blobs: BlobStore) -> None:

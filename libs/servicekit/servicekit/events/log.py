@@ -117,13 +117,13 @@ class EventLog(Connection):
         refused for more than `REFUSED_AFTER` seconds, for whatever reason (a limit, say).
         """
         if not self.is_connected:
-            raise Unavailable(f"the event log is away (NATS at {self._url})")
+            raise Unavailable("the event log is away")
         names = [spec.name for spec in self._streams] + [f"KV_{name}" for name in self._buckets]
         try:
             checks = (topology.write_error(self.client, name, within=_CHECK_BUDGET) for name in names)
             reasons = await asyncio.gather(*checks)
         except NATS_ERRORS as error:
-            raise Unavailable(f"the event log does not answer (NATS at {self._url})") from error
+            raise Unavailable("the event log does not answer") from error
         for name, reason in zip(names, reasons, strict=True):
             if reason:
                 raise Unavailable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -12,7 +12,6 @@ from downloader.core.fetching.existing_blob import UnreadableBlob
 from downloader.core.fetching.fetch import Fetcher, FetchRequest
 from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.attempt import Attempt
-from downloader.core.scheduling.domain.bounded_set import BoundedSet
 from downloader.core.scheduling.domain.deferred_deliveries import DeferredByHost
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.core.scheduling.domain.retry_policy import has_expired, is_at_risk, redelivery_delay
@@ -38,6 +37,9 @@ _EXPIRED = "expired"
 _PASSING = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.NOT_FOUND})
 """Errors of our own parts that pass. NotFound: a stored file was deleted while it was measured."""
 
+MAX_REMEMBERED = 20_000
+"""As many as may be in flight. Beyond that something is done once more, which is harmless."""
+
 
 class DownloadOutputs:
     """The use case behind `prediction.succeeded`. Its events may be published twice, never its effect."""
@@ -62,7 +64,7 @@ class DownloadOutputs:
         self._clock = clock
         self._deferred = DeferredByHost()
         self._settled = BoundedSet()
-        # Alerts that were raised already: a redelivery is no news.
+        # Alerts that were raised: a loss and a host once each, a risk by each failed try but by no deferral.
         self._lost = BoundedSet()
         self._at_risk = BoundedSet()
         self._unexpected_hosts = BoundedSet()
@@ -201,6 +203,25 @@ class DownloadOutputs:
         elif error.is_retryable:  # a fresh address may still help, if somebody requests one in time
             self._alert_if_at_risk(output, f"given up: {error.message}")
         await self._events.failed(output, published)
+
+
+class BoundedSet:
+    """A set that forgets its oldest members."""
+
+    def __init__(self) -> None:
+        self._members: dict[Hashable, None] = {}  # in the order of their coming
+
+    def __contains__(self, member: Hashable) -> bool:
+        return member in self._members
+
+    def add(self, member: Hashable) -> bool:
+        """Whether it is new."""
+        if member in self._members:
+            return False
+        self._members[member] = None
+        if len(self._members) > MAX_REMEMBERED:
+            del self._members[next(iter(self._members))]
+        return True
 
 
 def _ours(error: AppError) -> FetchError:

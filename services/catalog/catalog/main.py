@@ -151,7 +151,7 @@ def wire_tasks(settings: Settings, clock: Clock, database: SqlDatabase, reconcil
     seconds = settings.reconcile_every.total_seconds()
     tasks = Tasks(clock=clock)
     tasks.every(seconds, lambda: _reconcile(reconciler), "reconcile")
-    tasks.every(seconds, expiry_alerts.run_once, "alert before outputs expire")
+    tasks.every(seconds, lambda: _alert(expiry_alerts), "alert before outputs expire")
     tasks.every(3600.0, database.trim_inbox, "trim the inbox")
     return tasks
 
@@ -165,6 +165,13 @@ async def _reconcile(reconciler: Reconciler) -> None:
         log.warning("stalled work requested again", **counts)
     for each in result.failed:
         log.error("stalled work could not be requested again", record=each.id, exc_info=each.error)
+
+
+async def _alert(expiry_alerts: ExpiryAlerts) -> None:
+    """One round of the alerts, and what failed in the log."""
+    log = structlog.get_logger("catalog.expiry")
+    for each in await expiry_alerts.run_once():
+        log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)
 
 
 class _AdminKey:

@@ -18,20 +18,23 @@ from catalog.core.generations.domain.attempts import (
     next_step,
     record_canceled,
     record_failed,
+    record_run_progress,
     record_started,
     record_submitted,
     record_succeeded,
     release_attempt,
 )
+from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Generation, Stage
-from catalog.core.generations.domain.outputs import record_stored
-from catalog.core.generations.domain.recovery import record_lost, requeue_download
+from catalog.core.generations.domain.outputs import record_fetch_progress, record_stored
+from catalog.core.generations.domain.recovery import count_loss, record_lost, requeue_download, warn_of_expiry
 from catalog.core.generations.domain.requesting import (
     Decision,
     cancel_generation,
     create_generation,
+    postpone_request,
     request_again,
 )
 from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
@@ -204,6 +207,17 @@ requests = st.one_of(
 )
 begins = st.sampled_from(["begin", "begin", "blocked"])
 requeues = st.just(requeued_by_itself)
+deletes = st.builds(lambda index: partial(delete_generation, index=index), st.sampled_from([None, 0, 1]))
+marks = st.one_of(
+    st.just(postpone_request),
+    st.builds(lambda x: partial(record_run_progress, percent=x, message="x"), st.floats(0, 100)),
+    st.builds(
+        lambda percent: partial(record_fetch_progress, percent=percent, message="x"), st.floats(0, 100)
+    ),
+    st.builds(lambda index: partial(warn_of_expiry, index=index), st.integers(0, 1)),
+    st.builds(lambda index: partial(count_loss, index=index), st.integers(0, 1)),
+)
+any_step = st.one_of(begins, received, received, requests, requeues, deletes, marks)
 
 
 def apply(life: Life, step: Decision | str) -> Sequence[ge.GenerationEvent]:

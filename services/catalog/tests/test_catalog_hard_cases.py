@@ -40,7 +40,7 @@ async def test_people_who_change_different_fields_at_once_both_succeed(pair: Run
         assert (now.budget_cents, now.brief, now.name) == (turn, f"b{turn}", f"n{turn}")
 
 
-async def test_a_text_with_nul_is_refused_or_kept_and_never_a_fault_of_ours(pair: RunningCatalog) -> None:
+async def test_a_text_with_nul_is_refused_or_stored_and_never_a_fault_of_ours(pair: RunningCatalog) -> None:
     try:
         made = await pair.clients.CreateClient(clients_pb2.CreateClientRequest(name="a\0b"))
     except Invalid as error:
@@ -49,13 +49,13 @@ async def test_a_text_with_nul_is_refused_or_kept_and_never_a_fault_of_ours(pair
         assert made.name == "a\0b"
 
 
-async def test_a_failure_text_with_nul_ends_its_generation_all_the_same(pair: RunningCatalog) -> None:
+async def test_an_error_text_with_nul_ends_its_generation_all_the_same(pair: RunningCatalog) -> None:
     attempt = await pair.submitted((await pair.generation()).id)
     error = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
-    fact = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=error, cost_micros=1)
-    await pair.publish("prediction.failed", attempt.generation_id, fact, attempt.id)
-    told = await pair.stage(attempt.generation_id, "failed")
-    assert told.error.message.endswith("bad  tensor"), told.error
+    message = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=error, cost_micros=1)
+    await pair.publish("prediction.failed", attempt.generation_id, message, attempt.id)
+    shown = await pair.stage(attempt.generation_id, "failed")
+    assert shown.error.message.endswith("bad  tensor"), shown.error
 
 
 async def test_what_nobody_would_pay_for_any_more_is_not_run_again(pair: RunningCatalog) -> None:

@@ -1,4 +1,4 @@
-"""Caps hold against the most that runs can cost; what they should cost is only told."""
+"""Caps hold against the most that runs can cost; what they should cost is only shown."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from servicekit.testing import eventually
 CENTS = 10_000
 
 
-async def asked(catalog: RunningCatalog, campaign_id: str) -> generations_pb2.Generation:
+async def created(catalog: RunningCatalog, campaign_id: str) -> generations_pb2.Generation:
     request = generations_pb2.CreateGenerationRequest(model="rushes/instant", campaign_id=campaign_id)
-    told: generations_pb2.Generation = await catalog.generations.CreateGeneration(request)
-    return told
+    shown: generations_pb2.Generation = await catalog.generations.CreateGeneration(request)
+    return shown
 
 
 async def test_the_cap_holds_against_the_most_that_runs_can_cost(catalog: RunningCatalog) -> None:
     catalog.generator.price, catalog.generator.reserve = 2 * CENTS, 5 * CENTS
     campaign = await catalog.campaign(photos=0, budget_cents=12)
-    told = await catalog.generations.EstimateGeneration(
+    shown = await catalog.generations.EstimateGeneration(
         generations_pb2.EstimateGenerationRequest(model="rushes/instant")
     )
-    assert (told.estimated_cost_cents, told.reserve_cents) == (2.0, 5.0)
+    assert (shown.estimated_cost_cents, shown.reserve_cents) == (2.0, 5.0)
     paid = generations_pb2.CreateGenerationRequest(model="rushes/instant", campaign_id=campaign.id)
     three = generations_pb2.BatchCreateGenerationsRequest(requests=[paid] * 3)
     with pytest.raises(Precondition, match=r"up to 15\.00 cents"):
         await catalog.generations.BatchCreateGenerations(three)
 
-    first, second, third = [await asked(catalog, campaign.id) for _ in range(3)]
+    first, second, third = [await created(catalog, campaign.id) for _ in range(3)]
     assert (first.estimated_cost_cents, first.reserve_cents) == (2.0, 5.0)
     attempt = await catalog.submitted(first.id)
     assert attempt.reserved_micros == 5 * CENTS
@@ -46,10 +46,10 @@ async def test_the_cap_holds_against_the_most_that_runs_can_cost(catalog: Runnin
 async def test_a_single_run_that_does_not_fit_under_the_cap_is_refused(catalog: RunningCatalog) -> None:
     catalog.generator.reserve = 5 * CENTS
     campaign = await catalog.campaign(photos=0, budget_cents=9)
-    first = await asked(catalog, campaign.id)
+    first = await created(catalog, campaign.id)
     attempt = await catalog.submitted(first.id)
     with pytest.raises(Precondition, match=rf"up to 5\.00 cents.* {campaign.id}") as refused:
-        await asked(catalog, campaign.id)
+        await created(catalog, campaign.id)
     assert refused.value.code == "budget"
     await catalog.fail(attempt)
     await catalog.stage(first.id, "failed")  # it has cost 1.5 cents: 7.5 are left
@@ -76,7 +76,7 @@ async def test_a_job_is_approved_when_all_it_can_cost_fits(catalog: RunningCatal
     assert (await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))).scenes[0].generation_id
 
 
-async def test_the_generator_is_told_how_long_the_money_lasts(catalog: RunningCatalog) -> None:
+async def test_the_generator_learns_how_long_the_money_lasts(catalog: RunningCatalog) -> None:
     catalog.generator.deadline = 300.0
     made = await catalog.generation()
     assert (await catalog.begin(made.id)).deadline_s == 300.0
@@ -84,7 +84,7 @@ async def test_the_generator_is_told_how_long_the_money_lasts(catalog: RunningCa
 
 async def test_what_costs_more_than_its_reserve_is_booked_and_logged(catalog: RunningCatalog) -> None:
     campaign = await catalog.campaign(photos=0, budget_cents=3)
-    made = await asked(catalog, campaign.id)
+    made = await created(catalog, campaign.id)
     attempt = await catalog.submitted(made.id)
     with capture_logs() as lines:
         await catalog.succeed(attempt, cost=4 * CENTS)
@@ -102,5 +102,5 @@ async def test_what_costs_more_than_its_reserve_is_booked_and_logged(catalog: Ru
     )
 
 
-def test_a_run_recorded_before_there_were_reserves_sets_its_estimate_aside() -> None:
+def test_a_run_recorded_before_there_were_reserves_reserves_its_estimate() -> None:
     assert RunSpec("replicate", "a/b", "", MediaKind.VIDEO, estimate_micros=7).reserve_or_estimate_micros == 7

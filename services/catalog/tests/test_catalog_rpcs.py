@@ -11,6 +11,7 @@ from catalog_jobs import planned
 from google.protobuf.struct_pb2 import Struct
 from running_catalog import MovedClock, RunningCatalog, running
 
+from catalog.core.generations.domain.attempts import record_run_progress
 from rushes.catalog.v1 import (
     assets_pb2,
     attempts_pb2,
@@ -22,6 +23,7 @@ from rushes.catalog.v1 import (
     media_pb2,
 )
 from rushes.common.v1 import media_pb2 as common_pb2
+from servicekit.clock import SystemClock
 from servicekit.errors import (
     AppError,
     Conflict,
@@ -315,7 +317,9 @@ async def test_job_progress_says_what_happens_now(catalog: RunningCatalog) -> No
     await catalog.stage(job.scenes[0].generation_id, "completed")
     await catalog.submitted(job.scenes[1].generation_id)
     async with catalog.service.database.write() as unit:
-        await unit.generations.note(job.scenes[1].generation_id, 43.0, "frame 43", ("running",))
+        generation = await unit.generations.get(job.scenes[1].generation_id, lock=True)
+        progress = record_run_progress(generation, SystemClock().now(), percent=43.0, message="frame 43")
+        await unit.generations.save(generation, progress)
     told = (await catalog.job(job.id)).progress
     assert told.message == "rendering scene 2 of 2: 43 %"
     assert 30 < told.percent < 50

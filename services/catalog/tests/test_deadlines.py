@@ -1,4 +1,4 @@
-"""Lost outputs are told of before they expire, and counted when they do: once, over all replicas."""
+"""Operators are warned of lost outputs before they expire, and these are counted: once, over all replicas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import OutputState, Stage
-from catalog.core.generations.domain.recovery import requeue_download
+from catalog.core.generations.domain.recovery import count_loss, requeue_download, warn_of_expiry
 from catalog.core.shared.domain import EXPIRED
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
@@ -24,100 +24,101 @@ from servicekit.databases import open_engine
 from servicekit.outbox.tables import micros
 
 
-class Told(LoggedAlerts):
-    """What operators were told, in words."""
+class RecordedAlerts(LoggedAlerts):
+    """The alerts, in words."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
     def at_risk(self, output: LostOutput, seconds_left: float) -> None:
         super().at_risk(output, seconds_left)
-        self.said.append(f"{output.index} at risk, {seconds_left:g} s left: {output.error.code}")
+        self.texts.append(f"{output.index} at risk, {seconds_left:g} s left: {output.error.code}")
 
     def lost(self, output: LostOutput) -> None:
         super().lost(output)
-        self.said.append(f"{output.index} lost: {output.error.code}")
+        self.texts.append(f"{output.index} lost: {output.error.code}")
 
 
-async def test_an_output_in_the_retry_queue_is_told_of_before_it_expires_and_counted_once(
+async def test_an_output_in_the_retry_queue_is_warned_of_before_it_expires_and_counted_once(
     core: CatalogCore,
 ) -> None:
-    told = Told()
-    replicas = [ExpiryAlerts(core.database, told, core.clock) for _ in range(2)]
+    alerts = RecordedAlerts()
+    replicas = [ExpiryAlerts(core.database, alerts, core.clock) for _ in range(2)]
     risk, lost = OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()
 
-    async def look() -> list[str]:
-        told.said.clear()
+    async def alerted() -> list[str]:
+        alerts.texts.clear()
         for replica in replicas:
             await replica.run_once()
-        return list(told.said)
+        return list(alerts.texts)
 
     await core.made(lose=True)
     core.clock.advance(49 * 60)
-    assert await look() == []
+    assert await alerted() == []
     core.clock.advance(2 * 60)
-    assert await look() == ["0 at risk, 540 s left: truncated"]
+    assert await alerted() == ["0 at risk, 540 s left: truncated"]
     core.clock.advance(8 * 60)
-    assert await look() == []
+    assert await alerted() == []
     core.clock.advance(60)
-    assert await look() == ["0 lost: truncated"]
+    assert await alerted() == ["0 lost: truncated"]
     core.clock.advance(60)
-    assert await look() == []
+    assert await alerted() == []
     assert (OUTPUTS_AT_RISK._value.get(), OUTPUTS_LOST._value.get()) == (risk + 1, lost + 1)
 
 
-async def test_what_is_fetched_once_more_is_told_of_but_counted_by_the_downloader(core: CatalogCore) -> None:
-    told = Told()
-    deadlines = ExpiryAlerts(core.database, told, core.clock)
+async def test_what_is_fetched_once_more_is_warned_of_but_counted_by_the_downloader(
+    core: CatalogCore,
+) -> None:
+    alerts = RecordedAlerts()
+    expiry_alerts = ExpiryAlerts(core.database, alerts, core.clock)
     made = await core.made(lose=True)
     ends = made.lost[0].expires_at
     await core.do(made.id, requeue_download)
     core.clock.advance(51 * 60)
-    await deadlines.run_once()
-    assert told.said == ["0 at risk, 540 s left: download"]
+    await expiry_alerts.run_once()
+    assert alerts.texts == ["0 at risk, 540 s left: download"]
     core.clock.advance(10 * 60)
-    await deadlines.run_once()
+    await expiry_alerts.run_once()
     given_up = lost(made.winner, retryable=False, round_=2, expires_at=ends, code=EXPIRED)
     after = await core.do(made.id, given_up)
     assert after.output(0).state is OutputState.LOST  # type: ignore[union-attr]
-    await deadlines.run_once()
-    assert told.said == ["0 at risk, 540 s left: download"], "the downloader has counted it"
+    await expiry_alerts.run_once()
+    assert alerts.texts == ["0 at risk, 540 s left: download"], "the downloader has counted it"
     await core.do(made.id, requeue_download)
     await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
-    await deadlines.run_once()
-    assert len(told.said) == 1, "what was counted is not counted again"
+    await expiry_alerts.run_once()
+    assert len(alerts.texts) == 1, "what was counted is not counted again"
 
 
 async def test_what_the_provider_has_no_longer_is_counted_at_once(core: CatalogCore) -> None:
-    told = Told()
-    deadlines = ExpiryAlerts(core.database, told, core.clock)
+    alerts = RecordedAlerts()
+    expiry_alerts = ExpiryAlerts(core.database, alerts, core.clock)
     made = await core.made(lose=True)
     core.clock.advance(60)
     await core.do(made.id, requeue_download)
     after = await core.do(made.id, failed(made.winner, GONE, prediction_id=f"p-{made.id}"))
     assert after.stage is Stage.FAILED
-    await deadlines.run_once()
-    await deadlines.run_once()
-    assert told.said == ["0 lost: gone"]
+    await expiry_alerts.run_once()
+    await expiry_alerts.run_once()
+    assert alerts.texts == ["0 lost: gone"]
 
 
-async def test_what_came_after_all_or_was_deleted_is_not_told_of(core: CatalogCore) -> None:
-    told = Told()
-    deadlines = ExpiryAlerts(core.database, told, core.clock)
+async def test_what_came_after_all_or_was_deleted_raises_no_alert(core: CatalogCore) -> None:
+    alerts = RecordedAlerts()
+    expiry_alerts = ExpiryAlerts(core.database, alerts, core.clock)
     came, deleted = await core.made(lose=True), await core.made(lose=True)
-    now = core.clock.now()
-    async with core.database.read() as unit:
-        stale = await unit.expiring_outputs.at_risk(now, now + timedelta(hours=2), 10)
     key = f"media/{came.id}/0.mp4"
     await core.do(came.id, stored(came.winner, 0, "med_1", VIDEO, key))
     await core.do(deleted.id, delete_generation)
-    async with core.database.write() as unit:
-        assert not any([await unit.expiring_outputs.warn(each, now) for each in stale])
-        assert not any([await unit.expiring_outputs.count(each, now) for each in stale])
+    for generation_id in (came.id, deleted.id):  # found as lost, and locked when it is so no longer
+        async with core.database.read() as unit:
+            state = await unit.generations.get(generation_id, deleted=True)
+        for decision in (warn_of_expiry, count_loss):
+            assert decision(state, core.clock.now(), index=0) == ()
     core.clock.advance(2 * 3600)
-    await deadlines.run_once()
-    assert told.said == []
+    await expiry_alerts.run_once()
+    assert alerts.texts == []
 
 
 async def test_what_had_expired_before_there_were_alarms_is_no_news(database_url: str) -> None:

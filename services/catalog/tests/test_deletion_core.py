@@ -13,16 +13,14 @@ import pytest
 from generation_life import (
     NOW,
     Life,
+    any_step,
     apply,
-    begins,
     canceled,
     ended,
     lost,
     received,
     released,
-    requests,
     requeued_by_itself,
-    requeues,
     stored,
     submitted,
     succeeded,
@@ -43,8 +41,6 @@ from catalog.core.jobs.domain.model import JobStatus
 from servicekit.errors import NotFound, Precondition
 
 LATER = NOW + timedelta(hours=3)
-deletes = st.builds(lambda index: partial(delete_generation, index=index), st.sampled_from([None, 0, 1]))
-any_step = st.one_of(begins, received, received, requests, requeues, deletes)
 
 
 def keys(events: object, kind: type[object]) -> list[str]:

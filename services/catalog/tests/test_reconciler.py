@@ -1,4 +1,4 @@
-"""The reconciler: what expires comes first, nothing waits for a planner, and what is sick for nobody."""
+"""The reconciler: what expires comes first, and nothing waits for a planner or for a record that fails."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class StuckGenerator:
     """Takes plans and answers none."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requests = 0
 
-    async def plan(self, _wish: PlanRequest) -> Plan:
-        self.asked += 1
+    async def plan(self, _request: PlanRequest) -> Plan:
+        self.requests += 1
         await asyncio.Event().wait()
         raise AssertionError("it never answers")
 
@@ -46,7 +46,7 @@ class Watch:
         generating = GenerationService(core.database, self.generator, core.attempts, core.clock)
         self.reconciler = Reconciler(core.database, generating, self.drafts, core.clock)
 
-    async def break_(self, table: Any, id_: str) -> None:
+    async def corrupt(self, table: Any, id_: str) -> None:
         column = table.c.stage if "stage" in table.c else table.c.status
         async with self.core.database.transaction() as connection:
             await connection.execute(update(table).where(table.c.id == id_).values({column: "nowhere"}))
@@ -66,18 +66,18 @@ async def test_a_stuck_planner_holds_nothing_up(watch: Watch) -> None:
     jobs = [await core.job(campaign) for _ in range(CONCURRENCY + 3)]
     lost = await core.made(lose=True)
     core.clock.advance(61)
-    asked = await asyncio.wait_for(watch.reconciler.run_once(), 5)
-    assert (asked.drafts, asked.downloads) == (len(jobs), 1)
+    report = await asyncio.wait_for(watch.reconciler.run_once(), 5)
+    assert (report.drafts, report.downloads) == (len(jobs), 1)
     assert (await core.get(lost.id)).stage is Stage.FETCHING
-    await eventually(lambda: watch.generator.asked == CONCURRENCY)
+    await eventually(lambda: watch.generator.requests == CONCURRENCY)
     core.clock.advance(121)
-    asked = await watch.reconciler.run_once()
-    assert asked.drafts == len(jobs)
-    assert watch.generator.asked == CONCURRENCY, "what is planned or waits for its turn is not begun twice"
+    report = await watch.reconciler.run_once()
+    assert report.drafts == len(jobs)
+    assert watch.generator.requests == CONCURRENCY, "what is planned or waits for its turn is not begun twice"
 
 
 @pytest.mark.parametrize("what", ["job", "requeue"])
-async def test_what_is_sick_keeps_no_other_waiting(
+async def test_a_record_that_fails_keeps_no_other_waiting(
     watch: Watch, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = watch.core
@@ -87,22 +87,22 @@ async def test_what_is_sick_keeps_no_other_waiting(
     for _ in range(2):
         both.append(await core.job(campaign) if what == "job" else await core.made(lose=True))
         core.clock.advance(1)
-    sick = both[0].id
-    await watch.break_(tables.jobs if what == "job" else tables.generations, sick)
+    corrupt = both[0].id
+    await watch.corrupt(tables.jobs if what == "job" else tables.generations, corrupt)
     core.clock.advance(61)
     first = await watch.reconciler.run_once()
-    assert ([each.id for each in first.failed], first.any) == ([sick], False)
+    assert ([each.id for each in first.failed], first.any) == ([corrupt], False)
     second = await watch.reconciler.run_once()
     assert (second.failed, second.drafts + second.downloads) == ((), 1)
     core.clock.advance(61)
-    assert sick in [each.id for each in (await watch.reconciler.run_once()).failed], "nor is it forgotten"
+    assert corrupt in [each.id for each in (await watch.reconciler.run_once()).failed], "nor is it forgotten"
 
 
-async def test_what_expires_soon_is_put_off_for_less(watch: Watch) -> None:
+async def test_a_failing_requeue_is_put_off_for_a_few_seconds_only(watch: Watch) -> None:
     core = watch.core
     lost = (await core.made(lose=True)).id
     core.clock.advance(3560)
-    await watch.break_(tables.generations, lost)
+    await watch.corrupt(tables.generations, lost)
     assert [each.id for each in (await watch.reconciler.run_once()).failed] == [lost]
     mended = update(tables.generations).where(tables.generations.c.id == lost)
     async with core.database.transaction() as connection:

@@ -101,7 +101,7 @@ async def test_events_of_a_deleted_one_change_nothing_and_late_bytes_go(core: Ca
     async with core.database.read() as unit:
         gone = await unit.generations.get(made.id, deleted=True)
         assert (await unit.generations.lost(PageRequest())).items == ()
-        assert await unit.generations.lost_again(core.clock.now() + timedelta(days=1), 9) == []
+        assert await unit.generations.to_requeue(core.clock.now() + timedelta(days=1), 9) == []
     for index in (0, 1):
         key = f"media/{made.id}/{index}.mp4"
         late = stored(attempt.id, index, new_id("media"), VIDEO, key)

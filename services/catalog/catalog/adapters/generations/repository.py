@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode, page_of
 from catalog.adapters.db.outbox_messages import Outbox
+from catalog.adapters.db.rows import changed
 from catalog.adapters.generations import rows
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.core.budget.domain import Posting, postings
@@ -22,14 +23,11 @@ from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
-from catalog.core.generations.domain.recovery import SHARE
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.shared.domain import Facts
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
-
-_SOON = timedelta(seconds=1)
 
 # What each step of a run asks and writes: made once, for making them costs more than running them.
 _ONE = select(t.generations).where(t.generations.c.id == bindparam("of"))
@@ -130,13 +128,11 @@ class SqlGenerations:
         row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
         return None if row is None else (row.generation_id, rows.make_attempt(row))
 
-    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
-        """Those that should have been heard of by now."""
-        return await self._due(t.generations.c.stalled_at, at, limit)
+    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        return await self._due(t.generations.c.stalled_at, at, limit, without)
 
-    async def lost_again(self, at: datetime, limit: int) -> Sequence[str]:
-        """Those whose lost outputs are to be asked for again by now."""
-        return await self._due(t.generations.c.requeue_at, at, limit)
+    async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        return await self._due(t.generations.c.requeue_at, at, limit, without)
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         """The retry queue, newest first."""
@@ -183,9 +179,9 @@ class SqlGenerations:
             model=row.model,
         )
 
-    async def _due(self, column: Any, at: datetime, limit: int) -> Sequence[str]:
-        query = select(t.generations.c.id).where(column <= at).order_by(column).limit(limit)
-        return list((await self._connection.execute(query)).scalars())
+    async def _due(self, column: Any, at: datetime, limit: int, without: Collection[str]) -> Sequence[str]:
+        due = select(t.generations.c.id).where(column <= at, t.generations.c.id.not_in(without))
+        return list((await self._connection.execute(due.order_by(column).limit(limit))).scalars())
 
     async def _whole(self, found: Sequence[Row[Any]]) -> list[Generation]:
         """The generations of these rows, with their attempts and outputs: two queries for all."""
@@ -219,17 +215,16 @@ class SqlGenerations:
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:
-        columns = rows.generation_columns(after, self._stalled_after)
+        columns = rows.generation_row(after, self._stalled_after)
         if before is None:
             await self._connection.execute(_ADD, columns)
         elif after != before:
-            were = rows.generation_columns(before, self._stalled_after)
-            changed = {name: value for name, value in columns.items() if value != were[name]}
-            if changed:
-                await self._connection.execute(_CHANGE, {**changed, "of": after.id})
+            news = changed(rows.generation_row(before, self._stalled_after), columns)
+            if news:
+                await self._connection.execute(_CHANGE, {**news, "of": after.id})
         known = {attempt.id: attempt for attempt in before.attempts} if before else {}
         for attempt in after.attempts:
-            values = rows.attempt_columns(after.id, attempt)
+            values = rows.attempt_row(after.id, attempt)
             if attempt.id not in known:
                 await self._connection.execute(_ADD_ATTEMPT, values)
             elif attempt != known[attempt.id]:
@@ -241,7 +236,7 @@ class SqlGenerations:
         for output in after.outputs:
             if output == there.get(output.index):
                 continue
-            values = rows.output_columns(after.id, output)
+            values = rows.output_row(after.id, output)
             if output.index in there:
                 key = {"of": after.id, "at_index": output.index}
                 await self._connection.execute(_CHANGE_OUTPUT, {**values, **key})
@@ -250,36 +245,5 @@ class SqlGenerations:
             if output.state is OutputState.DELETED:
                 gone = {"deleted_at": after.updated_at, "of": output.media_id}
                 await self._connection.execute(_FORGET_MEDIA, gone)
-            elif output.media_id:
-                await self._connection.execute(_ADD_MEDIA, rows.media_columns(after.id, output))
-
-    async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:
-        """Set how far it is, cheaply, if it is in one of these stages: a final one is never touched."""
-        now = self._clock.now()
-        columns = t.generations.c
-        progress = update(t.generations).where(columns.id == generation_id, columns.stage.in_(stages))
-        await self._connection.execute(
-            progress.where(columns.percent <= percent).values(percent=percent, message=message[:300])
-        )
-        await self._connection.execute(
-            progress.values(
-                updated_at=now, last_event_at=now, stalled_rounds=0, stalled_at=now + self._stalled_after
-            )
-        )
-
-    async def postpone(self, generation_id: str) -> None:
-        """Look at it later: silence is right, or it could not be asked for again."""
-        await self._put_off(generation_id, "stalled_at")
-
-    async def postpone_requeue(self, generation_id: str) -> None:
-        """Ask for its lost outputs later: now they could not be. The nearer they expire, the sooner."""
-        columns, now = t.generations.c, self._clock.now()
-        expires = select(columns.expires_at).where(columns.id == generation_id)
-        expires_at = (await self._connection.execute(expires)).scalar_one_or_none()
-        left = max((expires_at - now) * SHARE, _SOON) if expires_at is not None else self._stalled_after
-        await self._put_off(generation_id, "requeue_at", min(left, self._stalled_after))
-
-    async def _put_off(self, generation_id: str, what: str, wait: timedelta | None = None) -> None:
-        columns, later = t.generations.c, self._clock.now() + (wait or self._stalled_after)
-        mine = and_(columns.id == generation_id, columns[what].is_not(None))
-        await self._connection.execute(update(t.generations).where(mine).values({what: later}))
+            elif output.state is OutputState.STORED:
+                await self._connection.execute(_ADD_MEDIA, rows.media_row(after.id, output))

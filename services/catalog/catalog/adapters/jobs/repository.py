@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
@@ -15,8 +15,8 @@ from catalog.adapters.db.json_columns import dump, load, load_optional
 from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.generations.legacy_run_json import make_run
-from catalog.adapters.generations.rows import stalled_at
 from catalog.adapters.jobs.timeline import SqlTimeline
+from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import Cut, Edit, Job, JobRequest, JobStatus, Scene, TimelineEntry
@@ -109,16 +109,10 @@ class SqlJobs:
         """What has happened, oldest first."""
         return await self._timeline.read(job_id)
 
-    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
-        """Those that should have been heard of by now."""
-        due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at).order_by(t.jobs.c.stalled_at).limit(limit)
-        return list((await self._connection.execute(due)).scalars())
-
-    async def postpone(self, job_id: str) -> None:
-        """Look at it later: it could not be asked for again."""
-        columns, later = t.jobs.c, self._clock.now() + self._stalled_after
-        mine = and_(columns.id == job_id, columns.stalled_at.is_not(None))
-        await self._connection.execute(update(t.jobs).where(mine).values(stalled_at=later))
+    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at, t.jobs.c.id.not_in(without))
+        ordered = due.order_by(t.jobs.c.stalled_at).limit(limit)
+        return list((await self._connection.execute(ordered)).scalars())
 
     async def _write_parts(self, before: Job | None, after: Job) -> None:
         known = {scene.id: scene for scene in before.scenes} if before else {}
@@ -167,7 +161,8 @@ class SqlJobs:
 
 
 def _columns(job: Job, stalled_after: timedelta) -> dict[str, Any]:
-    stalled = stalled_at(job.last_event_at, job.stalled_rounds, stalled_after, done=job.status not in _HEARD)
+    waits = job.status in _HEARD
+    stalled = stalled_at(job.last_event_at, job.stalled_rounds, stalled_after) if waits else None
     return {
         "id": job.id,
         "campaign_id": job.campaign_id,

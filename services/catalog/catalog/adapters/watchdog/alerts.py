@@ -1,4 +1,4 @@
-"""Alarms for operators: an error in the log, and the counters that the downloader's alarms have too."""
+"""Alerts operators: by an error in the log, and by the counters that the downloader's alarms have too."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from servicekit.alarms import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 
 class LoggedAlerts:
-    """See `Alerts`."""
-
     def __init__(self) -> None:
         self._log = structlog.get_logger("catalog")
 
     def at_risk(self, output: LostOutput, seconds_left: float) -> None:
-        """It expires soon and is not stored."""
         OUTPUTS_AT_RISK.inc()
         self._log.error("output at risk", seconds_left=round(seconds_left), **_about(output))
 
     def lost(self, output: LostOutput) -> None:
-        """It has expired and is not stored."""
         OUTPUTS_LOST.inc()
         self._log.error("output lost", **_about(output))
 

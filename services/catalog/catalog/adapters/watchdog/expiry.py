@@ -1,12 +1,11 @@
-"""Which lost outputs are to be told of, and which were: marks beside their state, for all replicas."""
+"""Finds the lost outputs that expire soon, or have expired, and were not marked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, literal_column, select, update
+from sqlalchemy import ColumnElement, and_, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
@@ -23,39 +22,28 @@ _LOST = and_(_MISSING, _OUTPUTS.state == OutputState.LOST.value)
 
 
 class SqlExpiringOutputs:
-    """`ExpiringOutputs`."""
-
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def at_risk(self, at: datetime, until: datetime, limit: int) -> Sequence[LostOutput]:
-        """Those that expire by then, and were not warned of."""
-        soon = and_(_OUTPUTS.expires_at > at, _OUTPUTS.expires_at <= until)
-        return await self._those(limit, soon, _MISSING, _OUTPUTS.warned_at.is_(None))
+    async def at_risk(
+        self, at: datetime, until: datetime, limit: int, *, without: Collection[str] = ()
+    ) -> Sequence[LostOutput]:
+        soon = and_(_OUTPUTS.expires_at > at, _OUTPUTS.expires_at <= until, _OUTPUTS.warned_at.is_(None))
+        return await self._select(limit, without, _MISSING, soon)
 
-    async def lost(self, at: datetime, limit: int) -> Sequence[LostOutput]:
-        """Those that have expired, and were not counted."""
-        return await self._those(limit, _OUTPUTS.expires_at <= at, _LOST)
+    async def expired(
+        self, at: datetime, limit: int, *, without: Collection[str] = ()
+    ) -> Sequence[LostOutput]:
+        return await self._select(limit, without, _LOST, _OUTPUTS.expires_at <= at)
 
-    async def warn(self, output: LostOutput, at: datetime) -> bool:
-        """Mark that it was warned of; False: it was before, or came here meanwhile."""
-        return await self._mark(output, _MISSING, _OUTPUTS.warned_at.is_(None), warned_at=at)
-
-    async def count(self, output: LostOutput, at: datetime) -> bool:
-        """Mark that it was counted; False: it was before, or is asked for once more."""
-        return await self._mark(output, _LOST, counted_at=at)
-
-    async def _those(self, limit: int, *conditions: ColumnElement[bool]) -> Sequence[LostOutput]:
+    async def _select(
+        self, limit: int, without: Collection[str], *conditions: ColumnElement[bool]
+    ) -> Sequence[LostOutput]:
         query = (
             select(t.outputs, t.generations.c.job_id, t.generations.c.model)
             .join(t.generations, t.generations.c.id == _OUTPUTS.generation_id)
-            .where(*conditions)
+            .where(*conditions, _OUTPUTS.generation_id.not_in(without))
             .order_by(_OUTPUTS.expires_at)
             .limit(limit)
         )
         return [make_lost(row) for row in await self._connection.execute(query)]
-
-    async def _mark(self, output: LostOutput, *conditions: ColumnElement[bool], **marks: Any) -> bool:
-        mine = (_OUTPUTS.generation_id == output.generation_id, _OUTPUTS.index == output.index)
-        done = await self._connection.execute(update(t.outputs).where(*mine, *conditions).values(marks))
-        return done.rowcount == 1

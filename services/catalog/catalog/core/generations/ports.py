@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -40,10 +40,6 @@ class Generations(Protocol):
         """Apply events: rows, money, outbox, timeline. Conflict: the prediction is another attempt's."""
         ...
 
-    async def note(self, generation_id: str, percent: float, message: str, stages: Sequence[str]) -> None:
-        """Set how far it is, cheaply, if it is in one of these stages."""
-        ...
-
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
         """Newest first."""
         ...
@@ -60,20 +56,12 @@ class Generations(Protocol):
         """The generation and the attempt that own a prediction."""
         ...
 
-    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
-        """Those that should have been heard of by now."""
+    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        """Those of which an event should have come by now, but for some; the first due first."""
         ...
 
-    async def lost_again(self, at: datetime, limit: int) -> Sequence[str]:
-        """Those whose lost outputs are to be asked for again by now."""
-        ...
-
-    async def postpone(self, generation_id: str) -> None:
-        """Look at it later: silence is right, or it could not be asked for again."""
-        ...
-
-    async def postpone_requeue(self, generation_id: str) -> None:
-        """Ask for its lost outputs later: now they could not be."""
+    async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        """Those whose lost outputs are to be requested again by now, but for some; the first due first."""
         ...
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:

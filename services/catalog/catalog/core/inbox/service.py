@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from catalog.core.budget.domain import Overrun, overrun
 from catalog.core.generations.apply import carry_job, lock_generation, save_generation
-from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.domain.attempts import record_run_progress
+from catalog.core.generations.domain.outputs import record_fetch_progress
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.shared.domain import Error, Facts
 from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
-
-RUNNING = (Stage.SUBMITTING.value, Stage.RUNNING.value)
-FETCHING = (Stage.FETCHING.value,)
 
 
 class Inbox:
@@ -40,12 +39,16 @@ class Inbox:
         return overrun(generation, events)
 
     async def report_run_progress(self, generation_id: str, percent: float, message: str) -> None:
-        async with self._database.write() as unit:
-            await unit.generations.note(generation_id, percent, message, RUNNING)
+        await self._report(generation_id, partial(record_run_progress, percent=percent, message=message))
 
     async def report_fetch_progress(self, generation_id: str, percent: float, message: str) -> None:
+        await self._report(generation_id, partial(record_fetch_progress, percent=percent, message=message))
+
+    async def _report(self, generation_id: str, decision: Decision) -> None:
+        """Save progress: it comes every second, so neither the inbox nor the job is asked about it."""
         async with self._database.write() as unit:
-            await unit.generations.note(generation_id, percent, message, FETCHING)
+            generation = await unit.generations.get(generation_id, lock=True, deleted=True)
+            await unit.generations.save(generation, decision(generation, self._clock.now()))
 
     async def report_stitch_progress(self, job_id: str, version: int, percent: float, message: str) -> None:
         async with self._database.write() as unit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -88,12 +88,8 @@ class Jobs(Protocol):
         """What has happened, oldest first."""
         ...
 
-    async def stalled(self, at: datetime, limit: int) -> Sequence[str]:
-        """The ids of jobs with no event for too long by then, the longest first."""
-        ...
-
-    async def postpone(self, job_id: str) -> None:
-        """Let it be stalled later: now it could not be requested again."""
+    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+        """Those of which an event should have come by now, but for some; the first due first."""
         ...
 
 

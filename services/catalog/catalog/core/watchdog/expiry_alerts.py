@@ -1,51 +1,57 @@
-"""Lost outputs and their expiry: an alarm while a fresh try may still help, and a count of what none did."""
+"""Warns of lost outputs while a requeue may still help, and counts those that none has helped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from functools import partial
 
-from catalog.core.generations.domain.media import LostOutput
+from catalog.core.generations.domain.recovery import PUT_OFF, at_risk_until, count_loss, warn_of_expiry
+from catalog.core.generations.domain.requesting import Decision
 from catalog.core.shared.domain import EXPIRED
 from catalog.core.shared.ports import Database
+from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from catalog.core.watchdog.ports import Alerts
 from servicekit.clock import Clock
 
-AT_RISK = timedelta(minutes=10)
-"""Time before its expiry at which an output that is not stored raises the alarm: the downloader's own."""
-
 AT_ONCE = 200
-"""Outputs told in one round: the rest comes with the next, a few seconds later."""
+"""Outputs of one round: the rest comes with the next, a few seconds later."""
 
 
 class ExpiryAlerts:
-    """The use case: each output once, whichever replica sees it first, and however often it was fetched.
+    """Alerts once for each output, whichever replica finds it first, and however often it was fetched.
 
-    What expires in the downloader's hands the downloader tells and counts, and gives up as `expired`.
+    Outputs that expire while the downloader has them are reported and counted by the downloader, which gives
+    them up as `expired`.
     """
 
     def __init__(self, database: Database, alerts: Alerts, clock: Clock) -> None:
         self._database = database
-        self._alarms = alerts
+        self._alerts = alerts
         self._clock = clock
+        self._failed = FailedRecords(clock, put_off=PUT_OFF)
 
-    async def run_once(self) -> None:
-        """One round."""
-        now = self._clock.now()
+    async def run_once(self) -> Sequence[FailedRecord]:
+        """One round; answers the generations with outputs that could not be marked."""
+        now, without = self._clock.now(), self._failed.ids
         async with self._database.read() as unit:
-            risky = await unit.expiring_outputs.at_risk(now, now + AT_RISK, AT_ONCE)
-            gone = await unit.expiring_outputs.lost(now, AT_ONCE)
-        if not risky and not gone:
-            return
-        async with self._database.write() as unit:
-            warned = [each for each in risky if await unit.expiring_outputs.warn(each, now)]
-            counted = [each for each in gone if await unit.expiring_outputs.count(each, now)]
-        self._tell(now, warned, counted)
+            at_risk = await unit.expiring_outputs.at_risk(now, at_risk_until(now), AT_ONCE, without=without)
+            expired = await unit.expiring_outputs.expired(now, AT_ONCE, without=without)
+        for output in at_risk:
+            with self._failed.guard(output.generation_id):
+                warned = await self._marked(output.generation_id, partial(warn_of_expiry, index=output.index))
+                if warned and output.expires_at is not None:
+                    self._alerts.at_risk(output, (output.expires_at - now).total_seconds())
+        for output in expired:
+            with self._failed.guard(output.generation_id):
+                counted = await self._marked(output.generation_id, partial(count_loss, index=output.index))
+                if counted and output.error.code != EXPIRED:
+                    self._alerts.lost(output)
+        return self._failed.take()
 
-    def _tell(self, now: datetime, warned: Sequence[LostOutput], counted: Sequence[LostOutput]) -> None:
-        for output in warned:
-            if output.expires_at is not None:
-                self._alarms.at_risk(output, (output.expires_at - now).total_seconds())
-        for output in counted:
-            if output.error.code != EXPIRED:
-                self._alarms.lost(output)
+    async def _marked(self, generation_id: str, decision: Decision) -> bool:
+        """Whether it was marked now: not if another replica did it, or the output has come meanwhile."""
+        async with self._database.write() as unit:
+            generation = await unit.generations.get(generation_id, lock=True, deleted=True)
+            events = decision(generation, self._clock.now())
+            await unit.generations.save(generation, events)
+        return bool(events)

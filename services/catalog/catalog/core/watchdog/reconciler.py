@@ -1,38 +1,28 @@
-"""The reconciler: what has been stalled too long is asked for again, with the next round."""
+"""Requests stalled work again, with the next round: events get lost, and processes die."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
 
 from catalog.core.generations.apply import carry_job, lock_generation, save_generation
-from catalog.core.generations.domain.requesting import request_again
+from catalog.core.generations.domain.recovery import PUT_OFF
+from catalog.core.generations.domain.requesting import postpone_request, request_again
 from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain.model import JobStatus
 from catalog.core.jobs.planning_retries import PlanningRetries
 from catalog.core.shared.ports import Database
+from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
 
 AT_ONCE = 200
-"""Records looked at in one round: the rest comes with the next, a few seconds later."""
-
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class FailedRecord:
-    """A record that could not be asked for again, and what was in the way."""
-
-    id: str
-    error: Exception
+"""Records of one kind in one round: the rest comes with the next, a few seconds later."""
 
 
 @dataclass(frozen=True)
 class ReconcileReport:
-    """How many were asked for again, by what they are; and those that could not be."""
+    """How many records were requested again, by what they are; and those that could not be."""
 
     generations: int = 0
     jobs: int = 0
@@ -42,12 +32,11 @@ class ReconcileReport:
 
     @property
     def any(self) -> bool:
-        """Whether there was anything."""
         return bool(self.generations or self.jobs or self.drafts or self.downloads)
 
 
 class Reconciler:
-    """Looks for silence. Messages get lost, and processes die; the tables know what should go on."""
+    """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
 
     def __init__(
         self, database: Database, generating: GenerationService, drafts: PlanningRetries, clock: Clock
@@ -56,50 +45,54 @@ class Reconciler:
         self._generating = generating
         self._drafts = drafts
         self._clock = clock
+        self._failed_requeues = FailedRecords(clock, put_off=PUT_OFF)
+        self._failed = FailedRecords(clock, put_off=timedelta(seconds=60))
 
     async def run_once(self) -> ReconcileReport:
-        """One round: first what expires. A record that cannot be asked for again is put off for a while."""
+        """One round: first what expires. A record that raises an error is left alone for a while."""
         now = self._clock.now()
         async with self._database.read() as unit:
-            generations = await unit.generations.stalled(now, AT_ONCE)
-            lost = await unit.generations.lost_again(now, AT_ONCE)
-            jobs = await unit.jobs.stalled(now, AT_ONCE)
-        failed: list[FailedRecord] = []
-        fetched = await _each(lost, self._fetch_again, self._fetch_later, failed)
-        asked = await _each(generations, self._ask_again, self._ask_later, failed)
-        statuses = await _each(jobs, self._look_at, self._look_later, failed)
+            lost = await unit.generations.to_requeue(now, AT_ONCE, without=self._failed_requeues.ids)
+            stalled = await unit.generations.stalled(now, AT_ONCE, without=self._failed.ids)
+            jobs = await unit.jobs.stalled(now, AT_ONCE, without=self._failed.ids)
+        downloads = generations = 0
+        statuses: list[JobStatus] = []
+        for generation_id in lost:
+            with self._failed_requeues.guard(generation_id):
+                await self._generating.requeue(generation_id, automatic=True)
+                downloads += 1
+        for generation_id in stalled:
+            with self._failed.guard(generation_id):
+                generations += await self._request_again(generation_id)
+        for job_id in jobs:
+            with self._failed.guard(job_id):
+                statuses.append(await self._resume(job_id))
         return ReconcileReport(
-            sum(asked),
+            generations,
             statuses.count(JobStatus.STITCHING),
             statuses.count(JobStatus.DRAFT),
-            len(fetched),
-            tuple(failed),
+            downloads,
+            (*self._failed_requeues.take(), *self._failed.take()),
         )
 
-    async def _ask_again(self, generation_id: str) -> int:
+    async def _request_again(self, generation_id: str) -> bool:
         now = self._clock.now()
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id, deleted=True)
-            waits = job is not None and job.block_reason and not generation.open_attempts
-            if waits and not generation.winner:
-                await unit.generations.postpone(generation_id)
-                return 0
+            if (
+                job is not None
+                and job.block_reason
+                and not generation.open_attempts
+                and not generation.winner
+            ):
+                await save_generation(unit, job, generation, postpone_request(generation, now))
+                return False
             events = request_again(generation, now, stalled=True)
             await save_generation(unit, job, generation, events)
-            return len(events)
+            return bool(events)
 
-    async def _ask_later(self, generation_id: str) -> None:
-        async with self._database.write() as unit:
-            await unit.generations.postpone(generation_id)
-
-    async def _fetch_again(self, generation_id: str) -> None:
-        await self._generating.requeue(generation_id, automatic=True)
-
-    async def _fetch_later(self, generation_id: str) -> None:
-        async with self._database.write() as unit:
-            await unit.generations.postpone_requeue(generation_id)
-
-    async def _look_at(self, job_id: str) -> JobStatus:
+    async def _resume(self, job_id: str) -> JobStatus:
+        """Have a job stitched or planned again; answers what it waited for."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
@@ -110,24 +103,3 @@ class Reconciler:
         if job.status is JobStatus.DRAFT:
             self._drafts.begin(job_id)
         return job.status
-
-    async def _look_later(self, job_id: str) -> None:
-        async with self._database.write() as unit:
-            await unit.jobs.postpone(job_id)
-
-
-async def _each(
-    ids: Sequence[str],
-    work: Callable[[str], Awaitable[T]],
-    later: Callable[[str], Awaitable[None]],
-    failed: list[FailedRecord],
-) -> list[T]:
-    """Do it for every record; one that raises is put off, with what it raised told, and the others go on."""
-    done: list[T] = []
-    for record_id in ids:
-        try:
-            done.append(await work(record_id))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the records behind it are not to wait; it is told
-            failed.append(FailedRecord(record_id, error))
-            await later(record_id)  # else it would come first again, and enough of them would fill each round
-    return done

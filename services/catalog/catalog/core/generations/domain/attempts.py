@@ -15,7 +15,7 @@ from catalog.core.budget.domain import Account
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import OPEN, UNSENT, Attempt, AttemptState, Generation, Stage
-from catalog.core.generations.domain.outputs import end_of_outputs, failed_as_gone
+from catalog.core.generations.domain.outputs import end_of_outputs, failed_as_gone, report_progress
 from catalog.core.generations.domain.recovery import lose_all_missing
 from catalog.core.shared.domain import GONE, Error
 from servicekit.errors import Conflict
@@ -135,6 +135,12 @@ def record_started(state: Generation, at: datetime, *, attempt_id: str, predicti
     if state.attempt(attempt_id).state not in UNSENT:
         return ()
     return record_submitted(state, at, attempt_id=attempt_id, prediction_id=prediction_id)
+
+
+def record_run_progress(state: Generation, at: datetime, *, percent: float, message: str) -> Events:
+    if state.stage not in (Stage.SUBMITTING, Stage.RUNNING):
+        return ()
+    return report_progress(state, at, percent, message)
 
 
 def release_attempt(

@@ -32,6 +32,22 @@ class GenerationRequested:
 
 
 @dataclass(frozen=True)
+class RequestPostponed:
+    """It has stalled for a good reason (its job is paused): it is looked at again later."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ProgressReported:
+    """How far the provider, or the fetching of an output, is. It comes about once a second while it runs."""
+
+    at: datetime
+    percent: float
+    message: str
+
+
+@dataclass(frozen=True)
 class AttemptIntended:
     """Its reserve is booked, and one submission is allowed."""
 
@@ -130,6 +146,22 @@ class OutputLost:
 
 
 @dataclass(frozen=True)
+class OutputExpiryWarned:
+    """Operators were warned that an output that is not stored expires soon."""
+
+    at: datetime
+    index: int
+
+
+@dataclass(frozen=True)
+class OutputLossCounted:
+    """An output that is not stored has expired, and was counted as lost."""
+
+    at: datetime
+    index: int
+
+
+@dataclass(frozen=True)
 class CancelRequested:
     """It is to be stopped at the provider, which may have it."""
 
@@ -197,6 +229,8 @@ class GenerationDeleted:
 GenerationEvent = (
     GenerationCreated
     | GenerationRequested
+    | RequestPostponed
+    | ProgressReported
     | AttemptIntended
     | AttemptReconciliationStarted
     | AttemptSubmitted
@@ -207,6 +241,8 @@ GenerationEvent = (
     | OutputsAnnounced
     | OutputStored
     | OutputLost
+    | OutputExpiryWarned
+    | OutputLossCounted
     | CancelRequested
     | DownloadRequeued
     | GenerationCompleted

@@ -1,4 +1,4 @@
-"""Applies events to a generation. No decision is made here."""
+"""Applies events to a generation: the fold that every column of its tables comes from. It decides nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from catalog.core.generations.domain.model import (
     Stage,
 )
 
+_NO_NEWS = (ev.RequestPostponed, ev.OutputExpiryWarned, ev.OutputLossCounted)
+"""Events of our own housekeeping: nobody else was active, and nothing changed for people."""
+
 
 def fold(state: Generation | None, events: Iterable[ev.GenerationEvent]) -> Generation | None:
-    """The state after all of them."""
     for event in events:
         state = evolve(state, event)
     return state
@@ -32,7 +34,10 @@ def evolve(state: Generation | None, event: ev.GenerationEvent) -> Generation:
     if state is None:
         raise ValueError(f"{type(event).__name__} happened to no generation")
     after = _attempts(state, event) or _outputs(state, event) or _deletion(state, event)
-    after = replace(after or _stage(state, event), updated_at=event.at)
+    after = after or _stage(state, event)
+    if isinstance(event, _NO_NEWS):
+        return after
+    after = replace(after, updated_at=event.at)
     if isinstance(event, ev.GenerationRequested):
         return after
     return replace(after, last_event_at=max(event.at, after.last_event_at), stalled_rounds=0)
@@ -68,9 +73,9 @@ def _attempts(  # noqa: PLR0911  # one case for each event
             moved = replace(state, attempts=(*state.attempts, attempt), not_before=None)
             return _at(moved, Stage.SUBMITTING, "on its way to the provider")
         case ev.AttemptReconciliationStarted():
-            return _changed(state, event.attempt_id, state=AttemptState.UNKNOWN)
+            return _with_attempt(state, event.attempt_id, state=AttemptState.UNKNOWN)
         case ev.AttemptSubmitted() | ev.AttemptAdopted():
-            taken = _changed(
+            submitted = _with_attempt(
                 state,
                 event.attempt_id,
                 state=AttemptState.SUBMITTED,
@@ -79,12 +84,12 @@ def _attempts(  # noqa: PLR0911  # one case for each event
                 error=None,
             )
             if state.stage in (Stage.REQUESTED, Stage.SUBMITTING):
-                return _at(taken, Stage.RUNNING, "running at the provider")
-            return taken
+                return _at(submitted, Stage.RUNNING, "running at the provider")
+            return submitted
         case ev.AttemptReleased():
-            return _changed(state, event.attempt_id, state=AttemptState.RELEASED, error=event.error)
+            return _with_attempt(state, event.attempt_id, state=AttemptState.RELEASED, error=event.error)
         case ev.AttemptEnded():
-            return _changed(
+            return _with_attempt(
                 state,
                 event.attempt_id,
                 state=event.state,
@@ -95,7 +100,9 @@ def _attempts(  # noqa: PLR0911  # one case for each event
             return None
 
 
-def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
+def _outputs(  # noqa: PLR0911  # one case for each event
+    state: Generation, event: ev.GenerationEvent
+) -> Generation | None:
     """What happens to outputs; None for what does not."""
     match event:
         case ev.OutputsAnnounced():
@@ -109,42 +116,68 @@ def _outputs(state: Generation, event: ev.GenerationEvent) -> Generation | None:
             )
             return _at(announced, Stage.FETCHING, "fetching from the provider")
         case ev.OutputStored():
-            stored = Output(
-                event.index, OutputState.STORED, event.at, event.media_id, event.blob_key, event.facts
-            )
-            return _with_output(state, stored)
-        case ev.OutputLost():
-            lost = Output(
+            return _with_output(
+                state,
                 event.index,
-                OutputState.LOST,
-                event.at,
+                state=OutputState.STORED,
+                at=event.at,
+                media_id=event.media_id,
+                blob_key=event.blob_key,
+                facts=event.facts,
+                error=None,
+            )
+        case ev.OutputLost():
+            return _with_output(
+                state,
+                event.index,
+                state=OutputState.LOST,
+                at=event.at,
                 error=event.error,
                 expires_at=event.expires_at,
             )
-            return _with_output(state, lost)
+        case ev.OutputExpiryWarned():
+            return _with_output(state, event.index, warned_at=event.at)
+        case ev.OutputLossCounted():
+            return _with_output(state, event.index, counted_at=event.at)
         case ev.DownloadRequeued():
-            outputs = tuple(
-                Output(each.index, OutputState.PENDING, event.at, expires_at=each.expires_at)
-                if each in state.lost
-                else each
-                for each in state.outputs
-            )
-            again = replace(
-                state,
-                outputs=outputs,
-                error=None,
-                finished_at=None,
-                requeue_at=None,
-                requeues=state.requeues + 1,
-                requeue_round=state.round + 1,
-                cancel_requested=False,
-            )
-            return _at(again, Stage.FETCHING, "fetching once more")
+            return _requeued(state, event)
         case _:
             return None
 
 
-def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
+def _requeued(state: Generation, event: ev.DownloadRequeued) -> Generation:
+    again = state
+    for output in state.lost:
+        again = _with_output(again, output.index, state=OutputState.PENDING, at=event.at, error=None)
+    again = replace(
+        again,
+        error=None,
+        finished_at=None,
+        requeue_at=None,
+        requeues=state.requeues + 1,
+        requeue_round=state.round + 1,
+        cancel_requested=False,
+    )
+    return _at(again, Stage.FETCHING, "fetching once more")
+
+
+def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None:
+    """What is deleted; None for what is not."""
+    match event:
+        case ev.OutputDeleted():
+            return _with_output(state, event.index, state=OutputState.DELETED)
+        case ev.OutputRefused():
+            return state
+        case ev.GenerationDeleted():
+            outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
+            return replace(state, outputs=outputs, deleted_at=event.at, requeue_at=None)
+        case _:
+            return None
+
+
+def _stage(  # noqa: PLR0911  # one case for each event
+    state: Generation, event: ev.GenerationEvent
+) -> Generation:
     match event:
         case ev.GenerationRequested():
             due = event.at + timedelta(seconds=event.delay)
@@ -155,9 +188,13 @@ def _stage(state: Generation, event: ev.GenerationEvent) -> Generation:
                 last_event_at=max(due, event.at),
                 stalled_rounds=state.stalled_rounds + 1 if event.stalled else 0,
             )
+        case ev.RequestPostponed():
+            return replace(state, last_event_at=event.at, stalled_rounds=state.stalled_rounds + 1)
         case ev.ReturnedToQueue():
             why = f": {event.error.message}" if event.error else ""
             return _at(state, Stage.REQUESTED, f"waiting to be tried again{why}"[:300])
+        case ev.ProgressReported():
+            return replace(state, percent=event.percent, message=event.message)
         case ev.CancelRequested():
             return replace(state, cancel_requested=True, message="being stopped")
         case ev.GenerationCompleted():
@@ -188,7 +225,7 @@ def _at(state: Generation, stage: Stage, message: str) -> Generation:
     return replace(state, stage=stage, message=message, percent=0.0)
 
 
-def _changed(generation: Generation, attempt_id: str, **changes: Any) -> Generation:
+def _with_attempt(generation: Generation, attempt_id: str, **changes: Any) -> Generation:
     attempts = tuple(
         replace(attempt, **changes) if attempt.id == attempt_id else attempt
         for attempt in generation.attempts
@@ -196,24 +233,8 @@ def _changed(generation: Generation, attempt_id: str, **changes: Any) -> Generat
     return replace(generation, attempts=attempts)
 
 
-def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None:
-    """What is deleted; None for what is not."""
-    match event:
-        case ev.OutputDeleted():
-            outputs = tuple(
-                replace(each, state=OutputState.DELETED) if each.index == event.index else each
-                for each in state.outputs
-            )
-            return replace(state, outputs=outputs)
-        case ev.OutputRefused():
-            return state
-        case ev.GenerationDeleted():
-            outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
-            return replace(state, outputs=outputs, deleted_at=event.at, requeue_at=None)
-        case _:
-            return None
-
-
-def _with_output(state: Generation, output: Output) -> Generation:
-    others = [each for each in state.outputs if each.index != output.index]
-    return replace(state, outputs=tuple(sorted([*others, output], key=lambda each: each.index)))
+def _with_output(generation: Generation, index: int, **changes: Any) -> Generation:
+    known = generation.output(index) or Output(index, OutputState.PENDING, generation.created_at)
+    others = [each for each in generation.outputs if each.index != index]
+    outputs = sorted([*others, replace(known, **changes)], key=lambda each: each.index)
+    return replace(generation, outputs=tuple(outputs))

@@ -1,4 +1,4 @@
-"""The state of a generation: its stage, its attempts, its outputs."""
+"""Holds the state of a generation: its stage, its attempts, its outputs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AttemptState(StrEnum):
 
     INTENDED = "intended"
     UNKNOWN = "unknown"
-    """Sent or not, nobody knows: being reconciled."""
+    """Perhaps submitted: being reconciled with the provider."""
     SUBMITTED = "submitted"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -80,7 +80,7 @@ class Attempt:
 
     @property
     def open(self) -> bool:
-        """Whether its money is still set aside."""
+        """Whether its reserve is still booked."""
         return self.state in OPEN
 
 
@@ -92,12 +92,19 @@ class OutputState(StrEnum):
     LOST = "lost"
     """Its fetching was given up; it stands in the retry queue."""
     DELETED = "deleted"
-    """It was deleted by request: what is said of it later changes nothing."""
+    """It was deleted by request: no later event changes that."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output: stored under `media_id` (until deleted), or lost for `error`. `at`: when it became so."""
+    """One output: stored under `media_id` (until deleted), or lost for `error`.
+
+    Args:
+        at: when it became what it is.
+        expires_at: until when the provider keeps it.
+        warned_at: when operators were warned that it expires.
+        counted_at: when it was counted as lost.
+    """
 
     index: int
     state: OutputState
@@ -107,21 +114,28 @@ class Output:
     facts: Facts | None = None
     error: Error | None = None
     expires_at: datetime | None = None
+    warned_at: datetime | None = None
+    counted_at: datetime | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is not here, and was given up at least once."""
+        return self.state in (OutputState.LOST, OutputState.PENDING)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One run of a model, asked for by us.
+    """One run of a model.
 
     Args:
-        round: how often the generator has been asked; the next asking is the next round.
-        not_before: no attempt begins earlier (a failed one is given time to pass).
+        round: how often the generator was requested to run it.
+        not_before: no attempt begins earlier: the provider is given time after one that failed.
         winner: the attempt whose outputs are fetched.
         output_count: how many outputs there are; 0 until the provider is done.
-        requeues: how often lost outputs were asked for again; `requeue_round` is the round of the last time.
-        requeue_at: when lost outputs are asked for again by themselves; None: not by themselves.
-        deleted_at: when somebody deleted it: the record stays for the books and for late facts, unseen.
-        last_event_at: when something was last heard of it, or was to be; `stalled_rounds`: requests since.
+        requeues: how often lost outputs were requested again; `requeue_round` is the round of the last time.
+        requeue_at: when lost outputs are requested again by themselves; None: never.
+        deleted_at: when somebody deleted it: the record stays for the books and for late events, unseen.
+        last_event_at: when the last event came, or was to come; `stalled_rounds`: requests since then.
     """
 
     id: str
@@ -152,8 +166,12 @@ class Generation:
     deleted_at: datetime | None = None
 
     @property
+    def status(self) -> Status:
+        return STATUS[self.stage]
+
+    @property
     def final(self) -> bool:
-        """Whether nothing that is heard changes it any more."""
+        """Whether it is over; only a requeue opens it again."""
         return self.stage in FINAL
 
     @property
@@ -168,7 +186,7 @@ class Generation:
 
     @property
     def open_attempts(self) -> tuple[Attempt, ...]:
-        """Attempts that hold money: one at most, unless the provider took one that was given up."""
+        """Attempts with a reserve: one at most, unless the provider took one that was released."""
         return tuple(attempt for attempt in self.attempts if attempt.open)
 
     @property

@@ -41,6 +41,17 @@ def record_stored(
     return (stored, *end_of_outputs(state, at, count=state.output_count, fetched=1, lost=lost))
 
 
+def record_fetch_progress(state: Generation, at: datetime, *, percent: float, message: str) -> Events:
+    return report_progress(state, at, percent, message) if state.stage is Stage.FETCHING else ()
+
+
+def report_progress(state: Generation, at: datetime, percent: float, message: str) -> Events:
+    """Progress that goes back (of another output, or delivered late) shows only that something goes on."""
+    if percent < state.percent:
+        percent, message = state.percent, state.message
+    return (ev.ProgressReported(at, percent, message[:300]),)
+
+
 def end_of_outputs(
     state: Generation,
     at: datetime,

@@ -1,4 +1,14 @@
-"""Lost outputs: what becomes of their generation, and when they are requested again by themselves."""
+"""Decides what becomes of lost outputs, and when work that has come to a halt is requested again.
+
+The whole rule stands here, and every function answers a time; who stores it or waits for it decides nothing.
+
+- An output that could not be fetched, but may still come, is requested again after 1, 2, 4, 5, 5, … minutes
+  (`requeue_at`). No wait takes more than a quarter of the time that the provider still keeps it, so requests
+  come closer together towards its expiry, which alone ends them.
+- Ten minutes before it expires operators are warned, once; when it has expired it is counted, once.
+- A record without any event for too long is requested again with the next round (`stalled_at`), each time
+  after twice the wait.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +22,53 @@ from catalog.core.generations.domain.model import Generation, Output, OutputStat
 from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
-REQUEUE_WAIT, LONGEST_WAIT = 60.0, 300.0
-"""Seconds before a lost output is requested again by itself: doubled each time, up to the second number."""
+FIRST_WAIT, LONGEST_WAIT = 60.0, 300.0
+"""Seconds before a lost output is requested again: doubled each time, up to the second number."""
 
 SHARE = 0.25
-"""The part of the time left that a wait may take, as the downloader has it: tries come closer at the end."""
+"""The part of the time left that a wait may take at most; the downloader waits by the same share."""
 
 TOO_LATE = 15.0
 """Seconds before the expiry: an output cannot be requested and fetched in less."""
 
+AT_RISK = timedelta(minutes=10)
+"""Time before the expiry at which operators are warned; the downloader warns of those it fetches as early."""
+
+PUT_OFF = timedelta(seconds=10)
+"""How long an output is left alone that could not even be requested: short, because it expires."""
+
+MOST_DOUBLINGS = 6
+"""How often the wait for a stalled record is doubled: 60 s become an hour."""
+
 _LOST = Error("download", "an output could not be fetched")
+
+# Times -------------------------------------------------------------------------------------------
+
+
+def requeue_at(error: Error, expires_at: datetime | None, at: datetime, requeues: int) -> datetime | None:
+    """When an output that was lost at `at`, after so many requeues, is requested again; None: never."""
+    left = (expires_at - at).total_seconds() if expires_at is not None else 0.0
+    if not error.retryable or left <= TOO_LATE:
+        return None
+    wait = min(FIRST_WAIT * 2 ** min(requeues, 10), LONGEST_WAIT, left * SHARE)
+    return at + timedelta(seconds=wait)
+
+
+def at_risk_until(at: datetime) -> datetime:
+    """Outputs that expire by then are at risk now."""
+    return at + AT_RISK
+
+
+def stalled_at(last_event_at: datetime, rounds: int, stalled_after: timedelta) -> datetime:
+    """When a record is requested again unless an event comes; `rounds`: how often it was, since the last one.
+
+    Later each time, because what is requested again stands in a queue once more.
+    """
+    doublings = min(rounds, MOST_DOUBLINGS)
+    return last_event_at + stalled_after * (1 << doublings)
+
+
+# Decisions ---------------------------------------------------------------------------------------
 
 
 def record_lost(
@@ -81,18 +128,6 @@ def end_with_lost_outputs(lost: Sequence[Output], at: datetime, requeues: int) -
     return ev.GenerationFailed(at, error, min((each for each in times if each is not None), default=None))
 
 
-def requeue_at(error: Error, expires_at: datetime | None, at: datetime, requeues: int) -> datetime | None:
-    """When an output that was lost at `at` is requested again by itself; None: it is not.
-
-    The provider may be back at any time while it has the output: only the expiry ends the tries.
-    """
-    left = (expires_at - at).total_seconds() if expires_at is not None else 0.0
-    if not error.retryable or left <= TOO_LATE:
-        return None
-    wait = min(REQUEUE_WAIT * 2 ** min(requeues, 10), LONGEST_WAIT, left * SHARE)
-    return at + timedelta(seconds=wait)
-
-
 def requeue_download(state: Generation, at: datetime, *, automatic: bool = False) -> Events:
     """Fetch what was lost once more. Precondition: nothing was (`automatic`: then nothing happens)."""
     if state.stage is not Stage.FAILED or not state.winner or state.deleted_at is not None:
@@ -106,3 +141,19 @@ def requeue_download(state: Generation, at: datetime, *, automatic: bool = False
     if len(state.fetched) >= state.output_count:  # it came after all, when nobody waited for it
         return (requeued, ev.GenerationCompleted(at))
     return (requeued, ev.GenerationRequested(at, state.round + 1))
+
+
+def warn_of_expiry(state: Generation, at: datetime, *, index: int) -> Events:
+    """Operators are warned that an output expires which is not stored: once, however often it is lost."""
+    output = state.output(index)
+    if output is None or not output.missing or output.warned_at or output.counted_at:
+        return ()
+    return (ev.OutputExpiryWarned(at, index),)
+
+
+def count_loss(state: Generation, at: datetime, *, index: int) -> Events:
+    """An output that has expired is counted as lost, once; not one that is being fetched once more."""
+    output = state.output(index)
+    if output is None or output.state is not OutputState.LOST or output.counted_at:
+        return ()
+    return (ev.OutputLossCounted(at, index),)

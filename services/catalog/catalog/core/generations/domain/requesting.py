@@ -41,6 +41,11 @@ def request_again(state: Generation, at: datetime, *, stalled: bool = False) -> 
     return (ev.GenerationRequested(at, state.round + 1, delay=max(left, 0.0), stalled=stalled),)
 
 
+def postpone_request(state: Generation, at: datetime) -> Events:  # noqa: ARG001  # a decision like the others
+    """Leave a stalled one alone for a while: it waits for its job."""
+    return (ev.RequestPostponed(at),)
+
+
 def cancel_generation(state: Generation, at: datetime) -> Events:
     """Stop it: at once, or as soon as the provider has. What is final, or paid for, stays as it is."""
     if state.final or state.cancel_requested or state.stage is Stage.FETCHING:

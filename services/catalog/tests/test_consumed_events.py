@@ -1,4 +1,4 @@
-"""What the facts of the others do, over the real log: retries, losses, cancels, silence, crashes."""
+"""What the events of other services do, over the real log: retries, losses, cancels, stalls, crashes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from servicekit.ids import new_id
 from servicekit.testing import NatsFixture, eventually
 
 
-async def test_a_passing_failure_is_asked_for_again_after_its_wait(catalog: RunningCatalog) -> None:
+async def test_a_passing_error_is_requested_again_after_its_wait(catalog: RunningCatalog) -> None:
     made = await catalog.generation()
     await catalog.fail(await catalog.submitted(made.id), "E6716", retryable=True, wait=0.3)
-    told = await catalog.stage(made.id, "requested")
-    assert told.cost_cents == 1.5, "a failed attempt is paid for"
+    shown = await catalog.stage(made.id, "requested")
+    assert shown.cost_cents == 1.5, "a failed attempt is paid for"
     first, second = await catalog.published("generation.requested.>", 2)
     rounds = [each.message(events_pb2.GenerationRequested).round for each in (first, second)]
     assert rounds == [1, 2]
     assert (first.id, second.id) == (f"{made.id}:requested:1", f"{made.id}:requested:2")
     await catalog.made(made.id)
-    told = await catalog.stage(made.id, "completed")
-    assert (told.attempts, told.cost_cents) == (2, 3.0)
+    shown = await catalog.stage(made.id, "completed")
+    assert (shown.attempts, shown.cost_cents) == (2, 3.0)
 
 
 async def test_a_refusal_is_final_in_the_providers_words(catalog: RunningCatalog) -> None:
     made = await catalog.generation()
     attempt = await catalog.submitted(made.id)
     await catalog.fail(attempt)
-    told = await catalog.stage(made.id, "failed")
-    assert (told.error.code, told.error.message) == ("E005", "E005 at the provider")
+    shown = await catalog.stage(made.id, "failed")
+    assert (shown.error.code, shown.error.message) == ("E005", "E005 at the provider")
     await catalog.succeed(attempt)
     await catalog.store(attempt)
     later = await catalog.generation()
@@ -57,13 +57,13 @@ async def test_outputs_may_come_before_the_success_that_announces_them(catalog: 
     await catalog.store(attempt, 1)
     await catalog.store(attempt, 0)
     await catalog.succeed(attempt, outputs=2)
-    told = await catalog.stage(made.id, "completed")
-    assert [each.index for each in told.media] == [0, 1]
+    shown = await catalog.stage(made.id, "completed")
+    assert [each.index for each in shown.media] == [0, 1]
     stored = await catalog.published("media.stored.>", 2)
-    posters = {each.message(events_pb2.MediaStored).thumbnail_key for each in stored}
-    assert posters == {f"thumbs/{each.id}.webp" for each in told.media}
+    thumbnails = {each.message(events_pb2.MediaStored).thumbnail_key for each in stored}
+    assert thumbnails == {f"thumbs/{each.id}.webp" for each in shown.media}
     (done,) = await catalog.published("generation.completed.>")
-    assert list(done.message(events_pb2.GenerationCompleted).media_ids) == [each.id for each in told.media]
+    assert list(done.message(events_pb2.GenerationCompleted).media_ids) == [each.id for each in shown.media]
 
 
 async def test_progress_is_shown_while_it_runs_and_never_after(catalog: RunningCatalog) -> None:
@@ -71,15 +71,15 @@ async def test_progress_is_shown_while_it_runs_and_never_after(catalog: RunningC
     attempt = await catalog.submitted(made.id)
 
     async def progress(percent: float) -> None:
-        told = common_pb2.Progress(percent=percent, message=f"frame {percent:g}")
-        fact = events_pb2.PredictionProgressed(prediction=catalog.ref(attempt), progress=told)
-        await catalog.publish("prediction.progressed", made.id, fact, f"{percent}")
+        shown = common_pb2.Progress(percent=percent, message=f"frame {percent:g}")
+        message = events_pb2.PredictionProgressed(prediction=catalog.ref(attempt), progress=shown)
+        await catalog.publish("prediction.progressed", made.id, message, f"{percent}")
 
     await progress(50)
 
     async def shown() -> None:
-        told = (await catalog.get(made.id)).progress
-        assert (told.percent, told.message) == (45.0, "frame 50")
+        shown = (await catalog.get(made.id)).progress
+        assert (shown.percent, shown.message) == (45.0, "frame 50")
 
     await eventually(shown)
     await catalog.fail(attempt)
@@ -91,7 +91,7 @@ async def test_progress_is_shown_while_it_runs_and_never_after(catalog: RunningC
     assert (await catalog.get(made.id)).progress.message == "E005 at the provider"
 
 
-async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_again(
+async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_requested_again(
     catalog: RunningCatalog,
 ) -> None:
     made = await catalog.generation()
@@ -106,9 +106,9 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
     await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
     queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
     assert not queue.downloads
-    (asked,) = await catalog.published("generation.fetch_requested.>")
-    fetch = asked.message(events_pb2.GenerationFetchRequested)
-    assert (asked.key, asked.id) == (f"replicate.{made.id}", f"{made.id}:fetch_requested:2")
+    (requested,) = await catalog.published("generation.fetch_requested.>")
+    fetch = requested.message(events_pb2.GenerationFetchRequested)
+    assert (requested.key, requested.id) == (f"replicate.{made.id}", f"{made.id}:fetch_requested:2")
     assert (fetch.generation_id, fetch.round) == (made.id, 2)
     assert len(await catalog.events_in_log("generation.requested.>")) == 1, "it waits for no slot"
     work = await catalog.begin(made.id)
@@ -121,7 +121,7 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_asked_for_
         await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
 
 
-async def test_what_is_next_is_told_and_nothing_is_recorded(catalog: RunningCatalog) -> None:
+async def test_the_next_step_is_answered_and_nothing_is_recorded(catalog: RunningCatalog) -> None:
     job = await approved(catalog, scene_count=2, music=None)
     first, second = (scene.generation_id for scene in job.scenes)
     assert await catalog.next_step(first) == await catalog.next_step(first) == ("submit", "")
@@ -149,13 +149,13 @@ async def test_a_requeue_that_finds_the_output_gone_keeps_it_in_the_queue_as_not
     await catalog.fail(attempt, "gone")
     await catalog.stage(made.id, "failed")
     queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
-    told = [(each.generation_id, each.index, each.error.code, each.alive) for each in queue.downloads]
-    assert told == [(made.id, 0, "gone", False)]
+    shown = [(each.generation_id, each.index, each.error.code, each.alive) for each in queue.downloads]
+    assert shown == [(made.id, 0, "gone", False)]
     stats = await catalog.storage.GetStorageStats(storage_pb2.GetStorageStatsRequest())
     assert (stats.downloads.failed, stats.downloads.lost) == (1, 1)
 
 
-async def test_an_address_that_leads_nowhere_is_not_told_to_be_alive(catalog: RunningCatalog) -> None:
+async def test_an_address_that_leads_nowhere_is_not_shown_as_alive(catalog: RunningCatalog) -> None:
     made = await catalog.generation()
     attempt = await catalog.submitted(made.id)
     await catalog.succeed(attempt)
@@ -185,8 +185,8 @@ async def test_a_scene_that_fails_for_good_fails_the_job_and_stops_what_is_not_p
     job = await approved(catalog)
     first, second = (scene.generation_id for scene in job.scenes)
     await catalog.fail(await catalog.submitted(first))
-    told = await catalog.status(job.id, "failed")
-    assert told.error.message == "scene 1: E005 at the provider"
+    shown = await catalog.status(job.id, "failed")
+    assert shown.error.message == "scene 1: E005 at the provider"
     await catalog.stage(second, "canceled")
     assert (await catalog.begin(second)).reason == "canceled"
 
@@ -195,18 +195,18 @@ async def test_canceling_a_job_stops_everything_it_runs(catalog: RunningCatalog)
     job = await approved(catalog)
     first, second = (scene.generation_id for scene in job.scenes)
     attempt = await catalog.submitted(first)
-    told = await catalog.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
-    assert told.status == jobs_pb2.JOB_STATUS_CANCELED
+    shown = await catalog.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
+    assert shown.status == jobs_pb2.JOB_STATUS_CANCELED
     await catalog.stage(second, "canceled")
-    (asked,) = await catalog.published("generation.cancel_requested.>")
-    assert asked.key == f"replicate.{first}"
+    (requested,) = await catalog.published("generation.cancel_requested.>")
+    assert requested.key == f"replicate.{first}"
     assert (await catalog.begin(first)).attempt.cancel_requested
-    fact = events_pb2.PredictionCanceled(prediction=catalog.ref(attempt), cost_micros=5000)
-    await catalog.publish("prediction.canceled", first, fact)
+    message = events_pb2.PredictionCanceled(prediction=catalog.ref(attempt), cost_micros=5000)
+    await catalog.publish("prediction.canceled", first, message)
     assert (await catalog.stage(first, "canceled")).cost_cents == 0.5
 
 
-async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again(
+async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_requested_again(
     catalog: RunningCatalog,
 ) -> None:
     job = await approved(catalog)
@@ -218,27 +218,30 @@ async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_asked_for_again
     work = await catalog.begin(waits)
     assert (work.next_step, work.reason) == (attempts_pb2.NEXT_STEP_NOTHING, "paused")
     assert (await catalog.begin(first)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
-    told = await catalog.jobs.ResumeJob(jobs_pb2.ResumeJobRequest(id=job.id))
-    assert not told.paused
-    asked = (await catalog.published("generation.requested.>", 5))[3:]
-    assert {each.key.removeprefix("replicate.") for each in asked} == {waits, job.edit.music.generation_id}
+    shown = await catalog.jobs.ResumeJob(jobs_pb2.ResumeJobRequest(id=job.id))
+    assert not shown.paused
+    requested = (await catalog.published("generation.requested.>", 5))[3:]
+    assert {each.key.removeprefix("replicate.") for each in requested} == {
+        waits,
+        job.edit.music.generation_id,
+    }
 
 
-async def test_silent_work_is_asked_for_with_the_next_round_and_less_and_less_often(
+async def test_stalled_work_is_requested_with_the_next_round_and_less_and_less_often(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
     clock = MovedClock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         made = await catalog.generation()
         await catalog.submitted(made.id)
-        seconds_until_asked = []
+        seconds_until_requested = []
         for _ in range(3):
             waited = 0
             while not (await catalog.service.reconciler.run_once()).any:
                 clock.moved += timedelta(seconds=10)
                 waited += 10
-            seconds_until_asked.append(waited)
-        assert seconds_until_asked == [60, 120, 240]
+            seconds_until_requested.append(waited)
+        assert seconds_until_requested == [60, 120, 240]
         rounds = [
             e.message(events_pb2.GenerationRequested).round
             for e in await catalog.published("generation.requested.>", 4)
@@ -247,7 +250,7 @@ async def test_silent_work_is_asked_for_with_the_next_round_and_less_and_less_of
         assert (await catalog.begin(made.id)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
 
 
-async def test_a_silent_stitch_is_asked_for_again_and_a_paused_job_is_left_alone(
+async def test_a_stalled_stitch_is_requested_again_and_a_paused_job_is_left_alone(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
     clock = MovedClock()
@@ -258,8 +261,8 @@ async def test_a_silent_stitch_is_asked_for_again_and_a_paused_job_is_left_alone
         await catalog.made(job.scenes[0].generation_id)
         await catalog.status(job.id, "stitching")
         clock.moved += timedelta(seconds=61)
-        asked = await catalog.service.reconciler.run_once()
-        assert (asked.jobs, asked.generations) == (1, 0)
+        requested = await catalog.service.reconciler.run_once()
+        assert (requested.jobs, requested.generations) == (1, 0)
         first, second = await catalog.published("stitch.requested.>", 2)
         assert (first.id, second.id) == (f"{job.id}:requested:v1:1", f"{job.id}:requested:v1:2")
 
@@ -275,8 +278,8 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
     for part in reversed(dying.parts):
         await part.stop()
     async with running(sqlite_database, nats) as catalog:
-        (asked,) = await catalog.published("generation.requested.>")
-        assert asked.key == f"replicate.{made.id}"
+        (requested,) = await catalog.published("generation.requested.>")
+        assert requested.key == f"replicate.{made.id}"
         assert (await catalog.get(made.id)).stage == generations_pb2.GENERATION_STAGE_REQUESTED
 
 
@@ -294,7 +297,7 @@ async def test_a_running_catalog_alarms_before_a_lost_output_expires(
         await eventually(lambda: OUTPUTS_AT_RISK._value.get() == before + 1)
 
 
-async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(
+async def test_an_attempt_has_the_round_in_which_its_generation_was_requested_last(
     catalog: RunningCatalog,
 ) -> None:
     made = await catalog.generation()
@@ -302,31 +305,31 @@ async def test_an_attempt_tells_the_round_its_generation_was_asked_for_in_last(
     assert attempt.round == 1
     await catalog.fail(attempt, "E6716", retryable=True, wait=0.01)
     await catalog.published("generation.requested.>", 2)
-    told = await catalog.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
-    assert (told.number, told.round) == (1, 2)
+    shown = await catalog.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt.id))
+    assert (shown.number, shown.round) == (1, 2)
 
 
-async def test_a_sick_generation_keeps_no_other_from_being_asked_again(
+async def test_a_generation_that_cannot_be_read_keeps_no_other_from_being_requested(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
     clock = MovedClock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         made = [await catalog.generation() for _ in range(3)]
-        sick = made[0].id
+        broken_id = made[0].id
         engine = catalog.service.database._writing
         async with engine.begin() as connection:
-            broken = update(tables.generations).where(tables.generations.c.id == sick)
+            broken = update(tables.generations).where(tables.generations.c.id == broken_id)
             await connection.execute(broken.values(stage="nowhere"))
         clock.moved += timedelta(seconds=61)
-        asked = await catalog.service.reconciler.run_once()
-        assert asked.generations == 2
-        assert [each.id for each in asked.failed] == [sick]
+        requested = await catalog.service.reconciler.run_once()
+        assert requested.generations == 2
+        assert [each.id for each in requested.failed] == [broken_id]
         again = await catalog.service.reconciler.run_once()
         assert not again.any
         assert not again.failed, "it is looked at again when the others had their turn"
 
 
-async def test_whoever_finds_an_intent_is_told_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
+async def test_whoever_finds_an_intent_learns_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
     clock = MovedClock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         made = await catalog.generation()

@@ -72,10 +72,6 @@ class Jobs(Protocol):
         """Apply events: to the rows, the outbox and the timeline."""
         ...
 
-    async def note(self, job_id: str, version: int, percent: float, message: str) -> None:
-        """Set how far its cut is, cheaply, while it is being stitched."""
-        ...
-
     async def count(self, campaign_id: str) -> int:
         """How many a campaign has."""
         ...

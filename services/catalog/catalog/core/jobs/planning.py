@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.generations.apply import carry_job
-from catalog.core.jobs.domain import commands as jc
+from catalog.core.generations.apply import save_job
+from catalog.core.jobs.domain.decide import fail_job, record_plan
 from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene, Transition
 from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
 from catalog.core.shared.domain import Error, MediaKind, RunSpec
@@ -125,7 +125,10 @@ class Planning:
         music = await self._music(job, scenes, plan.music_model)
         async with self._database.write() as unit:
             locked = await unit.jobs.get(job_id, lock=True)
-            await carry_job(unit, locked, jc.PlanJob(self._clock.now(), scenes, planner, music))
+            now = self._clock.now()
+            await save_job(
+                unit, locked, record_plan(locked, now, scenes=scenes, planner=planner, music=music)
+            )
 
     async def _prepare(self, job: Job, scene: PlannedScene) -> RunSpec:
         parts = SceneParts(
@@ -156,7 +159,8 @@ class Planning:
     async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            await carry_job(unit, job, jc.FailJob(self._clock.now(), Error("planning", cause.message)))
+            error = Error("planning", cause.message)
+            await save_job(unit, job, fail_job(job, self._clock.now(), error=error))
 
 
 def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:

@@ -72,10 +72,6 @@ class Jobs(Protocol):
         """Apply events: to the rows, the outbox and the timeline."""
         ...
 
-    async def note(self, job_id: str, version: int, percent: float, message: str) -> None:
-        """Set how far its cut is, cheaply, while it is being stitched."""
-        ...
-
     async def count(self, campaign_id: str) -> int:
         """How many a campaign has."""
         ...
@@ -89,7 +85,7 @@ class Jobs(Protocol):
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """The ids of jobs with no event for too long by then, but for some; the longest first."""
+        """Those of which an event should have come by now, but for some; the first due first."""
         ...
 
 

@@ -18,7 +18,7 @@ from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.testing import NatsFixture
 
 BATCH_DAY_CENTS = 3 * PRICE // 10_000
-"""BlobOwner for three runs a day."""
+"""Room for three runs a day."""
 
 
 @pytest_asyncio.fixture

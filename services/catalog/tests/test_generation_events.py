@@ -97,8 +97,8 @@ async def test_the_rows_are_the_fold_of_the_events(
     assert types >= set(EVENT_TYPES) - {ge.AttemptAdopted, ge.OutputRefused}, set(EVENT_TYPES) - types
 
     engine = open_engine(sqlite_database)
-    database = Migrator(engine)
-    await database.start()
+    migrator = Migrator(engine)
+    await migrator.start()
     rebuilt = SqlDatabase(engine, core.clock, stalled_after=timedelta(seconds=60))
     states: dict[str, Generation] = {}
     for generation_id, event in history:
@@ -106,7 +106,7 @@ async def test_the_rows_are_the_fold_of_the_events(
             states[generation_id] = await save(unit.generations, states.get(generation_id), (event,))
     for table in (t.generations, t.attempts, t.outputs, t.media, t.accounts):
         assert await _rows(rebuilt, table) == await _rows(core.database, table), table.name
-    await database.stop()
+    await migrator.stop()
 
 
 async def _live(core: CatalogCore) -> None:
@@ -141,8 +141,8 @@ async def _live(core: CatalogCore) -> None:
     await core.do(waits.id, cancel_generation)
 
 
-async def _rows(store: SqlDatabase, table: Any) -> list[dict[str, Any]]:
-    async with store.read() as unit:
+async def _rows(database: SqlDatabase, table: Any) -> list[dict[str, Any]]:
+    async with database.read() as unit:
         rows = [dict(row._mapping) for row in await unit._connection.execute(select(table))]
     if table is t.accounts:  # a row of nothing is made when somebody looks whether there is room
         rows = [row for row in rows if row["spent_micros"] or row["reserved_micros"]]

@@ -29,7 +29,10 @@ class Generations(Protocol):
     """The generations with attempts and outputs, stored as the fold of their events."""
 
     async def get(self, generation_id: str, *, lock: bool = False, deleted: bool = False) -> Generation:
-        """One, locked for the rest of the unit when asked; NotFound, for a deleted one unless asked for."""
+        """One; `lock`: nobody else changes it before this unit of work ends.
+
+        NotFound; for a deleted one too, unless `deleted`.
+        """
         ...
 
     async def job_of(self, generation_id: str) -> str:
@@ -57,11 +60,11 @@ class Generations(Protocol):
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those of which an event should have come by now, but for some; the first due first."""
+        """Those with no event for too long by then, but for some; the longest first."""
         ...
 
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those whose lost outputs are to be requested again by now, but for some; the first due first."""
+        """Those whose lost outputs are to be requested again by then, but for some; the first due first."""
         ...
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:

@@ -39,11 +39,15 @@ class Reconciler:
     """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
 
     def __init__(
-        self, database: Database, generating: GenerationService, drafts: PlanningRetries, clock: Clock
+        self,
+        database: Database,
+        generations: GenerationService,
+        planning_retries: PlanningRetries,
+        clock: Clock,
     ) -> None:
         self._database = database
-        self._generating = generating
-        self._drafts = drafts
+        self._generations = generations
+        self._planning_retries = planning_retries
         self._clock = clock
         self._failed_requeues = FailedRecords(clock, put_off=PUT_OFF)
         self._failed = FailedRecords(clock, put_off=timedelta(seconds=60))
@@ -59,7 +63,7 @@ class Reconciler:
         statuses: list[JobStatus] = []
         for generation_id in lost:
             with self._failed_requeues.guard(generation_id):
-                await self._generating.requeue(generation_id, automatic=True)
+                await self._generations.requeue(generation_id, automatic=True)
                 downloads += 1
         for generation_id in stalled:
             with self._failed.guard(generation_id):
@@ -79,12 +83,8 @@ class Reconciler:
         now = self._clock.now()
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id, deleted=True)
-            if (
-                job is not None
-                and job.block_reason
-                and not generation.open_attempts
-                and not generation.winner
-            ):
+            idle = not generation.open_attempts and not generation.winner
+            if job is not None and job.block_reason and idle:
                 await save_generation(unit, job, generation, postpone_request(generation, now))
                 return False
             events = request_again(generation, now, stalled=True)
@@ -101,5 +101,5 @@ class Reconciler:
             elif job.status is JobStatus.DRAFT:
                 await save_job(unit, job, repeat_planning(job, now))
         if job.status is JobStatus.DRAFT:
-            self._drafts.begin(job_id)
+            self._planning_retries.begin(job_id)
         return job.status

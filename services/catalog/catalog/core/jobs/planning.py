@@ -64,7 +64,7 @@ class Planning:
         """
         task = self._tasks.get(job_id)
         if task is None:
-            task = asyncio.create_task(self._keep_planning(job_id), name=f"plan {job_id}")
+            task = asyncio.create_task(self._plan_with_retries(job_id), name=f"plan {job_id}")
             self._tasks[job_id] = task
             task.add_done_callback(lambda done: self._forget(job_id, done))
         done, _ = await asyncio.wait({task}, timeout=self._patience)
@@ -78,7 +78,7 @@ class Planning:
         if not done.cancelled():
             done.exception()  # retrieved, else asyncio logs it; `begin` raises it
 
-    async def _keep_planning(self, job_id: str) -> None:
+    async def _plan_with_retries(self, job_id: str) -> None:
         for attempt in range(TRIES):
             try:
                 await self.plan(job_id)

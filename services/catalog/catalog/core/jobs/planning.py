@@ -117,7 +117,7 @@ class Planning:
         plan = await self._planner.plan(request)
         chosen = _scenes_of_pairs(job, plan) if job.request.pairs else plan.scenes
         planner = "image pairs" if job.request.pairs else plan.planner
-        runs = await asyncio.gather(*(self._prepare(job, scene) for scene in chosen))
+        runs = await asyncio.gather(*(self._scene_run(job, scene) for scene in chosen))
         scenes = tuple(
             _scene(position, scene, run)
             for position, (scene, run) in enumerate(zip(chosen, runs, strict=True), 1)
@@ -130,7 +130,7 @@ class Planning:
                 unit, locked, record_plan(locked, now, scenes=scenes, planner=planner, music=music)
             )
 
-    async def _prepare(self, job: Job, scene: PlannedScene) -> RunSpec:
+    async def _scene_run(self, job: Job, scene: PlannedScene) -> RunSpec:
         parts = SceneParts(
             scene.prompt,
             _reference(scene.first_asset_id),
@@ -139,10 +139,7 @@ class Planning:
             job.edit.width,
             job.edit.height,
         )
-        run = await self._planner.prepare_scene(scene.model, parts)
-        if run.kind not in (MediaKind.VIDEO, MediaKind.UNKNOWN):
-            raise Invalid(f"model {run.model} makes {run.kind}, and a scene needs a model that makes video")
-        return run
+        return await self._prepare(scene.model, parts, MediaKind.VIDEO, "a scene")
 
     async def _music(self, job: Job, scenes: tuple[Scene, ...], default_model: str) -> Music | None:
         music = job.edit.music
@@ -151,10 +148,22 @@ class Planning:
         overlaps = max(len(scenes) - 1, 0) if job.edit.transition is Transition.CROSSFADE else 0
         seconds = sum(scene.seconds for scene in scenes) - overlaps * job.edit.transition_seconds
         parts = SceneParts(music.prompt, "", "", max(seconds, 1.0), 0, 0)
-        run = await self._planner.prepare_scene(music.model or default_model, parts)
-        if run.kind not in (MediaKind.AUDIO, MediaKind.UNKNOWN):
-            raise Invalid(f"model {run.model} makes {run.kind}, and music needs a model that makes audio")
+        run = await self._prepare(music.model or default_model, parts, MediaKind.AUDIO, "music")
         return replace(music, model=run.model, run=run)
+
+    async def _prepare(self, model: str, parts: SceneParts, kind: MediaKind, purpose: str) -> RunSpec:
+        """The run that makes media of this kind; Invalid when the provider says that the model does not.
+
+        What the generator has guessed refuses nothing: its guess depends on what it has read of the provider
+        by now, and the same request would be accepted at another time.
+        """
+        prepared = await self._planner.prepare_scene(model, parts)
+        run = prepared.run
+        if prepared.kind_known and run.kind not in (kind, MediaKind.UNKNOWN):
+            raise Invalid(
+                f"model {run.model} makes {run.kind}, and {purpose} needs a model that makes {kind}"
+            )
+        return run
 
     async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._database.write() as unit:

@@ -342,6 +342,9 @@ async def test_a_model_is_refused_for_what_the_provider_says_that_it_makes_and_n
     catalog.generator.kind_known = False
     job = await catalog.jobs.CreateJobFromImagePairs(request)
     assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+    job = await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+    scene = await catalog.get(job.scenes[0].generation_id)
+    assert scene.kind == common_pb2.MEDIA_KIND_VIDEO, "what the scene needs"
     catalog.generator.kind_known = True
     catalog.generator.kinds[model] = common_pb2.MEDIA_KIND_UNSPECIFIED
     job = await catalog.jobs.CreateJobFromImagePairs(request)

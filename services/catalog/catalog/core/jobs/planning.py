@@ -155,7 +155,7 @@ class Planning:
         """The run that makes media of this kind; Invalid when the provider says that the model does not.
 
         What the generator has guessed refuses nothing: its guess depends on what it has read of the provider
-        by now, and the same request would be accepted at another time.
+        by now, and the same request would be accepted at another time. Then the run is for what is needed.
         """
         prepared = await self._planner.prepare_scene(model, parts)
         run = prepared.run
@@ -163,7 +163,7 @@ class Planning:
             raise Invalid(
                 f"model {run.model} makes {run.kind}, and {purpose} needs a model that makes {kind}"
             )
-        return run
+        return replace(run, kind=kind)
 
     async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._database.write() as unit:

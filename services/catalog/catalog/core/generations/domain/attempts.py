@@ -168,7 +168,7 @@ def release_attempt(
             code="already_recorded",
         )
     released = ev.AttemptReleased(at, attempt.id, error)
-    if _says_nothing_about_the_generation(state, attempt):
+    if _leaves_the_generation_alone(state, attempt):
         return (released,)
     if state.cancel_requested:
         return (released, ev.GenerationCanceled(at))
@@ -244,7 +244,7 @@ def record_failed(
         *record_submitted(state, at, attempt_id=attempt.id, prediction_id=prediction_id),
         ev.AttemptEnded(at, attempt.id, AttemptState.FAILED, cost_micros, error),
     )
-    if _says_nothing_about_the_generation(state, attempt):
+    if _leaves_the_generation_alone(state, attempt):
         return events
     if state.cancel_requested:
         return (*events, ev.GenerationCanceled(at))
@@ -287,7 +287,7 @@ def record_canceled(
     else:
         ended = ev.AttemptEnded(at, attempt.id, AttemptState.CANCELED, cost_micros)
         end = ev.GenerationCanceled(at)
-    if _says_nothing_about_the_generation(state, attempt):
+    if _leaves_the_generation_alone(state, attempt):
         return (*submitted, ended)
     return (*submitted, ended, end)
 
@@ -297,7 +297,7 @@ def _ended(attempt: Attempt) -> bool:
     return attempt.state not in OPEN and attempt.state is not AttemptState.RELEASED
 
 
-def _says_nothing_about_the_generation(state: Generation, attempt: Attempt) -> bool:
+def _leaves_the_generation_alone(state: Generation, attempt: Attempt) -> bool:
     """Whether the end of this attempt leaves the generation as it is: it is over, or goes on elsewhere."""
     others = any(other.id != attempt.id for other in state.open_attempts)
     return state.final or state.stage is Stage.FETCHING or others

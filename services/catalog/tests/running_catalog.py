@@ -64,9 +64,12 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         self.planned: list[plan_pb2.PlanScenesRequest] = []
         self.price = PRICE
         self.reserve, self.deadline = 0, 0.0
+        self.kinds: dict[str, media_pb2.MediaKind.ValueType] = {}
+        """What some models make; others make music or video, by their names."""
+        self.kind_known = True
         self.go = asyncio.Event()
         self.go.set()
-        self.troubles: list[AppError] = []
+        self.errors: list[AppError] = []
         """What the next plans fail with."""
         self._server = GrpcServer(
             "127.0.0.1:0",
@@ -108,11 +111,13 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
             raise NotFound("no model nobody/nothing", fields=[FieldProblem("model", "there is none")])
         shown = json_format.MessageToDict(given)
         music = "music" in request.model
+        kind = media_pb2.MEDIA_KIND_AUDIO if music else media_pb2.MEDIA_KIND_VIDEO
         return models_pb2.PrepareInputResponse(
             model=request.model,
             version=request.version,
             input=given,
-            kind=media_pb2.MEDIA_KIND_AUDIO if music else media_pb2.MEDIA_KIND_VIDEO,
+            kind=self.kinds.get(request.model, kind),
+            kind_known=self.kind_known,
             estimate_micros=self.price,
             estimate_basis="price table",
             provider="replicate",
@@ -127,8 +132,8 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         )
 
     async def PlanScenes(self, request: plan_pb2.PlanScenesRequest, context: Any) -> Any:  # noqa: N802
-        if self.troubles:
-            raise self.troubles.pop(0)
+        if self.errors:
+            raise self.errors.pop(0)
         await self.go.wait()
         self.planned.append(request)
         scenes = [
@@ -346,9 +351,9 @@ class RunningCatalog:
         wanted = getattr(generations_pb2, f"GENERATION_STAGE_{stage.upper()}")
 
         async def there() -> Any:
-            told = await self.get(generation_id)
-            assert told.stage == wanted, generations_pb2.GenerationStage.Name(told.stage)
-            return told
+            shown = await self.get(generation_id)
+            assert shown.stage == wanted, generations_pb2.GenerationStage.Name(shown.stage)
+            return shown
 
         return await eventually(there)
 
@@ -357,9 +362,9 @@ class RunningCatalog:
         wanted = getattr(jobs_pb2, f"JOB_STATUS_{status.upper()}")
 
         async def there() -> Any:
-            told = await self.job(job_id)
-            assert told.status == wanted, f"{jobs_pb2.JobStatus.Name(told.status)}: {told.error}"
-            return told
+            shown = await self.job(job_id)
+            assert shown.status == wanted, f"{jobs_pb2.JobStatus.Name(shown.status)}: {shown.error}"
+            return shown
 
         return await eventually(there)
 

@@ -24,15 +24,15 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def test_the_consumers_are_those_of_the_page() -> None:
-    told = {name: (subjects_, service, limit) for name, subjects_, service, limit in rows("Consumers")}
+    listed = {name: (subjects_, service, limit) for name, subjects_, service, limit in rows("Consumers")}
     found = {
         f"`{spec.name}`": (f"`{' '.join(spec.subjects)}`", service, _limit(service, spec))
         for service, specs in _specs().items()
         for spec in specs
     }
-    assert {name: row[:2] for name, row in told.items()} == {name: row[:2] for name, row in found.items()}
+    assert {name: row[:2] for name, row in listed.items()} == {name: row[:2] for name, row in found.items()}
     for name, (_, _, limit) in found.items():
-        assert limit in told[name][2], name
+        assert limit in listed[name][2], name
 
 
 def _limit(service: str, spec: ConsumerSpec) -> str:
@@ -42,7 +42,7 @@ def _limit(service: str, spec: ConsumerSpec) -> str:
 
 
 def _specs() -> dict[str, list[ConsumerSpec]]:
-    lane = generator.consumers(
+    consumers = generator.consumers(
         EventLog("", service="", clock=None),  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         provider="replicate",
@@ -53,7 +53,7 @@ def _specs() -> dict[str, list[ConsumerSpec]]:
     )
     return {
         "catalog": [catalog.PREDICTIONS, catalog.DOWNLOADS, catalog.STITCHES],
-        "generator": [each._spec for each in lane],
+        "generator": [each._spec for each in consumers],
         "downloader": [
             downloader.outputs_consumer(int(in_flight)),
             downloader.REMOVALS,

@@ -8,17 +8,29 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(p.name for p in (ROOT / "services").iterdir() if (p / "pyproject.toml").exists())
 SOURCES = sorted(
     path
-    for root in ("libs/servicekit", "libs/events", "libs/mediakit", "services", "cli", "tools", "bench", "tests")
+    for root in (
+        "libs/servicekit",
+        "libs/events",
+        "libs/mediakit",
+        "services",
+        "cli",
+        "tools",
+        "bench",
+        "tests",
+    )
     for path in (ROOT / root).rglob("*.py")
     if "migrations" not in path.parts and ".venv" not in path.parts
 )
 MODULES = [path for path in SOURCES if "tests" not in path.parts]
+
+PACKAGES = ("servicekit", "events", "mediakit", "rushes_cli", *SERVICES)
 
 LONGEST_MODULE = 600
 LONG_FOR_A_REASON: dict[str, str] = {}
@@ -52,6 +64,16 @@ def test_no_module_is_longer_than_a_reader_can_hold() -> None:
 def test_no_folder_holds_more_modules_than_a_reader_can_survey() -> None:
     modules = Counter(path.parent for path in MODULES if path.name != "__init__.py")
     assert not {str(f.relative_to(ROOT)): n for f, n in modules.items() if n > MOST_MODULES}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph(*PACKAGES)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    # What imports nothing but what was taken away before is in no circle; what remains in the end is.
+    while free := {module for module, imported in imports.items() if not imported & imports.keys()}:
+        imports = {module: imported for module, imported in imports.items() if module not in free}
+    needed = {name for imported in imports.values() for name in imported}
+    assert not {module for module in imports if module in needed}
 
 
 def test_names_are_of_the_glossary() -> None:
@@ -97,8 +119,8 @@ def test_every_dependency_has_its_line() -> None:
     own = {"servicekit", "rushes-workspace"}
     members = (path for pattern in ("libs/*", "services/*", "cli") for path in ROOT.glob(pattern))
     for path in [ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members)]:
-        told = tomllib.loads(path.read_text())
-        wanted = told["project"].get("dependencies", []) + told.get("dependency-groups", {}).get("dev", [])
+        project = tomllib.loads(path.read_text())
+        wanted = project["project"].get("dependencies", []) + project.get("dependency-groups", {}).get("dev", [])
         for each in wanted:
             name = re.split(r"[\[<>=~!]", each)[0]
             if name not in own and not name.startswith("rushes-"):
@@ -137,7 +159,7 @@ def texts() -> list[Path]:
         for path in [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
         if path.is_file()
         and (path.suffix in (".md", ".py", ".proto", ".toml", ".yaml", "") or path.name == ".gitignore")
-        and not {"__pycache__", ".venv"} & set(path.parts)
+        and not {"__pycache__", ".venv", ".git"} & set(path.parts)
     )
 
 

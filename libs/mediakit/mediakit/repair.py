@@ -30,7 +30,7 @@ def repaired(data: bytes) -> bytes | None:
 
 def _png_without_metadata(data: bytes) -> bytes | None:
     """Keep critical chunks as they are, and of the others those that change the picture."""
-    kept, place, dropped = [_PNG], len(_PNG), False
+    chunks, place, dropped = [_PNG], len(_PNG), False
     while place + 12 <= len(data):
         length = int.from_bytes(data[place : place + 4], "big")
         name, end = data[place + 4 : place + 8], place + 12 + length
@@ -38,9 +38,9 @@ def _png_without_metadata(data: bytes) -> bytes | None:
         if is_ancillary and name not in _NEEDED and not (name == b"eXIf" and _has_sum(data, place, end)):
             dropped = True  # texts, profiles, times; the camera's orientation stays when it is whole
         else:
-            kept.append(data[place:end])
+            chunks.append(data[place:end])
         place = end
-    return b"".join(kept) if dropped else None
+    return b"".join(chunks) if dropped else None
 
 
 def _has_sum(data: bytes, place: int, end: int) -> bool:

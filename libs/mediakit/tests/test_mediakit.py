@@ -198,7 +198,7 @@ def test_a_film_without_index_cannot_be_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 2_000_000_036, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF])
-def test_a_sound_whose_writer_knew_no_length_is_whole(length: int, tmp_path: Path) -> None:
+def test_a_sound_without_a_length_in_its_header_is_whole(length: int, tmp_path: Path) -> None:
     assert checked(tmp_path, wav(length))[0] is Kind.AUDIO
 
 
@@ -210,7 +210,7 @@ def test_a_sound_that_lacks_its_end_is_truncated(tmp_path: Path) -> None:
     assert refused.value.problem is Problem.TRUNCATED
 
 
-def test_whether_an_index_comes_first_is_told(tmp_path: Path) -> None:
+def test_an_index_that_comes_first_is_found(tmp_path: Path) -> None:
     film(tmp_path, name="last.mp4")
     film(tmp_path, "-movflags", "+faststart", name="first.mp4")
     (tmp_path / "none").write_bytes(b"no film")

@@ -186,7 +186,7 @@ async def test_a_download_that_nobody_waits_for_ends(
     await eventually(lambda: not any(tmp_path.iterdir()))
 
 
-async def test_the_size_is_read_from_a_store_whose_tag_is_no_md5(
+async def test_the_size_is_read_from_a_store_with_tags_that_are_no_md5(
     blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from downloader.core.media.domain import StoredFile
+from downloader.core.fetching.domain.media import StoredFile
 from mediakit.formats import Kind
 from rushes.common.v1 import media_pb2 as pb
 

@@ -24,9 +24,9 @@ from downloader.adapters.fetching.http_origin import HttpOrigin
 from downloader.adapters.fetching.spool import FolderSpool
 from downloader.adapters.media.probe_pool import ProbePool
 from downloader.core.fetching.domain.fetch_errors import FetchError
+from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits, FetchRequest
-from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.core.scheduling.slot_scheduler import SlotScheduler

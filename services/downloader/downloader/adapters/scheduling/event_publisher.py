@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from downloader.core.fetching.domain.fetch_errors import FetchError
-from downloader.core.media.domain import StoredFile
+from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.proto_enums import facts_to_proto
 from events.envelope import envelope

@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 
 from downloader.core.fetching.domain.fetch_errors import FetchError
+from downloader.core.fetching.domain.media import StoredFile, check_kind
 from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage, StoredFileAlerts
-from downloader.core.media.domain import StoredFile, check_kind
 from mediakit.formats import BY_EXTENSION, Kind, by_content
 from servicekit.errors import Unavailable
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
 from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
+from downloader.core.fetching.domain.media import StoredFile, check_kind
 from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
 from downloader.core.fetching.domain.resume import (
     BodyUse,
@@ -30,7 +31,6 @@ from downloader.core.fetching.ports import (
 )
 from downloader.core.fetching.throughput import ThroughputMonitor
 from downloader.core.fetching.transfer import Transfer
-from downloader.core.media.domain import StoredFile, check_kind
 from mediakit.formats import Kind, by_content
 from servicekit.clock import Clock
 

@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from downloader.core.fetching.domain.media import recognise
 from downloader.core.fetching.domain.resume import Representation
 from downloader.core.fetching.ports import Prober, SpoolFile, Storage, Upload
-from downloader.core.media.domain import recognise
 from mediakit.facts import Facts
 from mediakit.formats import HEAD, Format, Kind, by_content
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
+from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.fetching.fetch import Fetcher, FetchRequest
-from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.core.scheduling.domain.retry_policy import MAX_RETRY_AFTER_S, QuickRetries
 from downloader.core.scheduling.ports import DownloadEvents

@@ -8,9 +8,9 @@ from functools import partial
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
 from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
+from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.fetching.existing_blob import UnreadableBlob
 from downloader.core.fetching.fetch import Fetcher, FetchRequest
-from downloader.core.media.domain import StoredFile
 from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.deferred_deliveries import DeferredByHost
 from downloader.core.scheduling.domain.outputs import Output

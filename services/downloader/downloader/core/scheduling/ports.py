@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from downloader.core.fetching.domain.fetch_errors import FetchError
-from downloader.core.media.domain import StoredFile
+from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.scheduling.domain.outputs import Output
 
 

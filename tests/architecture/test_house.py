@@ -120,7 +120,9 @@ def test_every_dependency_has_its_line() -> None:
     members = (path for pattern in ("libs/*", "services/*", "cli") for path in ROOT.glob(pattern))
     for path in [ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members)]:
         project = tomllib.loads(path.read_text())
-        wanted = project["project"].get("dependencies", []) + project.get("dependency-groups", {}).get("dev", [])
+        wanted = project["project"].get("dependencies", []) + project.get("dependency-groups", {}).get(
+            "dev", []
+        )
         for each in wanted:
             name = re.split(r"[\[<>=~!]", each)[0]
             if name not in own and not name.startswith("rushes-"):

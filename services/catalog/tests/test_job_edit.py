@@ -137,7 +137,8 @@ async def test_edits_of_before_the_contract_are_rewritten_and_their_music_leaves
 
     async with engine.begin() as connection:
         await connection.run_sync(as_before)
-        for job_id, edit in (("job_1", FADED), ("job_2", SILENT)):
+        nul = {**FADED, "music": {**OLD_MUSIC, "prompt": "ca\0lm"}}  # which is not refused before the upgrade
+        for job_id, edit in (("job_1", nul), ("job_2", SILENT)):
             row = {
                 "id": job_id,
                 "campaign_id": "cmp_1",

@@ -39,7 +39,9 @@ def upgrade() -> None:
             "edit": _by_the_contract(job.edit, scenes),
             "music": music,
         }
-        connection.execute(sa.update(_JOBS).where(_JOBS.c.id == job.id).values(changes))
+        # A NUL in a prompt could once be stored, and keeps PostgreSQL from querying the column.
+        update = sa.update(_JOBS).where(_JOBS.c.id == job.id)
+        connection.execute(update.values(_without_nul(changes)))
 
 
 def downgrade() -> None:
@@ -59,6 +61,14 @@ def _media_id(connection: sa.Connection, music: Mapping[str, Any]) -> str:
         _MEDIA.c.generation_id == music["generation_id"], _MEDIA.c.blob_key == music["blob_key"]
     )
     return connection.execute(stored).scalar() or ""
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def _by_the_contract(edit: Mapping[str, Any], scenes: Iterable[Any]) -> dict[str, Any]:

@@ -212,7 +212,7 @@ async def test_pairs_become_scenes_without_planning(catalog: RunningCatalog) -> 
     job = await catalog.jobs.CreateJobFromImagePairs(request)
     (scene,) = job.scenes
     assert (scene.prompt, scene.model, scene.seconds) == ("glide", "rushes/first-last", 3)
-    assert (job.edit.transition.kind, job.edit.music.asset_id) == (ask.transition, sound.id)
+    assert (job.edit.transition.kind, job.edit.music.asset_id) == (request.transition, sound.id)
     assert catalog.generator.prepared[-1].scene.last_image == f"asset:{last.id}"
     request.pairs[0].last_asset_id = sound.id
     with pytest.raises(Invalid) as refused:

@@ -54,7 +54,7 @@ async def test_a_generation_comes_back_as_it_was_saved(core: CatalogCore) -> Non
         made.id,
         lost(work.attempt.id, 1, round_=1, expires_at=now + timedelta(hours=1)),
     )
-    assert after.stage is Stage.FAILED
+    assert after.requeue_at is not None
     assert await core.get(made.id) == after
     async with core.database.read() as unit:
         media = await unit.generations.media(after.stored[0].media_id)

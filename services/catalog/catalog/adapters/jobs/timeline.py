@@ -50,7 +50,12 @@ def _of_generation(  # noqa: PLR0911  # one case each
         case ge.AttemptSubmitted():
             return "attempt.submitted", f"{name} is running at the provider"
         case ge.GenerationCompleted():
-            return "generation.completed", f"{name} is stored"
+            lost = f"; {state.message}" if state.lost else ""
+            return "generation.completed", f"{name} is stored{lost}"
+        case ge.OutputLost():
+            again = "it is fetched again" if event.requeue_at else "it is lost"
+            why = event.error.message
+            return "output.lost", f"{name}: output {event.index} could not be fetched, {again}: {why}"
         case ge.GenerationFailed():
             return "generation.failed", f"{name}: {event.error.message}"
         case ge.GenerationCanceled():

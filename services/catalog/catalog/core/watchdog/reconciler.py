@@ -65,7 +65,7 @@ class Reconciler:
             with self._failed_requeues.guard(generation_id):
                 await self._generations.requeue(generation_id, automatic=True)
                 downloads += 1
-        for generation_id in stalled:
+        for generation_id in (each for each in stalled if each not in lost):
             with self._failed.guard(generation_id):
                 generations += await self._request_again(generation_id)
         for job_id in jobs:

@@ -1,7 +1,5 @@
 """GenerationService and DownloadService."""
 
-# the contract names the methods, and documents them
-
 from __future__ import annotations
 
 from google.protobuf.empty_pb2 import Empty
@@ -32,8 +30,6 @@ from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from servicekit.clock import Clock
 
-NAME = "rushes.catalog.v1.GenerationService"
-DOWNLOADS = "rushes.catalog.v1.DownloadService"
 STAGES = {stage: getattr(pb, f"GENERATION_STAGE_{stage.name}") for stage in Stage}
 STATUSES = {status: getattr(pb, f"GENERATION_STATUS_{status.name}") for status in Status}
 _STATUS_OF = {message: status for status, message in STATUSES.items()}

@@ -213,9 +213,11 @@ def _announced_again(state: Generation, attempt: Attempt, announced: ev.OutputsA
         return ()
     if failed_as_gone(state, attempt):
         return (announced, *end_of_outputs(state, announced.at, count=announced.count))
+    if state.stage is not Stage.FETCHING or state.winner != attempt.id:
+        return ()
     known = (state.output_count, state.expires_at) == (announced.count, announced.expires_at)
-    awaited = state.stage is Stage.FETCHING and state.winner == attempt.id
-    return (announced,) if awaited and not known else ()
+    end = end_of_outputs(state, announced.at, count=announced.count)
+    return end if known else (announced, *end)
 
 
 def record_failed(

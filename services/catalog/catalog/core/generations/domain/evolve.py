@@ -116,7 +116,7 @@ def _outputs(  # noqa: PLR0911  # one case for each event
             )
             return _at(announced, Stage.FETCHING, "fetching from the provider")
         case ev.OutputStored():
-            return _with_output(
+            after = _with_output(
                 state,
                 event.index,
                 state=OutputState.STORED,
@@ -125,16 +125,12 @@ def _outputs(  # noqa: PLR0911  # one case for each event
                 blob_key=event.blob_key,
                 facts=event.facts,
                 error=None,
+                requeue_at=None,
             )
+            completed = state.stage is Stage.COMPLETED
+            return replace(after, message=_completed_message(after)) if completed else after
         case ev.OutputLost():
-            return _with_output(
-                state,
-                event.index,
-                state=OutputState.LOST,
-                at=event.at,
-                error=event.error,
-                expires_at=event.expires_at,
-            )
+            return _lost(state, event)
         case ev.OutputExpiryWarned():
             return _with_output(state, event.index, warned_at=event.at)
         case ev.OutputLossCounted():
@@ -145,15 +141,43 @@ def _outputs(  # noqa: PLR0911  # one case for each event
             return None
 
 
+def _lost(state: Generation, event: ev.OutputLost) -> Generation:
+    after = _with_output(
+        state,
+        event.index,
+        state=OutputState.LOST,
+        at=event.at,
+        error=event.error,
+        expires_at=event.expires_at,
+        requeue_at=event.requeue_at,
+    )
+    if event.requeue_at is None:
+        return after
+    # Until then no event is to come: it has not stalled.
+    after = replace(after, last_event_at=max(event.requeue_at, state.last_event_at))
+    if state.stage is not Stage.FETCHING:
+        return after
+    return replace(after, message=f"output {event.index} is fetched again soon: {event.error.message}"[:300])
+
+
+def _completed_message(state: Generation) -> str:
+    """Says which outputs are lost, if any."""
+    if not state.lost:
+        return "stored"
+    lost = (f"output {each.index} is lost: {each.error.message if each.error else ''}" for each in state.lost)
+    return f"{len(state.fetched)} of {state.output_count} outputs are stored; {'; '.join(lost)}"[:300]
+
+
 def _requeued(state: Generation, event: ev.DownloadRequeued) -> Generation:
     again = state
-    for output in state.lost:
-        again = _with_output(again, output.index, state=OutputState.PENDING, at=event.at, error=None)
+    for index in event.indexes:
+        again = _with_output(
+            again, index, state=OutputState.PENDING, at=event.at, error=None, requeue_at=None
+        )
     again = replace(
         again,
         error=None,
         finished_at=None,
-        requeue_at=None,
         requeues=state.requeues + 1,
         requeue_round=state.round + 1,
         cancel_requested=False,
@@ -170,7 +194,7 @@ def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None
             return state
         case ev.GenerationDeleted():
             outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
-            return replace(state, outputs=outputs, deleted_at=event.at, requeue_at=None)
+            return replace(state, outputs=outputs, deleted_at=event.at)
         case _:
             return None
 
@@ -199,7 +223,7 @@ def _stage(  # noqa: PLR0911  # one case for each event
             return replace(state, cancel_requested=True, message="being stopped")
         case ev.GenerationCompleted():
             done = replace(state, finished_at=event.at, error=None, percent=100.0)
-            return replace(done, stage=Stage.COMPLETED, message="stored")
+            return replace(done, stage=Stage.COMPLETED, message=_completed_message(done))
         case ev.GenerationFailed():
             return replace(
                 state,
@@ -207,7 +231,6 @@ def _stage(  # noqa: PLR0911  # one case for each event
                 error=event.error,
                 message=event.error.message[:300],
                 finished_at=event.at,
-                requeue_at=event.requeue_at,
             )
         case ev.GenerationCanceled():
             return replace(

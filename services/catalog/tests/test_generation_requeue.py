@@ -33,7 +33,7 @@ from servicekit.errors import Precondition
 PICTURE = Facts(MediaKind.IMAGE, "image/png", 5)
 
 
-def test_a_lost_output_is_requested_again_by_itself_and_nobody_is_told_that_it_failed() -> None:
+def test_a_lost_output_is_requested_again_by_itself_and_is_not_reported_as_failed() -> None:
     life = Life()
     one = life.fetching()
     events = life.do(lost(one, round_=1))

@@ -81,7 +81,7 @@ async def test_a_record_that_fails_keeps_no_other_waiting(
     watch: Watch, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = watch.core
-    monkeypatch.setattr(reconcile, "AT_ONCE", 1)
+    monkeypatch.setattr(reconcile, "BATCH_SIZE", 1)
     campaign = await core.campaign()
     both = []
     for _ in range(2):

@@ -49,7 +49,7 @@ class SqlUnitOfWork:
         self.stored_files = SqlStoredFiles(connection)
         self.expiring_outputs = SqlExpiringOutputs(connection)
         self.blob_references = SqlBlobReferences(connection)
-        self.generations = SqlGenerations(connection, clock, outbox, self.accounts, timeline, stalled_after)
+        self.generations = SqlGenerations(connection, outbox, self.accounts, timeline, stalled_after)
         self.jobs = SqlJobs(connection, outbox, timeline, stalled_after)
 
     async def first_time(self, consumer: str, event_id: str) -> bool:

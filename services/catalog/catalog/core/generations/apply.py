@@ -82,5 +82,5 @@ def consequence(job: Job, after: Generation, events: Events) -> je.Events:
 
 
 def _is_unpaid(generation: Generation) -> bool:
-    """Whether nothing is paid for it yet: when its job has failed, nothing shall be."""
+    """Whether nothing is paid for it yet. When its job is over, nothing needs to be."""
     return generation.stage is Stage.REQUESTED and not generation.open_attempts

@@ -40,12 +40,13 @@ class Generations(Protocol):
         ...
 
     async def save(self, before: Generation | None, events: Sequence[GenerationEvent]) -> Generation:
-        """Apply events: rows, money, outbox, timeline. Conflict: the prediction is another attempt's."""
+        """Save what has happened to it: in rows, accounts, outbox and timeline.
+
+        Conflict: the prediction is another attempt's.
+        """
         ...
 
-    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
-        """Newest first."""
-        ...
+    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]: ...
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
         """All of a job, oldest first; deleted ones too, for what they have cost."""

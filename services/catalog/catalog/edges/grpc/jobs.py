@@ -1,4 +1,4 @@
-"""JobService."""
+"""Serves JobService. The contract documents its methods."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Generation:
         winner: the attempt whose outputs are fetched.
         output_count: how many outputs there are; 0 until the provider is done.
         requeues: how often lost outputs were requested again; `requeue_round` is the round of the last time.
-        deleted_at: when somebody deleted it: the record stays for the books and for late events, unseen.
+        deleted_at: when somebody deleted it: the record stays for the accounts and for late events.
         last_event_at: when the last event came, or was to come; `stalled_rounds`: requests since then.
     """
 

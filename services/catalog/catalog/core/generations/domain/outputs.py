@@ -67,7 +67,7 @@ def end_of_outputs(state: Generation, at: datetime, *, count: int, changed: Iter
     lost = [output for output in decided if output.state is OutputState.LOST]
     if not lost or state.run_for_is_among(decided):
         return (ev.GenerationCompleted(at),)
-    # What never comes says more than what has not come in time.
+    # The error of one that never comes explains more than that of one that has not come in time.
     first = next((each for each in lost if each.error is not None and not each.error.retryable), lost[0])
     error = first.error or _LOST
     if count > 1:

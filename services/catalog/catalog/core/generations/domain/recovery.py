@@ -133,8 +133,8 @@ def requeue_download(state: Generation, at: datetime, *, automatic: bool = False
     if automatic and (not going or state.requeue_at is None):
         return ()
     came_after_all = state.stage is Stage.FAILED and len(state.fetched) >= state.output_count
-    kept = state.stage is Stage.COMPLETED and state.expires_at is not None and state.expires_at > at
-    if not state.winner or not (going or came_after_all or kept):
+    available = state.stage is Stage.COMPLETED and state.expires_at is not None and state.expires_at > at
+    if not state.winner or not (going or came_after_all or available):
         raise Precondition(
             f"generation {state.id} is {state.stage} and has no lost output to fetch once more",
             code="not_lost",

@@ -70,6 +70,7 @@ def test_replicas_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
     catalog = next(each for each in table if each.name == "catalog")
     assert catalog.env["GENERATOR_ADDRESS"].startswith("ipv4:127.0.0.1:")
     assert catalog.env["GENERATOR_ADDRESS"].count(",") == 1
+    assert catalog.env["STITCHER_ADDRESS"] == next(each.health for each in table if each.name == "stitcher")
 
 
 def test_the_address_stays_the_same_from_start_to_start(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ class Settings:
     generator_address: str = setting(
         "GENERATOR_ADDRESS", doc="gRPC address of the generator.", default="127.0.0.1:7003"
     )
+    stitcher_address: str = setting(
+        "STITCHER_ADDRESS", doc="gRPC address of the stitcher.", default="127.0.0.1:7005"
+    )
     admin_key: str = setting(
         "RUSHES_ADMIN_KEY",
         doc="The operator's API key, made at start if it is new; the one before is revoked then.",

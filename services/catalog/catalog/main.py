@@ -9,6 +9,7 @@ from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.jobs.generator_client import GrpcGenerator
+from catalog.adapters.jobs.stitcher_client import GrpcStitcher
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
 from catalog.core.access.service import AdminKey, ApiKeyService
@@ -76,8 +77,9 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)
     generator = GrpcGenerator(open_channel(settings.generator_address))
+    stitcher = GrpcStitcher(open_channel(settings.stitcher_address))
 
-    use_cases = wire_use_cases(settings, clock, database, generator)
+    use_cases = wire_use_cases(settings, clock, database, generator, stitcher)
     planning_retries = PlanningRetries(use_cases.planning)
     reconciler = Reconciler(database, use_cases.generations, planning_retries, clock)
     server = wire_server(settings, clock, use_cases)
@@ -85,6 +87,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         Migrator(engine),
         AdminKey(use_cases.api_keys, settings.admin_key),
         generator,
+        stitcher,
         log,
         relay,
         use_cases.planning,
@@ -97,11 +100,16 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
 
 
 def wire_use_cases(
-    settings: Settings, clock: Clock, database: SqlDatabase, generator: GrpcGenerator
+    settings: Settings,
+    clock: Clock,
+    database: SqlDatabase,
+    generator: GrpcGenerator,
+    stitcher: GrpcStitcher,
 ) -> UseCases:
     limits = AttemptLimits(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
     attempt_service = AttemptService(database, clock, limits)
-    planning = Planning(database, generator, clock, patience=settings.plan_patience.total_seconds())
+    patience = settings.plan_patience.total_seconds()
+    planning = Planning(database, generator, stitcher, clock, patience=patience)
     return UseCases(
         clients=ClientService(database, clock),
         campaigns=CampaignService(database, clock),

@@ -18,7 +18,7 @@ from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.requesting import Decision, create_generation
 from catalog.core.jobs.domain.decide import create_job, fail_job
 from catalog.core.jobs.domain.events import CutStored
-from catalog.core.jobs.domain.model import Edit, Job, JobRequest
+from catalog.core.jobs.domain.model import Job, JobRequest
 from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from catalog.core.shared.paging import PageRequest
 from catalog.core.storage.admin import StorageAdmin
@@ -111,7 +111,7 @@ class CatalogCore:
         return after
 
     async def job(self, campaign_id: str) -> Job:
-        request, edit = JobRequest(1, 2.0), Edit(640, 360, 25.0)
+        request, edit = JobRequest(1, 2.0, 640, 360), {"width": 640, "height": 360, "fps": 25.0}
         created = create_job(self.clock.now(), new_id("job"), campaign_id, request, edit)
         async with self.database.write() as unit:
             return await unit.jobs.save(None, created)

@@ -16,13 +16,15 @@ from catalog.core.jobs.domain.decide import (
     record_stitch_failed,
 )
 from catalog.core.jobs.domain.evolve import fold
-from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, Music, Scene
+from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, Music, Scene
 from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 RUN = RunSpec("replicate", "rushes/camera-move", "", MediaKind.VIDEO, {}, estimate_micros=1000)
 SCENES = tuple(Scene(f"scn_{n}", n, f"scene {n}", 4.0, f"ast_{n}", "", "", RUN) for n in (1, 2))
 MUSIC = Music(prompt="calm", model="m", run=RUN)
+EDIT: EditDocument = {"width": 640, "height": 360, "fps": 25.0, "music": {"prompt": "calm"}}
+CHECKED: EditDocument = {**EDIT, "clips": [{"scene_id": scene.id, "out_seconds": 4.0} for scene in SCENES]}
 IDS, MUSIC_ID = ("gen_1", "gen_2"), "gen_3"
 FACTS = Facts(MediaKind.VIDEO, "video/mp4", 99)
 REFUSED = Error("E005", "refused")
@@ -39,8 +41,7 @@ class JobScenario:
         self.state: Job | None = None
         self.history: list[je.JobEvent] = []
         self.music = music
-        edit = Edit(640, 360, 25.0, music=music)
-        self._save(create_job(NOW, "job_1", "cmp_1", JobRequest(2, 4.0), edit))
+        self._save(create_job(NOW, "job_1", "cmp_1", JobRequest(2, 4.0, 640, 360), EDIT, music))
 
     @property
     def now(self) -> Job:
@@ -56,7 +57,8 @@ class JobScenario:
         return events
 
     def planned(self) -> JobScenario:
-        self.do(partial(record_plan, scenes=SCENES, planner="deterministic", music=self.music))
+        plan = partial(record_plan, scenes=SCENES, planner="deterministic", edit=CHECKED)
+        self.do(partial(plan, music=self.music))
         return self
 
     def approved(self) -> JobScenario:

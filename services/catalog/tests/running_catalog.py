@@ -1,4 +1,4 @@
-"""A catalog in this process with real parts around it, and a small generator that answers at once."""
+"""A catalog in this process with real parts around it; a small generator and stitcher answer at once."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ from rushes.catalog.v1 import (
     storage_pb2_grpc,
 )
 from rushes.common.v1 import media_pb2
+from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
+from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
 from servicekit.clock import Clock, SystemClock
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound
 from servicekit.events import Event, EventLog
@@ -154,13 +156,56 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         )
 
 
+class SmallStitcher(stitcher_pb2_grpc.StitcherServiceServicer):
+    """Judges every edit to be good; can be away, or strict."""
+
+    def __init__(self) -> None:
+        self.checked: list[edit_pb2.Edit] = []
+        self.troubles: list[AppError] = []
+        """What the next checks fail with."""
+        add = stitcher_pb2_grpc.add_StitcherServiceServicer_to_server
+        self._server = GrpcServer(
+            "127.0.0.1:0",
+            [(add, self, "rushes.stitcher.v1.StitcherService")],
+            clock=SystemClock(),
+            service="stitcher",
+            grace=0.2,
+        )
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self._server.stop()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._server.port}"
+
+    async def CheckEdit(self, request: stitcher_pb2.CheckEditRequest, context: Any) -> Any:  # noqa: N802
+        if self.troubles:
+            raise self.troubles.pop(0)
+        edit = request.edit
+        self.checked.append(edit)
+        checked = edit_pb2.Edit()
+        checked.CopyFrom(edit)
+        checked.transition.kind = edit.transition.kind or edit_pb2.TRANSITION_KIND_CUT
+        checked.fit = edit_pb2.FIT_AUTO
+        overlap = edit.transition.seconds * (len(edit.clips) - 1)
+        seconds = sum(clip.out_seconds for clip in edit.clips) - overlap
+        return stitcher_pb2.CheckEditResponse(edit=checked, duration_seconds=seconds)
+
+
 class RunningCatalog:
     """A running catalog with a stub per service, the log, and a method for each event of the others."""
 
-    def __init__(self, settings: Settings, clock: Clock, generator: SmallGenerator) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, generator: SmallGenerator, stitcher: SmallStitcher
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.generator = generator
+        self.stitcher = stitcher
         self.service: Catalog = compose(settings, clock)
         self.log = EventLog(settings.nats_url, service="test", clock=SystemClock())
         self._started: list[Any] = []
@@ -389,14 +434,16 @@ async def running(
     database_url: str, nats_url: str, *, clock: Clock | None = None, **more: Any
 ) -> AsyncIterator[RunningCatalog]:
     """A running catalog on a database of yours."""
-    generator = SmallGenerator()
+    generator, stitcher = SmallGenerator(), SmallStitcher()
     await generator.start()
-    catalog = RunningCatalog(
-        settings_for(database_url, nats_url, generator.address, **more), clock or SystemClock(), generator
-    )
+    await stitcher.start()
+    more = {"stitcher_address": stitcher.address, **more}
+    settings = settings_for(database_url, nats_url, generator.address, **more)
+    catalog = RunningCatalog(settings, clock or SystemClock(), generator, stitcher)
     try:
         await catalog.start()
         yield catalog
     finally:
         await catalog.stop()
         await generator.stop()
+        await stitcher.stop()

@@ -7,7 +7,9 @@ from running_catalog import PRICE, RunningCatalog
 
 from rushes.catalog.v1 import jobs_pb2, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
+from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
+from servicekit.grpc.rules import check
 
 AUDIO = common_pb2.MEDIA_KIND_AUDIO
 
@@ -32,13 +34,21 @@ async def test_a_job_from_photos_to_the_cut(catalog: RunningCatalog) -> None:
 
     job = await catalog.status(job.id, "stitching")
     (requested,) = await catalog.published("stitch.requested.>")
-    edit = requested.message(events_pb2.StitchRequested)
+    message = requested.message(events_pb2.StitchRequested)
+    edit = message.edit
     assert [clip.scene_id for clip in edit.clips] == [scene.id for scene in job.scenes]
-    assert [clip.blob_key for clip in edit.clips] == [f"media/{s.generation_id}/0.mp4" for s in job.scenes]
-    assert edit.music.blob_key == f"media/{job.edit.music.generation_id}/0.mp4"
-    assert (edit.width, edit.height, edit.fps, edit.crossfade_seconds) == (640, 360, 25, 0)
-    assert edit.cut_key == f"cuts/{job.id}/v1.mp4"
-    assert edit.poster_key == f"thumbs/{job.id}-v1.jpg"
+    assert [clip.media_id for clip in edit.clips] == [scene.clip.id for scene in job.scenes]
+    assert [clip.out_seconds for clip in edit.clips] == [4, 4]
+    assert edit.music.media_id
+    generations = {scene.clip.id: scene.generation_id for scene in job.scenes}
+    generations[edit.music.media_id] = job.edit.music.generation_id
+    assert dict(message.blob_keys) == {id_: f"media/{each}/0.mp4" for id_, each in generations.items()}
+    assert (edit.width, edit.height, edit.fps) == (640, 360, 25)
+    assert edit.transition == edit_pb2.Transition(kind=edit_pb2.TRANSITION_KIND_CUT)
+    assert edit == job.edit
+    assert message.cut_key == f"cuts/{job.id}/v1.mp4"
+    assert message.poster_key == f"thumbs/{job.id}-v1.jpg"
+    check(message)
 
     await stitched(catalog, job.id)
     job = await catalog.status(job.id, "completed")

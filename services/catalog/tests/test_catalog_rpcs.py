@@ -24,6 +24,7 @@ from rushes.catalog.v1 import (
     storage_pb2,
 )
 from rushes.common.v1 import media_pb2 as common_pb2
+from rushes.edit.v1 import edit_pb2
 from servicekit.clock import SystemClock
 from servicekit.errors import (
     AppError,
@@ -238,12 +239,12 @@ async def test_pairs_become_scenes_without_planning(catalog: RunningCatalog) -> 
         campaign_id=campaign.id,
         pairs=[jobs_pb2.ImagePair(first_asset_id=first.id, last_asset_id=last.id, prompt="glide", seconds=3)],
         music=jobs_pb2.MusicRequest(asset_id=sound.id, gain_db=-6),
-        transition=jobs_pb2.TRANSITION_CROSSFADE,
+        transition=edit_pb2.TRANSITION_KIND_CROSSFADE,
     )
     job = await catalog.jobs.CreateJobFromImagePairs(request)
     (scene,) = job.scenes
     assert (scene.prompt, scene.model, scene.seconds) == ("glide", "rushes/first-last", 3)
-    assert (job.edit.transition_seconds, job.edit.music.asset_id) == (0.5, sound.id)
+    assert (job.edit.transition.kind, job.edit.music.asset_id) == (request.transition, sound.id)
     assert catalog.generator.prepared[-1].scene.last_image == f"asset:{last.id}"
     request.pairs[0].last_asset_id = sound.id
     with pytest.raises(Invalid) as refused:

@@ -210,8 +210,8 @@ def test_a_job_keeps_its_cut_when_a_clip_is_deleted_and_shows_no_clip() -> None:
     ]
     assert job.now.missing_generations == {"gen_1"}
     job.do(deleted(3))
-    assert job.now.edit.music is not None
-    assert job.now.edit.music.blob_key == ""
+    assert job.now.music is not None
+    assert job.now.music.blob_key == ""
     assert (job.now.status, len(job.now.present_cuts)) == (JobStatus.COMPLETED, 1)
     assert job.do(deleted(2, index=1)) == (), "an output beside the clip"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_scenario import (
+    CHECKED,
     IDS,
     MUSIC,
     MUSIC_ID,
@@ -39,8 +39,8 @@ from catalog.core.jobs.domain.decide import (
     resume_job,
 )
 from catalog.core.jobs.domain.evolve import fold
-from catalog.core.jobs.domain.model import JobStatus, Transition
-from catalog.core.jobs.domain.request import EditRequest, make_edit
+from catalog.core.jobs.domain.model import JobStatus
+from catalog.core.jobs.domain.request import request_for_planning
 from catalog.core.shared.domain import Error
 from servicekit.errors import AppError, Invalid, Precondition
 
@@ -54,8 +54,8 @@ def test_whichever_comes_last_requests_the_cut_once(order: list[int]) -> None:
         job.do(stored(number))
     requested = [event for event in job.history if isinstance(event, je.StitchRequested)]
     assert [(each.version, each.round) for each in requested] == [(1, 1)]
-    assert job.now.edit.music is not None
-    assert job.now.edit.music.blob_key == "media/gen_3/0.mp4"
+    assert job.now.music is not None
+    assert (job.now.music.media_id, job.now.music.blob_key) == ("med_3", "media/gen_3/0.mp4")
 
 
 DECISIONS: st.SearchStrategy[Decision] = st.one_of(
@@ -74,7 +74,7 @@ DECISIONS: st.SearchStrategy[Decision] = st.one_of(
         st.floats(0, 100),
     ),
     st.sampled_from([pause_job, resume_job, cancel_job, request_stitch_again, repeat_planning]),
-    st.just(partial(record_plan, scenes=SCENES, planner="deterministic", music=MUSIC)),
+    st.just(partial(record_plan, scenes=SCENES, planner="deterministic", edit=CHECKED, music=MUSIC)),
     st.just(approved()),
     st.just(partial(fail_job, error=REFUSED)),
 )
@@ -158,36 +158,36 @@ def test_progress_of_the_cut_only_grows_and_shows_that_the_stitcher_lives() -> N
     assert job.do(partial(progress, percent=99.0)) == ()
 
 
+planning_request = partial(
+    request_for_planning, scene_count=1, scene_seconds=4.0, model="", planner="", aspect="", size=""
+)
+
+
 @pytest.mark.parametrize(
     ("requested", "size"),
     [
-        (EditRequest(), (1920, 1080)),
-        (EditRequest(aspect="9:16"), (1080, 1920)),
-        (EditRequest(aspect="1:1"), (1080, 1080)),
-        (EditRequest(aspect="16:9", size="640x360"), (640, 360)),
-        (EditRequest(aspect="4:3"), (1440, 1080)),
+        ({}, (1920, 1080)),
+        ({"aspect": "9:16"}, (1080, 1920)),
+        ({"aspect": "1:1"}, (1080, 1080)),
+        ({"aspect": "16:9", "size": "640x360"}, (640, 360)),
+        ({"aspect": "4:3"}, (1440, 1080)),
     ],
 )
-def test_the_size_of_a_cut(requested: EditRequest, size: tuple[int, int]) -> None:
-    edit = make_edit(requested, 25.0)
-    assert (edit.width, edit.height) == size
+def test_the_size_of_a_cut(requested: dict[str, str], size: tuple[int, int]) -> None:
+    request = planning_request(**requested)
+    assert (request.width, request.height) == size
 
 
 @pytest.mark.parametrize(
     ("requested", "field"),
     [
-        (EditRequest(size="641x360"), "size"),
-        (EditRequest(size="9999x9999"), "size"),
-        (EditRequest(size="640x360", aspect="1:1"), "aspect"),
-        (EditRequest(aspect="0:1"), "aspect"),
+        ({"size": "641x360"}, "size"),
+        ({"size": "9999x9999"}, "size"),
+        ({"size": "640x360", "aspect": "1:1"}, "aspect"),
+        ({"aspect": "0:1"}, "aspect"),
     ],
 )
-def test_a_size_that_cannot_be_names_its_field(requested: EditRequest, field: str) -> None:
+def test_a_size_that_cannot_be_names_its_field(requested: dict[str, str], field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        make_edit(requested, 25.0)
+        planning_request(**requested)
     assert refused.value.fields[0].field == field
-
-
-def test_a_cross_fade_has_a_length() -> None:
-    assert make_edit(EditRequest(transition=Transition.CROSSFADE), 25.0).transition_seconds == 0.5
-    assert make_edit(replace(EditRequest(), transition_seconds=2.0), 25.0).transition_seconds == 0.0

@@ -14,7 +14,7 @@ import pytest
 from catalog_core import CatalogCore
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from job_scenario import MUSIC, MUSIC_ID, REFUSED, SCENES, approved, cut, stitch_failed, stored
+from job_scenario import CHECKED, EDIT, MUSIC, MUSIC_ID, REFUSED, SCENES, approved, cut, stitch_failed, stored
 from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
@@ -36,7 +36,7 @@ from catalog.core.jobs.domain.decide import (
     request_stitch_again,
     resume_job,
 )
-from catalog.core.jobs.domain.model import Edit, Job, JobRequest, Pair
+from catalog.core.jobs.domain.model import Job, JobRequest, Pair
 from catalog.core.shared.domain import RunSpec
 from servicekit.database.engine import open_engine
 
@@ -51,7 +51,10 @@ json_values = st.recursive(
 )
 st.register_type_strategy(float, finite)
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
-st.register_type_strategy(RunSpec, st.builds(RunSpec, input=st.dictionaries(st.text(), json_values)))
+json_objects = st.dictionaries(st.text(), json_values)
+st.register_type_strategy(RunSpec, st.builds(RunSpec, input=json_objects))
+for event_type in (je.JobCreated, je.JobPlanned):
+    st.register_type_strategy(event_type, st.builds(event_type, edit=json_objects))
 
 
 def stored_and_read(event: je.JobEvent) -> je.JobEvent:
@@ -72,7 +75,7 @@ def test_an_event_comes_back_as_it_was_stored(event_type: type[Any]) -> None:
 def planned(name: str) -> Decision:
     """A plan whose scenes no other job has."""
     scenes = tuple(replace(scene, id=f"{name}_{scene.id}") for scene in SCENES)
-    return partial(record_plan, scenes=scenes, planner="llm", music=MUSIC)
+    return partial(record_plan, scenes=scenes, planner="llm", edit=CHECKED, music=MUSIC)
 
 
 progressed = partial(record_stitch_progress, version=1, message="encoding")
@@ -107,14 +110,13 @@ LIVES: dict[str, Sequence[Decision]] = {
 async def test_the_rows_are_the_fold_of_the_events(core: CatalogCore, sqlite_database: str) -> None:
     history: list[tuple[str, je.JobEvent]] = []
     for name, decisions in LIVES.items():
-        request = JobRequest(1, 4.0, pairs=(Pair("ast_1", "ast_2", "glide", 3.0),))
-        edit = Edit(640, 360, 25.0, music=MUSIC)
+        request = JobRequest(1, 4.0, 640, 360, pairs=(Pair("ast_1", "ast_2", "glide", 3.0),))
         state: Job | None = None
         for decision in (None, *decisions):
             core.clock.advance(1.5)
             now = core.clock.now()
             if decision is None or state is None:
-                events = create_job(now, f"job_{name}", "cmp_1", request, edit)
+                events = create_job(now, f"job_{name}", "cmp_1", request, EDIT, MUSIC)
             else:
                 events = decision(state, now)
             assert events, decision

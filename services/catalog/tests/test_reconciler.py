@@ -41,7 +41,7 @@ class Watch:
     def __init__(self, core: CatalogCore) -> None:
         self.core = core
         self.generator: Any = StuckGenerator()
-        self.planning = Planning(core.database, self.generator, SystemClock(), patience=3600)
+        self.planning = Planning(core.database, self.generator, self.generator, SystemClock(), patience=3600)
         self.drafts = PlanningRetries(self.planning)
         generating = GenerationService(core.database, self.generator, core.attempts, core.clock)
         self.reconciler = Reconciler(core.database, generating, self.drafts, core.clock)

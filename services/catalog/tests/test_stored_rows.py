@@ -14,7 +14,7 @@ from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.rows import changed, from_row, to_row
 from catalog.core.access.domain import ApiKey, Scope
 from catalog.core.campaigns.domain import Asset, Campaign, Client
-from catalog.core.jobs.domain.model import Edit, JobRequest, Scene
+from catalog.core.jobs.domain.model import JobRequest, Music, Scene
 from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from servicekit.clock import SystemClock
 
@@ -25,19 +25,12 @@ RUN = (
     '"secrets": ["api_key"], "assets": ["ast_1"]}'
 )
 MUSIC = (
-    '{"asset_id": "", "prompt": "calm", "model": "rushes/music-bed", "gain_db": -6.0, '
-    f'"run": {RUN}, "generation_id": "gen_3", "blob_key": "media/gen_3/0.mp3"}}'
-)
-FADED = (
-    '{"width": 1920, "height": 1080, "fps": 25.0, "transition": "crossfade", "transition_seconds": 0.5, '
-    f'"music": {MUSIC}}}'
-)
-SILENT = (
-    '{"width": 640, "height": 360, "fps": 24.0, "transition": "cut", "transition_seconds": 0.0, '
-    '"music": null}'
+    '{"asset_id": "", "prompt": "calm", "model": "rushes/music-bed", '
+    f'"run": {RUN}, "generation_id": "gen_3", "media_id": "med_3", "blob_key": "media/gen_3/0.mp3"}}'
 )
 PAIRS = (
-    '{"scene_count": 2, "scene_seconds": 4.0, "model": "", "planner": "llm", "pairs": '
+    '{"scene_count": 2, "scene_seconds": 4.0, "width": 1920, "height": 1080, "model": "", '
+    '"planner": "llm", "pairs": '
     '[{"first_asset_id": "ast_1", "last_asset_id": "ast_2", "prompt": "glide", "seconds": 3.0}]}'
 )
 FACTS = (
@@ -49,7 +42,7 @@ ERROR = '{"code": "E005", "message": "refused", "retryable": true}'
 
 @pytest.mark.parametrize(
     ("cls", "stored"),
-    [(RunSpec, RUN), (Edit, FADED), (Edit, SILENT), (JobRequest, PAIRS), (Facts, FACTS), (Error, ERROR)],
+    [(RunSpec, RUN), (Music, MUSIC), (JobRequest, PAIRS), (Facts, FACTS), (Error, ERROR)],
 )
 def test_a_document_of_before_is_read_and_written_to_the_letter(cls: type[Any], stored: str) -> None:
     record = load(cls, json.loads(stored))

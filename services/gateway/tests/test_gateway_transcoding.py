@@ -8,6 +8,7 @@ import pytest
 
 from rushes.catalog.v1 import assets_pb2, campaigns_pb2, clients_pb2, jobs_pb2
 from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE
+from rushes.edit.v1 import edit_pb2
 from servicekit.errors import Conflict, Internal, Limited, Precondition
 from servicekit.ids import new_id
 
@@ -75,7 +76,7 @@ async def test_path_query_and_body_reach_the_message(running: Any) -> None:
     assert running.services.last(jobs_pb2.CreateJobRequest) == jobs_pb2.CreateJobRequest(
         campaign_id=campaign,
         scene_count=3,
-        transition=jobs_pb2.TRANSITION_CROSSFADE,
+        transition=edit_pb2.TRANSITION_KIND_CROSSFADE,
         music=jobs_pb2.MusicRequest(prompt="waltz", gain_db=-3),
     )
     await running.http.put(

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rushes.catalog.v1 import media_pb2 as _media_pb2_1
 from rushes.common.v1 import media_pb2 as _media_pb2
+from rushes.edit.v1 import edit_pb2 as _edit_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -63,28 +64,6 @@ JOB_STATUS_FAILED: JobStatus.ValueType  # 6
 JOB_STATUS_CANCELED: JobStatus.ValueType  # 7
 """Stopped by request."""
 Global___JobStatus: _TypeAlias = JobStatus  # noqa: Y015
-
-class _Transition:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _TransitionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transition.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TRANSITION_UNSPECIFIED: _Transition.ValueType  # 0
-    TRANSITION_CUT: _Transition.ValueType  # 1
-    """At once."""
-    TRANSITION_CROSSFADE: _Transition.ValueType  # 2
-    """One fades into the other."""
-
-class Transition(_Transition, metaclass=_TransitionEnumTypeWrapper):
-    """How one clip gives way to the next."""
-
-TRANSITION_UNSPECIFIED: Transition.ValueType  # 0
-TRANSITION_CUT: Transition.ValueType  # 1
-"""At once."""
-TRANSITION_CROSSFADE: Transition.ValueType  # 2
-"""One fades into the other."""
-Global___Transition: _TypeAlias = Transition  # noqa: Y015
 
 class _SceneStage:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -180,8 +159,8 @@ class Job(_message.Message):
         """Its shots, in order."""
 
     @_builtins.property
-    def edit(self) -> Global___Edit:
-        """The shape of the cut and how it is put together."""
+    def edit(self) -> _edit_pb2.Edit:
+        """How the cut is put together. A clip has its media, and composed music too, as soon as they are stored."""
 
     @_builtins.property
     def result(self) -> Global___Cut:
@@ -216,7 +195,7 @@ class Job(_message.Message):
         paused: _builtins.bool = ...,
         progress: _media_pb2.Progress | None = ...,
         scenes: _abc.Iterable[Global___Scene] | None = ...,
-        edit: Global___Edit | None = ...,
+        edit: _edit_pb2.Edit | None = ...,
         result: Global___Cut | None = ...,
         error: _media_pb2.Failure | None = ...,
         estimated_cost_cents: _builtins.float = ...,
@@ -278,90 +257,6 @@ class TimelineEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TimelineEntry: _TypeAlias = TimelineEntry  # noqa: Y015
-
-@_typing.final
-class Edit(_message.Message):
-    """The shape of a cut."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    WIDTH_FIELD_NUMBER: _builtins.int
-    HEIGHT_FIELD_NUMBER: _builtins.int
-    FPS_FIELD_NUMBER: _builtins.int
-    TRANSITION_FIELD_NUMBER: _builtins.int
-    TRANSITION_SECONDS_FIELD_NUMBER: _builtins.int
-    MUSIC_FIELD_NUMBER: _builtins.int
-    width: _builtins.int
-    """Width in pixels."""
-    height: _builtins.int
-    """Height in pixels."""
-    fps: _builtins.float
-    """Frames per second."""
-    transition: Global___Transition.ValueType
-    """Between clips."""
-    transition_seconds: _builtins.float
-    """How long a cross-fade lasts, in seconds."""
-    @_builtins.property
-    def music(self) -> Global___Music:
-        """The music under it; null for none."""
-
-    def __init__(
-        self,
-        *,
-        width: _builtins.int = ...,
-        height: _builtins.int = ...,
-        fps: _builtins.float = ...,
-        transition: Global___Transition.ValueType = ...,
-        transition_seconds: _builtins.float = ...,
-        music: Global___Music | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_music", b"_music", "music", b"music"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_music", b"_music", "fps", b"fps", "height", b"height", "music", b"music", "transition", b"transition", "transition_seconds", b"transition_seconds", "width", b"width"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__music: _TypeAlias = _typing.Literal["music"]  # noqa: Y015
-    _WhichOneofArgType__music: _TypeAlias = _typing.Literal["_music", b"_music"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__music) -> _WhichOneofReturnType__music | None: ...
-
-Global___Edit: _TypeAlias = Edit  # noqa: Y015
-
-@_typing.final
-class Music(_message.Message):
-    """Music under a cut: an asset, or a generation made for the job."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ASSET_ID_FIELD_NUMBER: _builtins.int
-    PROMPT_FIELD_NUMBER: _builtins.int
-    MODEL_FIELD_NUMBER: _builtins.int
-    GENERATION_ID_FIELD_NUMBER: _builtins.int
-    GAIN_DB_FIELD_NUMBER: _builtins.int
-    asset_id: _builtins.str
-    """An uploaded piece of music."""
-    prompt: _builtins.str
-    """What to compose, when no asset is named."""
-    model: _builtins.str
-    """The model that composes it."""
-    generation_id: _builtins.str
-    """The generation that composes it."""
-    gain_db: _builtins.float
-    """Loudness against the clips' own sound, in decibels; 0 leaves it as it is."""
-    def __init__(
-        self,
-        *,
-        asset_id: _builtins.str = ...,
-        prompt: _builtins.str = ...,
-        model: _builtins.str = ...,
-        generation_id: _builtins.str = ...,
-        gain_db: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "gain_db", b"gain_db", "generation_id", b"generation_id", "model", b"model", "prompt", b"prompt"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Music: _TypeAlias = Music  # noqa: Y015
 
 @_typing.final
 class Scene(_message.Message):
@@ -560,10 +455,10 @@ class CreateJobRequest(_message.Message):
     """Width and height in pixels; `1920x1080` when left out."""
     scene_seconds: _builtins.float
     """Length of a scene in seconds, 1 to 30; 4 when left out."""
-    transition: Global___Transition.ValueType
+    transition: _edit_pb2.TransitionKind.ValueType
     """Between clips; hard cuts when left out."""
     transition_seconds: _builtins.float
-    """How long a cross-fade lasts, in seconds; 0.5 when left out."""
+    """How long each transition lasts, in seconds; 0.5 when left out."""
     model: _builtins.str
     """The model that renders scenes; the default one when left out."""
     planner: _builtins.str
@@ -581,7 +476,7 @@ class CreateJobRequest(_message.Message):
         size: _builtins.str = ...,
         scene_seconds: _builtins.float = ...,
         music: Global___MusicRequest | None = ...,
-        transition: Global___Transition.ValueType = ...,
+        transition: _edit_pb2.TransitionKind.ValueType = ...,
         transition_seconds: _builtins.float = ...,
         model: _builtins.str = ...,
         planner: _builtins.str = ...,
@@ -645,10 +540,10 @@ class CreateJobFromImagePairsRequest(_message.Message):
     """The campaign that pays."""
     size: _builtins.str
     """Width and height in pixels; `1920x1080` when left out."""
-    transition: Global___Transition.ValueType
+    transition: _edit_pb2.TransitionKind.ValueType
     """Between clips; hard cuts when left out."""
     transition_seconds: _builtins.float
-    """How long a cross-fade lasts, in seconds; 0.5 when left out."""
+    """How long each transition lasts, in seconds; 0.5 when left out."""
     model: _builtins.str
     """The model that renders scenes; the default one when left out."""
     @_builtins.property
@@ -666,7 +561,7 @@ class CreateJobFromImagePairsRequest(_message.Message):
         pairs: _abc.Iterable[Global___ImagePair] | None = ...,
         size: _builtins.str = ...,
         music: Global___MusicRequest | None = ...,
-        transition: Global___Transition.ValueType = ...,
+        transition: _edit_pb2.TransitionKind.ValueType = ...,
         transition_seconds: _builtins.float = ...,
         model: _builtins.str = ...,
     ) -> None: ...

@@ -15,8 +15,9 @@ from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.jobs.domain import events as je
-from catalog.core.jobs.domain.model import Job, Transition
+from catalog.core.jobs.domain.model import Job
 from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key, thumbnail_key
+from catalog.edit_message import resolved_edit
 from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
 from events.envelope import envelope
 from rushes.events.v1 import events_pb2 as pb
@@ -171,24 +172,16 @@ def _timestamp(at: datetime) -> Timestamp:
 
 
 def _stitch_requested(job: Job, event: je.StitchRequested) -> pb.StitchRequested:
-    crossfade = job.edit.transition is Transition.CROSSFADE
-    message = pb.StitchRequested(
+    blob_keys = {scene.media_id: scene.blob_key for scene in job.scenes}
+    if job.music is not None:
+        blob_keys[job.music.asset_id or job.music.media_id] = job.music.blob_key
+    return pb.StitchRequested(
         job_id=job.id,
         campaign_id=job.campaign_id,
         version=event.version,
         round=event.round,
-        width=job.edit.width,
-        height=job.edit.height,
-        fps=job.edit.fps,
-        crossfade_seconds=job.edit.transition_seconds if crossfade else 0.0,
-        clips=[
-            pb.EditClip(scene_id=scene.id, blob_key=scene.blob_key, seconds=scene.seconds)
-            for scene in job.scenes
-        ],
+        edit=resolved_edit(job),
+        blob_keys=blob_keys,
         cut_key=cut_key(job.id, event.version),
         poster_key=cut_thumbnail_key(job.id, event.version),
     )
-    if job.edit.music is not None:
-        music = pb.EditMusic(blob_key=job.edit.music.blob_key, gain_db=job.edit.music.gain_db)
-        message.music.CopyFrom(music)
-    return message

@@ -128,6 +128,7 @@ jobs = Table(
     Column("paused", Boolean, nullable=False),
     Column("request", JSON, nullable=False),
     Column("edit", JSON, nullable=False),
+    Column("music", JSON),
     Column("planner", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("stitch_round", Integer, nullable=False),

@@ -1,4 +1,4 @@
-"""Plans jobs: has scenes chosen, and every run checked and priced, before anybody approves."""
+"""Plans jobs: has scenes chosen, their edit judged, and every run priced, before anybody approves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.apply import save_job
 from catalog.core.jobs.domain.decide import fail_job, record_plan
-from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene, Transition
-from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
+from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene
+from catalog.core.jobs.ports import EditChecker, Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
 from catalog.core.shared.domain import Error, MediaKind, RunSpec
 from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
@@ -34,10 +34,17 @@ class Planning:
     """
 
     def __init__(
-        self, database: Database, planner: ScenePlanner, clock: Clock, *, patience: float = 10.0
+        self,
+        database: Database,
+        planner: ScenePlanner,
+        edit_checker: EditChecker,
+        clock: Clock,
+        *,
+        patience: float = 10.0,
     ) -> None:
         self._database = database
         self._planner = planner
+        self._edit_checker = edit_checker
         self._clock = clock
         self._patience = patience
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -93,7 +100,10 @@ class Planning:
             return
 
     async def plan(self, job_id: str) -> None:
-        """Have scenes chosen, checked and priced. A job that is no draft stays as it is."""
+        """Have scenes chosen, checked and priced, and the edit of their clips judged.
+
+        A job that is no draft stays as it is.
+        """
         async with self._database.read() as unit:
             job = await unit.jobs.get(job_id)
             if job.status is not JobStatus.DRAFT:
@@ -111,8 +121,8 @@ class Planning:
             scene_seconds=job.request.scene_seconds,
             planner=job.request.planner,
             model=job.request.model,
-            width=job.edit.width,
-            height=job.edit.height,
+            width=job.request.width,
+            height=job.request.height,
         )
         plan = await self._planner.plan(request)
         chosen = _scenes_of_pairs(job, plan) if job.request.pairs else plan.scenes
@@ -122,13 +132,13 @@ class Planning:
             _scene(position, scene, run)
             for position, (scene, run) in enumerate(zip(chosen, runs, strict=True), 1)
         )
-        music = await self._music(job, scenes, plan.music_model)
+        checked = await self._edit_checker.check(job.edit, [(scene.id, scene.seconds) for scene in scenes])
+        music = await self._music(job.music, checked.seconds, plan.music_model)
         async with self._database.write() as unit:
             locked = await unit.jobs.get(job_id, lock=True)
             now = self._clock.now()
-            await save_job(
-                unit, locked, record_plan(locked, now, scenes=scenes, planner=planner, music=music)
-            )
+            planned = record_plan(locked, now, scenes=scenes, planner=planner, edit=checked.edit, music=music)
+            await save_job(unit, locked, planned)
 
     async def _scene_run(self, job: Job, scene: PlannedScene) -> RunSpec:
         parts = SceneParts(
@@ -136,17 +146,15 @@ class Planning:
             _reference(scene.first_asset_id),
             _reference(scene.last_asset_id),
             scene.seconds,
-            job.edit.width,
-            job.edit.height,
+            job.request.width,
+            job.request.height,
         )
         return await self._prepare(scene.model, parts, MediaKind.VIDEO, "a scene")
 
-    async def _music(self, job: Job, scenes: tuple[Scene, ...], default_model: str) -> Music | None:
-        music = job.edit.music
+    async def _music(self, music: Music | None, seconds: float, default_model: str) -> Music | None:
+        """The music, and where it is composed the run for a piece as long as the cut."""
         if music is None or music.asset_id:
             return music
-        overlaps = max(len(scenes) - 1, 0) if job.edit.transition is Transition.CROSSFADE else 0
-        seconds = sum(scene.seconds for scene in scenes) - overlaps * job.edit.transition_seconds
         parts = SceneParts(music.prompt, "", "", max(seconds, 1.0), 0, 0)
         run = await self._prepare(music.model or default_model, parts, MediaKind.AUDIO, "music")
         return replace(music, model=run.model, run=run)

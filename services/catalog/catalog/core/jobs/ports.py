@@ -1,4 +1,4 @@
-"""What the use cases on jobs need: their repository, and the generator that plans scenes."""
+"""What the use cases on jobs need: their repository, a planner of scenes, and a judge of edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from catalog.core.campaigns.domain import Asset
 from catalog.core.jobs.domain.events import JobEvent
-from catalog.core.jobs.domain.model import Job, JobStatus, TimelineEntry
+from catalog.core.jobs.domain.model import EditDocument, Job, JobStatus, TimelineEntry
 from catalog.core.shared.domain import RunSpec
 from catalog.core.shared.paging import Page, PageRequest
 
@@ -69,6 +69,14 @@ class PlanRequest:
     height: int
 
 
+@dataclass(frozen=True)
+class CheckedEdit:
+    """An edit that can be cut, with what was left out written out, and how long its cut is."""
+
+    edit: EditDocument
+    seconds: float
+
+
 class Jobs(Protocol):
     """The jobs with their scenes and cuts, stored as the fold of their events."""
 
@@ -106,4 +114,12 @@ class ScenePlanner(Protocol):
 
     async def plan(self, request: PlanRequest) -> Plan:
         """Choose scenes from photos."""
+        ...
+
+
+class EditChecker(Protocol):
+    """The stitcher, where a job is planned."""
+
+    async def check(self, edit: EditDocument, clips: Sequence[tuple[str, float]]) -> CheckedEdit:
+        """Put clips (id of the scene, seconds) into an edit and have it judged. Invalid: it cannot be cut."""
         ...

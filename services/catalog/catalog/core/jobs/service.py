@@ -18,7 +18,7 @@ from catalog.core.jobs.domain.decide import (
     pause_job,
     resume_job,
 )
-from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, TimelineEntry
+from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, Music, TimelineEntry
 from catalog.core.jobs.planning import Planning, photos_of
 from catalog.core.shared.domain import MediaKind, RunSpec
 from catalog.core.shared.paging import Page, PageRequest
@@ -50,12 +50,15 @@ class JobService:
         self._attempts = attempts
         self._clock = clock
 
-    async def create(self, campaign_id: str, request: JobRequest, edit: Edit) -> JobDetails:
+    async def create(
+        self, campaign_id: str, request: JobRequest, edit: EditDocument, music: Music | None
+    ) -> JobDetails:
         """Record a draft and plan it. The draft is answered when planning takes long.
 
         Raises:
             Precondition: the campaign has no photos.
-            Invalid: a picture or the music does not exist or is of another kind, or a model does not take it.
+            Invalid: a picture or the music does not exist or is of another kind, a model does not take it,
+                or the edit cannot be cut.
         """
         async with self._database.write() as unit:
             await unit.campaigns.get(campaign_id)
@@ -66,8 +69,9 @@ class JobService:
                     f"campaign {campaign_id} has no photos: upload some to /api/v3/assets first",
                     code="no_photos",
                 )
-            edit = await _with_music(unit, edit)
-            created = create_job(self._clock.now(), new_id("job"), campaign_id, request, edit)
+            if music is not None and music.asset_id:
+                music = await _uploaded(unit, music)
+            created = create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
             job = await unit.jobs.save(None, created)
         await self._planning.begin(job.id)
         return await self.get(job.id)
@@ -88,7 +92,7 @@ class JobService:
         now = self._clock.now()
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            music = job.edit.music.run if job.edit.music else None
+            music = job.music.run if job.music else None
             ids = tuple(new_id("generation") for _ in job.scenes)
             music_id = new_id("generation") if music else ""
             accounts = await self._attempts.accounts(unit, job.campaign_id)
@@ -164,14 +168,12 @@ async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
         raise Invalid("; ".join(f"{each.field}: {each.message}" for each in problems), fields=problems)
 
 
-async def _with_music(unit: UnitOfWork, edit: Edit) -> Edit:
-    """The edit, with the blob key of uploaded music filled in."""
-    if edit.music is None or not edit.music.asset_id:
-        return edit
-    if message := await asset_problem(unit, edit.music.asset_id):
+async def _uploaded(unit: UnitOfWork, music: Music) -> Music:
+    """Uploaded music with its blob key filled in; Invalid when there is none."""
+    if message := await asset_problem(unit, music.asset_id):
         raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
-    asset = await unit.assets.get(edit.music.asset_id)
+    asset = await unit.assets.get(music.asset_id)
     if asset.facts.kind is not MediaKind.AUDIO:
         message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
         raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
-    return replace(edit, music=replace(edit.music, blob_key=asset.blob_key))
+    return replace(music, blob_key=asset.blob_key)

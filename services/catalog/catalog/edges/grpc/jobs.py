@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from catalog.core.generations.domain.model import Generation, Output, OutputState, Stage
-from catalog.core.jobs.domain.model import Cut, Edit, Job, JobStatus, Music, Scene, Transition
+from catalog.core.jobs.domain.model import Cut, Job, JobRequest, JobStatus, Music, Scene
 from catalog.core.jobs.domain.progress import generation_percent, job_progress
-from catalog.core.jobs.domain.request import (
-    EditRequest,
-    MusicRequest,
-    make_edit,
-    request_for_pairs,
-    request_for_planning,
-)
+from catalog.core.jobs.domain.request import request_for_pairs, request_for_planning, requested_music
 from catalog.core.jobs.service import JobDetails, JobService
 from catalog.core.shared.paging import PageRequest
 from catalog.edges.grpc.generations import output_message
@@ -24,16 +18,16 @@ from catalog.edges.grpc.proto_mapping import (
     page_that_fits,
     timestamp,
 )
+from catalog.edit_message import edit_document, resolved_edit
 from catalog.proto_enums import error_to_proto, facts_to_proto
 from rushes.catalog.v1 import jobs_pb2 as pb
 from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2
+from rushes.edit.v1 import edit_pb2
 
 STATUSES = {status: getattr(pb, f"JOB_STATUS_{status.name}") for status in JobStatus}
 _STATUS_OF = {message: status for status, message in STATUSES.items()}
 SCENE_STAGES = {stage: getattr(pb, f"SCENE_STAGE_{stage.name}") for stage in Stage}
-TRANSITIONS = {Transition.CUT: pb.TRANSITION_CUT, Transition.CROSSFADE: pb.TRANSITION_CROSSFADE}
-_TRANSITION_OF = {message: transition for transition, message in TRANSITIONS.items()}
 
 
 class JobServicer(jobs_pb2_grpc.JobServiceServicer):
@@ -43,10 +37,14 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
         job_request = request_for_planning(
-            request.scene_count, request.scene_seconds, request.model, request.planner
+            scene_count=request.scene_count,
+            scene_seconds=request.scene_seconds,
+            model=request.model,
+            planner=request.planner,
+            size=request.size,
+            aspect=request.aspect,
         )
-        edit = make_edit(_edit_request(request, aspect=request.aspect), self._fps)
-        return job_message(await self._jobs.create(request.campaign_id, job_request, edit))
+        return await self._create(request, job_request)
 
     async def CreateJobFromImagePairs(
         self,
@@ -54,9 +52,26 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         context: Context,
     ) -> pb.Job:
         pairs = [(p.first_asset_id, p.last_asset_id, p.prompt, p.seconds) for p in request.pairs]
-        job_request = request_for_pairs(pairs, request.model)
-        edit = make_edit(_edit_request(request), self._fps)
-        return job_message(await self._jobs.create(request.campaign_id, job_request, edit))
+        return await self._create(request, request_for_pairs(pairs, model=request.model, size=request.size))
+
+    async def _create(
+        self, request: pb.CreateJobRequest | pb.CreateJobFromImagePairsRequest, job_request: JobRequest
+    ) -> pb.Job:
+        edit = edit_pb2.Edit(width=job_request.width, height=job_request.height, fps=self._fps)
+        edit.transition.kind = request.transition
+        if request.transition_seconds:
+            edit.transition.seconds = request.transition_seconds
+        music: Music | None = None
+        if request.HasField("music"):
+            music = requested_music(
+                asset_id=request.music.asset_id, prompt=request.music.prompt, model=request.music.model
+            )
+            edit.music.asset_id = music.asset_id
+            edit.music.prompt = music.prompt
+            edit.music.model = music.model
+            edit.music.gain_db = request.music.gain_db
+        details = await self._jobs.create(request.campaign_id, job_request, edit_document(edit), music)
+        return job_message(details)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
         return job_message(await self._jobs.get(request.id))
@@ -85,23 +100,6 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return job_message(await self._jobs.cancel(request.id))
 
 
-def _edit_request(
-    request: pb.CreateJobRequest | pb.CreateJobFromImagePairsRequest, *, aspect: str = ""
-) -> EditRequest:
-    music = request.music
-    return EditRequest(
-        size=request.size,
-        aspect=aspect,
-        transition=_TRANSITION_OF.get(request.transition, Transition.CUT),
-        transition_seconds=request.transition_seconds,
-        music=(
-            MusicRequest(music.asset_id, music.prompt, music.model, music.gain_db)
-            if request.HasField("music")
-            else None
-        ),
-    )
-
-
 def job_message(details: JobDetails) -> pb.Job:
     job = details.job
     percent, message = job_progress(job, details.generations)
@@ -112,7 +110,7 @@ def job_message(details: JobDetails) -> pb.Job:
         paused=job.paused,
         progress=common_pb2.Progress(percent=percent, message=message),
         scenes=[_scene(job, each, details.generations.get(each.generation_id)) for each in job.scenes],
-        edit=_edit(job.edit),
+        edit=resolved_edit(job),
         result=_cut(job, job.present_cuts[-1]) if job.present_cuts else None,
         error=error_to_proto(job.error) if job.error else None,
         estimated_cost_cents=cents(job.estimate_micros),
@@ -159,27 +157,6 @@ def _clip(scene: Scene, generation: Generation) -> Output | None:
         return next((output for output in generation.stored if output.media_id == scene.media_id), None)
     deleted = any(output.state is OutputState.DELETED for output in generation.outputs)
     return None if deleted else generation.main
-
-
-def _edit(edit: Edit) -> pb.Edit:
-    return pb.Edit(
-        width=edit.width,
-        height=edit.height,
-        fps=edit.fps,
-        transition=TRANSITIONS[edit.transition],
-        transition_seconds=edit.transition_seconds,
-        music=_music(edit.music) if edit.music else None,
-    )
-
-
-def _music(music: Music) -> pb.Music:
-    return pb.Music(
-        asset_id=music.asset_id,
-        prompt=music.prompt,
-        model=music.model,
-        generation_id=music.generation_id,
-        gain_db=music.gain_db,
-    )
 
 
 def _cut(job: Job, cut: Cut) -> pb.Cut:

@@ -12,7 +12,7 @@ from datetime import datetime
 from catalog.core.budget.domain import Account
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.events import Events
-from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, Music, Scene
+from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, Music, Scene
 from catalog.core.shared.domain import MICROS_PER_CENT, Error, Facts
 from servicekit.errors import NotFound, Precondition
 
@@ -29,8 +29,15 @@ Decision = Callable[[Job, datetime], Events]
 # What people want -------------------------------------------------------------------------------
 
 
-def create_job(at: datetime, job_id: str, campaign_id: str, request: JobRequest, edit: Edit) -> Events:
-    return (ev.JobCreated(at, job_id, campaign_id, request, edit),)
+def create_job(
+    at: datetime,
+    job_id: str,
+    campaign_id: str,
+    request: JobRequest,
+    edit: EditDocument,
+    music: Music | None = None,
+) -> Events:
+    return (ev.JobCreated(at, job_id, campaign_id, request, edit, music),)
 
 
 def approve_job(
@@ -105,12 +112,23 @@ def delete_cuts(state: Job, at: datetime) -> Events:
 
 
 def record_plan(
-    state: Job, at: datetime, *, scenes: tuple[Scene, ...], planner: str, music: Music | None = None
+    state: Job,
+    at: datetime,
+    *,
+    scenes: tuple[Scene, ...],
+    planner: str,
+    edit: EditDocument,
+    music: Music | None = None,
 ) -> Events:
-    """Its scenes are chosen, checked and priced; `music`: with its run, when it is composed."""
+    """Its scenes are chosen, checked and priced.
+
+    Args:
+        edit: with a clip for each scene.
+        music: with its run, when it is composed.
+    """
     if state.status is not JobStatus.DRAFT:
         return ()
-    return (ev.JobPlanned(at, scenes, planner, music),)
+    return (ev.JobPlanned(at, scenes, planner, edit, music),)
 
 
 def repeat_planning(state: Job, at: datetime) -> Events:
@@ -135,7 +153,7 @@ def record_generation_stored(
     if scene is not None and not scene.blob_key:
         stored: ev.JobEvent = ev.ClipStored(at, scene.id, media_id, blob_key)
     elif music is not None and not music.blob_key:
-        stored = ev.MusicStored(at, blob_key)
+        stored = ev.MusicStored(at, media_id, blob_key)
     else:
         return ()
     if state.missing_generations - {generation_id}:

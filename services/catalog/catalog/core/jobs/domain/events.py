@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Scene
+from catalog.core.jobs.domain.model import EditDocument, JobRequest, Music, Scene
 from catalog.core.shared.domain import Error, Facts
 
 
@@ -17,7 +17,8 @@ class JobCreated:
     id: str
     campaign_id: str
     request: JobRequest
-    edit: Edit
+    edit: EditDocument
+    music: Music | None = None
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ class PlanningRepeated:
 
 @dataclass(frozen=True)
 class JobPlanned:
-    """The scenes are chosen, checked and priced; approval is awaited."""
+    """The scenes are chosen, checked and priced, and the edit has their clips; approval is awaited."""
 
     at: datetime
     scenes: tuple[Scene, ...]
     planner: str
+    edit: EditDocument
     music: Music | None = None
 
 
@@ -67,6 +69,7 @@ class ClipStored:
 @dataclass(frozen=True)
 class MusicStored:
     at: datetime
+    media_id: str
     blob_key: str
 
 

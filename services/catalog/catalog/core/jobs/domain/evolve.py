@@ -26,6 +26,7 @@ def evolve(state: Job | None, event: ev.JobEvent) -> Job:
             campaign_id=event.campaign_id,
             request=event.request,
             edit=event.edit,
+            music=event.music,
             created_at=event.at,
             updated_at=event.at,
             last_event_at=event.at,
@@ -54,7 +55,8 @@ def _status(  # noqa: PLR0911  # one case each
                 state,
                 scenes=event.scenes,
                 planner=event.planner,
-                edit=replace(state.edit, music=event.music),
+                edit=event.edit,
+                music=event.music,
                 status=JobStatus.AWAITING_APPROVAL,
                 message="waiting for approval",
             )
@@ -88,9 +90,9 @@ def _parts(  # one case each
         case ev.ClipDeleted():
             return _with_scene(state, event.scene_id, media_id="", blob_key="")
         case ev.MusicStored():
-            return _with_music(state, blob_key=event.blob_key)
+            return _with_music(state, media_id=event.media_id, blob_key=event.blob_key)
         case ev.MusicDeleted():
-            return _with_music(state, blob_key="")
+            return _with_music(state, media_id="", blob_key="")
         case _:
             return None
 
@@ -146,6 +148,6 @@ def _with_scene(state: Job, scene_id: str, **changes: Any) -> Job:
 
 
 def _with_music(state: Job, **changes: Any) -> Job:
-    if state.edit.music is None:
+    if state.music is None:
         raise ValueError(f"job {state.id} has no music")
-    return replace(state, edit=replace(state.edit, music=replace(state.edit.music, **changes)))
+    return replace(state, music=replace(state.music, **changes))

@@ -1,10 +1,12 @@
-"""The state of a job: its request, its edit, its scenes, its cuts."""
+"""The state of a job: its request, its edit, its scenes, its music, its cuts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from catalog.core.shared.domain import Error, Facts, RunSpec
 
@@ -22,11 +24,8 @@ class JobStatus(StrEnum):
 FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED})
 
 
-class Transition(StrEnum):
-    """How one clip follows another."""
-
-    CUT = "cut"
-    CROSSFADE = "crossfade"
+EditDocument = Mapping[str, Any]
+"""How the cut is put together: the JSON of `rushes.edit.v1.Edit`, which the stitcher alone interprets."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What somebody asked for; with `pairs` no scenes are chosen. Empty texts: whatever is set up."""
+    """What somebody asked for; with `pairs` no scenes are chosen. Empty texts: whatever is set up.
+
+    Clips are made in the cut's width and height, in pixels.
+    """
 
     scene_count: int
     scene_seconds: float
+    width: int
+    height: int
     model: str = ""
     planner: str = ""
     pairs: tuple[Pair, ...] = ()
@@ -52,27 +56,18 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Music:
-    """The music under the cut: an asset, or what `run` composes. `blob_key` is known once it is stored."""
+    """The piece under the cut: an asset, or what `run` composes (`media_id`, once that is stored).
+
+    How it sounds in the cut is the edit's.
+    """
 
     asset_id: str = ""
     prompt: str = ""
     model: str = ""
-    gain_db: float = 0.0
     run: RunSpec | None = None
     generation_id: str = ""
+    media_id: str = ""
     blob_key: str = ""
-
-
-@dataclass(frozen=True)
-class Edit:
-    """How the cut is put together. Pixels, frames per second, seconds."""
-
-    width: int
-    height: int
-    fps: float
-    transition: Transition = Transition.CUT
-    transition_seconds: float = 0.0
-    music: Music | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,7 @@ class Job:
     id: str
     campaign_id: str
     request: JobRequest
-    edit: Edit
+    edit: EditDocument
     created_at: datetime
     updated_at: datetime
     last_event_at: datetime
@@ -128,6 +123,7 @@ class Job:
     paused: bool = False
     planner: str = ""
     scenes: tuple[Scene, ...] = ()
+    music: Music | None = None
     cuts: tuple[Cut, ...] = ()
     version: int = 0
     stitch_round: int = 0
@@ -146,7 +142,7 @@ class Job:
     @property
     def runs(self) -> tuple[RunSpec, ...]:
         """Every run it needs: the scenes', and the music's when it is composed."""
-        music = self.edit.music.run if self.edit.music else None
+        music = self.music.run if self.music else None
         return tuple(scene.run for scene in self.scenes) + ((music,) if music else ())
 
     @property
@@ -175,8 +171,9 @@ class Job:
     def missing_generations(self) -> frozenset[str]:
         """The ids of those generations whose output is not stored yet: its clips, and composed music."""
         missing = {scene.generation_id for scene in self.scenes if not scene.blob_key}
-        music = self.edit.music
-        return frozenset(missing if music is None or music.blob_key else missing | {music.generation_id})
+        if self.music is not None and not self.music.blob_key:
+            missing.add(self.music.generation_id)
+        return frozenset(missing)
 
     def scene_of(self, generation_id: str) -> Scene | None:
         """The scene whose clip a generation makes."""
@@ -184,8 +181,7 @@ class Job:
 
     def music_of(self, generation_id: str) -> Music | None:
         """The music, if that generation composes it."""
-        music = self.edit.music
-        return music if music is not None and music.generation_id == generation_id else None
+        return self.music if self.music is not None and self.music.generation_id == generation_id else None
 
 
 @dataclass(frozen=True)

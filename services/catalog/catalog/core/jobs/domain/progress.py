@@ -58,8 +58,8 @@ def _rendering(job: Job, generations: Mapping[str, Generation]) -> str:
         (f"scene {scene.position} of {len(job.scenes)}", generations.get(scene.generation_id))
         for scene in job.scenes
     ]
-    if job.edit.music is not None:
-        parts.append(("the music", generations.get(job.edit.music.generation_id)))
+    if job.music is not None:
+        parts.append(("the music", generations.get(job.music.generation_id)))
     for stages in ((Stage.FETCHING, Stage.RUNNING, Stage.SUBMITTING), (Stage.REQUESTED,)):
         for name, generation in parts:
             if generation is not None and generation.stage in stages:

@@ -1,65 +1,45 @@
-"""Makes the request and the edit of a job from what people asked for, and fills in what they left out."""
+"""Makes the request of a job from what people asked for, and fills in what they left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from catalog.core.jobs.domain.model import Edit, JobRequest, Music, Pair, Transition
+from catalog.core.jobs.domain.model import JobRequest, Music, Pair
 from servicekit.errors import FieldProblem, Invalid
 
-DEFAULT_SCENE_COUNT, DEFAULT_SCENE_SECONDS, DEFAULT_CROSSFADE_SECONDS = 4, 4.0, 0.5
+DEFAULT_SCENE_COUNT, DEFAULT_SCENE_SECONDS = 4, 4.0
 DEFAULT_SIZE, DEFAULT_SHORT_SIDE, DEFAULT_LONG_SIDE = "1920x1080", 1080, 1920
 SMALLEST_SIDE, LARGEST_SIDE = 64, 4096
 SHORTEST_SCENE = 0.5
 PLANNERS = ("", "deterministic", "llm")
 
 
-@dataclass(frozen=True)
-class MusicRequest:
-    """Music under the cut: an asset, or what a model composes from a prompt."""
-
-    asset_id: str
-    prompt: str
-    model: str
-    gain_db: float
-
-
-@dataclass(frozen=True)
-class EditRequest:
-    """How the cut should be; empty or 0: left out."""
-
-    size: str = ""
-    aspect: str = ""
-    transition: Transition = Transition.CUT
-    transition_seconds: float = 0.0
-    music: MusicRequest | None = None
-
-
-def request_for_planning(scene_count: int, scene_seconds: float, model: str, planner: str) -> JobRequest:
-    """The request for scenes that a planner chooses; Invalid when there is no such planner."""
+def request_for_planning(
+    *, scene_count: int, scene_seconds: float, model: str, planner: str, size: str, aspect: str
+) -> JobRequest:
+    """The request for scenes that a planner chooses; Invalid names the field that does not fit."""
     if planner not in PLANNERS:
         raise _invalid("planner", f"{planner!r} is none: write deterministic or llm, or leave it out")
-    return JobRequest(
-        scene_count or DEFAULT_SCENE_COUNT, _seconds(scene_seconds, "scene_seconds"), model, planner
-    )
+    seconds = _seconds(scene_seconds, "scene_seconds")
+    width, height = _size(size, aspect)
+    return JobRequest(scene_count or DEFAULT_SCENE_COUNT, seconds, width, height, model, planner)
 
 
-def request_for_pairs(pairs: Sequence[tuple[str, str, str, float]], model: str) -> JobRequest:
+def request_for_pairs(pairs: Sequence[tuple[str, str, str, float]], *, model: str, size: str) -> JobRequest:
     """The request for given pairs: (id of the first picture, of the last one, prompt, seconds)."""
     made = tuple(
         Pair(first, last, prompt, _seconds(seconds, f"pairs[{number}].seconds"))
         for number, (first, last, prompt, seconds) in enumerate(pairs)
     )
-    return JobRequest(len(made), made[0].seconds, model, pairs=made)
+    width, height = _size(size)
+    return JobRequest(len(made), made[0].seconds, width, height, model, pairs=made)
 
 
-def make_edit(request: EditRequest, fps: float) -> Edit:
-    """The edit; Invalid names the field that does not fit."""
-    width, height = _size(request.size, request.aspect)
-    fade = request.transition is Transition.CROSSFADE
-    seconds = (request.transition_seconds or DEFAULT_CROSSFADE_SECONDS) if fade else 0.0
-    return Edit(width, height, fps, request.transition, seconds, _music(request.music))
+def requested_music(*, asset_id: str, prompt: str, model: str) -> Music:
+    """The music under a cut: an asset, or what a model composes; Invalid unless it is one of them."""
+    if bool(asset_id) == bool(prompt):
+        raise _invalid("music", "name an asset_id, or a prompt to compose from, and not both")
+    return Music(asset_id, prompt, model)
 
 
 def _seconds(value: float, field: str) -> float:
@@ -68,15 +48,7 @@ def _seconds(value: float, field: str) -> float:
     return value or DEFAULT_SCENE_SECONDS
 
 
-def _music(request: MusicRequest | None) -> Music | None:
-    if request is None:
-        return None
-    if bool(request.asset_id) == bool(request.prompt):
-        raise _invalid("music", "name an asset_id, or a prompt to compose from, and not both")
-    return Music(request.asset_id, request.prompt, request.model, request.gain_db)
-
-
-def _size(size: str, aspect: str) -> tuple[int, int]:
+def _size(size: str, aspect: str = "") -> tuple[int, int]:
     ratio = _ratio(aspect) if aspect else None
     if size or ratio is None:
         width, height = (int(part) for part in (size or DEFAULT_SIZE).split("x"))

@@ -39,18 +39,6 @@ _COLLECTION_SLUGS = (
     ),
 )
 
-_WORDS = (
-    (MediaKind.VIDEO, re.compile(r"\b(videos?|clips?|film|animat\w+|lipsync)\b", re.IGNORECASE)),
-    (
-        MediaKind.AUDIO,
-        re.compile(r"\b(music\w*|audio|speech|voices?|songs?|sounds?|speaks?|tts)\b", re.IGNORECASE),
-    ),
-    (
-        MediaKind.IMAGE,
-        re.compile(r"\b(images?|pictures?|photos?|stills?|draws?|upscal\w+)\b", re.IGNORECASE),
-    ),
-)
-
 
 def kind_of_example(output: Any) -> MediaKind:
     """The kind of the files in the output of a model's example run: every file of that model ends so."""
@@ -68,17 +56,6 @@ def kind_of_collections(slugs: Iterable[str]) -> MediaKind:
         if any(pattern.search(slug) for slug in slugs):
             return kind
     return MediaKind.UNKNOWN
-
-
-def kind_of_words(name: str, description: str) -> MediaKind:
-    """The kind that a model's name and description speak of; of several, the one that is named last.
-
-    "Turns a photo into a clip" makes clips: what goes in is named before what comes out.
-    """
-    text = f"{name.replace('-', ' ')}. {description}"
-    last = {kind: max((m.start() for m in pattern.finditer(text)), default=-1) for kind, pattern in _WORDS}
-    kind = max(last, key=lambda each: last[each])
-    return kind if last[kind] >= 0 else MediaKind.UNKNOWN
 
 
 def lists_media_models(slug: str) -> bool:

@@ -13,6 +13,7 @@ from generator_fakes import FakeAttempts, FakeProvider, SimClock
 
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.events import PredictionEvent, event_id
+from generator.core.runs.domain.output_files import output_files
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.ports import RunPorts, RunSettings
 from generator.core.runs.rate_limiter import SharedRateLimiter
@@ -90,7 +91,7 @@ class World:
         self.cell = MemoryCell()
         self.operators = RecordingOperatorLog()
         self.limiter = self.new_limiter()
-        self.costs = _Costs()
+        self.results = _Results()
         self.events: dict[str, PredictionEvent] = {}
         self.woken: dict[str, asyncio.Event] = {}
         """Set once a wake-up was sent, by attempt."""
@@ -117,7 +118,7 @@ class World:
             events=_Steps(_Publisher(self), stop),  # type: ignore[arg-type]
             uploads=_Uploads(self),
             wakeups=_WakeUps(self),
-            costs=self.costs,
+            results=self.results,
             operators=self.operators,
             clock=self.clock,
             settings=self.settings,
@@ -208,11 +209,14 @@ class _Uploads:
         return dict(value)
 
 
-class _Costs:
+class _Results:
     def __init__(self) -> None:
         self.priced: list[Prediction | None] = []
 
-    async def of(self, run: RunSpec, prediction: Prediction | None) -> int:
+    async def files(self, run: RunSpec, prediction: Prediction) -> tuple[str, ...]:
+        return output_files(prediction.output, None)
+
+    async def cost(self, run: RunSpec, prediction: Prediction | None) -> int:
         self.priced.append(prediction)
         return 1000
 

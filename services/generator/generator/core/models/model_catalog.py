@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from generator.core.models.domain.media_kinds import (
     MediaKind,
@@ -12,7 +13,12 @@ from generator.core.models.domain.media_kinds import (
     kind_of_example,
     lists_media_models,
 )
-from generator.core.models.domain.model_schema import Parameter, read_parameters
+from generator.core.models.domain.model_schema import (
+    OutputSchema,
+    Parameter,
+    read_output_schema,
+    read_parameters,
+)
 from generator.core.models.ports import Collection, Model, ModelSource
 from generator.core.models.provider_cache import Cached, ProviderCache
 from servicekit.clock import Clock
@@ -160,13 +166,20 @@ class ModelCatalog:
         Raises:
             NotFound: no such model, or the version is not one of its versions.
         """
+        return read_parameters(await self._openapi(owner, name, version))
+
+    async def output_schema(self, owner: str, name: str, version: str = "") -> OutputSchema | None:
+        """What a model's output is, or that of one of its versions; errors as those of `parameters`."""
+        return read_output_schema(await self._openapi(owner, name, version))
+
+    async def _openapi(self, owner: str, name: str, version: str) -> Any:
         model = await self.model(owner, name)
         if not version or version == model.version:
-            return read_parameters(model.openapi)
+            return model.openapi
         cached = await self._models.get(
             ("version", owner, name, version), lambda: self._source.version_schema(owner, name, version)
         )
-        return read_parameters(cached.value)
+        return cached.value
 
     async def has(self, full_name: str) -> bool:
         """Whether the provider has a model.

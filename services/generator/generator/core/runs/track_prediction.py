@@ -66,7 +66,7 @@ async def track_with(
     while True:
         prediction = latest or await poller.poll()
         if poller.gone:
-            cost = await ports.costs.of(run, None)
+            cost = await ports.results.cost(run, None)
             await ports.events.publish(PredictionFailed(ref, OUTPUTS_GONE, cost))
             return
         if prediction is not None:
@@ -95,7 +95,7 @@ async def _give_up(ports: RunPorts, run: RunSpec, ref: PredictionRef, last: Pred
         f"not done after {run.deadline_s or ports.settings.deadline:g} s; "
         f"the provider's last word was {last.status!r}",
     )
-    await ports.events.publish(PredictionFailed(ref, error, await ports.costs.of(run, last)))
+    await ports.events.publish(PredictionFailed(ref, error, await ports.results.cost(run, last)))
 
 
 class _ProgressReports:

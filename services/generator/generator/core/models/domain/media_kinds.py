@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -17,10 +17,10 @@ class MediaKind(StrEnum):
     AUDIO = "audio"
 
 
-_FILE_ENDINGS = {
-    MediaKind.VIDEO: ("mp4", "mov", "webm", "avi", "mkv"),
-    MediaKind.IMAGE: ("png", "jpg", "jpeg", "webp", "gif", "svg", "avif"),
-    MediaKind.AUDIO: ("mp3", "wav", "flac", "ogg", "m4a", "aac", "opus"),
+FILE_ENDINGS: Mapping[MediaKind, tuple[str, ...]] = {
+    MediaKind.VIDEO: ("mp4", "m4v", "mov", "webm", "avi", "mkv"),
+    MediaKind.IMAGE: ("png", "jpg", "jpeg", "webp", "gif", "svg", "avif", "bmp", "tif", "tiff", "heic"),
+    MediaKind.AUDIO: ("mp3", "wav", "flac", "ogg", "oga", "m4a", "aac", "opus", "aiff"),
 }
 
 # Slugs of collections whose models make one kind of thing (docs/provider.md, Models and their schemas).
@@ -43,7 +43,7 @@ _COLLECTION_SLUGS = (
 def kind_of_example(output: Any) -> MediaKind:
     """The kind of the files in the output of a model's example run: every file of that model ends so."""
     text = str(output or "").lower()
-    for kind, endings in _FILE_ENDINGS.items():
+    for kind, endings in FILE_ENDINGS.items():
         if re.search(rf"\.({'|'.join(endings)})\b|data:{kind.value}/", text):
             return kind
     return MediaKind.UNKNOWN

@@ -68,7 +68,6 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         self.reserve, self.deadline = 0, 0.0
         self.kinds: dict[str, media_pb2.MediaKind.ValueType] = {}
         """What some models make; others make music or video, by their names."""
-        self.kind_known = True
         self.go = asyncio.Event()
         self.go.set()
         self.errors: list[AppError] = []
@@ -119,7 +118,6 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
             version=request.version,
             input=given,
             kind=self.kinds.get(request.model, kind),
-            kind_known=self.kind_known,
             estimate_micros=self.price,
             estimate_basis="price table",
             provider="replicate",

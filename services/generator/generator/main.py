@@ -25,7 +25,7 @@ from generator.core.models.domain.prices import PriceFileError, PriceTable, load
 from generator.core.models.model_catalog import ModelCatalog
 from generator.core.runs.ports import OperatorLog, RunPorts, RunSettings
 from generator.core.runs.rate_limiter import SharedRateLimiter
-from generator.core.runs.run_costs import PriceTableCosts
+from generator.core.runs.run_results import ModelRunResults
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
 from generator.edges.registration import grpc_services
@@ -63,7 +63,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         events=LogEventPublisher(log),
         uploads=wire_uploads(settings, blobs, predictions, clock),
         wakeups=LogWakeUps(log, clock),
-        costs=PriceTableCosts(models, prices),
+        results=ModelRunResults(models, prices),
         operators=operators,
         clock=clock,
         settings=_run_settings(settings),
@@ -126,11 +126,9 @@ def _run_settings(settings: Settings) -> RunSettings:
 
 def _load_prices(settings: Settings) -> PriceTable:
     own = settings.prices_file
+    file = resources.files("generator") / "prices.toml" if own == Path() else own
     try:
-        text = (
-            own.read_text() if own != Path() else (resources.files("generator") / "prices.toml").read_text()
-        )
-        return load_prices(text)
+        return load_prices(file.read_text())
     except (OSError, UnicodeDecodeError, PriceFileError) as error:
         raise ConfigError(f"PRICES_FILE={str(own)!r} cannot be used: {error}") from error
 

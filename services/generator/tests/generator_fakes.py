@@ -36,15 +36,19 @@ START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 class SimClock:
-    """Time that moves to the next sleeper as soon as everybody sleeps."""
+    """Time that moves to the next sleeper as soon as everybody sleeps.
+
+    `wall_offset`: seconds by which the wall clock was set forward, or back.
+    """
 
     def __init__(self) -> None:
         self.elapsed = 0.0
+        self.wall_offset = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.elapsed)
+        return START + timedelta(seconds=self.elapsed + self.wall_offset)
 
     def monotonic(self) -> float:
         return self.elapsed

@@ -15,6 +15,7 @@ from events.envelope import envelope
 from generator.adapters.runs.event_publisher import event_message
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.events import PredictionEvent
+from generator.core.runs.domain.output_files import output_files
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.ports import RunPorts, RunSettings
 from generator.core.runs.rate_limiter import SharedRateLimiter
@@ -97,7 +98,7 @@ class World:
         self.cell = MemoryCell()
         self.operators = RecordingOperatorLog()
         self.limiter = self.new_limiter()
-        self.costs = _Costs()
+        self.results = _Results()
         self.events: dict[str, PredictionEvent] = {}
         self.woken: dict[str, asyncio.Event] = {}
         """Set once a wake-up was sent, by attempt."""
@@ -124,7 +125,7 @@ class World:
             events=_Steps(_Publisher(self), stop),  # type: ignore[arg-type]
             uploads=_Uploads(self),
             wakeups=_WakeUps(self),
-            costs=self.costs,
+            results=self.results,
             operators=self.operators,
             clock=self.clock,
             settings=self.settings,
@@ -215,11 +216,14 @@ class _Uploads:
         return dict(value)
 
 
-class _Costs:
+class _Results:
     def __init__(self) -> None:
         self.priced: list[Prediction | None] = []
 
-    async def of(self, run: RunSpec, prediction: Prediction | None) -> int:
+    async def files(self, run: RunSpec, prediction: Prediction) -> tuple[str, ...]:
+        return output_files(prediction.output, None)
+
+    async def cost(self, run: RunSpec, prediction: Prediction | None) -> int:
         self.priced.append(prediction)
         return 1000
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from generator_fakes import SimClock
 from generator_world import World
 
 from generator.adapters.inputs.asset_upload import INLINE, BlobAssetUploads
@@ -75,6 +76,28 @@ async def test_files_can_be_uploaded_ahead(blobs: BlobStore) -> None:
     assert uploads.names == ["original.jpg"]
     await resolver.resolve({"image": f"asset:{asset}"}, [asset], since=SINCE)
     assert uploads.names == ["original.jpg"]
+
+
+@pytest.mark.parametrize("back", [0.0, 86_400.0])
+async def test_an_upload_that_expires_is_replaced_in_time_whatever_becomes_of_the_wall_clock(
+    blobs: BlobStore, back: float
+) -> None:
+    clock = SimClock()
+
+    class DayLong(Uploads):
+        async def __call__(self, data: bytes, *, name: str, content_type: str) -> UploadedFile:
+            self.names.append(name)
+            return UploadedFile(f"https://api.test/{len(self.names)}", clock.now() + timedelta(hours=24))
+
+    asset, uploads = new_id("asset"), DayLong()
+    await blobs.put(f"assets/{asset}/original.jpg", b"x" * 10, content_type="image/jpeg")
+    resolver = BlobAssetUploads(blobs, uploads, clock, public_url="", signing_key="", life=timedelta(hours=2))
+    addresses = []
+    for hours in (0.0, 23.5, 0.5):
+        clock.elapsed += hours * 3600
+        addresses.append((await resolver.resolve({"a": f"asset:{asset}"}, [asset], since=SINCE))["a"])
+        clock.wall_offset = -back
+    assert addresses == ["https://api.test/1", "https://api.test/1", "https://api.test/2"]
 
 
 async def test_without_uploads_small_files_are_inlined_and_large_ones_signed(blobs: BlobStore) -> None:

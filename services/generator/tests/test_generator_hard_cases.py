@@ -71,9 +71,7 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
 async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     world = World()
     generation = world.attempts.add()
-    assert not await world.deliver(
-        generation, kill_at=5
-    )  # whether it was submitted is unknown: the list is read
+    assert not await world.deliver(generation, kill_at=5)  # it may have been submitted: the list is read
 
     async def created_since(_moment: object, _keep: object = None) -> list[Prediction]:
         raise Unauthenticated("GET /v1/predictions: 401")

@@ -139,7 +139,7 @@ async def test_all_wait_for_the_same_answer_and_go_on_after_those_who_left(
     await eventually(lambda: clock.sleeping == 6)
     first.cancel()
     source.answers.set()
-    assert {each.model.name for each in await asyncio.gather(*others)} == {"b"}
+    assert {each.name for each in await asyncio.gather(*others)} == {"b"}
     assert source.calls == 1
 
 
@@ -201,19 +201,26 @@ async def test_a_blip_chooses_no_other_model(
 
 async def test_only_what_was_used_last_is_cached(clock: SimulatedClock) -> None:
     cache = ProviderCache(clock, ttl=TTL, size=3)
+    fetched: list[int] = []
 
-    async def read(key: int) -> None:
+    async def read(key: int) -> bool:
+        """Whether it was cached."""
+
         async def fetch() -> int:
+            fetched.append(key)
             return key
 
+        before = len(fetched)
         await cache.get(key, fetch)
+        return len(fetched) == before
 
     for key in (1, 2, 3, 1, 4):
         await read(key)
-    assert [key for key in range(1, 5) if cache.peek(key)] == [1, 3, 4]
+    assert [await read(key) for key in (1, 3, 4)] == [True, True, True]
+    assert not await read(2)
     for key in range(100):
         await read(key)
-    assert sum(cache.peek(key) is not None for key in range(100)) == 3
+    assert len(cache._entries) == 3
 
 
 async def test_stopping_ends_what_is_being_read(catalog: ModelCatalog, source: FakeModelSource) -> None:

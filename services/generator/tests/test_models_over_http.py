@@ -37,7 +37,7 @@ async def test_collections_models_and_kinds(client: ReplicateClient) -> None:
     assert {each.kind for each in music} == {MediaKind.AUDIO}
     with pytest.raises(NotFound, match="text-to-video"):
         await catalog.models("no-such")
-    assert read_parameters((await catalog.model("rushes", "every-form")).model.openapi)
+    assert read_parameters((await catalog.model("rushes", "every-form")).openapi)
 
 
 async def test_unknown_models_odd_models_and_foreign_versions(client: ReplicateClient) -> None:
@@ -47,7 +47,7 @@ async def test_unknown_models_odd_models_and_foreign_versions(client: ReplicateC
     with pytest.raises(Invalid) as caught:
         await prepare_input(catalog, PRICES, "studio-nord/slow-pan", "0" * 64, {"image": "https://x.test/a"})
     assert [each.field for each in caught.value.fields] == ["version"]
-    newest = (await catalog.model("rushes", "camera-move")).model.version
+    newest = (await catalog.model("rushes", "camera-move")).version
     image = {"image": "https://x.test/a"}
     with pytest.raises(Invalid, match="leave the version out") as caught:
         await prepare_input(catalog, PRICES, "rushes/camera-move", "0" * 64, image)

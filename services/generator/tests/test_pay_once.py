@@ -275,7 +275,7 @@ async def test_what_cannot_even_be_stopped_is_given_up_after_the_deadline() -> N
     (failed,) = world.published(PredictionFailed)
     assert failed.error.code == "deadline"
     assert "pondering" in failed.error.message
-    (last,) = world.costs.priced
+    (last,) = world.results.priced
     assert last is not None
     assert last.completed_at == world.provider.runs["p0"].created_at + timedelta(seconds=1860)  # type: ignore[operator]
 

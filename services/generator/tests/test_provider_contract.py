@@ -183,13 +183,13 @@ async def test_a_hanging_provider_is_unknown_in_time(client: ReplicateClient, sa
 
 
 async def test_community_models_run_by_version_and_need_it(client: ReplicateClient) -> None:
-    listed = await ModelCatalog(ReplicateModels(client), SystemClock()).model("studio-nord", "slow-pan")
+    model = await ModelCatalog(ReplicateModels(client), SystemClock()).model("studio-nord", "slow-pan")
     provider = ReplicatePredictions(client, SystemClock())
     given = {"image": "data:image/png;base64,iVBORw0KGgo="}
     by_route = await create(provider, a_run(model="studio-nord/slow-pan", input=given))
     assert isinstance(by_route, Refused)
     by_version = await create(
-        provider, a_run(model="studio-nord/slow-pan", version=listed.model.version, input=given)
+        provider, a_run(model="studio-nord/slow-pan", version=model.version, input=given)
     )
     assert isinstance(by_version, Accepted)
 

@@ -258,7 +258,7 @@ async def test_a_run_that_nobody_ended_is_stopped_and_paid_for_up_to_there() -> 
     await world.deliver(generation)
     stopped = began + timedelta(seconds=300) + DEADLINE_GRACE
     assert stopped <= world.clock.now() < stopped + timedelta(seconds=10)
-    (last,) = world.costs.priced
+    (last,) = world.results.priced
     assert last is not None
     assert last.completed_at is not None
     assert abs((last.completed_at - stopped).total_seconds()) < 2

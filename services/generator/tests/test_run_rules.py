@@ -19,7 +19,6 @@ from generator.core.runs.domain.events import PredictionFailed, PredictionRef
 from generator.core.runs.domain.match_predictions import matching_predictions, same_input
 from generator.core.runs.domain.prediction import (
     Prediction,
-    file_addresses,
     last_log_line,
     parse_time,
     progress_percent,
@@ -223,26 +222,6 @@ def test_a_tripped_breaker_lets_one_probe_through_at_a_time() -> None:
 )
 def test_an_unreadable_rate_limit_state_limits_nothing(raw: object) -> None:
     assert isinstance(RateLimitState.load(raw), RateLimitState)
-
-
-@pytest.mark.parametrize(
-    ("output", "found"),
-    [
-        ("https://x/a.mp4", ["https://x/a.mp4"]),
-        (["https://x/a", "https://x/b"], ["https://x/a", "https://x/b"]),
-        ({"video": "https://x/a", "notes": "see https://y"}, ["https://x/a"]),
-        (None, []),
-        ("just text", []),
-        (
-            {"a": [{"b": "data:image/png;base64,AA=="}], "c": "https://x/z"},
-            ["data:image/png;base64,AA==", "https://x/z"],
-        ),
-        (["https://x/a", "https://x/a"], ["https://x/a"]),
-        (5, []),
-    ],
-)
-def test_outputs_of_every_form(output: object, found: list[str]) -> None:
-    assert file_addresses(output) == found
 
 
 def test_logs_show_progress() -> None:

@@ -15,7 +15,6 @@ from generator.core.models.domain.media_kinds import (
     MediaKind,
     kind_of_collections,
     kind_of_example,
-    kind_of_words,
 )
 from generator.core.models.domain.model_schema import Parameter, ParameterType
 from generator.core.models.domain.prices import PriceFileError, estimate, load_prices
@@ -326,7 +325,3 @@ def test_kinds() -> None:
     assert kind_of_example({"v": "https://x/tmp.mp4?x=1"}) is MediaKind.VIDEO
     assert kind_of_example(None) is MediaKind.UNKNOWN
     assert kind_of_collections(["official", "text-to-video"]) is MediaKind.VIDEO
-    assert (
-        kind_of_words("camera-move", "Turns a photo into a clip with a smooth camera move") is MediaKind.VIDEO
-    )
-    assert kind_of_words("x", "language") is MediaKind.UNKNOWN

@@ -77,7 +77,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         request: models_pb2.GetModelRequest,
         context: _Context,
     ) -> models_pb2.Model:
-        return self._model(await self._catalog.model(request.owner, request.name))
+        return self._model(await self._catalog.listed_model(request.owner, request.name))
 
     @refused_access_is_unavailable()
     async def GetModelSchema(
@@ -86,11 +86,11 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         context: _Context,
     ) -> models_pb2.ModelSchema:
         """A model's parameters, in order; none when it publishes no schema."""
-        listed = await self._catalog.model(request.owner, request.name)
+        model = await self._catalog.model(request.owner, request.name)
         parameters = await self._catalog.parameters(request.owner, request.name, request.version)
         return models_pb2.ModelSchema(
-            model=listed.model.full_name,
-            version=request.version or listed.model.version,
+            model=model.full_name,
+            version=request.version or model.version,
             parameters=[_parameter(each) for each in parameters or ()],
         )
 

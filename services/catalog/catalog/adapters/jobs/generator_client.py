@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, PreparedScene, SceneParts
+from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts
 from catalog.core.shared.domain import RunSpec
 from catalog.proto_enums import KIND_FROM_PROTO
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
@@ -38,7 +38,7 @@ class GrpcGenerator:
         request = models_pb2.PrepareInputRequest(model=model, version=version, input=given)
         return _run(await self._prepare(request))
 
-    async def prepare_scene(self, model: str, parts: SceneParts) -> PreparedScene:
+    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
         scene = models_pb2.SceneInput(
             prompt=parts.prompt,
             first_image=parts.first_image,
@@ -48,7 +48,7 @@ class GrpcGenerator:
             height=parts.height,
         )
         answer = await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
-        return PreparedScene(_run(answer), answer.kind_known)
+        return _run(answer)
 
     async def plan(self, request: PlanRequest) -> Plan:
         answer: plan_pb2.PlanScenesResponse = await self._plans.PlanScenes(

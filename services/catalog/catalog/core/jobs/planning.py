@@ -162,12 +162,10 @@ class Planning:
     async def _prepare(self, model: str, parts: SceneParts, kind: MediaKind, purpose: str) -> RunSpec:
         """The run that makes media of this kind; Invalid when the provider says that the model does not.
 
-        What the generator has guessed refuses nothing: its guess depends on what it has read of the provider
-        by now, and the same request would be accepted at another time. Then the run is for what is needed.
+        Where the provider does not say what the model makes, the run is for what is needed.
         """
-        prepared = await self._planner.prepare_scene(model, parts)
-        run = prepared.run
-        if prepared.kind_known and run.kind not in (kind, MediaKind.UNKNOWN):
+        run = await self._planner.prepare_scene(model, parts)
+        if run.kind not in (kind, MediaKind.UNKNOWN):
             raise Invalid(
                 f"model {run.model} makes {run.kind}, and {purpose} needs a model that makes {kind}"
             )

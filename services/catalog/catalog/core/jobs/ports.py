@@ -27,14 +27,6 @@ class SceneParts:
 
 
 @dataclass(frozen=True)
-class PreparedScene:
-    """The run of a scene. `kind_known`: the provider says what the model makes; else it is a guess."""
-
-    run: RunSpec
-    kind_known: bool
-
-
-@dataclass(frozen=True)
 class PlannedScene:
     """A scene as the planner chose it."""
 
@@ -108,7 +100,7 @@ class Jobs(Protocol):
 class ScenePlanner(Protocol):
     """The generator, where a job is planned."""
 
-    async def prepare_scene(self, model: str, parts: SceneParts) -> PreparedScene:
+    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
         """Fit a scene to a model's input, check it, and price it. Invalid: the model does not take it."""
         ...
 

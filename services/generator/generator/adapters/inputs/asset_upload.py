@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from cachetools import TLRUCache
+
 from generator.adapters.runs.replicate_predictions import UploadedFile
 from servicekit import signing
 from servicekit.blobs import BlobInfo, BlobStore
@@ -26,6 +28,7 @@ LARGEST = 100 * 1024 * 1024
 """Bytes that the provider takes in an upload (docs/provider.md, Files)."""
 
 _PREFIX = "asset:"
+_CACHED = 20_000
 _SPARE = timedelta(minutes=10)
 _UPLOAD_LIFE = timedelta(hours=1)
 
@@ -61,7 +64,10 @@ class BlobAssetUploads:
         self._public_url = public_url.rstrip("/")
         self._signing_key = signing_key
         self._life = life
-        self._uploaded: dict[str, UploadedFile] = {}
+        # Address and until when, by the clock that nobody sets: an address that is dead fails a paid run.
+        self._uploaded: TLRUCache[str, tuple[str, float]] = TLRUCache(
+            _CACHED, ttu=lambda _key, entry, _now: entry[1], timer=clock.monotonic
+        )
 
     async def upload_ahead(self, asset_ids: Sequence[str]) -> None:
         """Upload the assets now; whatever is wrong with one, or on the way, is raised by `resolve`."""
@@ -78,9 +84,8 @@ class BlobAssetUploads:
 
     async def _address(self, asset_id: str, since: datetime) -> str:
         check_id(asset_id, "asset", field="input")
-        uploaded = self._uploaded.get(asset_id)
-        if uploaded and uploaded.expires_at and self._clock.now() < uploaded.expires_at - _SPARE:
-            return uploaded.address
+        if uploaded := self._uploaded.get(asset_id):
+            return uploaded[0]
         blob = await self._blob(asset_id)
         if blob.size > LARGEST:
             return self._signed(asset_id, since)
@@ -94,11 +99,9 @@ class BlobAssetUploads:
 
     async def _upload_blob(self, asset_id: str, blob: BlobInfo, data: bytes) -> str:
         uploaded = await self._upload(data, name=blob.key.rpartition("/")[2], content_type=blob.content_type)
-        life = uploaded.expires_at or self._clock.now() + _UPLOAD_LIFE
-        self._uploaded = {
-            k: v for k, v in self._uploaded.items() if v.expires_at and v.expires_at > self._clock.now()
-        }
-        self._uploaded[asset_id] = UploadedFile(uploaded.address, life)
+        life = uploaded.expires_at - self._clock.now() if uploaded.expires_at else _UPLOAD_LIFE
+        until = self._clock.monotonic() + (life - _SPARE).total_seconds()
+        self._uploaded[asset_id] = (uploaded.address, until)
         return uploaded.address
 
     def _signed(self, asset_id: str, since: datetime) -> str:

@@ -11,7 +11,8 @@ from generator.core.inputs.domain.input_validation import check_input
 from generator.core.inputs.domain.run_spec import PricedRun, RunSpec
 from generator.core.models.domain.model_schema import Parameter
 from generator.core.models.domain.prices import DEADLINES, PriceTable, estimate, reserve, run_deadline
-from generator.core.models.model_catalog import ListedModel, ModelCatalog
+from generator.core.models.model_catalog import ModelCatalog
+from generator.core.models.ports import Model
 from generator.core.scenes.domain.scene_to_input import SceneInput, fit_scene
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
@@ -34,21 +35,23 @@ async def prepare_input(
     Raises:
         Invalid: naming every field that is wrong, and the way out.
         NotFound: the provider has no such model.
+        Unavailable: what the model makes, and so what it costs, cannot be read now.
     """
     owner, name = _split_name(model)
-    listed = await _find(catalog, owner, name)
-    runnable = _runnable_version(listed, version)
-    parameters = await _parameters(catalog, listed, version)
+    found = await _find(catalog, owner, name)
+    runnable = _runnable_version(found, version)
+    parameters = await _parameters(catalog, found, version)
     raw = fit_scene(model, parameters, given) if isinstance(given, SceneInput) else given
     checked = check_input(model, parameters, raw)
-    price = prices.price_of(model, listed.kind)
+    kind = await catalog.kind_of(found)
+    price = prices.price_of(model, kind)
     deadline = run_deadline(price, longest)
     return PricedRun(
         RunSpec(
             model,
             runnable,
             checked,
-            listed.kind,
+            kind,
             deadline,
             secret_fields(parameters, checked),
             referenced_assets(parameters, checked),
@@ -66,33 +69,30 @@ def _split_name(model: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-async def _find(catalog: ModelCatalog, owner: str, name: str) -> ListedModel:
+async def _find(catalog: ModelCatalog, owner: str, name: str) -> Model:
     try:
         return await catalog.model(owner, name)
     except NotFound as error:
         raise NotFound(error.message, fields=[FieldProblem("model", error.message)]) from error
 
 
-def _runnable_version(listed: ListedModel, requested: str) -> str:
+def _runnable_version(model: Model, requested: str) -> str:
     """The version to run: none for an official model (model route), else the requested or the newest one."""
-    if listed.model.official:
-        if requested in ("", listed.model.version):
+    if model.official:
+        if requested in ("", model.version):
             return ""
         message = (
-            f"{requested[:70]!r} cannot be chosen: {listed.model.full_name} is an official model, which runs "
+            f"{requested[:70]!r} cannot be chosen: {model.full_name} is an official model, which runs "
             "in its newest version only; leave the version out"
         )
         raise Invalid(message, fields=[FieldProblem("version", message)])
-    if requested or listed.model.version:
-        return requested or listed.model.version
-    message = f"{listed.model.full_name} has no version that could run; choose another model"
+    if requested or model.version:
+        return requested or model.version
+    message = f"{model.full_name} has no version that could run; choose another model"
     raise Invalid(message, fields=[FieldProblem("model", message)])
 
 
-async def _parameters(
-    catalog: ModelCatalog, listed: ListedModel, version: str
-) -> tuple[Parameter, ...] | None:
-    model = listed.model
+async def _parameters(catalog: ModelCatalog, model: Model, version: str) -> tuple[Parameter, ...] | None:
     try:
         return await catalog.parameters(model.owner, model.name, version)
     except NotFound as error:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from generator.core.models.domain.media_kinds import (
     MediaKind,
     kind_of_collections,
     kind_of_example,
-    kind_of_words,
     lists_media_models,
 )
-from generator.core.models.domain.model_schema import Parameter, read_parameters
+from generator.core.models.domain.model_schema import (
+    OutputSchema,
+    Parameter,
+    read_output_schema,
+    read_parameters,
+)
 from generator.core.models.ports import Collection, Model, ModelSource
 from generator.core.models.provider_cache import Cached, ProviderCache
 from servicekit.clock import Clock
@@ -37,8 +43,30 @@ class ListedModel:
     kind: MediaKind
 
 
+@dataclass
+class _ReadCollections:
+    """The models of some collections; `errors`: by slug, why a collection could not be read."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    slugs: dict[str, list[str]] = field(default_factory=dict)
+    errors: dict[str, AppError] = field(default_factory=dict)
+    stale: bool = False
+
+    def kind_of(self, model: Model) -> MediaKind | None:
+        """What a model makes; None when a collection decides that could not be read."""
+        if (kind := kind_of_example(model.example)) is not MediaKind.UNKNOWN:
+            return kind
+        slugs = self.slugs.get(model.full_name, [])
+        kind = kind_of_collections(slugs)
+        decided = all(kind_of_collections([*slugs, unread]) is kind for unread in self.errors)
+        return kind if decided else None
+
+
 class ModelCatalog:
-    """The provider's models and collections. A `Part`: stop ends what is being read."""
+    """The provider's models and collections. A `Part`: stop ends what is being read.
+
+    No answer depends on what happens to be cached: what it needs is read, or the answer is an error.
+    """
 
     def __init__(self, source: ModelSource, clock: Clock, *, ttl: float = 300.0) -> None:
         self._source = source
@@ -59,7 +87,8 @@ class ModelCatalog:
     async def models(self, collection: str = "") -> Cached[list[ListedModel]]:
         """The models of one collection, or of all that make media; most run first.
 
-        A collection that cannot be read is left out, and the list is stale.
+        A collection that cannot be read is left out, and the list is stale. So it is where a model's kind is
+        UNKNOWN for that reason.
 
         Raises:
             AppError: no collection can be read.
@@ -70,21 +99,24 @@ class ModelCatalog:
             raise NotFound(
                 f"the provider has no collection {collection!r}; it has {', '.join(slugs) or 'none'}"
             )
-        wanted = [collection] if collection else [slug for slug in slugs if lists_media_models(slug)]
-        groups = await asyncio.gather(*(self._models_in(slug) for slug in wanted))
-        read = [group for group in groups if isinstance(group, Cached)]
-        missing = [group for group in groups if isinstance(group, AppError)]
-        if missing and not read:
-            raise missing[0]
-        merged: dict[str, tuple[Model, list[str]]] = {}
-        for slug, group in zip(wanted, groups, strict=True):
-            for model in group.value if isinstance(group, Cached) else ():
-                merged.setdefault(model.full_name, (model, []))[1].append(slug)
-        listed = [self._listed(model, slugs) for model, slugs in merged.values()]
+        read = await self._read([collection] if collection else filter(lists_media_models, slugs))
+        if read.errors and not read.slugs:
+            raise next(iter(read.errors.values()))
+        kinds = read
+        if collection and any(
+            kind_of_example(each.example) is MediaKind.UNKNOWN for each in read.models.values()
+        ):
+            kinds = await self._read(filter(lists_media_models, slugs))
+        decided = {name: kinds.kind_of(model) for name, model in read.models.items()}
+        listed = [
+            ListedModel(model, tuple(read.slugs[name]), decided[name] or MediaKind.UNKNOWN)
+            for name, model in read.models.items()
+        ]
         listed.sort(key=lambda each: (-each.model.run_count, each.model.full_name))
-        return Cached(listed, stale=collections.stale or bool(missing) or any(group.stale for group in read))
+        stale = collections.stale or read.stale or bool(read.errors) or None in decided.values()
+        return Cached(listed, stale=stale)
 
-    async def model(self, owner: str, name: str) -> ListedModel:
+    async def model(self, owner: str, name: str) -> Model:
         """One model, with its schema.
 
         Raises:
@@ -99,8 +131,34 @@ class ModelCatalog:
                     f"the provider has no model {owner}/{name}; find one with GET /api/v3/models?q={name}"
                 ) from error
 
-        cached = await self._models.get(("model", owner, name), fetch)
-        return self._listed(cached.value, self._slugs_of(cached.value.full_name))
+        return (await self._models.get(("model", owner, name), fetch)).value
+
+    async def listed_model(self, owner: str, name: str) -> ListedModel:
+        """One model, with its schema and its collections; those that cannot be read are left out.
+
+        Raises:
+            NotFound: the provider has none of that name.
+        """
+        model = await self.model(owner, name)
+        read = await self._read_media_collections()
+        slugs = tuple(read.slugs.get(model.full_name, ()))
+        return ListedModel(model, slugs, read.kind_of(model) or MediaKind.UNKNOWN)
+
+    async def kind_of(self, model: Model) -> MediaKind:
+        """What a model makes: what its example's file is, else what its collections are for.
+
+        UNKNOWN where neither says: a guess from its name and description would refuse what it can do.
+
+        Raises:
+            AppError: a collection that decides cannot be read now.
+        """
+        if (kind := kind_of_example(model.example)) is not MediaKind.UNKNOWN:
+            return kind
+        read = await self._read_media_collections()
+        decided = read.kind_of(model)
+        if decided is None:
+            raise next(iter(read.errors.values()))
+        return decided
 
     async def parameters(self, owner: str, name: str, version: str = "") -> tuple[Parameter, ...] | None:
         """The parameters of a model, or of one of its versions; None when it publishes no schema.
@@ -108,13 +166,20 @@ class ModelCatalog:
         Raises:
             NotFound: no such model, or the version is not one of its versions.
         """
-        model = (await self.model(owner, name)).model
+        return read_parameters(await self._openapi(owner, name, version))
+
+    async def output_schema(self, owner: str, name: str, version: str = "") -> OutputSchema | None:
+        """What a model's output is, or that of one of its versions; errors as those of `parameters`."""
+        return read_output_schema(await self._openapi(owner, name, version))
+
+    async def _openapi(self, owner: str, name: str, version: str) -> Any:
+        model = await self.model(owner, name)
         if not version or version == model.version:
-            return read_parameters(model.openapi)
+            return model.openapi
         cached = await self._models.get(
             ("version", owner, name, version), lambda: self._source.version_schema(owner, name, version)
         )
-        return read_parameters(cached.value)
+        return cached.value
 
     async def has(self, full_name: str) -> bool:
         """Whether the provider has a model.
@@ -129,40 +194,31 @@ class ModelCatalog:
             return False
         return True
 
-    async def _models_in(self, slug: str) -> Cached[list[Model]] | AppError:
-        """The models of a collection, or why it cannot be read: others can be."""
-        try:
-            return await self._collections.get(("collection", slug), lambda: self._fetch_models_in(slug))
-        except AppError as error:
-            return error
+    async def _read_media_collections(self) -> _ReadCollections:
+        slugs = [each.slug for each in (await self.collections()).value]
+        return await self._read(filter(lists_media_models, slugs))
 
-    async def _fetch_models_in(self, slug: str) -> list[Model]:
-        """Without their schemas: a collection has 1 MB and more with them, and no list needs them."""
-        async with self._reading_collections:
-            return [replace(model, openapi=None) for model in await self._source.models_in(slug)]
+    async def _read(self, slugs: Iterable[str]) -> _ReadCollections:
+        """The models of these collections; one that cannot be read does not keep the others."""
+        slugs = list(slugs)
+        groups = await asyncio.gather(*map(self._models_in, slugs), return_exceptions=True)
+        read = _ReadCollections()
+        for slug, group in zip(slugs, groups, strict=True):
+            if isinstance(group, AppError):
+                read.errors[slug] = group
+                continue
+            if isinstance(group, BaseException):
+                raise group
+            read.stale = read.stale or group.stale
+            for model in group.value:
+                read.models.setdefault(model.full_name, model)
+                read.slugs.setdefault(model.full_name, []).append(slug)
+        return read
 
-    def _slugs_of(self, full_name: str) -> list[str]:
-        """The collections of a model, as far as they have been read."""
-        slugs = [each.slug for each in self._collections.peek("collections") or ()]
-        return [
-            slug
-            for slug in slugs
-            if any(
-                model.full_name == full_name for model in self._collections.peek(("collection", slug)) or ()
-            )
-        ]
+    async def _models_in(self, slug: str) -> Cached[list[Model]]:
+        async def fetch() -> list[Model]:
+            # Without their schemas: a collection has 1 MB and more with them, and no list needs them.
+            async with self._reading_collections:
+                return [replace(model, openapi=None) for model in await self._source.models_in(slug)]
 
-    def _listed(self, model: Model, slugs: list[str]) -> ListedModel:
-        return ListedModel(model, tuple(slugs), model_kind(model, slugs))
-
-
-def model_kind(model: Model, slugs: list[str]) -> MediaKind:
-    """What a model makes: by its example's file, else by its collections, else by its words."""
-    for kind in (
-        kind_of_example(model.example),
-        kind_of_collections(slugs),
-        kind_of_words(model.name, model.description),
-    ):
-        if kind is not MediaKind.UNKNOWN:
-            return kind
-    return MediaKind.UNKNOWN
+        return await self._collections.get(("collection", slug), fetch)

@@ -96,11 +96,6 @@ class ProviderCache:
         entry.retry_at = max(entry.retry_at, self._clock.monotonic() + BACK_OFF)
         return Cached(entry.value, stale=True)
 
-    def peek(self, key: Hashable) -> Any:
-        """What is cached, however old; None when nothing is."""
-        entry = self._entries.get(key)
-        return entry.value if entry else None
-
     def _begin(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         task = asyncio.create_task(self._fetch(key, fetch), name=f"fetch {key}")
         self._fetching[key] = task

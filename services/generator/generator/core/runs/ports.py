@@ -135,10 +135,14 @@ class WakeUps(Protocol):
         ...
 
 
-class RunCosts(Protocol):
-    """What runs have cost."""
+class RunResults(Protocol):
+    """What finished runs made and cost."""
 
-    async def of(self, run: RunSpec, prediction: Prediction | None) -> int:
+    async def files(self, run: RunSpec, prediction: Prediction) -> tuple[str, ...]:
+        """The addresses of the files in its output, in order."""
+        ...
+
+    async def cost(self, run: RunSpec, prediction: Prediction | None) -> int:
         """Micro-dollars of a finished run; the estimate where the provider has no record of it any more."""
         ...
 
@@ -199,7 +203,7 @@ class RunPorts:
     events: EventPublisher
     uploads: AssetUploads
     wakeups: WakeUps
-    costs: RunCosts
+    results: RunResults
     operators: OperatorLog
     clock: Clock
     settings: RunSettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.attempt import Attempt
 from generator.core.runs.domain.events import PredictionFailed, PredictionRef
-from generator.core.runs.domain.prediction import Prediction, has_inline_files
+from generator.core.runs.domain.output_files import has_inline_files
+from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.prediction_outcome import prediction_outcome
 from generator.core.runs.domain.provider_errors import Error
 from generator.core.runs.ports import RunPorts
@@ -42,8 +43,9 @@ async def _publish(
     event = prediction_outcome(
         prediction,
         prediction_ref(run, attempt, prediction.id, round_),
+        files=await ports.results.files(run, prediction),
         kind=run.kind,
-        cost=await ports.costs.of(run, prediction),
+        cost=await ports.results.cost(run, prediction),
         cancel_requested=canceled,
         now=ports.clock.now(),
     )
@@ -65,4 +67,4 @@ async def _publish_addresses(
             return
     too_large = Error("output_too_large", f"the model answered more than can be taken in: {error.message}")
     ref = prediction_ref(run, attempt, prediction.id, round_)
-    await ports.events.publish(PredictionFailed(ref, too_large, await ports.costs.of(run, prediction)))
+    await ports.events.publish(PredictionFailed(ref, too_large, await ports.results.cost(run, prediction)))

@@ -25,13 +25,13 @@ _LOOKBACK = timedelta(minutes=5)
 in the list is bought again."""
 
 
-async def submit_window_passed(ports: RunPorts, attempt: Attempt) -> bool:
-    """Whether nobody can be sending it any more. If not: wait until so, and answer False: begin anew."""
+def submit_window_left(ports: RunPorts, attempt: Attempt) -> float:
+    """Seconds in which somebody may still be sending it.
+
+    Never more than one window: an intent from the future was written before a clock was set back.
+    """
     age = (ports.clock.now() - attempt.intended_at).total_seconds()
-    if age >= ports.settings.submit_window:
-        return True
-    await ports.clock.sleep(ports.settings.submit_window - age)
-    return False
+    return max(ports.settings.submit_window - max(age, 0.0), 0.0)
 
 
 async def reconcile_attempt(ports: RunPorts, run: RunSpec, attempt: Attempt) -> Prediction | None:
@@ -41,9 +41,8 @@ async def reconcile_attempt(ports: RunPorts, run: RunSpec, attempt: Attempt) -> 
     was sent long after it gave us no answer.
     """
     found = await _find(ports, run, attempt)
-    left = (
-        attempt.intended_at - ports.clock.now()
-    ).total_seconds() + SURE_AFTER * ports.settings.submit_window
+    age = (ports.clock.now() - attempt.intended_at).total_seconds()
+    left = min(SURE_AFTER * ports.settings.submit_window - age, ports.settings.submit_window)
     if found is None and left > 0:
         await ports.clock.sleep(left)
         found = await _find(ports, run, attempt)

@@ -18,7 +18,7 @@ from generator.core.runs.ports import RunPorts
 from generator.core.runs.reconcile_attempt import (
     reconcile_attempt,
     sent_input,
-    submit_window_passed,
+    submit_window_left,
     unsent_wait,
 )
 from generator.core.runs.track_prediction import track_prediction, track_with
@@ -58,6 +58,7 @@ async def run_generation(ports: RunPorts, request: GenerationRequest) -> None:
         Limited: nothing can be submitted soon; come back.
         Unavailable: a part is away, or an outcome is unknown; the next delivery goes on from there.
     """
+    waited_for = ""  # the attempt whose submit window has passed while we waited
     while True:
         expected = await ports.attempts.next_step(request.generation_id)
         if expected.next_step is NextStep.NOTHING:
@@ -80,12 +81,13 @@ async def run_generation(ports: RunPorts, request: GenerationRequest) -> None:
                 return
             # It became SUBMIT since `next_step` answered: give the attempt back, and wait for a start.
             await ports.attempts.release(attempt.id, _NO_START)
-        elif await submit_window_passed(ports, attempt) and (
-            found := await reconcile_attempt(ports, run, attempt)
-        ):
+        elif attempt.id != waited_for and (left := submit_window_left(ports, attempt)) > 0:
+            await ports.clock.sleep(left)
+            waited_for = attempt.id
+        elif found := await reconcile_attempt(ports, run, attempt):
             await track_prediction(ports, run, replace(attempt, prediction_id=found.id), request.round)
             return
-        # It never reached the provider: the next answer is a fresh intent. A start acquired before is stale.
+        # Begin anew: somebody may have recorded it; or it was never sent, and a fresh intent follows.
 
 
 def _note_nothing_to_do(ports: RunPorts, request: GenerationRequest, reason: str) -> None:

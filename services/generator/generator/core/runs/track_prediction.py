@@ -54,7 +54,10 @@ async def track_with(
         latest: what the provider has just answered about it; None: read it now.
     """
     ref = prediction_ref(run, attempt, attempt.prediction_id, round_)
-    end = attempt.intended_at + timedelta(seconds=run.deadline_s or ports.settings.deadline) + DEADLINE_GRACE
+    longest = timedelta(seconds=run.deadline_s or ports.settings.deadline) + DEADLINE_GRACE
+    # By the clock that nobody sets: a run must not end sooner, nor later, when the other one is set.
+    age = max((ports.clock.now() - attempt.intended_at).total_seconds(), 0.0)
+    stop_at = ports.clock.monotonic() + longest.total_seconds() - age
     if attempt.cancel_requested:
         await ports.provider.cancel(attempt.prediction_id)
     progress = _ProgressReports(ports, ref)
@@ -63,7 +66,7 @@ async def track_with(
     while True:
         prediction = latest or await poller.poll()
         if poller.gone:
-            cost = await ports.costs.of(run, None)
+            cost = await ports.results.cost(run, None)
             await ports.events.publish(PredictionFailed(ref, OUTPUTS_GONE, cost))
             return
         if prediction is not None:
@@ -72,13 +75,14 @@ async def track_with(
                 return
             await progress.report(prediction)
             # Only what was read and is not final is given up: it may have ended well while it was unreadable.
-            if ports.clock.now() > end:
+            if ports.clock.monotonic() > stop_at:
                 if stopped is None:
                     await ports.provider.cancel(attempt.prediction_id)
                     stopped, latest, pause = ports.clock.monotonic(), None, POLL_FIRST
                     continue
                 if ports.clock.monotonic() - stopped > STOP_FOR:
-                    await _give_up(ports, run, ref, replace(prediction, completed_at=end))
+                    ended = replace(prediction, completed_at=attempt.intended_at + longest)
+                    await _give_up(ports, run, ref, ended)
                     return
         latest = await wakeups.wait(max(pause, poller.pause_left))
         pause = min(pause * POLL_GROWTH, POLL_LONGEST)
@@ -91,7 +95,7 @@ async def _give_up(ports: RunPorts, run: RunSpec, ref: PredictionRef, last: Pred
         f"not done after {run.deadline_s or ports.settings.deadline:g} s; "
         f"the provider's last word was {last.status!r}",
     )
-    await ports.events.publish(PredictionFailed(ref, error, await ports.costs.of(run, last)))
+    await ports.events.publish(PredictionFailed(ref, error, await ports.results.cost(run, last)))
 
 
 class _ProgressReports:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -17,10 +17,10 @@ class MediaKind(StrEnum):
     AUDIO = "audio"
 
 
-_FILE_ENDINGS = {
-    MediaKind.VIDEO: ("mp4", "mov", "webm", "avi", "mkv"),
-    MediaKind.IMAGE: ("png", "jpg", "jpeg", "webp", "gif", "svg", "avif"),
-    MediaKind.AUDIO: ("mp3", "wav", "flac", "ogg", "m4a", "aac", "opus"),
+FILE_ENDINGS: Mapping[MediaKind, tuple[str, ...]] = {
+    MediaKind.VIDEO: ("mp4", "m4v", "mov", "webm", "avi", "mkv"),
+    MediaKind.IMAGE: ("png", "jpg", "jpeg", "webp", "gif", "svg", "avif", "bmp", "tif", "tiff", "heic"),
+    MediaKind.AUDIO: ("mp3", "wav", "flac", "ogg", "oga", "m4a", "aac", "opus", "aiff"),
 }
 
 # Slugs of collections whose models make one kind of thing (docs/provider.md, Models and their schemas).
@@ -39,23 +39,11 @@ _COLLECTION_SLUGS = (
     ),
 )
 
-_WORDS = (
-    (MediaKind.VIDEO, re.compile(r"\b(videos?|clips?|film|animat\w+|lipsync)\b", re.IGNORECASE)),
-    (
-        MediaKind.AUDIO,
-        re.compile(r"\b(music\w*|audio|speech|voices?|songs?|sounds?|speaks?|tts)\b", re.IGNORECASE),
-    ),
-    (
-        MediaKind.IMAGE,
-        re.compile(r"\b(images?|pictures?|photos?|stills?|draws?|upscal\w+)\b", re.IGNORECASE),
-    ),
-)
-
 
 def kind_of_example(output: Any) -> MediaKind:
     """The kind of the files in the output of a model's example run: every file of that model ends so."""
     text = str(output or "").lower()
-    for kind, endings in _FILE_ENDINGS.items():
+    for kind, endings in FILE_ENDINGS.items():
         if re.search(rf"\.({'|'.join(endings)})\b|data:{kind.value}/", text):
             return kind
     return MediaKind.UNKNOWN
@@ -68,17 +56,6 @@ def kind_of_collections(slugs: Iterable[str]) -> MediaKind:
         if any(pattern.search(slug) for slug in slugs):
             return kind
     return MediaKind.UNKNOWN
-
-
-def kind_of_words(name: str, description: str) -> MediaKind:
-    """The kind that a model's name and description speak of; of several, the one that is named last.
-
-    "Turns a photo into a clip" makes clips: what goes in is named before what comes out.
-    """
-    text = f"{name.replace('-', ' ')}. {description}"
-    last = {kind: max((m.start() for m in pattern.finditer(text)), default=-1) for kind, pattern in _WORDS}
-    kind = max(last, key=lambda each: last[each])
-    return kind if last[kind] >= 0 else MediaKind.UNKNOWN
 
 
 def lists_media_models(slug: str) -> bool:

@@ -1,4 +1,4 @@
-"""Reads a model's `openapi_schema`: its parameters in order, in whichever of many forms they are published.
+"""Reads a model's `openapi_schema`: its parameters in order, and where files stand in its output.
 
 The forms are those of docs/provider.md, Models and their schemas: `allOf` with a `$ref`, a bare `$ref`,
 inline `enum`, `anyOf`, arrays, `uri` and `password` strings, `nullable`, integer enums, a missing `required`,
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -57,6 +57,21 @@ class Parameter:
     variants: tuple[Parameter, ...] = ()
 
 
+@dataclass(frozen=True)
+class OutputSchema:
+    """What a part of a model's output is.
+
+    Args:
+        is_file: whether a text here is the address of a file; None: the schema does not say.
+        items: of a list.
+        properties: of an object.
+    """
+
+    is_file: bool | None = None
+    items: OutputSchema | None = None
+    properties: Mapping[str, OutputSchema] = field(default_factory=dict)
+
+
 _DEEPEST = 8
 """References that are followed before a schema counts as circular."""
 
@@ -79,6 +94,41 @@ def read_parameters(openapi: Any) -> tuple[Parameter, ...] | None:
         if isinstance(raw, Mapping)
     ]
     return tuple(parameter for _, parameter in sorted(found, key=lambda pair: pair[0]))
+
+
+def read_output_schema(openapi: Any) -> OutputSchema | None:
+    """What the output is; None when the model publishes no schema of it."""
+    components = _components(openapi)
+    schema = components.get("Output")
+    return _output(schema, components) if isinstance(schema, Mapping) else None
+
+
+def _output(raw: Mapping[str, Any], components: Mapping[str, Any], depth: int = 0) -> OutputSchema:
+    if depth >= _DEEPEST:
+        return OutputSchema()
+    schema = _resolve(raw, components)
+    union = schema.get("anyOf") or schema.get("oneOf")
+    variants = [
+        _output(each, components, depth + 1)
+        for each in (union if isinstance(union, list) else ())
+        if isinstance(each, Mapping)
+    ]
+    is_file = {ParameterType.FILE: True, ParameterType.STRING: False}.get(_type(schema))
+    if is_file is None and any(each.is_file is not None for each in variants):
+        is_file = any(each.is_file for each in variants)
+    items = schema.get("items")
+    return OutputSchema(
+        is_file,
+        _output(items, components, depth + 1)
+        if isinstance(items, Mapping)
+        else next((each.items for each in variants if each.items), None),
+        {name: part for each in variants for name, part in each.properties.items()}
+        | {
+            name: _output(part, components, depth + 1)
+            for name, part in _mapping(schema.get("properties")).items()
+            if isinstance(part, Mapping)
+        },
+    )
 
 
 def _components(openapi: Any) -> Mapping[str, Any]:

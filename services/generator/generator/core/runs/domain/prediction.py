@@ -92,29 +92,6 @@ def last_log_line(logs: str, *, longest: int = 120) -> str:
     return words[-1][:longest] if words else ""
 
 
-def file_addresses(output: Any) -> list[str]:
-    """Every file in an output, in order, each once: strings, lists and objects of any depth; `data:` too."""
-    found: dict[str, None] = {}
-    pending = [output]  # the next one last
-    while pending:
-        value = pending.pop()
-        if isinstance(value, str):
-            if value.startswith(("https://", "http://", "data:")) and not any(
-                c.isspace() for c in value[:2000]
-            ):
-                found.setdefault(value)
-        elif isinstance(value, Mapping):
-            pending.extend(reversed(list(value.values())))
-        elif isinstance(value, list | tuple):
-            pending.extend(reversed(value))
-    return list(found)
-
-
-def has_inline_files(output: Any) -> bool:
-    """Whether files stand in the output itself (`data:`) instead of their addresses."""
-    return any(address.startswith("data:") for address in file_addresses(output))
-
-
 def _text(value: Any) -> str:
     if value is None:
         return ""

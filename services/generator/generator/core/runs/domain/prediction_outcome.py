@@ -12,7 +12,7 @@ from generator.core.runs.domain.events import (
     PredictionRef,
     PredictionSucceeded,
 )
-from generator.core.runs.domain.prediction import Prediction, file_addresses
+from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import Error, classify_error
 
 OUTPUT_LIFE = timedelta(hours=1)
@@ -27,6 +27,7 @@ def prediction_outcome(
     prediction: Prediction,
     ref: PredictionRef,
     *,
+    files: tuple[str, ...],
     kind: MediaKind,
     cost: int,
     cancel_requested: bool,
@@ -34,7 +35,7 @@ def prediction_outcome(
 ) -> PredictionSucceeded | PredictionFailed | PredictionCanceled:
     """Judged by the status alone: an `error` may stand on a success (docs/provider.md)."""
     if prediction.status == "succeeded":
-        return _success(prediction, ref, kind=kind, cost=cost, now=now)
+        return _success(prediction, ref, files=files, kind=kind, cost=cost, now=now)
     if prediction.status == "failed":
         return PredictionFailed(ref, classify_error(prediction.error), cost)
     # `aborted` ended before it began: only its deadline does that.
@@ -42,14 +43,17 @@ def prediction_outcome(
 
 
 def _success(
-    prediction: Prediction, ref: PredictionRef, *, kind: MediaKind, cost: int, now: datetime
+    prediction: Prediction,
+    ref: PredictionRef,
+    *,
+    files: tuple[str, ...],
+    kind: MediaKind,
+    cost: int,
+    now: datetime,
 ) -> PredictionSucceeded | PredictionFailed:
     completed = prediction.completed_at or now
-    addresses = tuple(file_addresses(prediction.output))
-    if prediction.data_removed and not addresses:
+    if prediction.data_removed and not files:
         return PredictionFailed(ref, OUTPUTS_GONE, cost)
-    if not addresses:
+    if not files:
         return PredictionFailed(ref, Error("no_output", "the model ended well but made no file"), cost)
-    return PredictionSucceeded(
-        ref, addresses, kind, completed + OUTPUT_LIFE, completed, cost, prediction.metrics
-    )
+    return PredictionSucceeded(ref, files, kind, completed + OUTPUT_LIFE, completed, cost, prediction.metrics)

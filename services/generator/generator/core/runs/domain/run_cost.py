@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from generator.core.models.domain.model_schema import Parameter
+from generator.core.models.domain.model_schema import OutputSchema, Parameter
 from generator.core.models.domain.prices import (
     COMPUTE_SECONDS_GUESSED,
     Price,
     expected_output,
     whole_micros,
 )
-from generator.core.runs.domain.prediction import Prediction, file_addresses
+from generator.core.runs.domain.output_files import output_files
+from generator.core.runs.domain.prediction import Prediction
 
 
 def run_cost(
@@ -22,6 +23,7 @@ def run_cost(
     *,
     parameters: Sequence[Parameter] | None = None,
     given: Mapping[str, Any] | None = None,
+    output_schema: OutputSchema | None = None,
 ) -> int:
     """Micro-dollars. What never started is free; a failed run costs its computing, and what it delivered.
 
@@ -36,7 +38,7 @@ def run_cost(
     if succeeded:
         expected_seconds, _ = expected_output(price, parameters, prediction.input if given is None else given)
         seconds = expected_seconds.typical if seconds is None else seconds
-        outputs = float(len(file_addresses(prediction.output))) if outputs is None else outputs
+        outputs = float(len(output_files(prediction.output, output_schema))) if outputs is None else outputs
     run = price.per_run if succeeded else 0
     compute = price.per_compute_second * _compute_seconds(prediction)
     return whole_micros(

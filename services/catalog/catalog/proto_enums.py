@@ -14,8 +14,8 @@ PROTO_KINDS = {
 KIND_FROM_PROTO = {proto: kind for kind, proto in PROTO_KINDS.items()}
 
 
-def error_to_proto(error: Error) -> media_pb2.Failure:
-    return media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable)
+def error_to_proto(error: Error) -> media_pb2.Error:
+    return media_pb2.Error(code=error.code, message=error.message, retryable=error.retryable)
 
 
 def plain_text(text: str) -> str:
@@ -23,7 +23,7 @@ def plain_text(text: str) -> str:
     return text.replace("\0", "")
 
 
-def error_from_proto(message: media_pb2.Failure) -> Error:
+def error_from_proto(message: media_pb2.Error) -> Error:
     return Error(plain_text(message.code) or "unknown", plain_text(message.message), message.retryable)
 
 

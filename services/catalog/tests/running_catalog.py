@@ -326,9 +326,9 @@ class RunningCatalog:
     async def fail(
         self, attempt: Any, code: str = "E005", *, retryable: bool = False, wait: float = 0.0
     ) -> None:
-        error = media_pb2.Failure(code=code, message=f"{code} at the provider", retryable=retryable)
+        error = media_pb2.Error(code=code, message=f"{code} at the provider", retryable=retryable)
         message = events_pb2.PredictionFailed(
-            prediction=self.ref(attempt), failure=error, cost_micros=15_000, retry_after_s=wait
+            prediction=self.ref(attempt), error=error, cost_micros=15_000, retry_after_s=wait
         )
         await self.publish("prediction.failed", attempt.generation_id, message, attempt.id)
 
@@ -344,10 +344,8 @@ class RunningCatalog:
     async def lose(
         self, attempt: Any, *, retryable: bool, round_: int = 1, life: float = 3600, code: str = "truncated"
     ) -> None:
-        error = media_pb2.Failure(code=code, message="it ends too early", retryable=retryable)
-        message = events_pb2.DownloadFailed(
-            prediction=self.ref(attempt, round_=round_), index=0, failure=error
-        )
+        error = media_pb2.Error(code=code, message="it ends too early", retryable=retryable)
+        message = events_pb2.DownloadFailed(prediction=self.ref(attempt, round_=round_), index=0, error=error)
         message.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
         await self.publish("download.failed", attempt.generation_id, message, f"{attempt.id}:{round_}")
 

@@ -63,8 +63,8 @@ async def test_a_text_with_nul_is_refused_wherever_it_is(pair: RunningCatalog) -
 
 async def test_an_error_text_with_nul_ends_its_generation_all_the_same(pair: RunningCatalog) -> None:
     attempt = await pair.submitted((await pair.generation()).id)
-    error = media_pb2.Failure(code="E\0005", message="bad \0 tensor")
-    message = events_pb2.PredictionFailed(prediction=pair.ref(attempt), failure=error, cost_micros=1)
+    error = media_pb2.Error(code="E\0005", message="bad \0 tensor")
+    message = events_pb2.PredictionFailed(prediction=pair.ref(attempt), error=error, cost_micros=1)
     await pair.publish("prediction.failed", attempt.generation_id, message, attempt.id)
     shown = await pair.stage(attempt.generation_id, "failed")
     assert shown.error.message.endswith("bad  tensor"), shown.error

@@ -47,7 +47,7 @@ async def test_a_job_from_photos_to_the_cut(catalog: RunningCatalog) -> None:
     assert edit.transition == edit_pb2.Transition(kind=edit_pb2.TRANSITION_KIND_CUT)
     assert edit == job.edit
     assert message.cut_key == f"cuts/{job.id}/v1.mp4"
-    assert message.poster_key == f"thumbs/{job.id}-v1.jpg"
+    assert message.thumbnail_key == f"thumbs/{job.id}-v1.jpg"
     check(message)
 
     await stitched(catalog, job.id)

@@ -105,7 +105,7 @@ async def test_a_cut_outlives_its_clips_and_goes_by_its_jobs_id(catalog: Running
     with pytest.raises(Precondition, match="cancel the job first"):
         await catalog.delete(scene)
     message = events_pb2.StitchCompleted(
-        job_id=job.id, version=1, cut_key="cuts/x.mp4", poster_key="thumbs/x.jpg"
+        job_id=job.id, version=1, cut_key="cuts/x.mp4", thumbnail_key="thumbs/x.jpg"
     )
     message.facts.size_bytes = 90
     await catalog.publish("stitch.completed", job.id, message)

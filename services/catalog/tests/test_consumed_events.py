@@ -91,11 +91,11 @@ async def test_progress_is_shown_while_it_runs_and_never_after(catalog: RunningC
     assert (await catalog.get(made.id)).progress.message == "E005 at the provider"
 
 
-async def _lost(catalog: RunningCatalog) -> generations_pb2.FailedDownload:
+async def _lost(catalog: RunningCatalog) -> generations_pb2.LostOutput:
     """The only output in the retry queue, once it is there."""
 
-    async def there() -> generations_pb2.FailedDownload:
-        queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    async def there() -> generations_pb2.LostOutput:
+        queue = await catalog.downloads.ListLostOutputs(generations_pb2.ListLostOutputsRequest())
         assert len(queue.downloads) == 1
         return queue.downloads[0]
 
@@ -111,11 +111,11 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_requested_
     await catalog.stage(made.id, "fetching")
     await catalog.lose(attempt, retryable=False)
     assert (await catalog.stage(made.id, "failed")).error.code == "truncated"
-    queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    queue = await catalog.downloads.ListLostOutputs(generations_pb2.ListLostOutputsRequest())
     assert [(each.generation_id, each.alive) for each in queue.downloads] == [(made.id, True)]
 
     await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
-    queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    queue = await catalog.downloads.ListLostOutputs(generations_pb2.ListLostOutputsRequest())
     assert not queue.downloads
     (requested,) = await catalog.published("generation.fetch_requested.>")
     fetch = requested.message(events_pb2.GenerationFetchRequested)
@@ -171,7 +171,7 @@ async def test_a_requeue_that_finds_the_output_gone_keeps_it_in_the_queue_as_not
     await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
     await catalog.fail(attempt, "gone")
     await catalog.stage(made.id, "failed")
-    queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+    queue = await catalog.downloads.ListLostOutputs(generations_pb2.ListLostOutputsRequest())
     shown = [(each.generation_id, each.index, each.error.code, each.alive) for each in queue.downloads]
     assert shown == [(made.id, 0, "gone", False)]
     stats = await catalog.storage.GetStorageStats(storage_pb2.GetStorageStatsRequest())
@@ -376,7 +376,7 @@ async def test_the_attempt_to_stop_is_the_one_that_holds_money(catalog: RunningC
     first = (await catalog.begin(made.id)).attempt
     await catalog.attempts.ReleaseAttempt(
         attempts_pb2.ReleaseAttemptRequest(
-            attempt_id=first.id, failure=common_pb2.Failure(code="never_sent", message="x", retryable=True)
+            attempt_id=first.id, error=common_pb2.Error(code="never_sent", message="x", retryable=True)
         )
     )
     second = await catalog.submitted(made.id)

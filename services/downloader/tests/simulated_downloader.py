@@ -183,7 +183,7 @@ class Result:
         lost = {
             int(event.key)
             for event in self.log.published.values()
-            if event.type == "download.failed" and event.message(DownloadFailed).failure.code == "expired"
+            if event.type == "download.failed" and event.message(DownloadFailed).error.code == "expired"
         }
         completed = Counter(
             int(event.key) for event in self.log.published.values() if event.type == "download.completed"

@@ -181,7 +181,7 @@ async def test_what_is_stored_and_damaged_is_fetched_again(harness, here, origin
     await here.log.publish(succeeded(origin.serve(media["mp4"]), number=2))
     await here.outputs.run_once(wait=5)
     failed, completed = await published_events(here.log, until=2)
-    assert failed.message(DownloadFailed).failure.code == "not_media"
+    assert failed.message(DownloadFailed).error.code == "not_media"
     message = completed.message(DownloadCompleted)
     assert message.facts.sha256 == hashlib.sha256(media["mp4"]).hexdigest()
     assert await harness.blobs.get(message.blob_key, limit=2**30) == media["mp4"]
@@ -261,7 +261,7 @@ async def test_what_is_no_media_is_given_up_with_the_reason(harness, here, origi
     await here.log.publish(succeeded(origin.answer_with(origin.whole_of(b"<html>" + b"x" * 2000))))
     await here.outputs.run_once(wait=5)
     (event,) = await published_events(here.log, until=1)
-    error = event.message(DownloadFailed).failure
+    error = event.message(DownloadFailed).error
     assert event.id == "gen_1:att_1:0:failed:1"
     assert (error.code, error.retryable) == ("not_media", True)
     assert "HTML" in error.message
@@ -275,7 +275,7 @@ async def test_an_output_under_1_kb_is_given_up(harness, here, origin, media) ->
     await here.log.publish(succeeded(origin.serve(small), kind=MEDIA_KIND_IMAGE))
     await here.outputs.run_once(wait=5)
     (event,) = await published_events(here.log, until=1)
-    error = event.message(DownloadFailed).failure
+    error = event.message(DownloadFailed).error
     assert (error.code, error.retryable) == ("too_small", True)
 
 
@@ -290,7 +290,7 @@ async def test_one_bad_output_does_not_take_the_others_along(harness, here, orig
             outcome[event.message(DownloadCompleted).index] = "completed"
         else:
             message = event.message(DownloadFailed)
-            outcome[message.index] = (message.failure.code, message.failure.retryable)
+            outcome[message.index] = (message.error.code, message.error.retryable)
     assert outcome == {0: ("not_media", True), 1: "completed", 2: ("private_address", False)}
 
 
@@ -319,8 +319,8 @@ async def test_an_alert_before_the_loss_and_a_count_at_the_loss(harness, here, o
     assert OUTPUTS_LOST._value.get() == lost + 1
     (event,) = await published_events(here.log, until=1)
     message = event.message(DownloadFailed)
-    assert (message.failure.code, message.failure.retryable) == ("expired", False)
-    assert "503" in message.failure.message
+    assert (message.error.code, message.error.retryable) == ("expired", False)
+    assert "503" in message.error.message
     assert event.id == "gen_1:att_1:0:failed:2"
 
 
@@ -345,7 +345,7 @@ async def test_an_address_that_died_early_is_worth_a_fresh_one(harness, here, or
     await here.log.publish(succeeded(origin.url("/never")))
     await here.outputs.run_once(wait=5)
     (event,) = await published_events(here.log, until=1)
-    error = event.message(DownloadFailed).failure
+    error = event.message(DownloadFailed).error
     assert (error.code, error.retryable) == ("gone", True)
 
 

@@ -205,7 +205,7 @@ def test_events_never_show_the_providers_addresses() -> None:
     secret = "https://replicate.delivery/xezq/abc/out.mp4"
     succeeded = events_pb2.PredictionSucceeded(outputs=[events_pb2.Output(index=0, source_url=secret)])
     failed = events_pb2.DownloadFailed()
-    failed.failure.message = f"could not fetch {secret}: 404"
+    failed.error.message = f"could not fetch {secret}: 404"
     for type_, message in (("prediction.succeeded", succeeded), ("download.failed", failed)):
         shown = json.dumps(event_json(Event(id="x", type=type_, key="x", data=message.SerializeToString())))
         assert "out.mp4" not in shown

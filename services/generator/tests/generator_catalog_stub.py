@@ -46,7 +46,7 @@ class CatalogStub(attempts_pb2_grpc.AttemptServiceServicer, generations_pb2_grpc
         return attempt_message(await self.records.get(request.attempt_id))
 
     async def ReleaseAttempt(self, request: Any, context: Any) -> Any:
-        error = Error(request.failure.code, request.failure.message, request.failure.retryable)
+        error = Error(request.error.code, request.error.message, request.error.retryable)
         await self.records.release(
             request.attempt_id,
             error,

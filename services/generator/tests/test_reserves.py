@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from generator_world import World
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from generator.core.models.domain.media_kinds import MediaKind
@@ -79,6 +79,10 @@ def knobs(draw: st.DrawFn, name: str) -> Parameter:
     return Parameter(name, ParameterType.NUMBER, default=draw(st.none() | st.integers(1, 300)))
 
 
+MOST_OUTPUTS = 1000
+"""Of one run. The sum is the same for more, and a list of a hundred million addresses takes hours."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, an input for it, and what the model makes of it by its own schema."""
@@ -128,6 +132,7 @@ def cases(draw: st.DrawFn) -> Case:
         sources.append(made["num_frames"] / made["fps"])
     length = draw(st.sampled_from(sources)) if sources else draw(st.floats(0, price.most_seconds))
     many = prod(int(made[knob.name]) for knob in counts)
+    assume(many <= MOST_OUTPUTS)
     outputs = many if counts else draw(st.integers(0, price.most_outputs))
     return Case(price, (*lengths, *counts, *frames, *rates), given_, length * many, outputs, many)
 

@@ -111,7 +111,7 @@ def requested(
         edit=edit,
         blob_keys=blob_keys,
         cut_key=f"cuts/{JOB}/v1.mp4",
-        poster_key=f"thumbs/{JOB}-v1.jpg",
+        thumbnail_key=f"thumbs/{JOB}-v1.jpg",
         round=round_,
     )
     return Event(
@@ -147,7 +147,7 @@ async def test_a_requested_cut_is_stored_checked_and_published(
     assert list(done.facts.codecs) == ["h264", "aac"]
     stored = await blobs.stat(done.cut_key)
     assert (stored.size, stored.content_type) == (done.facts.size_bytes, "video/mp4")
-    assert (await blobs.stat(done.poster_key)).content_type == "image/jpeg"
+    assert (await blobs.stat(done.thumbnail_key)).content_type == "image/jpeg"
 
 
 async def test_an_edit_that_cannot_be_made_fails_with_the_field(
@@ -158,9 +158,9 @@ async def test_an_edit_that_cannot_be_made_fails_with_the_field(
     await log.publish(requested(clips))
     assert await cuts.run_once(wait=5) == 1
     failed = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed)
-    assert failed.failure.code == "invalid"
-    assert "edit.clips[0].in_seconds must be at least 0, and is -1" in failed.failure.message
-    assert not failed.failure.retryable
+    assert failed.error.code == "invalid"
+    assert "edit.clips[0].in_seconds must be at least 0, and is -1" in failed.error.message
+    assert not failed.error.retryable
 
 
 async def test_a_part_that_cannot_be_made_yet_fails_the_cut_and_is_not_ignored(
@@ -170,8 +170,8 @@ async def test_a_part_that_cannot_be_made_yet_fails_the_cut_and_is_not_ignored(
     await log.publish(requested(clips, texts=["hello"]))
     assert await cuts.run_once(wait=5) == 1
     failed = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed)
-    assert (failed.failure.code, failed.failure.retryable) == ("invalid", False)
-    assert failed.failure.message == "the cut cannot be made: edit.texts: the stitcher cannot draw texts yet"
+    assert (failed.error.code, failed.error.retryable) == ("invalid", False)
+    assert failed.error.message == "the cut cannot be made: edit.texts: the stitcher cannot draw texts yet"
 
 
 async def test_a_clip_without_a_stored_media_fails_the_cut_with_its_field(
@@ -183,7 +183,7 @@ async def test_a_clip_without_a_stored_media_fails_the_cut_with_its_field(
     await log.publish(requested(clips))
     assert await cuts.run_once(wait=5) == 1
     failed = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed)
-    assert failed.failure.message == (
+    assert failed.error.message == (
         "the cut cannot be made: edit.clips[0].media_id: nothing is stored for it yet; "
         f"edit.clips[1].media_id: blob_keys does not tell where {unknown} lies"
     )
@@ -215,7 +215,7 @@ async def test_a_broken_clip_fails_the_job_with_its_reason(
     assert await cuts.run_once(wait=5) == 1
     event = (await events_until(log, "stitch.failed"))[-1]
     assert event.id == f"{JOB}:v1:failed:4"
-    error = event.message(events_pb2.StitchFailed).failure
+    error = event.message(events_pb2.StitchFailed).error
     assert (error.code, error.retryable) == ("clip", True)
     assert "clip 2 (media/gen_1/0.mp4) cannot be used: it is broken" in error.message
     with pytest.raises(NotFound):
@@ -233,7 +233,7 @@ async def test_a_missing_clip_is_retried_and_fails_the_cut_on_the_third_delivery
         with pytest.raises(NotFound):
             await handle(dataclasses.replace(event, deliveries=deliveries))
     await handle(dataclasses.replace(event, deliveries=3))
-    error = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed).failure
+    error = (await events_until(log, "stitch.failed"))[-1].message(events_pb2.StitchFailed).error
     assert error.code == "not_found"
     assert error.message == "clip 2 is not in the store: media/gen_1/0.mp4"
 

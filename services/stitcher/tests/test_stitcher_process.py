@@ -79,7 +79,7 @@ async def request_cut(blobs: BlobStore, log: EventLog, path: Path, seconds: floa
         ),
         blob_keys={MEDIA: "media/g/0.mp4"},
         cut_key="cuts/j/v1.mp4",
-        poster_key="thumbs/j-v1.jpg",
+        thumbnail_key="thumbs/j-v1.jpg",
         round=1,
     )
     await log.publish(

@@ -86,7 +86,7 @@ class PredictionEvents:
             record_failed,
             attempt_id=message.prediction.attempt_id,
             prediction_id=message.prediction.prediction_id,
-            error=error_from_proto(message.failure),
+            error=error_from_proto(message.error),
             cost_micros=message.cost_micros,
             retry_after=message.retry_after_s,
             max_attempts=self._max_attempts,
@@ -155,7 +155,7 @@ class DownloadEvents:
             record_lost,
             attempt_id=message.prediction.attempt_id,
             index=message.index,
-            error=error_from_proto(message.failure),
+            error=error_from_proto(message.error),
             in_round=message.prediction.round,
             expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
         )
@@ -190,13 +190,13 @@ class StitchEvents:
 
     async def completed(self, event: Event) -> None:
         message = event.message(pb.StitchCompleted)
-        keys = (message.cut_key, message.poster_key)
+        keys = (message.cut_key, message.thumbnail_key)
         facts = facts_from_proto(message.facts)
         await self._inbox.record_cut(STITCHES.name, event.id, message.job_id, message.version, keys, facts)
 
     async def failed(self, event: Event) -> None:
         message = event.message(pb.StitchFailed)
-        error = error_from_proto(message.failure)
+        error = error_from_proto(message.error)
         self._log.warning("cut failed", job=message.job_id, code=error.code, why=error.message)
         await self._inbox.record_stitch_failed(
             STITCHES.name, event.id, message.job_id, message.version, error

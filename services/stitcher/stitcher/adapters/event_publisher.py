@@ -57,16 +57,16 @@ class CutEventPublisher:
         completed = events_pb2.StitchCompleted(
             **self._fields(),
             cut_key=cut.cut_key,
-            poster_key=cut.thumbnail_key,
+            thumbnail_key=cut.thumbnail_key,
             facts=_facts_message(cut.facts),
         )
         self._log.info("cut completed", again=cut.already_stored, duration_s=cut.facts.duration)
         await self._events.publish(envelope(completed))
 
     async def failed(self, code: str, message: str, *, retryable: bool) -> None:
-        error = media_pb2.Failure(code=code, message=message, retryable=retryable)
+        error = media_pb2.Error(code=code, message=message, retryable=retryable)
         self._log.warning("cut failed", code=code, reason=message)
-        failed = events_pb2.StitchFailed(**self._fields(), failure=error, round=self._cut.round)
+        failed = events_pb2.StitchFailed(**self._fields(), error=error, round=self._cut.round)
         await self._events.publish(envelope(failed))
 
     def _fields(self) -> dict[str, Any]:

@@ -102,4 +102,6 @@ class ThumbnailEvents:
 
 def _cut_request(request: events_pb2.StitchRequested) -> CutRequest:
     check(request)
-    return CutRequest(read_edit(request.edit), dict(request.blob_keys), request.cut_key, request.poster_key)
+    return CutRequest(
+        read_edit(request.edit), dict(request.blob_keys), request.cut_key, request.thumbnail_key
+    )

@@ -58,7 +58,7 @@ class Asset(_message.Message):
     url: _builtins.str
     """Where its bytes can be read: an address of ours."""
     thumbnail_url: _builtins.str
-    """Where its small picture can be read: an address of ours."""
+    """Where its thumbnail can be read: an address of ours."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Words to find and group it by."""

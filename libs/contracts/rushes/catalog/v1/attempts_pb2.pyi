@@ -122,9 +122,9 @@ class Attempt(_message.Message):
     cost_micros: _builtins.int
     """What it cost, in micro-dollars."""
     cancel_requested: _builtins.bool
-    """Whether somebody asked to stop its generation."""
+    """Whether somebody canceled its generation."""
     round: _builtins.int
-    """The round in which its generation was asked for last."""
+    """The round in which its generation was requested last."""
     @_builtins.property
     def intended_at(self) -> _timestamp_pb2.Timestamp:
         """When the intent was recorded."""
@@ -335,30 +335,30 @@ class ReleaseAttemptRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ATTEMPT_ID_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     FAIL_GENERATION_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """The attempt's id."""
     fail_generation: _builtins.bool
-    """Whether to end the generation with this failure too; otherwise it is asked for again."""
+    """Whether to end the generation with this error too; otherwise it is requested again."""
     retry_after_s: _builtins.float
-    """Seconds before it is asked for again."""
+    """Seconds before it is requested again."""
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     def __init__(
         self,
         *,
         attempt_id: _builtins.str = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         fail_generation: _builtins.bool = ...,
         retry_after_s: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "fail_generation", b"fail_generation", "failure", b"failure", "retry_after_s", b"retry_after_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "error", b"error", "fail_generation", b"fail_generation", "retry_after_s", b"retry_after_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -101,7 +101,7 @@ Global___GenerationStage: _TypeAlias = GenerationStage  # noqa: Y015
 
 @_typing.final
 class Generation(_message.Message):
-    """One run of a model, asked for by us."""
+    """One run of a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -165,7 +165,7 @@ class Generation(_message.Message):
         """
 
     @_builtins.property
-    def error(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why it failed; null unless it did."""
 
     @_builtins.property
@@ -174,7 +174,7 @@ class Generation(_message.Message):
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was asked for."""
+        """When it was requested."""
 
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
@@ -195,7 +195,7 @@ class Generation(_message.Message):
         version: _builtins.str = ...,
         kind: _media_pb2.MediaKind.ValueType = ...,
         input: _struct_pb2.Struct | None = ...,
-        error: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         media: _abc.Iterable[_media_pb2_1.Media] | None = ...,
         attempts: _builtins.int = ...,
         estimated_cost_cents: _builtins.float = ...,
@@ -545,7 +545,7 @@ class DeleteGenerationRequest(_message.Message):
 Global___DeleteGenerationRequest: _TypeAlias = DeleteGenerationRequest  # noqa: Y015
 
 @_typing.final
-class ListFailedDownloadsRequest(_message.Message):
+class ListLostOutputsRequest(_message.Message):
     """Which page of the retry queue."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -568,10 +568,10 @@ class ListFailedDownloadsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListFailedDownloadsRequest: _TypeAlias = ListFailedDownloadsRequest  # noqa: Y015
+Global___ListLostOutputsRequest: _TypeAlias = ListLostOutputsRequest  # noqa: Y015
 
 @_typing.final
-class ListFailedDownloadsResponse(_message.Message):
+class ListLostOutputsResponse(_message.Message):
     """A page of the retry queue."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -581,13 +581,13 @@ class ListFailedDownloadsResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next page; empty on the last one."""
     @_builtins.property
-    def downloads(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedDownload]:
+    def downloads(self) -> _containers.RepeatedCompositeFieldContainer[Global___LostOutput]:
         """The failed downloads."""
 
     def __init__(
         self,
         *,
-        downloads: _abc.Iterable[Global___FailedDownload] | None = ...,
+        downloads: _abc.Iterable[Global___LostOutput] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -596,10 +596,10 @@ class ListFailedDownloadsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListFailedDownloadsResponse: _TypeAlias = ListFailedDownloadsResponse  # noqa: Y015
+Global___ListLostOutputsResponse: _TypeAlias = ListLostOutputsResponse  # noqa: Y015
 
 @_typing.final
-class FailedDownload(_message.Message):
+class LostOutput(_message.Message):
     """A paid output that is not stored here."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -623,7 +623,7 @@ class FailedDownload(_message.Message):
     alive: _builtins.bool
     """Whether its address may still lead to it: it has not expired, and did not answer that it is gone."""
     @_builtins.property
-    def error(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     @_builtins.property
@@ -641,7 +641,7 @@ class FailedDownload(_message.Message):
         job_id: _builtins.str | None = ...,
         index: _builtins.int = ...,
         model: _builtins.str = ...,
-        error: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         failed_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         alive: _builtins.bool = ...,
@@ -654,7 +654,7 @@ class FailedDownload(_message.Message):
     _WhichOneofArgType__job_id: _TypeAlias = _typing.Literal["_job_id", b"_job_id"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__job_id) -> _WhichOneofReturnType__job_id | None: ...
 
-Global___FailedDownload: _TypeAlias = FailedDownload  # noqa: Y015
+Global___LostOutput: _TypeAlias = LostOutput  # noqa: Y015
 
 @_typing.final
 class RequeueDownloadRequest(_message.Message):

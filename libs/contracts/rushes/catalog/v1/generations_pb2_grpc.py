@@ -422,10 +422,10 @@ class DownloadServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.ListFailedDownloads = channel.unary_unary(
-                '/rushes.catalog.v1.DownloadService/ListFailedDownloads',
-                request_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListFailedDownloadsRequest.SerializeToString,
-                response_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListFailedDownloadsResponse.FromString,
+        self.ListLostOutputs = channel.unary_unary(
+                '/rushes.catalog.v1.DownloadService/ListLostOutputs',
+                request_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListLostOutputsRequest.SerializeToString,
+                response_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListLostOutputsResponse.FromString,
                 _registered_method=True)
         self.RequeueDownload = channel.unary_unary(
                 '/rushes.catalog.v1.DownloadService/RequeueDownload',
@@ -438,7 +438,7 @@ class DownloadServiceServicer:
     """Outputs that could not be fetched, for operators.
     """
 
-    def ListFailedDownloads(self, request, context):
+    def ListLostOutputs(self, request, context):
         """Downloads that failed for good, newest first: the retry queue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -455,10 +455,10 @@ class DownloadServiceServicer:
 
 def add_DownloadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'ListFailedDownloads': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListFailedDownloads,
-                    request_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListFailedDownloadsRequest.FromString,
-                    response_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListFailedDownloadsResponse.SerializeToString,
+            'ListLostOutputs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLostOutputs,
+                    request_deserializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListLostOutputsRequest.FromString,
+                    response_serializer=rushes_dot_catalog_dot_v1_dot_generations__pb2.ListLostOutputsResponse.SerializeToString,
             ),
             'RequeueDownload': grpc.unary_unary_rpc_method_handler(
                     servicer.RequeueDownload,
@@ -478,7 +478,7 @@ class DownloadService:
     """
 
     @staticmethod
-    def ListFailedDownloads(request,
+    def ListLostOutputs(request,
             target,
             options=(),
             channel_credentials=None,
@@ -491,9 +491,9 @@ class DownloadService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/rushes.catalog.v1.DownloadService/ListFailedDownloads',
-            rushes_dot_catalog_dot_v1_dot_generations__pb2.ListFailedDownloadsRequest.SerializeToString,
-            rushes_dot_catalog_dot_v1_dot_generations__pb2.ListFailedDownloadsResponse.FromString,
+            '/rushes.catalog.v1.DownloadService/ListLostOutputs',
+            rushes_dot_catalog_dot_v1_dot_generations__pb2.ListLostOutputsRequest.SerializeToString,
+            rushes_dot_catalog_dot_v1_dot_generations__pb2.ListLostOutputsResponse.FromString,
             options,
             channel_credentials,
             insecure,

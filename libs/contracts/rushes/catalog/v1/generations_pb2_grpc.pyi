@@ -161,7 +161,7 @@ class DownloadServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DownloadServiceAsyncStub: ...
-    ListFailedDownloads: _grpc.UnaryUnaryMultiCallable[_generations_pb2.ListFailedDownloadsRequest, _generations_pb2.ListFailedDownloadsResponse]
+    ListLostOutputs: _grpc.UnaryUnaryMultiCallable[_generations_pb2.ListLostOutputsRequest, _generations_pb2.ListLostOutputsResponse]
     """Downloads that failed for good, newest first: the retry queue."""
     RequeueDownload: _grpc.UnaryUnaryMultiCallable[_generations_pb2.RequeueDownloadRequest, _generations_pb2.Generation]
     """Fetches a failed download once more, from a fresh address where the provider still has one."""
@@ -171,7 +171,7 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
     """Outputs that could not be fetched, for operators."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ListFailedDownloads: _aio.UnaryUnaryMultiCallable[_generations_pb2.ListFailedDownloadsRequest, _generations_pb2.ListFailedDownloadsResponse]  # type: ignore[assignment]
+    ListLostOutputs: _aio.UnaryUnaryMultiCallable[_generations_pb2.ListLostOutputsRequest, _generations_pb2.ListLostOutputsResponse]  # type: ignore[assignment]
     """Downloads that failed for good, newest first: the retry queue."""
     RequeueDownload: _aio.UnaryUnaryMultiCallable[_generations_pb2.RequeueDownloadRequest, _generations_pb2.Generation]  # type: ignore[assignment]
     """Fetches a failed download once more, from a fresh address where the provider still has one."""
@@ -180,11 +180,11 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Outputs that could not be fetched, for operators."""
 
     @_abc_1.abstractmethod
-    def ListFailedDownloads(
+    def ListLostOutputs(
         self,
-        request: _generations_pb2.ListFailedDownloadsRequest,
+        request: _generations_pb2.ListLostOutputsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_generations_pb2.ListFailedDownloadsResponse, _abc.Awaitable[_generations_pb2.ListFailedDownloadsResponse]]:
+    ) -> _typing.Union[_generations_pb2.ListLostOutputsResponse, _abc.Awaitable[_generations_pb2.ListLostOutputsResponse]]:
         """Downloads that failed for good, newest first: the retry queue."""
 
     @_abc_1.abstractmethod

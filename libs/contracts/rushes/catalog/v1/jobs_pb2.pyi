@@ -73,7 +73,7 @@ class _SceneStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SceneStage
     DESCRIPTOR: _descriptor.EnumDescriptor
     SCENE_STAGE_UNSPECIFIED: _SceneStage.ValueType  # 0
     SCENE_STAGE_PLANNED: _SceneStage.ValueType  # 1
-    """Not asked for yet."""
+    """Not requested yet."""
     SCENE_STAGE_REQUESTED: _SceneStage.ValueType  # 2
     """Waiting for a free slot at the provider."""
     SCENE_STAGE_SUBMITTING: _SceneStage.ValueType  # 3
@@ -94,7 +94,7 @@ class SceneStage(_SceneStage, metaclass=_SceneStageEnumTypeWrapper):
 
 SCENE_STAGE_UNSPECIFIED: SceneStage.ValueType  # 0
 SCENE_STAGE_PLANNED: SceneStage.ValueType  # 1
-"""Not asked for yet."""
+"""Not requested yet."""
 SCENE_STAGE_REQUESTED: SceneStage.ValueType  # 2
 """Waiting for a free slot at the provider."""
 SCENE_STAGE_SUBMITTING: SceneStage.ValueType  # 3
@@ -167,7 +167,7 @@ class Job(_message.Message):
         """The finished video; null until there is one."""
 
     @_builtins.property
-    def error(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why it failed; null unless it did."""
 
     @_builtins.property
@@ -197,7 +197,7 @@ class Job(_message.Message):
         scenes: _abc.Iterable[Global___Scene] | None = ...,
         edit: _edit_pb2.Edit | None = ...,
         result: Global___Cut | None = ...,
-        error: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         estimated_cost_cents: _builtins.float = ...,
         cost_cents: _builtins.float = ...,
         planner: _builtins.str = ...,
@@ -309,7 +309,7 @@ class Scene(_message.Message):
         """The clip; null until it is stored."""
 
     @_builtins.property
-    def error(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why it failed; null unless it did."""
 
     def __init__(
@@ -328,7 +328,7 @@ class Scene(_message.Message):
         generation_id: _builtins.str | None = ...,
         clip: _media_pb2_1.Media | None = ...,
         clip_url: _builtins.str = ...,
-        error: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_clip", b"_clip", "_error", b"_error", "_generation_id", b"_generation_id", "_last_asset_id", b"_last_asset_id", "clip", b"clip", "error", b"error", "generation_id", b"generation_id", "last_asset_id", b"last_asset_id", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -369,7 +369,7 @@ class Cut(_message.Message):
     url: _builtins.str
     """Where it can be played: an address of ours."""
     thumbnail_url: _builtins.str
-    """Where its poster can be read: an address of ours."""
+    """Where its thumbnail can be read: an address of ours."""
     @_builtins.property
     def facts(self) -> _media_pb2.MediaFacts:
         """What was measured on it."""

@@ -110,7 +110,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApproveJob(self, request, context):
-        """Lets a planned job spend money: every scene is asked for.
+        """Lets a planned job spend money: every scene is requested.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

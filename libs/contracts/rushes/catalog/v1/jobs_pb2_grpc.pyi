@@ -42,7 +42,7 @@ class JobServiceStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]
     """Jobs, newest first."""
     ApproveJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ApproveJobRequest, _jobs_pb2.Job]
-    """Lets a planned job spend money: every scene is asked for."""
+    """Lets a planned job spend money: every scene is requested."""
     PauseJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.PauseJobRequest, _jobs_pb2.Job]
     """Stops new submissions; what runs goes on."""
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ResumeJobRequest, _jobs_pb2.Job]
@@ -64,7 +64,7 @@ class JobServiceAsyncStub(JobServiceStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Jobs, newest first."""
     ApproveJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ApproveJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
-    """Lets a planned job spend money: every scene is asked for."""
+    """Lets a planned job spend money: every scene is requested."""
     PauseJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.PauseJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
     """Stops new submissions; what runs goes on."""
     ResumeJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ResumeJobRequest, _jobs_pb2.Job]  # type: ignore[assignment]
@@ -113,7 +113,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.ApproveJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.Job, _abc.Awaitable[_jobs_pb2.Job]]:
-        """Lets a planned job spend money: every scene is asked for."""
+        """Lets a planned job spend money: every scene is requested."""
 
     @_abc_1.abstractmethod
     def PauseJob(

@@ -40,7 +40,7 @@ class Media(_message.Message):
     url: _builtins.str
     """Where its bytes can be read: an address of ours."""
     thumbnail_url: _builtins.str
-    """Where its poster can be read; empty for sound."""
+    """Where its thumbnail can be read; empty for sound."""
     @_builtins.property
     def facts(self) -> _media_pb2.MediaFacts:
         """What was measured on it."""
@@ -106,7 +106,7 @@ class LocateObjectRequest(_message.Message):
     asset_id: _builtins.str
     """An asset."""
     thumbnail: _builtins.bool
-    """The small picture of it, not the thing itself."""
+    """Its thumbnail, not the thing itself."""
     @_builtins.property
     def clip(self) -> Global___ClipName:
         """A clip of a job."""

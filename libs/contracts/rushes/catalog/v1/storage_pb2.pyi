@@ -48,7 +48,7 @@ Global___GetStorageStatsRequest: _TypeAlias = GetStorageStatsRequest  # noqa: Y0
 
 @_typing.final
 class StorageStats(_message.Message):
-    """What is stored. Outputs of models and cuts of jobs are counted; their small pictures are not."""
+    """What is stored. Outputs of models and cuts of jobs are counted; their thumbnails are not."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -164,7 +164,7 @@ class DownloadCounts(_message.Message):
     failed: _builtins.int
     """Outputs that were given up: the retry queue."""
     retried: _builtins.int
-    """How often outputs that were given up were asked for again."""
+    """How often outputs that were lost were requested again."""
     lost: _builtins.int
     """Of the failed ones, those that the provider has deleted: they never come."""
     def __init__(

@@ -99,7 +99,7 @@ class StorageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListNamedBlobs(self, request, context):
-        """What records say is stored, small pictures left out. For the downloader.
+        """What records say is stored, thumbnails left out. For the downloader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,7 @@ class StorageServiceStub:
     FindUnneeded: _grpc.UnaryUnaryMultiCallable[_storage_pb2.FindUnneededRequest, _storage_pb2.FindUnneededResponse]
     """Which of these blobs no record names, nor will: what runs may still name its own. For the downloader."""
     ListNamedBlobs: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ListNamedBlobsRequest, _storage_pb2.ListNamedBlobsResponse]
-    """What records say is stored, small pictures left out. For the downloader."""
+    """What records say is stored, thumbnails left out. For the downloader."""
 
 @_typing.type_check_only
 class StorageServiceAsyncStub(StorageServiceStub):
@@ -71,7 +71,7 @@ class StorageServiceAsyncStub(StorageServiceStub):
     FindUnneeded: _aio.UnaryUnaryMultiCallable[_storage_pb2.FindUnneededRequest, _storage_pb2.FindUnneededResponse]  # type: ignore[assignment]
     """Which of these blobs no record names, nor will: what runs may still name its own. For the downloader."""
     ListNamedBlobs: _aio.UnaryUnaryMultiCallable[_storage_pb2.ListNamedBlobsRequest, _storage_pb2.ListNamedBlobsResponse]  # type: ignore[assignment]
-    """What records say is stored, small pictures left out. For the downloader."""
+    """What records say is stored, thumbnails left out. For the downloader."""
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the stored outputs and cuts take, and how to get rid of them. For operators."""
@@ -120,6 +120,6 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_pb2.ListNamedBlobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.ListNamedBlobsResponse, _abc.Awaitable[_storage_pb2.ListNamedBlobsResponse]]:
-        """What records say is stored, small pictures left out. For the downloader."""
+        """What records say is stored, thumbnails left out. For the downloader."""
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/common/v1/media.proto\x12\x10rushes.common.v1\"\xc1\x01\n\nMediaFacts\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nduration_s\x18\x05 \x01(\x01\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x08 \x01(\x01\x12\x0e\n\x06\x63odecs\x18\t \x03(\t\";\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\",\n\x08Progress\x12\x0f\n\x07percent\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\t*i\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x01\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x02\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/common/v1/media.proto\x12\x10rushes.common.v1\"\xc1\x01\n\nMediaFacts\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.rushes.common.v1.MediaKind\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nduration_s\x18\x05 \x01(\x01\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x08 \x01(\x01\x12\x0e\n\x06\x63odecs\x18\t \x03(\t\"9\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\",\n\x08Progress\x12\x0f\n\x07percent\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\t*i\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_KIND_VIDEO\x10\x01\x12\x14\n\x10MEDIA_KIND_IMAGE\x10\x02\x12\x14\n\x10MEDIA_KIND_AUDIO\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rushes.common.v1.media_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEDIAKIND']._serialized_start=353
-  _globals['_MEDIAKIND']._serialized_end=458
+  _globals['_MEDIAKIND']._serialized_start=351
+  _globals['_MEDIAKIND']._serialized_end=456
   _globals['_MEDIAFACTS']._serialized_start=51
   _globals['_MEDIAFACTS']._serialized_end=244
-  _globals['_FAILURE']._serialized_start=246
-  _globals['_FAILURE']._serialized_end=305
-  _globals['_PROGRESS']._serialized_start=307
-  _globals['_PROGRESS']._serialized_end=351
+  _globals['_ERROR']._serialized_start=246
+  _globals['_ERROR']._serialized_end=303
+  _globals['_PROGRESS']._serialized_start=305
+  _globals['_PROGRESS']._serialized_end=349
 # @@protoc_insertion_point(module_scope)

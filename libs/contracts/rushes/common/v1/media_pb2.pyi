@@ -102,8 +102,8 @@ class MediaFacts(_message.Message):
 Global___MediaFacts: _TypeAlias = MediaFacts  # noqa: Y015
 
 @_typing.final
-class Failure(_message.Message):
-    """The whole of how something went wrong, kept and shown everywhere."""
+class Error(_message.Message):
+    """How something failed: kept in records and shown everywhere."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -129,7 +129,7 @@ class Failure(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Failure: _TypeAlias = Failure  # noqa: Y015
+Global___Error: _TypeAlias = Error  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):

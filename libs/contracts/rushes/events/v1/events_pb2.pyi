@@ -222,13 +222,13 @@ class JobFailed(_message.Message):
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     campaign_id: _builtins.str
     """Its campaign."""
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     def __init__(
@@ -236,11 +236,11 @@ class JobFailed(_message.Message):
         *,
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "failure", b"failure", "job_id", b"job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "error", b"error", "job_id", b"job_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,7 +293,7 @@ class GenerationRequested(_message.Message):
     campaign_id: _builtins.str
     """Its campaign, if any."""
     round: _builtins.int
-    """1 for the first asking; higher when work was silent too long, resumed or retried, or fetched once more."""
+    """1 for the first request; higher after a resume, a retry, a fetch of lost outputs, or when the work was stalled."""
     provider: _builtins.str
     """The provider that is to run it."""
     @_builtins.property
@@ -447,7 +447,7 @@ class GenerationFailed(_message.Message):
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     generation_id: _builtins.str
     """The generation."""
@@ -458,7 +458,7 @@ class GenerationFailed(_message.Message):
     round: _builtins.int
     """The last round in which it was requested."""
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     def __init__(
@@ -467,12 +467,12 @@ class GenerationFailed(_message.Message):
         generation_id: _builtins.str = ...,
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         round: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "failure", b"failure", "generation_id", b"generation_id", "job_id", b"job_id", "round", b"round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "error", b"error", "generation_id", b"generation_id", "job_id", b"job_id", "round", b"round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -628,7 +628,7 @@ class AttemptReleased(_message.Message):
     GENERATION_ID_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     attempt_id: _builtins.str
     """The attempt."""
     generation_id: _builtins.str
@@ -638,7 +638,7 @@ class AttemptReleased(_message.Message):
     campaign_id: _builtins.str
     """Its campaign, if any."""
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     def __init__(
@@ -648,11 +648,11 @@ class AttemptReleased(_message.Message):
         generation_id: _builtins.str = ...,
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "campaign_id", b"campaign_id", "failure", b"failure", "generation_id", b"generation_id", "job_id", b"job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_id", b"attempt_id", "campaign_id", b"campaign_id", "error", b"error", "generation_id", b"generation_id", "job_id", b"job_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -847,7 +847,7 @@ class PredictionFailed(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PREDICTION_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     COST_MICROS_FIELD_NUMBER: _builtins.int
     MOST_RETRIES_FIELD_NUMBER: _builtins.int
@@ -865,22 +865,22 @@ class PredictionFailed(_message.Message):
         """The prediction."""
 
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """The provider's text and code, and whether trying again makes sense."""
 
     def __init__(
         self,
         *,
         prediction: Global___PredictionRef | None = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         retry_after_s: _builtins.float = ...,
         cost_micros: _builtins.int = ...,
         most_retries: _builtins.int | None = ...,
         gone_in_round: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries", "failure", b"failure", "most_retries", b"most_retries", "prediction", b"prediction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries", "error", b"error", "most_retries", b"most_retries", "prediction", b"prediction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries", "cost_micros", b"cost_micros", "failure", b"failure", "gone_in_round", b"gone_in_round", "most_retries", b"most_retries", "prediction", b"prediction", "retry_after_s", b"retry_after_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries", "cost_micros", b"cost_micros", "error", b"error", "gone_in_round", b"gone_in_round", "most_retries", b"most_retries", "prediction", b"prediction", "retry_after_s", b"retry_after_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__most_retries: _TypeAlias = _typing.Literal["most_retries"]  # noqa: Y015
     _WhichOneofArgType__most_retries: _TypeAlias = _typing.Literal["_most_retries", b"_most_retries"]  # noqa: Y015
@@ -1030,7 +1030,7 @@ class DownloadFailed(_message.Message):
 
     PREDICTION_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Which output, from 0."""
@@ -1039,7 +1039,7 @@ class DownloadFailed(_message.Message):
         """The prediction."""
 
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     @_builtins.property
@@ -1051,12 +1051,12 @@ class DownloadFailed(_message.Message):
         *,
         prediction: Global___PredictionRef | None = ...,
         index: _builtins.int = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "failure", b"failure", "prediction", b"prediction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "expires_at", b"expires_at", "prediction", b"prediction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "failure", b"failure", "index", b"index", "prediction", b"prediction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "expires_at", b"expires_at", "index", b"index", "prediction", b"prediction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1092,7 +1092,7 @@ class StitchRequested(_message.Message):
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CUT_KEY_FIELD_NUMBER: _builtins.int
-    POSTER_KEY_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_KEY_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     EDIT_FIELD_NUMBER: _builtins.int
     BLOB_KEYS_FIELD_NUMBER: _builtins.int
@@ -1104,10 +1104,10 @@ class StitchRequested(_message.Message):
     """Version of the cut."""
     cut_key: _builtins.str
     """Where to store the cut."""
-    poster_key: _builtins.str
-    """Where to store its poster."""
+    thumbnail_key: _builtins.str
+    """Where to store its thumbnail."""
     round: _builtins.int
-    """1 for the first asking; higher when it was silent too long."""
+    """1 for the first request; higher when the work was stalled."""
     @_builtins.property
     def edit(self) -> _edit_pb2.Edit:
         """How the cut is put together. Every clip names its media, and the music its asset or media."""
@@ -1123,14 +1123,14 @@ class StitchRequested(_message.Message):
         campaign_id: _builtins.str = ...,
         version: _builtins.int = ...,
         cut_key: _builtins.str = ...,
-        poster_key: _builtins.str = ...,
+        thumbnail_key: _builtins.str = ...,
         round: _builtins.int = ...,
         edit: _edit_pb2.Edit | None = ...,
         blob_keys: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["edit", b"edit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys", "campaign_id", b"campaign_id", "cut_key", b"cut_key", "edit", b"edit", "job_id", b"job_id", "poster_key", b"poster_key", "round", b"round", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blob_keys", b"blob_keys", "campaign_id", b"campaign_id", "cut_key", b"cut_key", "edit", b"edit", "job_id", b"job_id", "round", b"round", "thumbnail_key", b"thumbnail_key", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1232,7 +1232,7 @@ class StitchCompleted(_message.Message):
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CUT_KEY_FIELD_NUMBER: _builtins.int
-    POSTER_KEY_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_KEY_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
@@ -1242,8 +1242,8 @@ class StitchCompleted(_message.Message):
     """Version of the cut."""
     cut_key: _builtins.str
     """Where the cut lies in the blob store."""
-    poster_key: _builtins.str
-    """Where its poster lies."""
+    thumbnail_key: _builtins.str
+    """Where its thumbnail lies."""
     @_builtins.property
     def facts(self) -> _media_pb2.MediaFacts:
         """What was measured on the cut."""
@@ -1255,12 +1255,12 @@ class StitchCompleted(_message.Message):
         campaign_id: _builtins.str = ...,
         version: _builtins.int = ...,
         cut_key: _builtins.str = ...,
-        poster_key: _builtins.str = ...,
+        thumbnail_key: _builtins.str = ...,
         facts: _media_pb2.MediaFacts | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "cut_key", b"cut_key", "facts", b"facts", "job_id", b"job_id", "poster_key", b"poster_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "cut_key", b"cut_key", "facts", b"facts", "job_id", b"job_id", "thumbnail_key", b"thumbnail_key", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1275,7 +1275,7 @@ class StitchFailed(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
@@ -1286,7 +1286,7 @@ class StitchFailed(_message.Message):
     round: _builtins.int
     """The round of the request."""
     @_builtins.property
-    def failure(self) -> _media_pb2.Failure:
+    def error(self) -> _media_pb2.Error:
         """Why."""
 
     def __init__(
@@ -1295,12 +1295,12 @@ class StitchFailed(_message.Message):
         job_id: _builtins.str = ...,
         campaign_id: _builtins.str = ...,
         version: _builtins.int = ...,
-        failure: _media_pb2.Failure | None = ...,
+        error: _media_pb2.Error | None = ...,
         round: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "failure", b"failure", "job_id", b"job_id", "round", b"round", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "error", b"error", "job_id", b"job_id", "round", b"round", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1327,7 +1327,7 @@ class AssetCreated(_message.Message):
     blob_key: _builtins.str
     """Where it lies in the blob store."""
     thumbnail_key: _builtins.str
-    """Where its small picture belongs."""
+    """Where its thumbnail belongs."""
     kind: _media_pb2.MediaKind.ValueType
     """What it is."""
     def __init__(
@@ -1404,7 +1404,7 @@ class MediaStored(_message.Message):
     blob_key: _builtins.str
     """Where it lies in the blob store."""
     thumbnail_key: _builtins.str
-    """Where its poster belongs."""
+    """Where its thumbnail belongs."""
     kind: _media_pb2.MediaKind.ValueType
     """What it is."""
     def __init__(

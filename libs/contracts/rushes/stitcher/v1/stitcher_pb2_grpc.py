@@ -60,7 +60,7 @@ class StitcherServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MakeThumbnail(self, request, context):
-        """Makes the small picture of a stored file, or answers the one that is there.
+        """Makes the thumbnail of a stored file, or answers the one that is there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class StitcherServiceStub:
     need not be stored yet. What cannot be cut is refused by field (`edit.clips[1].out_seconds`).
     """
     MakeThumbnail: _grpc.UnaryUnaryMultiCallable[_stitcher_pb2.MakeThumbnailRequest, _stitcher_pb2.MakeThumbnailResponse]
-    """Makes the small picture of a stored file, or answers the one that is there."""
+    """Makes the thumbnail of a stored file, or answers the one that is there."""
 
 @_typing.type_check_only
 class StitcherServiceAsyncStub(StitcherServiceStub):
@@ -50,7 +50,7 @@ class StitcherServiceAsyncStub(StitcherServiceStub):
     need not be stored yet. What cannot be cut is refused by field (`edit.clips[1].out_seconds`).
     """
     MakeThumbnail: _aio.UnaryUnaryMultiCallable[_stitcher_pb2.MakeThumbnailRequest, _stitcher_pb2.MakeThumbnailResponse]  # type: ignore[assignment]
-    """Makes the small picture of a stored file, or answers the one that is there."""
+    """Makes the thumbnail of a stored file, or answers the one that is there."""
 
 class StitcherServiceServicer(metaclass=_abc_1.ABCMeta):
     """What can be cut, and thumbnails of what is stored. Cuts are requested by `stitch.requested`."""
@@ -71,6 +71,6 @@ class StitcherServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stitcher_pb2.MakeThumbnailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stitcher_pb2.MakeThumbnailResponse, _abc.Awaitable[_stitcher_pb2.MakeThumbnailResponse]]:
-        """Makes the small picture of a stored file, or answers the one that is there."""
+        """Makes the thumbnail of a stored file, or answers the one that is there."""
 
 def add_StitcherServiceServicer_to_server(servicer: StitcherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

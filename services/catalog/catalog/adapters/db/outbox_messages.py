@@ -93,7 +93,7 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> DelayedMessa
             media_ids = [output.media_id for output in state.stored]
             message = pb.GenerationCompleted(**ids, media_ids=media_ids, cost_micros=state.cost_micros)
         case ge.GenerationFailed():
-            message = pb.GenerationFailed(**ids, failure=error_to_proto(event.error), round=state.round)
+            message = pb.GenerationFailed(**ids, error=error_to_proto(event.error), round=state.round)
         case ge.OutputDeleted() | ge.OutputRefused():
             keys = [event.blob_key, thumbnail_key(event.media_id)]
             late_at = _timestamp(event.at) if isinstance(event, ge.OutputRefused) else None
@@ -120,7 +120,7 @@ def _of_attempt(event: ge.GenerationEvent, ids: dict[str, Any]) -> Message | Non
             return pb.AttemptSubmitted(**ids, attempt_id=event.attempt_id, prediction_id=event.prediction_id)
         case ge.AttemptReleased():
             error = error_to_proto(event.error) if event.error else None
-            return pb.AttemptReleased(**ids, attempt_id=event.attempt_id, failure=error)
+            return pb.AttemptReleased(**ids, attempt_id=event.attempt_id, error=error)
         case _:
             return None
 
@@ -152,7 +152,7 @@ def _of_job(state: Job, event: je.JobEvent) -> DelayedMessage | None:
                 cost_micros=event.cost_micros,
             )
         case je.JobFailed():
-            message = pb.JobFailed(**ids, failure=error_to_proto(event.error))
+            message = pb.JobFailed(**ids, error=error_to_proto(event.error))
         case je.JobCanceled():
             message = pb.JobCanceled(**ids)
         case _:
@@ -183,5 +183,5 @@ def _stitch_requested(job: Job, event: je.StitchRequested) -> pb.StitchRequested
         edit=resolved_edit(job),
         blob_keys=blob_keys,
         cut_key=cut_key(job.id, event.version),
-        poster_key=cut_thumbnail_key(job.id, event.version),
+        thumbnail_key=cut_thumbnail_key(job.id, event.version),
     )

@@ -72,7 +72,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
     async def ReleaseAttempt(self, request: pb.ReleaseAttemptRequest, context: Context) -> pb.Attempt:
         found = await self._attempts.release(
             request.attempt_id,
-            error_from_proto(request.failure),
+            error_from_proto(request.error),
             fail=request.fail_generation,
             retry_after=request.retry_after_s,
         )

@@ -106,21 +106,21 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
         self._generations = generations
         self._clock = clock
 
-    async def ListFailedDownloads(
+    async def ListLostOutputs(
         self,
-        request: pb.ListFailedDownloadsRequest,
+        request: pb.ListLostOutputsRequest,
         context: Context,
-    ) -> pb.ListFailedDownloadsResponse:
+    ) -> pb.ListLostOutputsResponse:
         page = await self._generations.lost(page_request(request))
-        return pb.ListFailedDownloadsResponse(
+        return pb.ListLostOutputsResponse(
             downloads=[self._message(each) for each in page.items], next_page_token=page.next_token
         )
 
     async def RequeueDownload(self, request: pb.RequeueDownloadRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generations.requeue(request.generation_id))
 
-    def _message(self, lost: LostOutput) -> pb.FailedDownload:
-        return pb.FailedDownload(
+    def _message(self, lost: LostOutput) -> pb.LostOutput:
+        return pb.LostOutput(
             generation_id=lost.generation_id,
             job_id=lost.job_id or None,
             index=lost.index,

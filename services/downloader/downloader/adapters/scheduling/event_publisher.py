@@ -9,7 +9,7 @@ from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.scheduling.domain.outputs import Output
 from downloader.proto_enums import facts_to_proto
 from events.envelope import envelope
-from rushes.common.v1.media_pb2 import Failure
+from rushes.common.v1.media_pb2 import Error
 from rushes.events.v1.events_pb2 import (
     DownloadCompleted,
     DownloadFailed,
@@ -48,7 +48,7 @@ class DownloadEventPublisher:
         message = DownloadFailed(
             prediction=_ref(output),
             index=output.index,
-            failure=Failure(code=error.code.value, message=error.message, retryable=error.is_retryable),
+            error=Error(code=error.code.value, message=error.message, retryable=error.is_retryable),
             expires_at=expires_at,
         )
         await self._log.publish(envelope(message))

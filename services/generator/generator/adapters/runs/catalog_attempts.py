@@ -84,7 +84,7 @@ class CatalogAttempts:
         await self._attempts.ReleaseAttempt(
             attempts_pb2.ReleaseAttemptRequest(
                 attempt_id=attempt_id,
-                failure=media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable),
+                error=media_pb2.Error(code=error.code, message=error.message, retryable=error.retryable),
                 fail_generation=fail_generation,
                 retry_after_s=retry_after,
             )

@@ -50,7 +50,7 @@ def event_message(event: PredictionEvent) -> Message:
             error = event.error
             return events_pb2.PredictionFailed(
                 prediction=ref,
-                failure=media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable),
+                error=media_pb2.Error(code=error.code, message=error.message, retryable=error.retryable),
                 retry_after_s=error.retry_after,
                 cost_micros=event.cost_micros,
                 most_retries=error.most_retries,

@@ -52,7 +52,7 @@ async def test_one_at_a_time(log, claims) -> None:
         assert again
 
 
-async def test_a_renewal_whose_answer_was_lost_fails_nothing(claims, bucket) -> None:
+async def test_a_renewal_with_a_lost_answer_fails_nothing(claims, bucket) -> None:
     async with claims.claim(STEM) as is_ours:
         assert is_ours
         await renewed_with_its_answer_lost(bucket)
@@ -63,7 +63,7 @@ async def test_a_renewal_whose_answer_was_lost_fails_nothing(claims, bucket) -> 
     await eventually(is_gone, within=TTL_S + 2)
 
 
-async def test_a_claim_goes_on_after_a_renewal_whose_answer_was_lost(claims, bucket) -> None:
+async def test_a_claim_goes_on_after_a_renewal_with_a_lost_answer(claims, bucket) -> None:
     with capture_logs() as logs:
         async with claims.claim(STEM):
             unknown = await renewed_with_its_answer_lost(bucket)

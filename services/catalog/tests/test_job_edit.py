@@ -122,7 +122,7 @@ FADED = {
     "music": OLD_MUSIC,
 }
 SILENT = {**FADED, "transition": "cut", "transition_seconds": 0.0, "music": None}
-BEFORE = "0005"
+BEFORE = "0006"
 
 
 async def test_edits_of_before_the_contract_are_rewritten_and_their_music_leaves_them(

@@ -168,8 +168,9 @@ async def _reconcile(reconciler: Reconciler) -> None:
 
 
 async def _alert(expiry_alerts: ExpiryAlerts) -> None:
+    """One round of the alerts, and what failed in the log."""
+    log = structlog.get_logger("catalog.expiry")
     for each in await expiry_alerts.run_once():
-        log = structlog.get_logger("catalog.expiry")
         log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from generation_life import lost, stored, succeeded
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.unit_of_work import SqlDatabase
@@ -16,8 +16,8 @@ from catalog.core.generations.apply import lock_generation, save_generation
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.requesting import Decision, create_generation
-from catalog.core.jobs.domain import commands as jc
-from catalog.core.jobs.domain.decide import decide as decide_job
+from catalog.core.jobs.domain.decide import create_job, fail_job
+from catalog.core.jobs.domain.events import CutStored
 from catalog.core.jobs.domain.model import Edit, Job, JobRequest
 from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from catalog.core.shared.paging import PageRequest
@@ -35,9 +35,10 @@ RUN = RunSpec(
 
 
 DAY = 86_400.0
-VIDEO, IMAGE = (
+VIDEO, IMAGE, CUT = (
     Facts(MediaKind.VIDEO, "video/mp4", 700, "a" * 64),
     Facts(MediaKind.IMAGE, "image/png", 30, "b" * 64),
+    Facts(MediaKind.VIDEO, "video/mp4", 5000, "c" * 64),
 )
 
 
@@ -105,28 +106,18 @@ class CatalogCore:
 
     async def job(self, campaign_id: str) -> Job:
         request, edit = JobRequest(1, 2.0), Edit(640, 360, 25.0)
-        command = jc.CreateJob(self.clock.now(), new_id("job"), campaign_id, request, edit)
+        created = create_job(self.clock.now(), new_id("job"), campaign_id, request, edit)
         async with self.database.write() as unit:
-            return await unit.jobs.save(None, decide_job(None, command))
+            return await unit.jobs.save(None, created)
 
     async def end(self, job: Job, *, cut: bool = False) -> Job:
-        """The job at its end: failed, or with a cut (as if it had been stitched)."""
+        """The job at its end: failed; `cut`: when it had a cut already."""
+        now = self.clock.now()
+        stored = CutStored(now, 1, cut_key(job.id, 1), cut_thumbnail_key(job.id, 1), CUT)
         async with self.database.write() as unit:
             state = await unit.jobs.get(job.id, lock=True)
-            state = await unit.jobs.save(
-                state, decide_job(state, jc.FailJob(self.clock.now(), Error("x", "x")))
-            )
-            if cut:
-                await unit._connection.execute(  # what a stitcher would have brought
-                    insert(t.cuts).values(
-                        job_id=job.id, version=1,
-                        cut_key=cut_key(job.id, 1), thumbnail_key=cut_thumbnail_key(job.id, 1),
-                        facts={"kind": "video", "size_bytes": 5000, "sha256": "c" * 64}, size_bytes=5000,
-                        created_at=self.clock.now(),
-                    )
-                )  # fmt: skip
-                state = await unit.jobs.get(job.id)
-        return state
+            events = fail_job(state, now, error=Error("x", "x"))
+            return await unit.jobs.save(state, (stored, *events) if cut else events)
 
     async def outbox(self, type_: str) -> list[tuple[str, bytes]]:
         """Keys and messages of the events of a type, oldest first."""

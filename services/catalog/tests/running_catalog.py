@@ -64,6 +64,9 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         self.planned: list[plan_pb2.PlanScenesRequest] = []
         self.price = PRICE
         self.reserve, self.deadline = 0, 0.0
+        self.kinds: dict[str, media_pb2.MediaKind.ValueType] = {}
+        """What some models make; others make music or video, by their names."""
+        self.kind_known = True
         self.go = asyncio.Event()
         self.go.set()
         self.troubles: list[AppError] = []
@@ -108,11 +111,13 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
             raise NotFound("no model nobody/nothing", fields=[FieldProblem("model", "there is none")])
         shown = json_format.MessageToDict(given)
         music = "music" in request.model
+        kind = media_pb2.MEDIA_KIND_AUDIO if music else media_pb2.MEDIA_KIND_VIDEO
         return models_pb2.PrepareInputResponse(
             model=request.model,
             version=request.version,
             input=given,
-            kind=media_pb2.MEDIA_KIND_AUDIO if music else media_pb2.MEDIA_KIND_VIDEO,
+            kind=self.kinds.get(request.model, kind),
+            kind_known=self.kind_known,
             estimate_micros=self.price,
             estimate_basis="price table",
             provider="replicate",

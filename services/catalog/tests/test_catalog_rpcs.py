@@ -293,6 +293,29 @@ async def test_what_cannot_be_planned_fails_at_once(catalog: RunningCatalog) -> 
     assert job.status == jobs_pb2.JOB_STATUS_FAILED
 
 
+@pytest.mark.parametrize("model", ["rushes/first-last", "rushes/music-bed"])
+async def test_a_model_is_refused_for_what_the_provider_says_that_it_makes_and_not_for_a_guess(
+    catalog: RunningCatalog, model: str
+) -> None:
+    campaign = await catalog.campaign(photos=0)
+    first, last = [await catalog.asset(campaign.id) for _ in range(2)]
+    request = jobs_pb2.CreateJobFromImagePairsRequest(
+        campaign_id=campaign.id,
+        pairs=[jobs_pb2.ImagePair(first_asset_id=first.id, last_asset_id=last.id)],
+        music=jobs_pb2.MusicRequest(prompt="calm"),
+    )
+    catalog.generator.kinds[model] = common_pb2.MEDIA_KIND_IMAGE
+    with pytest.raises(Invalid, match=f"model {model} makes image"):
+        await catalog.jobs.CreateJobFromImagePairs(request)
+    catalog.generator.kind_known = False
+    job = await catalog.jobs.CreateJobFromImagePairs(request)
+    assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+    catalog.generator.kind_known = True
+    catalog.generator.kinds[model] = common_pb2.MEDIA_KIND_UNSPECIFIED
+    job = await catalog.jobs.CreateJobFromImagePairs(request)
+    assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+
+
 async def test_a_draft_that_a_crash_left_is_planned_by_the_next_process(
     sqlite_database: str, nats: NatsFixture
 ) -> None:

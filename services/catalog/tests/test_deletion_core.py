@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import job_life as jobs
 import pytest
 from generation_life import (
     NOW,
@@ -27,6 +26,7 @@ from generation_life import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from job_scenario import JobScenario, cut
 
 from catalog.core.budget.domain import Account
 from catalog.core.generations.domain import events as ge
@@ -35,8 +35,8 @@ from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.generations.domain.recovery import requeue_download
 from catalog.core.generations.domain.requesting import cancel_generation
-from catalog.core.jobs.domain import commands as jc
 from catalog.core.jobs.domain import events as je
+from catalog.core.jobs.domain.decide import Decision, delete_cuts, record_output_deleted
 from catalog.core.jobs.domain.model import JobStatus
 from servicekit.errors import NotFound, Precondition
 
@@ -188,41 +188,45 @@ def books(life: Life) -> Mapping[str, Account]:
 # Jobs -------------------------------------------------------------------------------------------
 
 
-def done() -> jobs.Life:
-    life = jobs.Life().stitching()
-    life.do(jobs.cut())
-    return life
+def completed_job() -> JobScenario:
+    job = JobScenario().stitching()
+    job.do(cut())
+    return job
+
+
+def deleted(number: int, index: int = 0) -> Decision:
+    key = f"media/gen_{number}/{index}.mp4"
+    return partial(record_output_deleted, generation_id=f"gen_{number}", blob_key=key)
 
 
 def test_a_job_whose_clip_is_deleted_keeps_its_cut_and_shows_no_clip() -> None:
-    life = done()
-    gone = jc.RecordRunDeleted(NOW, "gen_1", "media/gen_1/0.mp4")
-    assert [type(each) for each in life.do(gone)] == [je.ClipDeleted]
-    assert life.do(gone) == ()
-    assert [(each.media_id, each.blob_key) for each in life.now.scenes] == [
+    job = completed_job()
+    assert [type(each) for each in job.do(deleted(1))] == [je.ClipDeleted]
+    assert job.do(deleted(1)) == ()
+    assert [(each.media_id, each.blob_key) for each in job.now.scenes] == [
         ("", ""),
         ("med_2", "media/gen_2/0.mp4"),
     ]
-    assert not life.now.complete
-    life.do(jc.RecordRunDeleted(NOW, "gen_3", "media/gen_3/0.mp4"))
-    assert life.now.edit.music is not None
-    assert life.now.edit.music.blob_key == ""
-    assert (life.now.status, len(life.now.present_cuts)) == (JobStatus.COMPLETED, 1)
-    assert life.do(jc.RecordRunDeleted(NOW, "gen_2", "media/gen_2/1.mp4")) == (), "an output beside the clip"
+    assert job.now.missing_generations == {"gen_1"}
+    job.do(deleted(3))
+    assert job.now.edit.music is not None
+    assert job.now.edit.music.blob_key == ""
+    assert (job.now.status, len(job.now.present_cuts)) == (JobStatus.COMPLETED, 1)
+    assert job.do(deleted(2, index=1)) == (), "an output beside the clip"
 
 
 def test_cuts_go_once_and_the_job_stays() -> None:
-    life = done()
-    (gone,) = life.do(jc.DeleteCuts(LATER))
-    assert gone == je.CutDeleted(LATER, 1, "cut", "poster")
-    assert (life.now.status, life.now.present_cuts, life.now.version) == (JobStatus.COMPLETED, (), 1)
+    job = completed_job()
+    (gone,) = job.do(delete_cuts, LATER)
+    assert gone == je.CutDeleted(LATER, 1, "cut", "thumb")
+    assert (job.now.status, job.now.present_cuts, job.now.version) == (JobStatus.COMPLETED, (), 1)
     with pytest.raises(NotFound, match="no cut"):
-        life.do(jc.DeleteCuts(LATER))
-    assert life.do(jobs.cut()) == (), "reported again, it is not here again"
+        job.do(delete_cuts)
+    assert job.do(cut()) == (), "reported again, it is not here again"
 
 
 def test_a_cut_stays_while_its_job_runs() -> None:
-    life = done()
-    life.state = replace(life.now, status=JobStatus.STITCHING)  # its next version
+    job = completed_job()
+    job.state = replace(job.now, status=JobStatus.STITCHING)  # its next version
     with pytest.raises(Precondition, match="job_1/cancel"):
-        life.do(jc.DeleteCuts(NOW))
+        job.do(delete_cuts)

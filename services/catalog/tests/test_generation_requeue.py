@@ -15,13 +15,14 @@ from generation_life import (
     stored,
     succeeded,
 )
+from job_scenario import JobScenario
 
 from catalog.core.generations.apply import consequence
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.attempts import NextStep, next_step
 from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.generations.domain.recovery import requeue_download
-from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import events as je
 from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
@@ -154,10 +155,12 @@ def test_an_output_that_may_come_is_requested_again_beside_one_that_never_does(
 def test_a_job_fails_for_an_output_that_never_comes_while_others_are_requested() -> None:
     life = Life()
     one = life.fetching(outputs=2)
-    assert consequence(life.now, life.do(lost(one, 0))) is None, "it may come"
+    job = JobScenario().approved().now
+    assert consequence(job, life.now, life.do(lost(one, 0))) == (), "it may come"
     life.do(requeued_by_itself)
     events = life.do(lost(one, 1, retryable=False))
-    assert isinstance(consequence(life.now, events), jc.RecordRunEnded)
+    of_job = consequence(job, life.now, events)
+    assert [type(event) for event in of_job] == [je.SceneFailed, je.JobFailed]
     life.do(lost(one, 0))
     assert life.now.requeue_at is not None
 

@@ -576,6 +576,7 @@ class PrepareInputResponse(_message.Message):
     DEADLINE_S_FIELD_NUMBER: _builtins.int
     SECRET_FIELDS_FIELD_NUMBER: _builtins.int
     ASSET_IDS_FIELD_NUMBER: _builtins.int
+    KIND_KNOWN_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """`owner/name`."""
     version: _builtins.str
@@ -592,6 +593,10 @@ class PrepareInputResponse(_message.Message):
     """The most that a run can cost, in micro-dollars: what is set aside for it."""
     deadline_s: _builtins.float
     """Seconds after which the run is ended; the reserve lasts for as long."""
+    kind_known: _builtins.bool
+    """Whether the provider's own data say what the outputs will be: an example, or a collection of the model.
+    Otherwise `kind` is unknown, or guessed from words, and no reason to refuse anything.
+    """
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
         """The input, coerced; nulls left out."""
@@ -618,10 +623,11 @@ class PrepareInputResponse(_message.Message):
         deadline_s: _builtins.float = ...,
         secret_fields: _abc.Iterable[_builtins.str] | None = ...,
         asset_ids: _abc.Iterable[_builtins.str] | None = ...,
+        kind_known: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_ids", b"asset_ids", "deadline_s", b"deadline_s", "estimate_basis", b"estimate_basis", "estimate_micros", b"estimate_micros", "input", b"input", "kind", b"kind", "model", b"model", "provider", b"provider", "reserve_micros", b"reserve_micros", "secret_fields", b"secret_fields", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_ids", b"asset_ids", "deadline_s", b"deadline_s", "estimate_basis", b"estimate_basis", "estimate_micros", b"estimate_micros", "input", b"input", "kind", b"kind", "kind_known", b"kind_known", "model", b"model", "provider", b"provider", "reserve_micros", b"reserve_micros", "secret_fields", b"secret_fields", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

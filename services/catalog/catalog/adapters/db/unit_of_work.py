@@ -48,7 +48,7 @@ class SqlUnitOfWork:
         self.expiring_outputs = SqlExpiringOutputs(connection)
         self.blob_references = SqlBlobReferences(connection)
         self.generations = SqlGenerations(connection, clock, outbox, self.accounts, timeline, stalled_after)
-        self.jobs = SqlJobs(connection, clock, outbox, timeline, stalled_after)
+        self.jobs = SqlJobs(connection, outbox, timeline, stalled_after)
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         return await first_time(self._connection, t.inbox, consumer, event_id, clock=self._clock)

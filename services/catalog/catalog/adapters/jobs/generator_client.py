@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts
+from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, PreparedScene, SceneParts
 from catalog.core.shared.domain import RunSpec
 from catalog.proto_enums import KIND_FROM_PROTO
 from rushes.generator.v1 import models_pb2, models_pb2_grpc, plan_pb2, plan_pb2_grpc
@@ -35,9 +35,10 @@ class GrpcGenerator:
 
     async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
         given = json_format.ParseDict(dict(input), Struct())
-        return await self._prepare(models_pb2.PrepareInputRequest(model=model, version=version, input=given))
+        request = models_pb2.PrepareInputRequest(model=model, version=version, input=given)
+        return _run(await self._prepare(request))
 
-    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
+    async def prepare_scene(self, model: str, parts: SceneParts) -> PreparedScene:
         scene = models_pb2.SceneInput(
             prompt=parts.prompt,
             first_image=parts.first_image,
@@ -46,7 +47,8 @@ class GrpcGenerator:
             width=parts.width,
             height=parts.height,
         )
-        return await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
+        answer = await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
+        return PreparedScene(_run(answer), answer.kind_known)
 
     async def plan(self, request: PlanRequest) -> Plan:
         answer: plan_pb2.PlanScenesResponse = await self._plans.PlanScenes(
@@ -76,21 +78,25 @@ class GrpcGenerator:
         )
         return Plan(scenes, answer.planner, answer.music_model, answer.pair_model)
 
-    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> RunSpec:
-        ready: models_pb2.PrepareInputResponse = await self._models.PrepareInput(request, timeout=PREPARE_S)
-        return RunSpec(
-            provider=ready.provider,
-            model=ready.model,
-            version=ready.version,
-            kind=KIND_FROM_PROTO[ready.kind],
-            input=json_format.MessageToDict(ready.input),
-            estimate_micros=ready.estimate_micros,
-            basis=ready.estimate_basis,
-            reserve_micros=ready.reserve_micros,
-            deadline_s=ready.deadline_s,
-            secrets=tuple(ready.secret_fields),
-            assets=tuple(ready.asset_ids),
-        )
+    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> models_pb2.PrepareInputResponse:
+        answer: models_pb2.PrepareInputResponse = await self._models.PrepareInput(request, timeout=PREPARE_S)
+        return answer
+
+
+def _run(answer: models_pb2.PrepareInputResponse) -> RunSpec:
+    return RunSpec(
+        provider=answer.provider,
+        model=answer.model,
+        version=answer.version,
+        kind=KIND_FROM_PROTO[answer.kind],
+        input=json_format.MessageToDict(answer.input),
+        estimate_micros=answer.estimate_micros,
+        basis=answer.estimate_basis,
+        reserve_micros=answer.reserve_micros,
+        deadline_s=answer.deadline_s,
+        secrets=tuple(answer.secret_fields),
+        assets=tuple(answer.asset_ids),
+    )
 
 
 def _photo(asset: Asset) -> plan_pb2.Photo:

@@ -10,9 +10,8 @@ from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.generations.domain.requesting import cancel_generation
-from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import decide
 from catalog.core.jobs.domain import events as je
-from catalog.core.jobs.domain.decide import decide as decide_job
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.domain import Error
 from catalog.core.shared.ports import UnitOfWork
@@ -36,37 +35,50 @@ async def save_generation(
     after = await unit.generations.save(generation, events)
     if job is not None and job.final and _is_unpaid(after):  # it came back to a job that is over
         return await unit.generations.save(after, cancel_generation(after, events[-1].at))
-    if job is not None and (command := consequence(after, events)) is not None:
-        await carry_job(unit, job, command)
+    if job is not None:
+        await save_job(unit, job, consequence(job, after, events))
     return after
 
 
-async def carry_job(unit: UnitOfWork, job: Job, command: jc.JobCommand) -> Job:
-    """Do a command to a (locked) job; when it ends, its generations are stopped as far as that is right."""
-    events = decide_job(job, command)
+async def save_job(unit: UnitOfWork, job: Job, events: je.Events) -> Job:
+    """Save what has happened to a (locked) job; when it ends, its generations are stopped.
+
+    One that has failed lets those go on that are paid for: their outputs are worth keeping.
+    """
     after = await unit.jobs.save(job, events)
     for event in events:
         if isinstance(event, je.JobCanceled | je.JobFailed):
             for generation in await unit.generations.of_job(job.id, lock=True):
                 if isinstance(event, je.JobCanceled) or _is_unpaid(generation):
-                    await unit.generations.save(generation, cancel_generation(generation, command.at))
+                    await unit.generations.save(generation, cancel_generation(generation, event.at))
     return after
 
 
-def consequence(after: Generation, events: Events) -> jc.JobCommand | None:
+def consequence(job: Job, after: Generation, events: Events) -> je.Events:
     """What the events of a generation mean for its job."""
     for event in events:
         match event:
             case ge.GenerationCompleted():
                 first = after.stored[0]
-                return jc.RecordRunStored(event.at, after.id, first.media_id, first.blob_key)
+                return decide.record_generation_stored(
+                    job,
+                    event.at,
+                    generation_id=after.id,
+                    media_id=first.media_id,
+                    blob_key=first.blob_key,
+                )
             case ge.OutputDeleted():
-                return jc.RecordRunDeleted(event.at, after.id, event.blob_key)
+                return decide.record_output_deleted(
+                    job, event.at, generation_id=after.id, blob_key=event.blob_key
+                )
             case ge.GenerationFailed() if event.requeue_at is None or not event.error.retryable:
-                return jc.RecordRunEnded(event.at, after.id, event.error)
+                return decide.record_generation_ended(
+                    job, event.at, generation_id=after.id, error=event.error
+                )
             case ge.GenerationCanceled():
-                return jc.RecordRunEnded(event.at, after.id, Error("canceled", "was stopped by request"))
-    return None
+                error = Error("canceled", "was stopped by request")
+                return decide.record_generation_ended(job, event.at, generation_id=after.id, error=error)
+    return ()
 
 
 def _is_unpaid(generation: Generation) -> bool:

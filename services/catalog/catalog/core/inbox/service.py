@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from catalog.core.budget.domain import Overrun, overrun
-from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.apply import lock_generation, save_generation, save_job
 from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.outputs import record_fetch_progress
 from catalog.core.generations.domain.requesting import Decision
-from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain import decide
 from catalog.core.shared.domain import Error, Facts
 from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
@@ -52,29 +51,35 @@ class Inbox:
 
     async def report_stitch_progress(self, job_id: str, version: int, percent: float, message: str) -> None:
         async with self._database.write() as unit:
-            await unit.jobs.note(job_id, version, percent, message)
+            job = await unit.jobs.get(job_id, lock=True)
+            progress = decide.record_stitch_progress(
+                job, self._clock.now(), version=version, percent=percent, message=message
+            )
+            await unit.jobs.save(job, progress)
 
     async def record_cut(
         self, consumer: str, event_id: str, job_id: str, version: int, keys: tuple[str, str], facts: Facts
     ) -> None:
         """A cut is stored; `keys`: its own and its thumbnail's."""
-
-        def made(cost: int) -> jc.JobCommand:
-            return jc.RecordCut(self._clock.now(), version, keys[0], keys[1], facts, cost)
-
-        await self._of_job(consumer, event_id, job_id, made)
+        async with self._database.write() as unit:
+            if await unit.first_time(consumer, event_id):
+                job = await unit.jobs.get(job_id, lock=True)
+                events = decide.record_cut(
+                    job,
+                    self._clock.now(),
+                    version=version,
+                    cut_key=keys[0],
+                    thumbnail_key=keys[1],
+                    facts=facts,
+                    cost_micros=sum(each.cost_micros for each in await unit.generations.of_job(job_id)),
+                )
+                await save_job(unit, job, events)
 
     async def record_stitch_failed(
         self, consumer: str, event_id: str, job_id: str, version: int, error: Error
     ) -> None:
-        command = jc.RecordStitchFailed(self._clock.now(), version, error)
-        await self._of_job(consumer, event_id, job_id, lambda _cost: command)
-
-    async def _of_job(
-        self, consumer: str, event_id: str, job_id: str, make: Callable[[int], jc.JobCommand]
-    ) -> None:
         async with self._database.write() as unit:
             if await unit.first_time(consumer, event_id):
                 job = await unit.jobs.get(job_id, lock=True)
-                cost = sum(each.cost_micros for each in await unit.generations.of_job(job_id))
-                await carry_job(unit, job, make(cost))
+                events = decide.record_stitch_failed(job, self._clock.now(), version=version, error=error)
+                await save_job(unit, job, events)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.generations.apply import carry_job
-from catalog.core.jobs.domain import commands as jc
+from catalog.core.generations.apply import save_job
+from catalog.core.jobs.domain.decide import fail_job, record_plan
 from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene, Transition
 from catalog.core.jobs.ports import Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
 from catalog.core.shared.domain import Error, MediaKind, RunSpec
@@ -117,7 +117,7 @@ class Planning:
         plan = await self._planner.plan(request)
         chosen = _scenes_of_pairs(job, plan) if job.request.pairs else plan.scenes
         planner = "image pairs" if job.request.pairs else plan.planner
-        runs = await asyncio.gather(*(self._prepare(job, scene) for scene in chosen))
+        runs = await asyncio.gather(*(self._scene_run(job, scene) for scene in chosen))
         scenes = tuple(
             _scene(position, scene, run)
             for position, (scene, run) in enumerate(zip(chosen, runs, strict=True), 1)
@@ -125,9 +125,12 @@ class Planning:
         music = await self._music(job, scenes, plan.music_model)
         async with self._database.write() as unit:
             locked = await unit.jobs.get(job_id, lock=True)
-            await carry_job(unit, locked, jc.PlanJob(self._clock.now(), scenes, planner, music))
+            now = self._clock.now()
+            await save_job(
+                unit, locked, record_plan(locked, now, scenes=scenes, planner=planner, music=music)
+            )
 
-    async def _prepare(self, job: Job, scene: PlannedScene) -> RunSpec:
+    async def _scene_run(self, job: Job, scene: PlannedScene) -> RunSpec:
         parts = SceneParts(
             scene.prompt,
             _reference(scene.first_asset_id),
@@ -136,10 +139,7 @@ class Planning:
             job.edit.width,
             job.edit.height,
         )
-        run = await self._planner.prepare_scene(scene.model, parts)
-        if run.kind not in (MediaKind.VIDEO, MediaKind.UNKNOWN):
-            raise Invalid(f"model {run.model} makes {run.kind}, and a scene needs a model that makes video")
-        return run
+        return await self._prepare(scene.model, parts, MediaKind.VIDEO, "a scene")
 
     async def _music(self, job: Job, scenes: tuple[Scene, ...], default_model: str) -> Music | None:
         music = job.edit.music
@@ -148,15 +148,28 @@ class Planning:
         overlaps = max(len(scenes) - 1, 0) if job.edit.transition is Transition.CROSSFADE else 0
         seconds = sum(scene.seconds for scene in scenes) - overlaps * job.edit.transition_seconds
         parts = SceneParts(music.prompt, "", "", max(seconds, 1.0), 0, 0)
-        run = await self._planner.prepare_scene(music.model or default_model, parts)
-        if run.kind not in (MediaKind.AUDIO, MediaKind.UNKNOWN):
-            raise Invalid(f"model {run.model} makes {run.kind}, and music needs a model that makes audio")
+        run = await self._prepare(music.model or default_model, parts, MediaKind.AUDIO, "music")
         return replace(music, model=run.model, run=run)
+
+    async def _prepare(self, model: str, parts: SceneParts, kind: MediaKind, purpose: str) -> RunSpec:
+        """The run that makes media of this kind; Invalid when the provider says that the model does not.
+
+        What the generator has guessed refuses nothing: its guess depends on what it has read of the provider
+        by now, and the same request would be accepted at another time.
+        """
+        prepared = await self._planner.prepare_scene(model, parts)
+        run = prepared.run
+        if prepared.kind_known and run.kind not in (kind, MediaKind.UNKNOWN):
+            raise Invalid(
+                f"model {run.model} makes {run.kind}, and {purpose} needs a model that makes {kind}"
+            )
+        return run
 
     async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            await carry_job(unit, job, jc.FailJob(self._clock.now(), Error("planning", cause.message)))
+            error = Error("planning", cause.message)
+            await save_job(unit, job, fail_job(job, self._clock.now(), error=error))
 
 
 def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:

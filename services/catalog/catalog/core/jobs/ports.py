@@ -27,6 +27,14 @@ class SceneParts:
 
 
 @dataclass(frozen=True)
+class PreparedScene:
+    """The run of a scene. `kind_known`: the provider says what the model makes; else it is a guess."""
+
+    run: RunSpec
+    kind_known: bool
+
+
+@dataclass(frozen=True)
 class PlannedScene:
     """A scene as the planner chose it."""
 
@@ -72,10 +80,6 @@ class Jobs(Protocol):
         """Apply events: to the rows, the outbox and the timeline."""
         ...
 
-    async def note(self, job_id: str, version: int, percent: float, message: str) -> None:
-        """Set how far its cut is, cheaply, while it is being stitched."""
-        ...
-
     async def count(self, campaign_id: str) -> int:
         """How many a campaign has."""
         ...
@@ -89,14 +93,14 @@ class Jobs(Protocol):
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """The ids of jobs with no event for too long by then, but for some; the longest first."""
+        """Those of which an event should have come by now, but for some; the first due first."""
         ...
 
 
 class ScenePlanner(Protocol):
     """The generator, where a job is planned."""
 
-    async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
+    async def prepare_scene(self, model: str, parts: SceneParts) -> PreparedScene:
         """Fit a scene to a model's input, check it, and price it. Invalid: the model does not take it."""
         ...
 

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from catalog.core.campaigns.asset_references import asset_problem
-from catalog.core.generations.apply import carry_job
+from catalog.core.generations.apply import save_job
 from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.requesting import create_generation, request_again
-from catalog.core.jobs.domain import commands as jc
-from catalog.core.jobs.domain.decide import decide as decide_job
+from catalog.core.jobs.domain.decide import (
+    Decision,
+    approve_job,
+    cancel_job,
+    create_job,
+    pause_job,
+    resume_job,
+)
 from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, TimelineEntry
 from catalog.core.jobs.planning import Planning, photos_of
 from catalog.core.shared.domain import MediaKind, RunSpec
@@ -61,8 +67,8 @@ class JobService:
                     code="no_photos",
                 )
             edit = await _with_music(unit, edit)
-            command = jc.CreateJob(self._clock.now(), new_id("job"), campaign_id, request, edit)
-            job = await unit.jobs.save(None, decide_job(None, command))
+            created = create_job(self._clock.now(), new_id("job"), campaign_id, request, edit)
+            job = await unit.jobs.save(None, created)
         await self._planning.begin(job.id)
         return await self.get(job.id)
 
@@ -86,7 +92,9 @@ class JobService:
             ids = tuple(new_id("generation") for _ in job.scenes)
             music_id = new_id("generation") if music else ""
             accounts = await self._attempts.accounts(unit, job.campaign_id)
-            events = decide_job(job, jc.ApproveJob(now, ids, music_id, accounts))
+            events = approve_job(
+                job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts
+            )
             job = await unit.jobs.save(job, events)
             for scene in job.scenes:
                 await self._request(unit, job, scene.run, scene.generation_id, scene.id)
@@ -109,14 +117,14 @@ class JobService:
 
     async def pause(self, job_id: str) -> JobDetails:
         """Submit nothing new; what runs at the provider goes on."""
-        return await self._apply(job_id, jc.PauseJob(self._clock.now()))
+        return await self._apply(job_id, pause_job)
 
     async def resume(self, job_id: str) -> JobDetails:
         """Submit again: what was not submitted while it was paused is requested again."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            events = decide_job(job, jc.ResumeJob(now))
+            events = resume_job(job, now)
             await unit.jobs.save(job, events)
             if events:
                 for generation in await unit.generations.of_job(job_id, lock=True):
@@ -126,11 +134,12 @@ class JobService:
 
     async def cancel(self, job_id: str) -> JobDetails:
         """Stop it and its generations."""
-        return await self._apply(job_id, jc.CancelJob(self._clock.now()))
+        return await self._apply(job_id, cancel_job)
 
-    async def _apply(self, job_id: str, command: jc.JobCommand) -> JobDetails:
+    async def _apply(self, job_id: str, decision: Decision) -> JobDetails:
         async with self._database.write() as unit:
-            await carry_job(unit, await unit.jobs.get(job_id, lock=True), command)
+            job = await unit.jobs.get(job_id, lock=True)
+            await save_job(unit, job, decision(job, self._clock.now()))
         return await self.get(job_id)
 
 

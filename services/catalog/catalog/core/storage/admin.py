@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.apply import lock_generation, save_generation, save_job
 from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.model import Generation
-from catalog.core.jobs.domain.commands import DeleteCuts
+from catalog.core.jobs.domain.decide import delete_cuts
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
@@ -103,7 +103,7 @@ class StorageAdmin:
             case _:
                 async with self._database.write() as unit:
                     job = await unit.jobs.get(record_id, lock=True)
-                    await carry_job(unit, job, DeleteCuts(self._clock.now()))
+                    await save_job(unit, job, delete_cuts(job, self._clock.now()))
 
     async def delete_generation(self, generation_id: str) -> None:
         """Delete one with all its media. Raises like `delete`."""
@@ -176,7 +176,7 @@ class StorageAdmin:
             for each in _in_lock_order(found):
                 job = await unit.jobs.get(each.job_id, lock=True)
                 if job.present_cuts and _ended_before(job, before):
-                    await carry_job(unit, job, DeleteCuts(self._clock.now()))
+                    await save_job(unit, job, delete_cuts(job, self._clock.now()))
                     usage = sum((Usage(1, cut.facts.size_bytes) for cut in job.present_cuts), Usage())
                     done += CleanUpResult(0, {MediaKind.VIDEO: usage}, (job.id,))
         return _last_of_full_batch(found), done

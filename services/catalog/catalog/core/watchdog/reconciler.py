@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from catalog.core.generations.apply import carry_job, lock_generation, save_generation
+from catalog.core.generations.apply import lock_generation, save_generation, save_job
 from catalog.core.generations.domain.recovery import PUT_OFF
 from catalog.core.generations.domain.requesting import postpone_request, request_again
 from catalog.core.generations.service import GenerationService
-from catalog.core.jobs.domain import commands as jc
+from catalog.core.jobs.domain.decide import repeat_planning, request_stitch_again
 from catalog.core.jobs.domain.model import JobStatus
 from catalog.core.jobs.planning_retries import PlanningRetries
 from catalog.core.shared.ports import Database
@@ -97,9 +97,9 @@ class Reconciler:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
             if job.status is JobStatus.STITCHING:
-                await carry_job(unit, job, jc.RequestStitchAgain(now))
+                await save_job(unit, job, request_stitch_again(job, now))
             elif job.status is JobStatus.DRAFT:
-                await carry_job(unit, job, jc.PlanAgain(now))
+                await save_job(unit, job, repeat_planning(job, now))
         if job.status is JobStatus.DRAFT:
             self._planning_retries.begin(job_id)
         return job.status

@@ -14,14 +14,7 @@ from enum import StrEnum
 from catalog.core.budget.domain import Account
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.events import Events
-from catalog.core.generations.domain.model import (
-    OPEN,
-    UNSENT,
-    Attempt,
-    AttemptState,
-    Generation,
-    Stage,
-)
+from catalog.core.generations.domain.model import OPEN, UNSENT, Attempt, AttemptState, Generation, Stage
 from catalog.core.generations.domain.outputs import end_of_outputs, failed_as_gone, report_progress
 from catalog.core.generations.domain.recovery import lose_all_missing
 from catalog.core.shared.domain import GONE, Error

@@ -1,94 +1,58 @@
-"""What a command makes happen to a job: `decide`."""
+"""Decides what happens to a job.
+
+Every decision is a function `(state, at, …) -> events`: the events that follow, or none when there is nothing
+to change. It changes nothing itself; `evolve` does.
+"""
 
 from __future__ import annotations
 
-from catalog.core.jobs.domain import commands as cmd
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from catalog.core.budget.domain import Account
 from catalog.core.jobs.domain import events as ev
-from catalog.core.jobs.domain.evolve import fold
-from catalog.core.jobs.domain.model import Job, JobStatus
-from catalog.core.shared.domain import MICROS_PER_CENT, Error
+from catalog.core.jobs.domain.events import Events
+from catalog.core.jobs.domain.model import Edit, Job, JobRequest, JobStatus, Music, Scene
+from catalog.core.shared.domain import MICROS_PER_CENT, Error, Facts
 from servicekit.errors import NotFound, Precondition
 
 MAX_STITCHES = 3
-"""Times that the stitcher may give one version up before the job fails."""
+"""How often the stitcher may fail to make one version before the job fails."""
 
 STITCH_WAIT = 2.0
-"""Seconds before a version is asked for again after it was given up; doubled each time."""
+"""Seconds before a version that failed is requested again; doubled each time."""
 
-Events = tuple[ev.JobEvent, ...]
+Decision = Callable[[Job, datetime], Events]
+"""A decision whose own arguments are filled in."""
 
 
-def decide(state: Job | None, command: cmd.JobCommand) -> Events:  # noqa: PLR0911  # one case each
-    """The events that a command makes happen; none when there is nothing to change.
+# What people want -------------------------------------------------------------------------------
+
+
+def create_job(at: datetime, job_id: str, campaign_id: str, request: JobRequest, edit: Edit) -> Events:
+    return (ev.JobCreated(at, job_id, campaign_id, request, edit),)
+
+
+def approve_job(
+    state: Job,
+    at: datetime,
+    *,
+    generation_ids: tuple[str, ...],
+    music_generation_id: str = "",
+    accounts: Sequence[Account] = (),
+) -> Events:
+    """Let it spend money: on these generations, in the order of its scenes, and on that of its music.
 
     Raises:
-        Precondition: people asked for what the job's status does not allow, or for more than the cap allows.
+        Precondition: it does not wait for approval, or an account has no room for all that it can cost.
     """
-    if isinstance(command, cmd.CreateJob):
-        if state is not None:
-            return ()
-        return (ev.JobCreated(command.at, command.id, command.campaign_id, command.request, command.edit),)
-    if state is None:
-        raise NotFound("there is no such job")
-    match command:
-        case cmd.ApproveJob():
-            return _approve(state, command)
-        case cmd.PauseJob():
-            return _pause(state, command)
-        case cmd.ResumeJob():
-            return _resume(state, command)
-        case cmd.CancelJob():
-            return _cancel(state, command)
-        case cmd.DeleteCuts():
-            return _delete_cuts(state, command)
-        case cmd.RecordRunDeleted():
-            return _run_deleted(state, command)
-        case _:
-            return () if state.final else _heard(state, command)
-
-
-def _heard(state: Job, command: cmd.JobCommand) -> Events:
-    """What planner, generations and stitcher make happen to a job that is not final."""
-    match command:
-        case cmd.PlanJob() if state.status is JobStatus.DRAFT:
-            events: Events = (ev.JobPlanned(command.at, command.scenes, command.planner, command.music),)
-        case cmd.PlanAgain() if state.status is JobStatus.DRAFT:
-            events = (ev.PlanningRepeated(command.at),)
-        case cmd.FailJob():
-            events = (ev.JobFailed(command.at, command.error),)
-        case cmd.RecordRunStored() if state.status is JobStatus.RENDERING:
-            events = _run_stored(state, command)
-        case cmd.RecordRunEnded() if state.status is JobStatus.RENDERING:
-            events = _run_ended(state, command)
-        case cmd.RequestStitchAgain() if state.status is JobStatus.STITCHING:
-            again = ev.StitchRequested(command.at, state.version, state.stitch_round + 1, stalled=True)
-            events = (again,)
-        case cmd.RecordStitchFailed() if _is_asked(state, command.version):
-            events = _stitch_failed(state, command)
-        case cmd.RecordCut() if _is_asked(state, command.version):
-            events = (
-                ev.CutStored(
-                    command.at, command.version, command.cut_key, command.thumbnail_key, command.facts
-                ),
-                ev.JobCompleted(command.at, command.version, command.cost_micros),
-            )
-        case _:
-            events = ()
-    return events
-
-
-def _is_asked(state: Job, version: int) -> bool:
-    return state.status is JobStatus.STITCHING and version == state.version
-
-
-def _approve(state: Job, command: cmd.ApproveJob) -> Events:
     if state.status is not JobStatus.AWAITING_APPROVAL:
         raise Precondition(
             f"job {state.id} is {state.status}: only a job that is awaiting_approval can be approved",
             code="wrong_status",
         )
     most = state.reserve_micros
-    for account in command.accounts:
+    for account in accounts:
         if not account.fits(most):
             room = max((account.cap or 0) - account.spent - account.reserved, 0)
             raise Precondition(
@@ -96,36 +60,36 @@ def _approve(state: Job, command: cmd.ApproveJob) -> Events:
                 f"{room / MICROS_PER_CENT:.2f} are left under the cap: raise the campaign's budget_cents",
                 code="budget",
             )
-    return (ev.JobApproved(command.at, command.generation_ids, command.music_generation_id),)
+    return (ev.JobApproved(at, generation_ids, music_generation_id),)
 
 
-def _pause(state: Job, command: cmd.PauseJob) -> Events:
+def pause_job(state: Job, at: datetime) -> Events:
     if state.status not in (JobStatus.RENDERING, JobStatus.STITCHING):
         raise Precondition(
             f"job {state.id} is {state.status}: only a job that runs can be paused", code="wrong_status"
         )
-    return () if state.paused else (ev.JobPaused(command.at),)
+    return () if state.paused else (ev.JobPaused(at),)
 
 
-def _resume(state: Job, command: cmd.ResumeJob) -> Events:
+def resume_job(state: Job, at: datetime) -> Events:
     if state.status not in (JobStatus.RENDERING, JobStatus.STITCHING):
         raise Precondition(
             f"job {state.id} is {state.status}: only a paused job can be resumed", code="wrong_status"
         )
-    return (ev.JobResumed(command.at),) if state.paused else ()
+    return (ev.JobResumed(at),) if state.paused else ()
 
 
-def _cancel(state: Job, command: cmd.CancelJob) -> Events:
+def cancel_job(state: Job, at: datetime) -> Events:
     if state.status is JobStatus.CANCELED:
         return ()
     if state.final:
         raise Precondition(
             f"job {state.id} is {state.status}: there is nothing to cancel", code="wrong_status"
         )
-    return (ev.JobCanceled(command.at),)
+    return (ev.JobCanceled(at),)
 
 
-def _delete_cuts(state: Job, command: cmd.DeleteCuts) -> Events:
+def delete_cuts(state: Job, at: datetime) -> Events:
     if not state.present_cuts:
         raise NotFound(f"job {state.id} has no cut to delete")
     if not state.final:
@@ -134,57 +98,118 @@ def _delete_cuts(state: Job, command: cmd.DeleteCuts) -> Events:
             "or wait until it is completed, failed or canceled",
             code="in_use",
         )
-    return tuple(
-        ev.CutDeleted(command.at, cut.version, cut.cut_key, cut.thumbnail_key) for cut in state.present_cuts
-    )
+    return tuple(ev.CutDeleted(at, cut.version, cut.cut_key, cut.thumbnail_key) for cut in state.present_cuts)
 
 
-def _run_deleted(state: Job, command: cmd.RecordRunDeleted) -> Events:
-    for scene in state.scenes:
-        if scene.generation_id == command.generation_id and scene.blob_key == command.blob_key:
-            return (ev.ClipDeleted(command.at, scene.id),)
-    music = state.edit.music
-    if music is not None and (music.generation_id, music.blob_key) == (
-        command.generation_id,
-        command.blob_key,
-    ):
-        return (ev.MusicDeleted(command.at),)
-    return ()
+# What planning brings ---------------------------------------------------------------------------
 
 
-def _run_stored(state: Job, command: cmd.RecordRunStored) -> Events:
-    stored: ev.JobEvent
-    music = state.edit.music
-    scene = next((each for each in state.scenes if each.generation_id == command.generation_id), None)
+def record_plan(
+    state: Job, at: datetime, *, scenes: tuple[Scene, ...], planner: str, music: Music | None = None
+) -> Events:
+    """Its scenes are chosen, checked and priced; `music`: with its run, when it is composed."""
+    if state.status is not JobStatus.DRAFT:
+        return ()
+    return (ev.JobPlanned(at, scenes, planner, music),)
+
+
+def repeat_planning(state: Job, at: datetime) -> Events:
+    return (ev.PlanningRepeated(at),) if state.status is JobStatus.DRAFT else ()
+
+
+def fail_job(state: Job, at: datetime, *, error: Error) -> Events:
+    """Give it up, for a reason outside its generations and its cut."""
+    return () if state.final else (ev.JobFailed(at, error),)
+
+
+# What its generations bring ---------------------------------------------------------------------
+
+
+def record_generation_stored(
+    state: Job, at: datetime, *, generation_id: str, media_id: str, blob_key: str
+) -> Events:
+    """One of its generations has stored its first output. The last one that it waits for brings the cut."""
+    if state.status is not JobStatus.RENDERING:
+        return ()
+    scene, music = state.scene_of(generation_id), state.music_of(generation_id)
     if scene is not None and not scene.blob_key:
-        stored = ev.ClipStored(command.at, scene.id, command.media_id, command.blob_key)
-    elif music is not None and music.generation_id == command.generation_id and not music.blob_key:
-        stored = ev.MusicStored(command.at, command.blob_key)
+        stored: ev.JobEvent = ev.ClipStored(at, scene.id, media_id, blob_key)
+    elif music is not None and not music.blob_key:
+        stored = ev.MusicStored(at, blob_key)
     else:
         return ()
-    after = fold(state, (stored,))
-    if after is None or not after.complete:
+    if state.missing_generations - {generation_id}:
         return (stored,)
-    return (stored, ev.StitchRequested(command.at, state.version + 1, round=1))
+    return (stored, ev.StitchRequested(at, state.version + 1, round=1))
 
 
-def _run_ended(state: Job, command: cmd.RecordRunEnded) -> Events:
-    scene = next((each for each in state.scenes if each.generation_id == command.generation_id), None)
-    error = command.error
-    if scene is not None:
-        told = Error(error.code, f"scene {scene.position}: {error.message}", error.retryable)
-        return (ev.SceneFailed(command.at, scene.id, error), ev.JobFailed(command.at, told))
-    music = state.edit.music
-    if music is not None and music.generation_id == command.generation_id:
-        told = Error(error.code, f"music: {error.message}", error.retryable)
-        return (ev.JobFailed(command.at, told),)
+def record_generation_ended(state: Job, at: datetime, *, generation_id: str, error: Error) -> Events:
+    """One of its generations ended without its output, for good."""
+    if state.status is not JobStatus.RENDERING:
+        return ()
+    if scene := state.scene_of(generation_id):
+        reason = Error(error.code, f"scene {scene.position}: {error.message}", error.retryable)
+        return (ev.SceneFailed(at, scene.id, error), ev.JobFailed(at, reason))
+    if state.music_of(generation_id):
+        return (ev.JobFailed(at, Error(error.code, f"music: {error.message}", error.retryable)),)
     return ()
 
 
-def _stitch_failed(state: Job, command: cmd.RecordStitchFailed) -> Events:
-    failed = ev.StitchFailed(command.at, command.version, command.error)
-    if not command.error.retryable or state.stitch_errors + 1 >= MAX_STITCHES:
-        return (failed, ev.JobFailed(command.at, command.error))
+def record_output_deleted(state: Job, at: datetime, *, generation_id: str, blob_key: str) -> Events:
+    """An output of one of its generations was deleted: its clip, its music, or one beside them."""
+    scene, music = state.scene_of(generation_id), state.music_of(generation_id)
+    if scene is not None and scene.blob_key == blob_key:
+        return (ev.ClipDeleted(at, scene.id),)
+    if music is not None and music.blob_key == blob_key:
+        return (ev.MusicDeleted(at),)
+    return ()
+
+
+# What the stitcher brings -----------------------------------------------------------------------
+
+
+def request_stitch_again(state: Job, at: datetime) -> Events:
+    """No event came of the requested cut for too long."""
+    if state.status is not JobStatus.STITCHING:
+        return ()
+    return (ev.StitchRequested(at, state.version, state.stitch_round + 1, stalled=True),)
+
+
+def record_stitch_progress(state: Job, at: datetime, *, version: int, percent: float, message: str) -> Events:
+    """How far the requested cut is. An older report, of less, is a sign of life and nothing else."""
+    if not _is_requested(state, version):
+        return ()
+    if percent < state.percent:
+        percent, message = state.percent, state.message
+    return (ev.StitchProgressed(at, version, percent, message[:300]),)
+
+
+def record_stitch_failed(state: Job, at: datetime, *, version: int, error: Error) -> Events:
+    if not _is_requested(state, version):
+        return ()
+    failed = ev.StitchFailed(at, version, error)
+    if not error.retryable or state.stitch_errors + 1 >= MAX_STITCHES:
+        return (failed, ev.JobFailed(at, error))
     wait = STITCH_WAIT * 2**state.stitch_errors
-    again = ev.StitchRequested(command.at, command.version, state.stitch_round + 1, delay=wait)
-    return (failed, again)
+    return (failed, ev.StitchRequested(at, version, state.stitch_round + 1, delay=wait))
+
+
+def record_cut(
+    state: Job,
+    at: datetime,
+    *,
+    version: int,
+    cut_key: str,
+    thumbnail_key: str,
+    facts: Facts,
+    cost_micros: int,
+) -> Events:
+    """The requested cut is stored; `cost_micros`: of the whole job by now."""
+    if not _is_requested(state, version):
+        return ()
+    stored = ev.CutStored(at, version, cut_key, thumbnail_key, facts)
+    return (stored, ev.JobCompleted(at, version, cost_micros))
+
+
+def _is_requested(state: Job, version: int) -> bool:
+    return state.status is JobStatus.STITCHING and version == state.version

@@ -1,4 +1,4 @@
-"""What happens to a job, in the past tense."""
+"""What happens to a job, in the past tense. Its tables are the fold of these events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catalog.core.shared.domain import Error, Facts
 
 @dataclass(frozen=True)
 class JobCreated:
-    """Somebody wants a film; it is being planned."""
+    """Somebody wants a video; its scenes are being chosen."""
 
     at: datetime
     id: str
@@ -22,14 +22,14 @@ class JobCreated:
 
 @dataclass(frozen=True)
 class PlanningRepeated:
-    """Nothing came of the planning (a crash): it begins again."""
+    """Nothing came of the planning, for the process died: it begins again."""
 
     at: datetime
 
 
 @dataclass(frozen=True)
 class JobPlanned:
-    """The scenes are written; approval is awaited."""
+    """The scenes are chosen, checked and priced; approval is awaited."""
 
     at: datetime
     scenes: tuple[Scene, ...]
@@ -39,7 +39,7 @@ class JobPlanned:
 
 @dataclass(frozen=True)
 class JobApproved:
-    """Money may be spent: these generations render the scenes, in order, and the music."""
+    """Money may be spent on these generations: of the scenes, in their order, and of the music."""
 
     at: datetime
     generation_ids: tuple[str, ...]
@@ -48,22 +48,16 @@ class JobApproved:
 
 @dataclass(frozen=True)
 class JobPaused:
-    """New submissions are held back."""
-
     at: datetime
 
 
 @dataclass(frozen=True)
 class JobResumed:
-    """New submissions are wanted again."""
-
     at: datetime
 
 
 @dataclass(frozen=True)
 class ClipStored:
-    """A scene's clip is here."""
-
     at: datetime
     scene_id: str
     media_id: str
@@ -72,15 +66,13 @@ class ClipStored:
 
 @dataclass(frozen=True)
 class MusicStored:
-    """The composed music is here."""
-
     at: datetime
     blob_key: str
 
 
 @dataclass(frozen=True)
 class SceneFailed:
-    """A scene was given up."""
+    """The generation of a scene ended without a clip."""
 
     at: datetime
     scene_id: str
@@ -89,7 +81,7 @@ class SceneFailed:
 
 @dataclass(frozen=True)
 class StitchRequested:
-    """The stitcher is asked for a cut, `delay` seconds from now."""
+    """A cut is requested, `delay` seconds from now; `stalled`: since no event came of the last request."""
 
     at: datetime
     version: int
@@ -99,9 +91,15 @@ class StitchRequested:
 
 
 @dataclass(frozen=True)
-class StitchFailed:
-    """The stitcher gave a cut up."""
+class StitchProgressed:
+    at: datetime
+    version: int
+    percent: float
+    message: str
 
+
+@dataclass(frozen=True)
+class StitchFailed:
     at: datetime
     version: int
     error: Error
@@ -109,8 +107,6 @@ class StitchFailed:
 
 @dataclass(frozen=True)
 class CutStored:
-    """A cut is here."""
-
     at: datetime
     version: int
     cut_key: str
@@ -120,7 +116,7 @@ class CutStored:
 
 @dataclass(frozen=True)
 class JobCompleted:
-    """The film is here; it has cost so much."""
+    """The video is ready; `cost_micros`: of all its generations."""
 
     at: datetime
     version: int
@@ -129,37 +125,29 @@ class JobCompleted:
 
 @dataclass(frozen=True)
 class JobFailed:
-    """Given up."""
-
     at: datetime
     error: Error
 
 
 @dataclass(frozen=True)
 class JobCanceled:
-    """Stopped by request."""
-
     at: datetime
 
 
 @dataclass(frozen=True)
 class ClipDeleted:
-    """A scene's clip was deleted."""
-
     at: datetime
     scene_id: str
 
 
 @dataclass(frozen=True)
 class MusicDeleted:
-    """The composed music was deleted."""
-
     at: datetime
 
 
 @dataclass(frozen=True)
 class CutDeleted:
-    """A cut was deleted; its bytes and its poster's are to be removed."""
+    """A cut was deleted; its bytes and its thumbnail's are to be removed."""
 
     at: datetime
     version: int
@@ -178,6 +166,7 @@ JobEvent = (
     | MusicStored
     | SceneFailed
     | StitchRequested
+    | StitchProgressed
     | StitchFailed
     | CutStored
     | JobCompleted
@@ -187,3 +176,5 @@ JobEvent = (
     | MusicDeleted
     | CutDeleted
 )
+
+Events = tuple[JobEvent, ...]

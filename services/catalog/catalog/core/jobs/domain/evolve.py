@@ -1,10 +1,11 @@
-"""How each event changes a job: `evolve` and its fold."""
+"""How each event changes a job: `evolve` and its fold. No decision is made here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.model import Cut, Job, JobStatus
@@ -32,37 +33,97 @@ def evolve(state: Job | None, event: ev.JobEvent) -> Job:
         )
     if state is None:
         raise ValueError(f"{type(event).__name__} happened to no job")
-    after = replace(_life(state, event) or _parts(state, event), updated_at=event.at)
+    after = _status(state, event) or _parts(state, event) or _cut(state, event)
+    if after is None:
+        raise TypeError(f"evolve does not know {type(event).__name__}")
+    after = replace(after, updated_at=event.at)
     if isinstance(event, ev.StitchRequested | ev.PlanningRepeated):
-        return after
+        return after  # they are ours, and set when the next event of others is due
     return replace(after, last_event_at=max(event.at, after.last_event_at), stalled_rounds=0)
 
 
-def _life(state: Job, event: ev.JobEvent) -> Job | None:
-    """What changes where the job is; None for what does not."""
+def _status(  # noqa: PLR0911  # one case each
+    state: Job, event: ev.JobEvent
+) -> Job | None:
+    """The state after an event about the job as a whole; None for other events."""
     match event:
+        case ev.PlanningRepeated():
+            return replace(state, last_event_at=event.at, stalled_rounds=state.stalled_rounds + 1)
         case ev.JobPlanned():
-            edit = replace(state.edit, music=event.music)
-            planned = replace(state, scenes=event.scenes, planner=event.planner, edit=edit)
-            after = replace(planned, status=JobStatus.AWAITING_APPROVAL, message="waiting for approval")
+            return replace(
+                state,
+                scenes=event.scenes,
+                planner=event.planner,
+                edit=replace(state.edit, music=event.music),
+                status=JobStatus.AWAITING_APPROVAL,
+                message="waiting for approval",
+            )
         case ev.JobApproved():
-            after = _approved(state, event)
+            return _approved(state, event)
         case ev.JobPaused():
-            after = replace(state, paused=True)
+            return replace(state, paused=True)
         case ev.JobResumed():
-            after = replace(state, paused=False)
+            return replace(state, paused=False)
         case ev.JobCompleted():
-            done = replace(state, status=JobStatus.COMPLETED, paused=False, percent=100.0)
-            after = replace(done, message="the video is ready", finished_at=event.at)
+            ended = _ended(state, JobStatus.COMPLETED, "the video is ready", event.at)
+            return replace(ended, percent=100.0)
         case ev.JobFailed():
-            failed = replace(state, status=JobStatus.FAILED, paused=False, error=event.error)
-            after = replace(failed, message=event.error.message[:300], finished_at=event.at)
+            ended = _ended(state, JobStatus.FAILED, event.error.message[:300], event.at)
+            return replace(ended, error=event.error)
         case ev.JobCanceled():
-            canceled = replace(state, status=JobStatus.CANCELED, paused=False)
-            after = replace(canceled, message="stopped", finished_at=event.at)
+            return _ended(state, JobStatus.CANCELED, "stopped", event.at)
         case _:
             return None
-    return after
+
+
+def _parts(  # one case each
+    state: Job, event: ev.JobEvent
+) -> Job | None:
+    """The state after an event about a clip or the music; None for other events."""
+    match event:
+        case ev.ClipStored():
+            return _with_scene(state, event.scene_id, media_id=event.media_id, blob_key=event.blob_key)
+        case ev.SceneFailed():
+            return _with_scene(state, event.scene_id, error=event.error)
+        case ev.ClipDeleted():
+            return _with_scene(state, event.scene_id, media_id="", blob_key="")
+        case ev.MusicStored():
+            return _with_music(state, blob_key=event.blob_key)
+        case ev.MusicDeleted():
+            return _with_music(state, blob_key="")
+        case _:
+            return None
+
+
+def _cut(state: Job, event: ev.JobEvent) -> Job | None:
+    """The state after an event about the cut; None for other events."""
+    match event:
+        case ev.StitchRequested():
+            return replace(
+                state,
+                status=JobStatus.STITCHING,
+                version=event.version,
+                percent=0.0,
+                stitch_round=event.round,
+                message="stitching",
+                last_event_at=event.at + timedelta(seconds=event.delay),
+                stalled_rounds=state.stalled_rounds + 1 if event.stalled else 0,
+            )
+        case ev.StitchProgressed():
+            return replace(state, percent=event.percent, message=event.message)
+        case ev.StitchFailed():
+            return replace(state, stitch_errors=state.stitch_errors + 1)
+        case ev.CutStored():
+            cut = Cut(event.version, event.cut_key, event.thumbnail_key, event.facts, event.at)
+            return replace(state, cuts=(*state.cuts, cut))
+        case ev.CutDeleted():
+            cuts = (
+                replace(each, deleted_at=event.at) if each.version == event.version else each
+                for each in state.cuts
+            )
+            return replace(state, cuts=tuple(cuts))
+        case _:
+            return None
 
 
 def _approved(state: Job, event: ev.JobApproved) -> Job:
@@ -70,54 +131,21 @@ def _approved(state: Job, event: ev.JobApproved) -> Job:
         replace(scene, generation_id=generation_id)
         for scene, generation_id in zip(state.scenes, event.generation_ids, strict=True)
     )
-    edit = state.edit
-    if edit.music is not None and event.music_generation_id:
-        edit = replace(edit, music=replace(edit.music, generation_id=event.music_generation_id))
-    return replace(state, scenes=scenes, edit=edit, status=JobStatus.RENDERING, message="rendering")
+    if event.music_generation_id:
+        state = _with_music(state, generation_id=event.music_generation_id)
+    return replace(state, scenes=scenes, status=JobStatus.RENDERING, message="rendering")
 
 
-def _parts(state: Job, event: ev.JobEvent) -> Job:  # noqa: PLR0911  # one case each
-    match event:
-        case ev.ClipStored():
-            return _with_scene(state, event.scene_id, media_id=event.media_id, blob_key=event.blob_key)
-        case ev.SceneFailed():
-            return _with_scene(state, event.scene_id, error=event.error)
-        case ev.MusicStored() if state.edit.music is not None:
-            music = replace(state.edit.music, blob_key=event.blob_key)
-            return replace(state, edit=replace(state.edit, music=music))
-        case ev.StitchRequested():
-            asked = replace(state, status=JobStatus.STITCHING, version=event.version, percent=0.0)
-            return replace(
-                asked,
-                stitch_round=event.round,
-                message="stitching",
-                last_event_at=event.at + timedelta(seconds=event.delay),
-                stalled_rounds=state.stalled_rounds + 1 if event.stalled else 0,
-            )
-        case ev.StitchFailed():
-            return replace(state, stitch_errors=state.stitch_errors + 1)
-        case ev.CutStored():
-            cut = Cut(event.version, event.cut_key, event.thumbnail_key, event.facts, event.at)
-            return replace(state, cuts=(*state.cuts, cut))
-        case ev.ClipDeleted():
-            return _with_scene(state, event.scene_id, media_id="", blob_key="")
-        case ev.MusicDeleted() if state.edit.music is not None:
-            return replace(state, edit=replace(state.edit, music=replace(state.edit.music, blob_key="")))
-        case ev.CutDeleted():
-            cuts = (
-                replace(each, deleted_at=event.at) if each.version == event.version else each
-                for each in state.cuts
-            )
-            return replace(state, cuts=tuple(cuts))
-        case ev.PlanningRepeated():
-            return replace(state, last_event_at=event.at, stalled_rounds=state.stalled_rounds + 1)
-        case _:
-            raise TypeError(f"evolve does not know {type(event).__name__}")
+def _ended(state: Job, status: JobStatus, message: str, at: datetime) -> Job:
+    return replace(state, status=status, paused=False, message=message, finished_at=at)
 
 
-def _with_scene(state: Job, scene_id: str, **changes: object) -> Job:
-    scenes = tuple(
-        replace(scene, **changes) if scene.id == scene_id else scene  # type: ignore[arg-type]
-        for scene in state.scenes
-    )
-    return replace(state, scenes=scenes)
+def _with_scene(state: Job, scene_id: str, **changes: Any) -> Job:
+    scenes = (replace(scene, **changes) if scene.id == scene_id else scene for scene in state.scenes)
+    return replace(state, scenes=tuple(scenes))
+
+
+def _with_music(state: Job, **changes: Any) -> Job:
+    if state.edit.music is None:
+        raise ValueError(f"job {state.id} has no music")
+    return replace(state, edit=replace(state.edit, music=replace(state.edit.music, **changes)))

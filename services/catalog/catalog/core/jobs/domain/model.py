@@ -172,10 +172,20 @@ class Job:
         return tuple(cut for cut in self.cuts if cut.deleted_at is None)
 
     @property
-    def complete(self) -> bool:
-        """Whether every clip, and the music if there is to be one, is stored."""
+    def missing_generations(self) -> frozenset[str]:
+        """The ids of those generations whose output is not stored yet: its clips, and composed music."""
+        missing = {scene.generation_id for scene in self.scenes if not scene.blob_key}
         music = self.edit.music
-        return all(scene.blob_key for scene in self.scenes) and (music is None or bool(music.blob_key))
+        return frozenset(missing if music is None or music.blob_key else missing | {music.generation_id})
+
+    def scene_of(self, generation_id: str) -> Scene | None:
+        """The scene whose clip a generation makes."""
+        return next((scene for scene in self.scenes if scene.generation_id == generation_id), None)
+
+    def music_of(self, generation_id: str) -> Music | None:
+        """The music, if that generation composes it."""
+        music = self.edit.music
+        return music if music is not None and music.generation_id == generation_id else None
 
 
 @dataclass(frozen=True)

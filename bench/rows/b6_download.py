@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from bench import films
 from bench.measure import Line, Scale, ratio, side_by_side
 from bench.memory import Gain, settled
+from events.topology import streams
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import Output, PredictionRef, PredictionSucceeded
 from rushes_cli.stack.supervisor import is_serving
@@ -151,7 +152,7 @@ async def _stage(path: Path, size: int, folder: Path) -> AsyncIterator[Stage]:
     """Log, store, origin and downloader, each a process."""
     async with nats_server() as nats, s3_store() as s3:
         blobs = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, BUCKET)
-        log = EventLog(nats.url, service="bench", clock=SystemClock())
+        log = EventLog(nats.url, service="bench", clock=SystemClock(), streams=streams())
         origin, port = ServerProcess("origin", folder / "origin.log"), free_port()
         downloader, health = (
             ServerProcess("downloader", folder / "downloader.log"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from events.topology import streams
 from servicekit.clock import SystemClock
 from servicekit.events import EventLog
 from servicekit.testing import eventually
@@ -41,7 +42,7 @@ async def _reached(system: System, job_id: str, moment: str) -> bool:
 
 async def _said_after(system: System, job_id: str, kind: str, when: datetime) -> bool:
     """Whether a fact of that kind was said for the job, which is over, after that moment."""
-    log = EventLog(system.address("nats"), service="test", clock=SystemClock())
+    log = EventLog(system.address("nats"), service="test", clock=SystemClock(), streams=streams())
     await log.start()
     after = False
     try:

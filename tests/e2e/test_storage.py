@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from events.topology import streams
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
@@ -51,7 +52,7 @@ async def _keys(system: System, prefix: str) -> list[str]:
 
 async def _say_again(system: System, done: dict[str, Any]) -> None:
     """Fetch it once more, as a late fetch would: bytes, and `download.completed` with a new id."""
-    log = EventLog(system.address("nats"), service="test", clock=SystemClock())
+    log = EventLog(system.address("nats"), service="test", clock=SystemClock(), streams=streams())
     await log.start()
     try:
         said = await log.js.get_last_msg("RUSHES", f"download.completed.{done['id']}")

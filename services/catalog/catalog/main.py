@@ -30,6 +30,7 @@ from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
 from catalog.edges.grpc.registration import registrations
+from events.topology import streams
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.database.engine import open_engine
@@ -73,7 +74,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
 def compose(settings: Settings, clock: Clock) -> Catalog:
     engine = open_engine(settings.database_url)
-    log = EventLog(settings.nats_url, service="catalog", clock=clock)
+    log = EventLog(settings.nats_url, service="catalog", clock=clock, streams=streams())
     database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)

@@ -38,7 +38,7 @@ from catalog.core.jobs.domain.decide import (
 )
 from catalog.core.jobs.domain.model import Edit, Job, JobRequest, Pair
 from catalog.core.shared.domain import RunSpec
-from servicekit.databases import open_engine
+from servicekit.database.engine import open_engine
 
 EVENT_TYPES: tuple[type[Any], ...] = typing.get_args(je.JobEvent)
 BY_NAME = {event_type.__name__: event_type for event_type in EVENT_TYPES}

@@ -24,6 +24,7 @@ from downloader.core.turns import Turns
 from downloader.edges.blobs import BLOBS, BlobServicer
 from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
 from downloader.edges.grpc import SERVICE, DownloaderServicer
+from events.topology import streams
 from rushes.downloader.v1.blobs_pb2_grpc import add_BlobServiceServicer_to_server
 from rushes.downloader.v1.downloader_pb2_grpc import add_DownloaderServiceServicer_to_server
 from servicekit.blobs import BlobStore
@@ -44,7 +45,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
-    log = EventLog(settings.nats_url, service="downloader", clock=clock)
+    log = EventLog(settings.nats_url, service="downloader", clock=clock, streams=streams())
     spool = FolderSpool(_spool_dir(settings))
     probes = ProbePool(settings.decoders, timeout_s=settings.decode_within.total_seconds())
     origin = HttpOrigin(allowed, idle_s=settings.idle.total_seconds())

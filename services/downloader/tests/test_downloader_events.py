@@ -21,6 +21,7 @@ from downloader.core.downloads import Downloads
 from downloader.core.expected import Expected
 from downloader.core.turns import Turns
 from downloader.edges.events import REMOVALS, Outputs, Removals, outputs_consumer
+from events.topology import streams
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import (
     AssetDeleted,
@@ -56,7 +57,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(bench, nats) -> AsyncIterator[Replica]:
-    log = EventLog(nats, service="downloader", clock=SystemClock())
+    log = EventLog(nats, service="downloader", clock=SystemClock(), streams=streams())
     await log.start()
     one = Replica(bench, log)
     try:

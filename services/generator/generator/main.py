@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from events.topology import streams
 from generator.adapters.catalog_grpc import CatalogAttempts
 from generator.adapters.event_log import LogCell, LogFacts, LogWakes
 from generator.adapters.files import AssetFiles
@@ -45,7 +46,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
     settings = check(load(Settings, environ))
     clock, prices = SystemClock(), _prices(settings)
-    log = EventLog(settings.nats_url, service="generator", clock=clock)
+    log = EventLog(settings.nats_url, service="generator", clock=clock, streams=streams())
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )

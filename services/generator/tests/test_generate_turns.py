@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from generator_world import World
 
+from events.topology import streams
 from generator.core.facts import Succeeded
 from generator.core.generate import Request, generate
 from generator.core.pacing import LaneState
@@ -78,7 +79,7 @@ async def test_what_becomes_due_after_the_question_is_not_sent_out_of_turn() -> 
 
 @pytest.fixture
 async def log(nats: NatsFixture) -> AsyncIterator[EventLog]:
-    log = EventLog(nats.url, service="generator", clock=SystemClock())
+    log = EventLog(nats.url, service="generator", clock=SystemClock(), streams=streams())
     await log.start()
     yield log
     await log.stop()

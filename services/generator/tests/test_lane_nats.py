@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from generator_world import Notebook, World
 
+from events.topology import streams
 from generator.adapters.event_log import LogCell, LogWakes
 from generator.adapters.journal import LANE_CLOSED, LogJournal
 from generator.core.facts import Succeeded
@@ -32,7 +33,10 @@ DELAY = 0.05
 @pytest.fixture
 async def logs(nats: NatsFixture) -> AsyncIterator[list[EventLog]]:
     """The connections of three replicas."""
-    logs = [EventLog(nats.url, service=f"generator-{number}", clock=SystemClock()) for number in range(3)]
+    logs = [
+        EventLog(nats.url, service=f"generator-{number}", clock=SystemClock(), streams=streams())
+        for number in range(3)
+    ]
     for log in logs:
         await log.start()
     yield logs

@@ -42,17 +42,25 @@ class EventLog(Connection):
         url: "nats://host:port", or several joined by commas.
         service: `ce-source` of what is published, and the connection's name at the server.
         clock: the time written into events. (Waiting is done in real time.)
+        streams: those that this process writes to or reads from.
         replicas: copies of each stream: 1 on a single server, 3 in a cluster.
         patience: seconds that `start`, `publish` and buckets wait for a server that is away.
     """
 
     def __init__(
-        self, url: str, *, service: str, clock: Clock, replicas: int = 1, patience: float = 30.0
+        self,
+        url: str,
+        *,
+        service: str,
+        clock: Clock,
+        streams: Sequence[topology.StreamSpec],
+        replicas: int = 1,
+        patience: float = 30.0,
     ) -> None:
-        super().__init__(url, name=service, replicas=replicas, patience=patience)
+        super().__init__(url, name=service, streams=streams, replicas=replicas, patience=patience)
         self._service = service
         self._clock = clock
-        self._replicas = replicas
+        self._stored = {subject.partition(".")[0] for spec in streams for subject in spec.subjects}
         self._buckets: dict[str, Bucket] = {}
         self._refused_since: float | None = None
         """Loop time of the first attempt since the last acknowledged one."""
@@ -69,10 +77,8 @@ class EventLog(Connection):
             Unavailable: not acknowledged within the log's patience; publishing again is harmless.
         """
         check(event)
-        if event.type.split(".", 1)[0] not in topology.ENTITIES:
-            raise Invalid(
-                f"event {event.id}: no stream stores {event.subject}; see servicekit.events.topology"
-            )
+        if event.type.partition(".")[0] not in self._stored:
+            raise Invalid(f"event {event.id}: no stream of this process stores {event.subject}")
         traceparent = event.traceparent or traces.inject().get("traceparent", "")
         stamped = dataclasses.replace(
             event,

@@ -259,7 +259,7 @@ async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(core: Catalo
     # SQLite has one writer; PostgreSQL's second one waits for the row.
     one_writer = core.database._group_commit is not None
     engine = core.database._reading if one_writer else core.database._writing
-    reached = "SELECT" if one_writer else "FOR UPDATE"
+    reached = "SELECT" if one_writer else "UPDATE api_keys"
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
     async with core.database.write() as unit:
         await unit.api_keys.save(replace(record, revoked_at=core.clock.now()))

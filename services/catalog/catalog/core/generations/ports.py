@@ -40,7 +40,10 @@ class Generations(Protocol):
         ...
 
     async def save(self, before: Generation | None, events: Sequence[GenerationEvent]) -> Generation:
-        """Apply events: rows, money, outbox, timeline. Conflict: the prediction is another attempt's."""
+        """Apply events: to the rows, the accounts, the journal and the outbox.
+
+        Conflict: the prediction is another attempt's, or the row has changed since `before` was read.
+        """
         ...
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:

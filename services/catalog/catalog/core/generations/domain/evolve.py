@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from catalog.core.generations.domain import events as ev
@@ -165,14 +165,24 @@ def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None
     """What is deleted; None for what is not."""
     match event:
         case ev.OutputDeleted():
-            return _with_output(state, event.index, state=OutputState.DELETED)
+            return _with_output(state, event.index, state=OutputState.DELETED, deleted_at=event.at)
         case ev.OutputRefused():
             return state
         case ev.GenerationDeleted():
-            outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
-            return replace(state, outputs=outputs, deleted_at=event.at, requeue_at=None)
+            return replace(state, outputs=_all_deleted(state, event.at), deleted_at=event.at, requeue_at=None)
         case _:
             return None
+
+
+def _all_deleted(state: Generation, at: datetime) -> tuple[Output, ...]:
+    return tuple(
+        replace(
+            each,
+            state=OutputState.DELETED,
+            deleted_at=each.deleted_at or (at if each.media_id else None),
+        )
+        for each in state.outputs
+    )
 
 
 def _stage(  # noqa: PLR0911  # one case for each event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -104,6 +104,7 @@ class Output:
         expires_at: until when the provider keeps it.
         warned_at: when operators were warned that it expires.
         counted_at: when it was counted as lost.
+        deleted_at: when its bytes were to be removed; None: never, or it never came.
     """
 
     index: int
@@ -116,6 +117,7 @@ class Output:
     expires_at: datetime | None = None
     warned_at: datetime | None = None
     counted_at: datetime | None = None
+    deleted_at: datetime | None = None
 
     @property
     def missing(self) -> bool:
@@ -136,6 +138,7 @@ class Generation:
         requeue_at: when lost outputs are requested again by themselves; None: never.
         deleted_at: when somebody deleted it: the record stays for the books and for late events, unseen.
         last_event_at: when the last event came, or was to come; `stalled_rounds`: requests since then.
+        revision: how many entries the journal has of it; no part of what it is.
     """
 
     id: str
@@ -164,6 +167,7 @@ class Generation:
     requeue_at: datetime | None = None
     finished_at: datetime | None = None
     deleted_at: datetime | None = None
+    revision: int = field(default=0, compare=False)
 
     @property
     def status(self) -> Status:

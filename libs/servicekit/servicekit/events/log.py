@@ -11,15 +11,16 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js import api
+from nats.js.errors import NotFoundError
 from prometheus_client import Gauge
 
 from servicekit.clock import Clock
-from servicekit.errors import Invalid, Unavailable
+from servicekit.errors import Invalid, NotFound, Unavailable
 from servicekit.events import topology
 from servicekit.events.bucket import Bucket
 from servicekit.events.connection import Connection
 from servicekit.events.event import Event, check, to_headers
-from servicekit.events.log_reader import open_reader
+from servicekit.events.log_reader import LogReader, open_reader
 from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.telemetry import traces
 
@@ -152,6 +153,46 @@ class EventLog(Connection):
         leaves no gap. Close the iterator (`aclose`) when done.
         """
         return await open_reader(self, subjects, after=after)
+
+    async def read(self, stream: str) -> AsyncIterator[Event]:
+        """What a stream holds by now, in its order; ends there.
+
+        Raises:
+            NotFound: there is no such stream.
+        """
+        end = await self.last(stream)
+        if end is None:
+            return
+        events = LogReader(self, stream, (">",), 0).events()
+        try:
+            async for event in events:
+                yield event
+                if event.sequence >= end.sequence:
+                    return
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    async def last(self, stream: str) -> Event | None:
+        """The last event of a stream; None when it is empty. NotFound: there is no such stream."""
+
+        async def find() -> Event | None:
+            try:
+                if not (await self.js.stream_info(stream)).state.messages:
+                    return None
+            except NotFoundError as error:
+                raise NotFound(f"the event log at {self._url} has no stream {stream}") from error
+            found = await self.js.get_last_msg(stream, ">")
+            type_ = (found.headers or {}).get("ce-type", "")
+            key = (found.subject or "").removeprefix(f"{type_}.")
+            return Event(
+                id=(found.headers or {}).get("ce-id", ""),
+                type=type_,
+                key=key,
+                data=found.data or b"",
+                sequence=found.seq or 0,
+            )
+
+        return await self.guard(f"read the end of {stream}", find)
 
     # Small shared values, and wake-ups ----------------------------------------------------------
 

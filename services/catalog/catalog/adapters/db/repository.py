@@ -78,6 +78,11 @@ class SqlRepository(Generic[T]):
         entry = Entry(self.entity, record.id, record.revision, event.at, (event,))
         await self._journal.add(entry, messages)
 
+    async def after(self, record_id: str, limit: int) -> Sequence[T]:
+        """The next ones by their ids."""
+        query = select(self.table).where(self.table.c.id > record_id).order_by(self.table.c.id).limit(limit)
+        return [self._record(row) for row in await self._connection.execute(query)]
+
     async def _all(self, *conditions: ColumnElement[bool]) -> Sequence[T]:
         """Those that meet the conditions, oldest first."""
         query = self._select().where(*conditions).order_by(self.table.c.id)

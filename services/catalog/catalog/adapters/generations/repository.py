@@ -195,6 +195,11 @@ class SqlGenerations:
                 outputs[row.generation_id].append(rows.make_output(row))
         return [rows.make_generation(row, attempts[row.id], outputs[row.id]) for row in found]
 
+    async def after(self, generation_id: str, limit: int) -> Sequence[Generation]:
+        """The next ones by their ids, deleted ones too."""
+        query = select(t.generations).where(t.generations.c.id > generation_id).order_by(t.generations.c.id)
+        return await self._whole((await self._connection.execute(query.limit(limit))).all())
+
     # Changing -----------------------------------------------------------------------------------
 
     async def save(self, before: Generation | None, events: Sequence[ev.GenerationEvent]) -> Generation:

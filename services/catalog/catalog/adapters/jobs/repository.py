@@ -60,6 +60,11 @@ class SqlJobs:
         page = await page_of(self._connection, query, t.jobs, paging, lambda row: row)
         return Page(tuple(await self._with_parts(page.items)), page.next_token)
 
+    async def after(self, job_id: str, limit: int) -> Sequence[Job]:
+        """The next ones by their ids."""
+        query = select(t.jobs).where(t.jobs.c.id > job_id).order_by(t.jobs.c.id).limit(limit)
+        return await self._with_parts((await self._connection.execute(query)).all())
+
     async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
         return timeline(await self._journal.of_job(job_id))
 

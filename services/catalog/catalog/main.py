@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.db.unit_of_work import SqlDatabase
@@ -16,7 +14,7 @@ from catalog.adapters.journal.rebuild import Rebuild, RebuildReport
 from catalog.adapters.journal.snapshots import JournalSnapshots
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
-from catalog.core.access.service import ApiKeyService
+from catalog.core.access.service import AdminKey, ApiKeyService
 from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.service import GenerationService
@@ -30,7 +28,7 @@ from catalog.core.storage.media import MediaService
 from catalog.core.storage.orphans import OrphanFinder
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from catalog.core.watchdog.reconciler import Reconciler
-from catalog.edges import events
+from catalog.edges import events, timers
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
 from catalog.edges.grpc.registration import registrations
 from events.topology import streams
@@ -92,7 +90,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         generator,
         log,
         JournalSnapshots(engine, log, clock),
-        _AdminKey(use_cases.api_keys, settings.admin_key),
+        AdminKey(use_cases.api_keys, settings.admin_key),
         relay,
         use_cases.planning,
         planning_retries,
@@ -155,8 +153,8 @@ def wire_tasks(settings: Settings, clock: Clock, database: SqlDatabase, reconcil
     expiry_alerts = ExpiryAlerts(database, LoggedAlerts(), clock)
     seconds = settings.reconcile_every.total_seconds()
     tasks = Tasks(clock=clock)
-    tasks.every(seconds, lambda: _reconcile(reconciler), "reconcile")
-    tasks.every(seconds, lambda: _alert(expiry_alerts), "alert before outputs expire")
+    tasks.every(seconds, lambda: timers.reconcile(reconciler), "reconcile")
+    tasks.every(seconds, lambda: timers.alert(expiry_alerts), "alert before outputs expire")
     tasks.every(3600.0, database.trim_inbox, "trim the inbox")
     return tasks
 
@@ -177,36 +175,3 @@ async def rebuild(settings: Settings, clock: Clock, *, report: Callable[[int], N
     finally:
         await log.stop()
         await migrator.stop()
-
-
-async def _reconcile(reconciler: Reconciler) -> None:
-    """One round of the reconciler, and what it did in the log."""
-    result = await reconciler.run_once()
-    log = structlog.get_logger("catalog.reconcile")
-    if result.any:
-        counts = {name: count for name, count in vars(result).items() if name != "failed"}
-        log.warning("stalled work requested again", **counts)
-    for each in result.failed:
-        log.error("stalled work could not be requested again", record=each.id, exc_info=each.error)
-
-
-async def _alert(expiry_alerts: ExpiryAlerts) -> None:
-    """One round of the alerts, and what failed in the log."""
-    log = structlog.get_logger("catalog.expiry")
-    for each in await expiry_alerts.run_once():
-        log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)
-
-
-class _AdminKey:
-    """A `Part`: makes the operator's API key at start, if one is set."""
-
-    def __init__(self, api_keys: ApiKeyService, key: str) -> None:
-        self._api_keys = api_keys
-        self._key = key
-
-    async def start(self) -> None:
-        if self._key:
-            await self._api_keys.ensure_admin_key(self._key)
-
-    async def stop(self) -> None:
-        """Nothing to stop."""

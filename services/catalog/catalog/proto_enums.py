@@ -18,10 +18,13 @@ def error_to_proto(error: Error) -> media_pb2.Failure:
     return media_pb2.Failure(code=error.code, message=error.message, retryable=error.retryable)
 
 
+def plain_text(text: str) -> str:
+    """A text of an event without NUL characters: none can be stored, and the event must be applied."""
+    return text.replace("\0", "")
+
+
 def error_from_proto(message: media_pb2.Failure) -> Error:
-    """The error without NUL characters: no database takes one, and the event must be applied."""
-    code, text = (text.replace("\0", "") for text in (message.code, message.message))
-    return Error(code or "unknown", text, message.retryable)
+    return Error(plain_text(message.code) or "unknown", plain_text(message.message), message.retryable)
 
 
 def facts_to_proto(facts: Facts) -> media_pb2.MediaFacts:
@@ -41,12 +44,12 @@ def facts_to_proto(facts: Facts) -> media_pb2.MediaFacts:
 def facts_from_proto(message: media_pb2.MediaFacts) -> Facts:
     return Facts(
         kind=KIND_FROM_PROTO[message.kind],
-        content_type=message.content_type,
+        content_type=plain_text(message.content_type),
         size_bytes=message.size_bytes,
         sha256=message.sha256,
         duration_s=message.duration_s,
         width=message.width,
         height=message.height,
         fps=message.fps,
-        codecs=tuple(message.codecs),
+        codecs=tuple(map(plain_text, message.codecs)),
     )

@@ -83,9 +83,14 @@ class CatalogCore:
         return [found[name] for name in names]
 
     async def made(
-        self, *files: Facts, campaign_id: str = "", job_id: str = "", lose: bool = False
+        self,
+        *files: Facts,
+        campaign_id: str = "",
+        job_id: str = "",
+        lose: bool = False,
+        may_come: bool = False,
     ) -> Generation:
-        """A generation that went well, with these outputs; `lose`: one more was lost."""
+        """A generation that went well, with these outputs; `lose`: one more was lost, unless it may come."""
         made = await self.generation(campaign_id, RUN, job_id)
         attempt = (await self.attempts.begin(made.id)).attempt
         assert attempt is not None
@@ -101,7 +106,8 @@ class CatalogCore:
             key = f"media/{made.id}/{index}.mp4"
             after = await self.do(made.id, stored(attempt.id, index, new_id("media"), facts, key))
         if lose:
-            after = await self.do(made.id, lost(attempt.id, len(files), round_=1, expires_at=ends))
+            given_up = lost(attempt.id, len(files), retryable=may_come, round_=1, expires_at=ends)
+            after = await self.do(made.id, given_up)
         return after
 
     async def job(self, campaign_id: str) -> Job:

@@ -70,7 +70,7 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         self.kind_known = True
         self.go = asyncio.Event()
         self.go.set()
-        self.troubles: list[AppError] = []
+        self.errors: list[AppError] = []
         """What the next plans fail with."""
         self._server = GrpcServer(
             "127.0.0.1:0",
@@ -133,8 +133,8 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         )
 
     async def PlanScenes(self, request: plan_pb2.PlanScenesRequest, context: Any) -> Any:  # noqa: N802
-        if self.troubles:
-            raise self.troubles.pop(0)
+        if self.errors:
+            raise self.errors.pop(0)
         await self.go.wait()
         self.planned.append(request)
         scenes = [
@@ -352,9 +352,9 @@ class RunningCatalog:
         wanted = getattr(generations_pb2, f"GENERATION_STAGE_{stage.upper()}")
 
         async def there() -> Any:
-            told = await self.get(generation_id)
-            assert told.stage == wanted, generations_pb2.GenerationStage.Name(told.stage)
-            return told
+            shown = await self.get(generation_id)
+            assert shown.stage == wanted, generations_pb2.GenerationStage.Name(shown.stage)
+            return shown
 
         return await eventually(there)
 
@@ -363,9 +363,9 @@ class RunningCatalog:
         wanted = getattr(jobs_pb2, f"JOB_STATUS_{status.upper()}")
 
         async def there() -> Any:
-            told = await self.job(job_id)
-            assert told.status == wanted, f"{jobs_pb2.JobStatus.Name(told.status)}: {told.error}"
-            return told
+            shown = await self.job(job_id)
+            assert shown.status == wanted, f"{jobs_pb2.JobStatus.Name(shown.status)}: {shown.error}"
+            return shown
 
         return await eventually(there)
 

@@ -1,4 +1,4 @@
-"""The README names every setting, every RPC and every fact."""
+"""The README names every setting and every RPC."""
 
 from __future__ import annotations
 

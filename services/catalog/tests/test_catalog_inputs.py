@@ -1,4 +1,4 @@
-"""What inputs name: secrets that nobody is shown, and files that must be there."""
+"""Inputs: secrets that nobody is shown, and assets that must exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from servicekit.errors import Invalid
 from servicekit.ids import new_id
 
 
-def _asked(**given: Any) -> generations_pb2.CreateGenerationRequest:
+def _request(**given: Any) -> generations_pb2.CreateGenerationRequest:
     made = Struct()
     made.update(given)
     return generations_pb2.CreateGenerationRequest(model="rushes/instant", input=made)
@@ -28,10 +28,10 @@ async def _recorded(catalog: RunningCatalog) -> list[Any]:
 
 async def test_a_secret_goes_to_the_provider_and_is_shown_to_nobody(catalog: RunningCatalog) -> None:
     made = await catalog.generation(prompt="x", api_key="hush-hush")
-    batch = generations_pb2.BatchCreateGenerationsRequest(requests=[_asked(api_key="hush-hush")])
+    batch = generations_pb2.BatchCreateGenerationsRequest(requests=[_request(api_key="hush-hush")])
     await catalog.generations.CancelGeneration(generations_pb2.CancelGenerationRequest(id=made.id))
     again = await catalog.generations.RetryGeneration(generations_pb2.RetryGenerationRequest(id=made.id))
-    told = [
+    shown = [
         made,
         again,
         await catalog.get(made.id),
@@ -39,11 +39,11 @@ async def test_a_secret_goes_to_the_provider_and_is_shown_to_nobody(catalog: Run
         *await _recorded(catalog),
     ]
     assert dict(made.input) == {"prompt": "x", "api_key": "[secret]"}
-    assert "hush" not in str(told)
+    assert "hush" not in str(shown)
     work = await catalog.begin(again.id)
     assert dict(work.input) == {"prompt": "x", "api_key": "hush-hush"}
     assert work.secret_fields == ["api_key"], "the provider shows it to nobody either"
-    assert all(b"hush" not in fact.data for fact in await catalog.events_in_log("generation.>"))
+    assert all(b"hush" not in event.data for event in await catalog.events_in_log("generation.>"))
 
 
 async def test_an_asset_nobody_knows_is_refused_by_its_field_and_nothing_is_recorded(
@@ -56,7 +56,7 @@ async def test_an_asset_nobody_knows_is_refused_by_its_field_and_nothing_is_reco
     assert problem.field == "input.image"
     assert unknown in problem.message
     known = await catalog.asset((await catalog.campaign(photos=0)).id)
-    good, bad = _asked(image=f"asset:{known.id}"), _asked(image=f"asset:{unknown}")
+    good, bad = _request(image=f"asset:{known.id}"), _request(image=f"asset:{unknown}")
     with pytest.raises(Invalid) as refused:
         await catalog.generations.BatchCreateGenerations(
             generations_pb2.BatchCreateGenerationsRequest(requests=[good, bad, bad])
@@ -67,8 +67,8 @@ async def test_an_asset_nobody_knows_is_refused_by_its_field_and_nothing_is_reco
     ]
     assert not await _recorded(catalog)
     made = await catalog.generation(image=f"asset:{known.id}", prompt="asset: a villa")
-    (fact,) = await catalog.published(f"generation.requested.replicate.{made.id}")
-    assert fact.message(events_pb2.GenerationRequested).asset_ids == [known.id]
+    (requested,) = await catalog.published(f"generation.requested.replicate.{made.id}")
+    assert requested.message(events_pb2.GenerationRequested).asset_ids == [known.id]
 
 
 async def test_a_plan_with_files_nobody_knows_is_refused_by_their_fields(catalog: RunningCatalog) -> None:
@@ -90,9 +90,9 @@ async def test_a_plan_with_files_nobody_knows_is_refused_by_their_fields(catalog
     assert not (await catalog.jobs.ListJobs(jobs_pb2.ListJobsRequest())).jobs
 
 
-async def test_a_model_nobody_knows_is_told_by_its_place_in_the_batch(catalog: RunningCatalog) -> None:
+async def test_a_model_nobody_knows_is_named_by_its_place_in_the_batch(catalog: RunningCatalog) -> None:
     wrong = generations_pb2.CreateGenerationRequest(model="nobody/nothing")
-    batch = generations_pb2.BatchCreateGenerationsRequest(requests=[_asked(), wrong])
+    batch = generations_pb2.BatchCreateGenerationsRequest(requests=[_request(), wrong])
     with pytest.raises(Invalid) as refused:
         await catalog.generations.BatchCreateGenerations(batch)
     assert [each.field for each in refused.value.fields] == ["requests[1].model"]

@@ -1,4 +1,4 @@
-"""The RPCs over a real server: what is refused, with what name; planning that is slow, away, or lost."""
+"""The RPCs over a real server: what is refused, and how; planning that is slow, fails, or is lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_an_id_of_another_kind_is_invalid_and_an_unknown_one_not_found(cat
         await catalog.attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=new_id("attempt")))
 
 
-async def test_clients_and_campaigns_are_kept_changed_and_listed(catalog: RunningCatalog) -> None:
+async def test_clients_and_campaigns_are_recorded_changed_and_listed(catalog: RunningCatalog) -> None:
     meta = Struct()
     meta.update({"a": [1, "x"]})
     client = await catalog.clients.CreateClient(
@@ -96,11 +96,11 @@ async def test_assets_have_addresses_of_ours_and_stay_while_a_job_needs_them(cat
 async def test_a_key_signs_in_until_it_is_revoked(catalog: RunningCatalog) -> None:
     made = await catalog.keys.CreateApiKey(keys_pb2.CreateApiKeyRequest(name="ci"))
     assert made.key.startswith(made.api_key.prefix)
-    ask = keys_pb2.AuthenticateRequest(key_sha256=hashlib.sha256(made.key.encode()).hexdigest())
-    assert (await catalog.keys.Authenticate(ask)).scope == keys_pb2.SCOPE_WRITE
+    request = keys_pb2.AuthenticateRequest(key_sha256=hashlib.sha256(made.key.encode()).hexdigest())
+    assert (await catalog.keys.Authenticate(request)).scope == keys_pb2.SCOPE_WRITE
     await catalog.keys.RevokeApiKey(keys_pb2.RevokeApiKeyRequest(id=made.api_key.id))
     with pytest.raises(Unauthenticated):
-        await catalog.keys.Authenticate(ask)
+        await catalog.keys.Authenticate(request)
     operator = keys_pb2.AuthenticateRequest(key_sha256=hashlib.sha256(b"operator-key").hexdigest())
     assert (await catalog.keys.Authenticate(operator)).scope == keys_pb2.SCOPE_ADMIN
     listed = await catalog.keys.ListApiKeys(keys_pb2.ListApiKeysRequest())
@@ -142,10 +142,10 @@ async def test_variants_of_one_run_are_checked_once(catalog: RunningCatalog) -> 
 
 
 async def test_an_estimate_records_nothing(catalog: RunningCatalog) -> None:
-    told = await catalog.generations.EstimateGeneration(
+    shown = await catalog.generations.EstimateGeneration(
         generations_pb2.EstimateGenerationRequest(model="rushes/instant")
     )
-    assert (told.estimated_cost_cents, told.basis) == (2.0, "price table")
+    assert (shown.estimated_cost_cents, shown.basis) == (2.0, "price table")
     listed = await catalog.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
     assert not listed.generations
 
@@ -202,20 +202,20 @@ async def test_pairs_become_scenes_without_planning(catalog: RunningCatalog) -> 
     campaign = await catalog.campaign(photos=0)
     first, last = [await catalog.asset(campaign.id) for _ in range(2)]
     sound = await catalog.asset(campaign.id, kind=common_pb2.MEDIA_KIND_AUDIO)
-    ask = jobs_pb2.CreateJobFromImagePairsRequest(
+    request = jobs_pb2.CreateJobFromImagePairsRequest(
         campaign_id=campaign.id,
         pairs=[jobs_pb2.ImagePair(first_asset_id=first.id, last_asset_id=last.id, prompt="glide", seconds=3)],
         music=jobs_pb2.MusicRequest(asset_id=sound.id, gain_db=-6),
         transition=jobs_pb2.TRANSITION_CROSSFADE,
     )
-    job = await catalog.jobs.CreateJobFromImagePairs(ask)
+    job = await catalog.jobs.CreateJobFromImagePairs(request)
     (scene,) = job.scenes
     assert (scene.prompt, scene.model, scene.seconds) == ("glide", "rushes/first-last", 3)
     assert (job.edit.transition_seconds, job.edit.music.asset_id) == (0.5, sound.id)
     assert catalog.generator.prepared[-1].scene.last_image == f"asset:{last.id}"
-    ask.pairs[0].last_asset_id = sound.id
+    request.pairs[0].last_asset_id = sound.id
     with pytest.raises(Invalid) as refused:
-        await catalog.jobs.CreateJobFromImagePairs(ask)
+        await catalog.jobs.CreateJobFromImagePairs(request)
     assert refused.value.fields[0].field == "pairs[0].last_asset_id"
 
 
@@ -232,7 +232,7 @@ async def test_slow_planning_is_answered_with_the_draft_and_goes_on(
 
 
 class HastyClock(MovedClock):
-    """The waits of planning pass at once, and are told."""
+    """The waits of planning pass at once, and are recorded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ class HastyClock(MovedClock):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "wait"),
+    ("error", "wait"),
     [
         (Unavailable("away"), 1.0),
         (Limited("slow down", retry_after=33.0), 33.0),
@@ -255,28 +255,28 @@ class HastyClock(MovedClock):
         (Precondition("not yet"), 1.0),
     ],
 )
-async def test_a_planner_in_trouble_is_asked_again(
-    sqlite_database: str, nats: NatsFixture, trouble: AppError, wait: float
+async def test_planning_that_may_succeed_later_is_tried_again(
+    sqlite_database: str, nats: NatsFixture, error: AppError, wait: float
 ) -> None:
     clock = HastyClock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         campaign = await catalog.campaign()
-        catalog.generator.troubles = [trouble]
+        catalog.generator.errors = [error]
         job = await planned(catalog, campaign.id)
         assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
         assert clock.waits == [wait]
 
 
 @pytest.mark.parametrize(
-    "trouble", [Limited("slow down", retry_after=33.0), Unavailable("the provider refuses our token: 401")]
+    "error", [Limited("slow down", retry_after=33.0), Unavailable("the provider refuses our token: 401")]
 )
 async def test_a_draft_outlives_a_provider_that_refuses_for_long(
-    sqlite_database: str, nats: NatsFixture, trouble: AppError
+    sqlite_database: str, nats: NatsFixture, error: AppError
 ) -> None:
     clock = HastyClock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         campaign = await catalog.campaign()
-        catalog.generator.troubles = [trouble] * 7
+        catalog.generator.errors = [error] * 7
         job = await planned(catalog, campaign.id)
         assert (job.status, len(clock.waits)) == (jobs_pb2.JOB_STATUS_DRAFT, 5)
         clock.moved = timedelta(seconds=61)
@@ -286,7 +286,7 @@ async def test_a_draft_outlives_a_provider_that_refuses_for_long(
 
 async def test_what_cannot_be_planned_fails_at_once(catalog: RunningCatalog) -> None:
     campaign = await catalog.campaign()
-    catalog.generator.troubles = [Invalid("no such planner")]
+    catalog.generator.errors = [Invalid("no such planner")]
     with pytest.raises(Invalid, match="no such planner"):
         await planned(catalog, campaign.id)
     (job,) = (await catalog.jobs.ListJobs(jobs_pb2.ListJobsRequest())).jobs
@@ -331,7 +331,7 @@ async def test_a_draft_that_a_crash_left_is_planned_by_the_next_process(
         await catalog.status(job.id, "awaiting_approval")
 
 
-async def test_job_progress_says_what_happens_now(catalog: RunningCatalog) -> None:
+async def test_job_progress_shows_what_happens_now(catalog: RunningCatalog) -> None:
     campaign = await catalog.campaign()
     job = await planned(catalog, campaign.id)
     job = await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
@@ -343,19 +343,19 @@ async def test_job_progress_says_what_happens_now(catalog: RunningCatalog) -> No
         generation = await unit.generations.get(job.scenes[1].generation_id, lock=True)
         progress = record_run_progress(generation, SystemClock().now(), percent=43.0, message="frame 43")
         await unit.generations.save(generation, progress)
-    told = (await catalog.job(job.id)).progress
-    assert told.message == "rendering scene 2 of 2: 43 %"
-    assert 30 < told.percent < 50
+    shown = (await catalog.job(job.id)).progress
+    assert shown.message == "rendering scene 2 of 2: 43 %"
+    assert 30 < shown.percent < 50
 
 
 async def test_requests_in_parallel_all_get_their_own(catalog: RunningCatalog) -> None:
     made = await asyncio.gather(*(catalog.generation() for _ in range(30)))
     assert len({each.id for each in made}) == 30
 
-    async def all_said() -> bool:
+    async def all_published() -> bool:
         return len(await catalog.events_in_log("generation.requested.>")) == 30
 
-    await eventually(all_said)
+    await eventually(all_published)
 
 
 async def test_a_page_of_large_records_is_shorter_and_loses_none(catalog: RunningCatalog) -> None:

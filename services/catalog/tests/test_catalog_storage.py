@@ -1,4 +1,4 @@
-"""Storage over a real server and the real log: what a deletion says, and that no fact undoes it."""
+"""Storage over a real server and the real log: what a deletion publishes, and that no event undoes it."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ async def stats(catalog: RunningCatalog) -> storage_pb2.StorageStats:
 
 
 async def spent(catalog: RunningCatalog, campaign_id: str) -> float:
-    told = await catalog.campaigns.GetCampaign(campaigns_pb2.GetCampaignRequest(id=campaign_id))
-    return float(told.spent_cents)
+    shown = await catalog.campaigns.GetCampaign(campaigns_pb2.GetCampaignRequest(id=campaign_id))
+    return float(shown.spent_cents)
 
 
-async def test_a_deleted_generation_is_told_of_once_and_its_cost_stays(catalog: RunningCatalog) -> None:
+async def test_a_deletion_is_published_once_and_the_cost_stays(catalog: RunningCatalog) -> None:
     campaign = await catalog.campaign(0)
     made = await catalog.generation(campaign.id)
     attempt = await catalog.made(made.id)
     (media,) = (await catalog.stage(made.id, "completed")).media
-    told = await stats(catalog)
-    assert (told.total_videos, told.total_size_bytes, told.downloads.completed) == (1, 7, 1)
-    (file,) = told.files
+    shown = await stats(catalog)
+    assert (shown.total_videos, shown.total_size_bytes, shown.downloads.completed) == (1, 7, 1)
+    (file,) = shown.files
     assert (file.id, file.url, file.sha256) == (media.id, f"/api/v3/media/{media.id}", "b" * 64)
     assert (file.generation_id, file.HasField("job_id"), file.size_bytes) == (made.id, False, 7)
-    assert dict(told.by_kind)["video"] == storage_pb2.StorageUsage(count=1, size_bytes=7)
+    assert dict(shown.by_kind)["video"] == storage_pb2.StorageUsage(count=1, size_bytes=7)
 
     await catalog.generations.DeleteGeneration(generations_pb2.DeleteGenerationRequest(id=made.id))
     (gone,) = await catalog.published("media.deleted.>")
     assert (gone.id, gone.key) == (f"{media.id}:deleted", media.id)
-    fact = gone.message(events_pb2.MediaDeleted)
-    assert list(fact.blob_keys) == [f"media/{made.id}/0.mp4", f"thumbs/{media.id}.webp"]
+    message = gone.message(events_pb2.MediaDeleted)
+    assert list(message.blob_keys) == [f"media/{made.id}/0.mp4", f"thumbs/{media.id}.webp"]
     (deleted,) = await catalog.published("generation.deleted.>")
     assert deleted.id == f"{made.id}:deleted"
-    for ask in (
+    for call in (
         catalog.get(made.id),
         catalog.media.GetMedia(media_pb2.GetMediaRequest(id=media.id)),
         catalog.media.LocateObject(media_pb2.LocateObjectRequest(media_id=media.id)),
@@ -53,20 +53,20 @@ async def test_a_deleted_generation_is_told_of_once_and_its_cost_stays(catalog: 
         catalog.delete(made.id),
     ):
         with pytest.raises(NotFound):
-            await ask
+            await call
     listed = await catalog.generations.ListGenerations(generations_pb2.ListGenerationsRequest())
     assert not listed.generations
     assert await spent(catalog, campaign.id) == 1.5
-    told = await stats(catalog)
-    assert (told.total_videos, told.total_size_bytes, len(told.files)) == (0, 0, 0)
+    shown = await stats(catalog)
+    assert (shown.total_videos, shown.total_size_bytes, len(shown.files)) == (0, 0, 0)
 
     await catalog.succeed(
         attempt, round_=2
-    )  # said again, as new facts: nothing comes back, and late bytes go
-    fact_again = events_pb2.DownloadCompleted(
+    )  # reported again, as new events: nothing comes back, and late bytes go
+    stored_again = events_pb2.DownloadCompleted(
         prediction=catalog.ref(attempt), index=0, blob_key=f"media/{made.id}/0.mp4", facts=media.facts
     )
-    await catalog.publish("download.completed", made.id, fact_again, "again")
+    await catalog.publish("download.completed", made.id, stored_again, "again")
     late = (await catalog.published("media.deleted.>", 2))[1]
     assert late.message(events_pb2.MediaDeleted).blob_keys[0] == f"media/{made.id}/0.mp4"
     with pytest.raises(NotFound):
@@ -89,9 +89,9 @@ async def test_a_job_keeps_its_parts_until_it_is_over(catalog: RunningCatalog) -
     await catalog.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
     cost = (await catalog.job(job.id)).cost_cents
     await catalog.delete(clip)
-    told = await catalog.job(job.id)
-    assert (told.scenes[0].clip_url, told.scenes[0].HasField("clip"), told.cost_cents) == ("", False, cost)
-    assert "generation.deleted" in [entry.type for entry in told.timeline]
+    shown = await catalog.job(job.id)
+    assert (shown.scenes[0].clip_url, shown.scenes[0].HasField("clip"), shown.cost_cents) == ("", False, cost)
+    assert "generation.deleted" in [entry.type for entry in shown.timeline]
     name = media_pb2.ClipName(job_id=job.id, filename=f"scene-1-{clip}.mp4")
     with pytest.raises(NotFound):
         await catalog.media.LocateObject(media_pb2.LocateObjectRequest(clip=name))
@@ -104,20 +104,20 @@ async def test_a_cut_outlives_its_clips_and_goes_by_its_jobs_id(catalog: Running
     await catalog.status(job.id, "stitching")
     with pytest.raises(Precondition, match="cancel the job first"):
         await catalog.delete(scene)
-    fact = events_pb2.StitchCompleted(
+    message = events_pb2.StitchCompleted(
         job_id=job.id, version=1, cut_key="cuts/x.mp4", poster_key="thumbs/x.jpg"
     )
-    fact.facts.size_bytes = 90
-    await catalog.publish("stitch.completed", job.id, fact)
+    message.facts.size_bytes = 90
+    await catalog.publish("stitch.completed", job.id, message)
     await catalog.status(job.id, "completed")
     await catalog.delete(scene)
     async with (
         catalog.service.database.read() as unit
     ):  # whoever makes the cut again finds that the clip is missing
         assert (await unit.jobs.get(job.id)).scenes[0].blob_key == ""
-    told = await stats(catalog)
-    assert [(file.id, file.version, file.size_bytes) for file in told.files] == [(job.id, 1, 90)]
-    assert told.files[0].url == (await catalog.job(job.id)).result.url
+    shown = await stats(catalog)
+    assert [(file.id, file.version, file.size_bytes) for file in shown.files] == [(job.id, 1, 90)]
+    assert shown.files[0].url == (await catalog.job(job.id)).result.url
     await catalog.delete(job.id)
     (gone,) = [each for each in await catalog.published("media.deleted.>", 2) if each.key == job.id]
     assert gone.id == f"{job.id}:deleted:v1"
@@ -140,8 +140,8 @@ async def test_a_clean_up_takes_what_is_old_and_a_dry_run_nothing(
         await catalog.stage(old.id, "completed")
         clock.moved += timedelta(days=31)
         young = await catalog.generation()
-        ask = storage_pb2.CleanUpStorageRequest(older_than_days=30, dry_run=True)
-        would = await catalog.storage.CleanUpStorage(ask)
+        request = storage_pb2.CleanUpStorageRequest(older_than_days=30, dry_run=True)
+        would = await catalog.storage.CleanUpStorage(request)
         assert (list(would.ids), would.files, would.size_bytes, would.dry_run) == ([old.id], 1, 7, True)
         await catalog.get(old.id)
         done = await catalog.storage.CleanUpStorage(storage_pb2.CleanUpStorageRequest(older_than_days=30))
@@ -167,7 +167,7 @@ async def test_ids_of_other_kinds_are_refused_by_name(catalog: RunningCatalog) -
         )
 
 
-async def test_the_generator_is_told_that_there_is_nothing_to_do(catalog: RunningCatalog) -> None:
+async def test_for_a_deleted_generation_there_is_nothing_to_do(catalog: RunningCatalog) -> None:
     made = await catalog.generation()
     await catalog.made(made.id)
     await catalog.stage(made.id, "completed")

@@ -17,7 +17,7 @@ from rushes.catalog.v1 import attempts_pb2, generations_pb2, jobs_pb2, storage_p
 from rushes.common.v1 import media_pb2 as common_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock
-from servicekit.errors import NotFound, Precondition
+from servicekit.errors import NotFound
 from servicekit.ids import new_id
 from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK
 from servicekit.testing import NatsFixture, eventually
@@ -91,6 +91,17 @@ async def test_progress_is_shown_while_it_runs_and_never_after(catalog: RunningC
     assert (await catalog.get(made.id)).progress.message == "E005 at the provider"
 
 
+async def _lost(catalog: RunningCatalog) -> generations_pb2.FailedDownload:
+    """The only output in the retry queue, once it is there."""
+
+    async def there() -> generations_pb2.FailedDownload:
+        queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
+        assert len(queue.downloads) == 1
+        return queue.downloads[0]
+
+    return await eventually(there)
+
+
 async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_requested_again(
     catalog: RunningCatalog,
 ) -> None:
@@ -117,8 +128,20 @@ async def test_a_lost_output_stands_in_the_queue_and_comes_when_it_is_requested_
     await catalog.succeed(attempt, round_=2)
     await catalog.store(attempt)
     assert (await catalog.stage(made.id, "completed")).attempts == 1
-    with pytest.raises(Precondition):
-        await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+
+
+async def test_what_the_store_has_lost_is_requested_again_while_the_provider_keeps_it(
+    catalog: RunningCatalog,
+) -> None:
+    made = await catalog.generation()
+    attempt = await catalog.made(made.id)
+    before = await catalog.stage(made.id, "completed")
+    await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=made.id))
+    await catalog.published("generation.fetch_requested.>")
+    assert (await catalog.begin(made.id)).next_step == attempts_pb2.NEXT_STEP_FOLLOW
+    await catalog.succeed(attempt, round_=2)
+    after = await catalog.stage(made.id, "completed")
+    assert (after.media, after.cost_cents) == (before.media, before.cost_cents)
 
 
 async def test_the_next_step_is_answered_and_nothing_is_recorded(catalog: RunningCatalog) -> None:
@@ -160,9 +183,8 @@ async def test_an_address_that_leads_nowhere_is_not_shown_as_alive(catalog: Runn
     attempt = await catalog.submitted(made.id)
     await catalog.succeed(attempt)
     await catalog.lose(attempt, retryable=True, code="gone")
-    await catalog.stage(made.id, "failed")
-    queue = await catalog.downloads.ListFailedDownloads(generations_pb2.ListFailedDownloadsRequest())
-    assert [(each.generation_id, each.alive) for each in queue.downloads] == [(made.id, False)]
+    lost = await _lost(catalog)
+    assert (lost.generation_id, lost.alive) == (made.id, False)
 
 
 async def test_a_scene_lost_for_a_while_does_not_fail_its_job(catalog: RunningCatalog) -> None:
@@ -172,7 +194,11 @@ async def test_a_scene_lost_for_a_while_does_not_fail_its_job(catalog: RunningCa
     await catalog.succeed(attempt)
     await catalog.stage(scene, "fetching")
     await catalog.lose(attempt, retryable=True)
-    await catalog.stage(scene, "failed")
+    await _lost(catalog)
+    shown = await catalog.get(scene)
+    assert shown.status == generations_pb2.GENERATION_STATUS_PROCESSING
+    assert shown.progress.message == "output 0 is fetched again soon: it ends too early"
+    assert not await catalog.events_in_log("generation.failed.>")
     assert (await catalog.job(job.id)).status == jobs_pb2.JOB_STATUS_RENDERING
     await catalog.downloads.RequeueDownload(generations_pb2.RequeueDownloadRequest(generation_id=scene))
     await catalog.store(attempt)

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 from alembic import command
 from catalog_core import VIDEO, CatalogCore
-from generation_life import GONE, failed, lost, stored
+from generation_life import EXPIRES, GONE, ended, failed, lost, stored
 from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
+from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.generations.rows import generation_row, output_row
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.media import LostOutput
@@ -141,4 +143,29 @@ async def test_what_had_expired_before_there_were_alarms_is_no_news(database_url
         await connection.run_sync(before)
         counted = select(tables.outputs.c.counted_at.is_(None)).order_by(tables.outputs.c.index)
         assert (await connection.execute(counted)).scalars().all() == [False, True]
+    await engine.dispose()
+
+
+async def test_what_was_to_be_requested_again_before_an_upgrade_is_so_after_it(database_url: str) -> None:
+    engine = open_engine(database_url)
+    due = EXPIRES - timedelta(minutes=5)
+
+    def before(connection: Connection) -> None:
+        command.upgrade(alembic_config(connection), "0005")
+        made = ended("lost").now
+        row = generation_row(made, timedelta(seconds=60)) | {"requeue_at": due}
+        connection.execute(insert(tables.generations), row)
+        output = output_row(made.id, made.outputs[0])
+        del output["requeue_at"]
+        connection.execute(insert(tables.outputs), output)
+        command.upgrade(alembic_config(connection), "head")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(before)
+    database = SqlDatabase(engine, SystemClock(), stalled_after=timedelta(seconds=60))
+    async with database.read() as unit:
+        assert await unit.generations.to_requeue(due, 10) == ["gen_1"]
+        generation = await unit.generations.get("gen_1")
+    assert generation.requeue_at == due
+    assert requeue_download(generation, due, automatic=True) != ()
     await engine.dispose()

@@ -120,7 +120,7 @@ def test_what_is_still_to_be_fetched_keeps_it_and_completes_it() -> None:
     life = Life()
     one = life.fetching(2)
     life.do(stored(one, 0))
-    life.do(lost(one, 1))
+    life.do(lost(one, 1, retryable=False))
     life.do(partial(delete_generation, index=0))
     assert life.now.deleted_at is None
     life.do(requeue_download)
@@ -133,11 +133,12 @@ def test_bytes_that_come_late_are_removed_each_time() -> None:
     life = Life()
     one = life.fetching(2)
     life.do(lost(one, 0, retryable=False))
+    life.do(lost(one, 1, retryable=False))
     life.do(delete_generation, NOW)
     for _ in range(2):
         events = life.do(stored(one, 1, "med_9"))
         assert keys(events, ge.OutputRefused) == ["media/gen_1/1.mp4"]
-    assert [each.state for each in life.now.outputs] == [OutputState.DELETED]
+    assert [each.state for each in life.now.outputs] == [OutputState.DELETED] * 2
     assert life.do(requeued_by_itself) == ()
 
 

@@ -12,6 +12,7 @@ from generation_life import (
     NOW,
     PASSING,
     Life,
+    any_step,
     apply,
     begins,
     canceled,
@@ -58,8 +59,9 @@ def test_what_is_final_stays_and_money_adds_up(steps: list[Decision | str]) -> N
                 before.error,
                 before.finished_at,
             )
-        if before.stage in (Stage.COMPLETED, Stage.CANCELED):
+        if before.stage is Stage.CANCELED or (before.stage is Stage.COMPLETED and not before.lost):
             assert after.outputs == before.outputs
+        assert not after.final or after.requeue_at is None, "an end that is not the end"
         adopted = any(isinstance(e, ge.AttemptAdopted) for e in events)
         for account in life.accounts.values():
             assert account.reserved >= 0
@@ -74,7 +76,24 @@ def test_what_is_final_stays_and_money_adds_up(steps: list[Decision | str]) -> N
         assert after.submissions <= 3 or adopted or before.submissions > 3
         media = [output.media_id for output in after.stored]
         assert len(media) == len(set(media)) or len(media) == 2  # the same made-up id for both outputs
-        assert (after.stage is Stage.COMPLETED) <= (len(after.stored) >= after.output_count > 0)
+        if after.stage is Stage.COMPLETED:
+            assert after.main is not None
+            assert len(after.stored) + len(after.lost) >= after.output_count > 0
+            assert not [output for output in after.outputs if output.undecided]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(any_step, max_size=40))
+def test_nothing_has_ended_that_will_be_requested_again_by_itself(steps: list[Decision | str]) -> None:
+    life = Life()
+    for step in steps:
+        apply(life, step)
+        now = life.now
+        assert not now.final or now.requeue_at is None
+        if now.stage in (Stage.COMPLETED, Stage.FAILED) and now.winner:
+            assert not [output for output in now.outputs if output.undecided]
+        if now.stage is Stage.FETCHING:
+            assert next_step(now, life.at).step is NextStep.FOLLOW
 
 
 @settings(max_examples=100, deadline=None)

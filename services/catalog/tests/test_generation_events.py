@@ -120,6 +120,9 @@ async def _live(core: CatalogCore) -> None:
     await core.do(made.id, partial(count_loss, index=2))
     await core.do(made.id, partial(delete_generation, index=0))
 
+    missing = await core.made(lose=True)
+    await core.do(missing.id, failed(missing.winner, GONE, prediction_id=f"p-{missing.id}"))
+
     gone = await core.made(VIDEO)
     await core.do(gone.id, delete_generation)
 

@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import typing
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
-from alembic import command
-from catalog_core import IMAGE, VIDEO, CatalogCore
 from catalog_jobs import planned, stitched
-from generation_life import Life, any_step, apply
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from journal_guard import ENTITY_OF, NOT_JOURNALED, journal_guard
+from journal_guard import ENTITY_OF
 from running_catalog import RunningCatalog, running
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.migrate import Migrator, alembic_config
-from catalog.adapters.db.unit_of_work import SqlDatabase
-from catalog.adapters.journal.documents import EVENT_TYPES, JOURNAL, entry_of, event_of
+from catalog.adapters.db.migrate import Migrator
+from catalog.adapters.journal.documents import JOURNAL
 from catalog.adapters.journal.rebuild import Rebuild, RebuildReport
 from catalog.adapters.journal.snapshots import JournalSnapshots
-from catalog.core.access.domain import Scope
-from catalog.core.access.service import ApiKeyService, digest
-from catalog.core.budget.domain import Account, balance
-from catalog.core.generations.domain.attempts import record_run_progress
-from catalog.core.generations.domain.deletion import delete_generation
-from catalog.core.jobs.domain.timeline import timeline
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot
-from catalog.core.journal.domain.replay import Gap, Replay
-from catalog.core.shared.paging import PageRequest
 from events.topology import streams
 from rushes.catalog.v1 import clients_pb2, generations_pb2, jobs_pb2
 from servicekit.clock import SystemClock
 from servicekit.database.engine import open_engine
-from servicekit.errors import Conflict, NotFound, Precondition
 from servicekit.events import EventLog
 from servicekit.outbox import Relay
-from servicekit.testing import NatsFixture, PostgresServer, SimulatedClock, eventually, sqlite_url
+from servicekit.testing import NatsFixture, PostgresServer, sqlite_url
 
 STALLED_AFTER = timedelta(seconds=60)
 """As the settings of a running catalog have it."""

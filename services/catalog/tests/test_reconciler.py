@@ -64,7 +64,7 @@ async def test_a_stuck_planner_holds_nothing_up(watch: Watch) -> None:
     core = watch.core
     campaign = await core.campaign()
     jobs = [await core.job(campaign) for _ in range(CONCURRENCY + 3)]
-    lost = await core.made(lose=True)
+    lost = await core.made(lose=True, may_come=True)
     core.clock.advance(61)
     report = await asyncio.wait_for(watch.reconciler.run_once(), 5)
     assert (report.drafts, report.downloads) == (len(jobs), 1)
@@ -81,11 +81,11 @@ async def test_a_record_that_fails_keeps_no_other_waiting(
     watch: Watch, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = watch.core
-    monkeypatch.setattr(reconcile, "AT_ONCE", 1)
+    monkeypatch.setattr(reconcile, "BATCH_SIZE", 1)
     campaign = await core.campaign()
     both = []
     for _ in range(2):
-        both.append(await core.job(campaign) if what == "job" else await core.made(lose=True))
+        both.append(await core.job(campaign) if what == "job" else await core.made(lose=True, may_come=True))
         core.clock.advance(1)
     corrupt = both[0].id
     await watch.corrupt(tables.jobs if what == "job" else tables.generations, corrupt)
@@ -100,13 +100,13 @@ async def test_a_record_that_fails_keeps_no_other_waiting(
 
 async def test_a_failing_requeue_is_put_off_for_a_few_seconds_only(watch: Watch) -> None:
     core = watch.core
-    lost = (await core.made(lose=True)).id
+    lost = (await core.made(lose=True, may_come=True)).id
     core.clock.advance(3560)
     await watch.corrupt(tables.generations, lost)
     assert [each.id for each in (await watch.reconciler.run_once()).failed] == [lost]
     mended = update(tables.generations).where(tables.generations.c.id == lost)
     async with core.database.transaction() as connection:
-        await connection.execute(mended.values(stage=Stage.FAILED.value))
+        await connection.execute(mended.values(stage=Stage.FETCHING.value))
     assert (await watch.reconciler.run_once()).downloads == 0
     core.clock.advance(11)
     assert (await watch.reconciler.run_once()).downloads == 1, "while the provider still has it"

@@ -54,7 +54,7 @@ async def test_a_generation_comes_back_as_it_was_saved(core: CatalogCore) -> Non
         made.id,
         lost(work.attempt.id, 1, round_=1, expires_at=now + timedelta(hours=1)),
     )
-    assert after.stage is Stage.FAILED
+    assert after.requeue_at is not None
     assert await core.get(made.id) == after
     async with core.database.read() as unit:
         media = await unit.generations.media(after.stored[0].media_id)
@@ -72,8 +72,8 @@ async def test_a_run_from_before_an_upgrade_keeps_its_files(core: CatalogCore) -
         old = update(tables.generations).where(tables.generations.c.id == made.id)
         await unit._connection.execute(old.values(run=document))
     assert (await core.get(made.id)).run == made.run
-    told = replace(RUN, input=given, assets=())
-    assert make_run(dump(told)) == told, "what says that it has none has none"
+    run = replace(RUN, input=given, assets=())
+    assert make_run(dump(run)) == run, "a document that names none has none"
 
 
 async def test_sixty_four_race_for_the_last_money(core: CatalogCore) -> None:
@@ -86,8 +86,8 @@ async def test_sixty_four_race_for_the_last_money(core: CatalogCore) -> None:
     campaign, day = await core.accounts(campaign_account(campaign_id), day_account(core.clock.now()))
     assert campaign == Account(spent=0, reserved=9900)
     assert day.reserved == 9900
-    told = await core.campaigns.get(campaign_id)
-    assert (told.spent_micros, told.reserved_micros) == (0, 9900)
+    shown = await core.campaigns.get(campaign_id)
+    assert (shown.spent_micros, shown.reserved_micros) == (0, 9900)
 
 
 async def test_an_account_without_a_row_has_its_cap_too(core: CatalogCore) -> None:
@@ -314,8 +314,8 @@ async def test_facts_that_the_log_has_dropped_are_forgotten_in_the_queue_of_thos
             await eventually(lambda: len(group._queue) == 1)
     await forgetting
     async with core.database.read() as unit:
-        kept = (await unit._connection.execute(select(tables.inbox.c.event_id))).scalars().all()
-    assert kept == ["new"]
+        left = (await unit._connection.execute(select(tables.inbox.c.event_id))).scalars().all()
+    assert left == ["new"]
 
 
 async def test_the_migrations_make_the_tables_that_the_code_knows(database_url: str) -> None:

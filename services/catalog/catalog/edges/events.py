@@ -18,7 +18,7 @@ from catalog.core.generations.domain.outputs import record_stored
 from catalog.core.generations.domain.recovery import record_lost
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.inbox.service import Inbox
-from catalog.proto_enums import error_from_proto, facts_from_proto
+from catalog.proto_enums import error_from_proto, facts_from_proto, plain_text
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.ids import new_id
@@ -65,7 +65,7 @@ class PredictionEvents:
         message = event.message(pb.PredictionProgressed)
         progress = message.progress
         await self._inbox.report_run_progress(
-            message.prediction.generation_id, progress.percent, progress.message
+            message.prediction.generation_id, progress.percent, plain_text(progress.message)
         )
 
     async def succeeded(self, event: Event) -> None:
@@ -185,7 +185,7 @@ class StitchEvents:
         message = event.message(pb.StitchProgressed)
         progress = message.progress
         await self._inbox.report_stitch_progress(
-            message.job_id, message.version, progress.percent, progress.message
+            message.job_id, message.version, progress.percent, plain_text(progress.message)
         )
 
     async def completed(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations on the connection that `catalog.adapters.schema` hands over."""
+"""What Alembic runs: the migrations, on the connection that `catalog.adapters.db.migrate` hands over."""
 
 from __future__ import annotations
 

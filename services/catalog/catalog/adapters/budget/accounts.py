@@ -1,4 +1,4 @@
-"""The accounts in their table: locked in the order of their names, changed by adding."""
+"""Locks accounts in the order of their names, and books postings by adding to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from catalog.core.budget.domain import Account, Posting
 
 
 def _adding(insert: Callable[[Table], Any]) -> Any:
-    """The change of one account, of a row that may not be there yet."""
+    """The statement that adds to an account, whose row may not exist yet."""
     statement = insert(t.accounts)
     added = {
         name: t.accounts.c[name] + statement.excluded[name] for name in ("spent_micros", "reserved_micros")
@@ -33,20 +33,17 @@ _LOCK = (
 
 
 class SqlAccounts:
-    """`Accounts`."""
-
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
     async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
-        """The accounts (without caps), locked for the rest of the unit, in the order of their names."""
         names = sorted(accounts)
-        await self.post([Posting(name) for name in names])  # a row that is not there cannot be locked
+        await self.post([Posting(name) for name in names])  # a row has to exist before it can be locked
         found = (await self._connection.execute(_LOCK, {"names": names})).all()
         return {row.account: Account(row.spent_micros, row.reserved_micros) for row in found}
 
     async def post(self, postings: Sequence[Posting]) -> None:
-        """Book them: one change of each account."""
+        """Book them, with one statement for each account."""
         sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         for each in postings:
             sums[each.account][0] += each.spent

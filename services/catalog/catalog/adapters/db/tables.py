@@ -269,7 +269,9 @@ outputs = Table(
     Column("media_id", _ID, nullable=False),
     Column("error", JSON),
     Column("expires_at", Moment),
-    # When operators were warned that it expires, and when it was counted as lost: no part of the state.
+    # Of a lost one: when it is requested again by itself.
+    Column("requeue_at", Moment),
+    # When operators were warned that it expires, and when it was counted as lost.
     Column("warned_at", Moment),
     Column("counted_at", Moment),
     # What is lost is little: the retry queue and the alarms read only this.

@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from typing import Any
 
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -67,6 +69,7 @@ class SqlDatabase:
         self._on_commit: Callable[[], None] = lambda: None
         # SQLite has one writer; waiting here is first come, first served, and its busy timeout is neither.
         self._group_commit = GroupCommit(self._writing) if is_sqlite(engine) else None
+        event.listen(engine.sync_engine, "before_cursor_execute", _refuse_nul)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call back after each commit that may have written to the outbox."""
@@ -99,7 +102,27 @@ class SqlDatabase:
 
 
 _DATA_EXCEPTION = "22"
-"""PostgreSQL's class of data exceptions: a text with a NUL or too long, a number out of range."""
+"""PostgreSQL's class of data exceptions: a text that is too long, a number out of range."""
+
+
+def _refuse_nul(*args: Any) -> None:
+    """Refuse texts with a NUL wherever they are. `args`: as SQLAlchemy calls `before_cursor_execute`.
+
+    PostgreSQL takes none as a text. It does take one within JSON, but then no query looks into that column
+    any more. SQLite takes both.
+    """
+    context = args[4]
+    for row in getattr(context, "compiled_parameters", ()):
+        if _has_nul(row):
+            raise Invalid("the character NUL (\\u0000) cannot be stored: leave it out")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return isinstance(value, list | tuple) and any(_has_nul(item) for item in value)
 
 
 @contextlib.contextmanager
@@ -110,9 +133,7 @@ def _app_errors() -> Iterator[None]:
         raise Conflict("somebody else recorded the same at the same moment: read it again") from error
     except (SQLAlchemyError, OSError) as error:
         if str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith(_DATA_EXCEPTION):
-            raise Invalid(
-                "the database cannot keep one of these values: leave out characters such as NUL (\\u0000)"
-            ) from error
+            raise Invalid("the database cannot store one of these values") from error
         if not is_transient(error):
             raise
         raise Unavailable(f"the database is away, busy or full ({type(error).__name__})") from error

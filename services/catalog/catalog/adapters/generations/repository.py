@@ -1,4 +1,4 @@
-"""Generations in their tables: read, and stored as the fold of their events."""
+"""Reads generations from their tables, and saves their events: in rows, accounts, outbox and timeline."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode, page_of
 from catalog.adapters.db.outbox_messages import generation_messages
-from catalog.adapters.db.rows import changed
+from catalog.adapters.db.rows import changed, from_row
 from catalog.adapters.generations import rows
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.budget.domain import Posting, postings
@@ -26,11 +25,10 @@ from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.journal.domain.entry import generation_entry, is_progress
-from catalog.core.shared.domain import Facts
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from servicekit.errors import Conflict, NotFound
 
-# What each step of a run asks and writes: made once, for making them costs more than running them.
+# The statements that each step of a run executes: to build them each time would cost more than to run them.
 _ONE = select(t.generations).where(t.generations.c.id == bindparam("of"))
 _ONE_LOCKED = _ONE.with_for_update()
 _JOB_OF = select(t.generations.c.job_id).where(t.generations.c.id == bindparam("of"))
@@ -56,15 +54,13 @@ _ADD_ATTEMPT, _CHANGE_ATTEMPT = (
     update(t.attempts).where(t.attempts.c.id == bindparam("of")),
 )
 _ADD_MEDIA, _ADD_OUTPUT = insert(t.media), insert(t.outputs)
-_FORGET_MEDIA = update(t.media).where(t.media.c.id == bindparam("of"))
+_DELETE_MEDIA = update(t.media).where(t.media.c.id == bindparam("of"))
 _CHANGE_OUTPUT = update(t.outputs).where(
     t.outputs.c.generation_id == bindparam("of"), t.outputs.c.index == bindparam("at_index")
 )
 
 
 class SqlGenerations:
-    """`Generations`."""
-
     def __init__(
         self,
         connection: AsyncConnection,
@@ -80,22 +76,19 @@ class SqlGenerations:
     # Reading ------------------------------------------------------------------------------------
 
     async def get(self, generation_id: str, *, lock: bool = False, deleted: bool = False) -> Generation:
-        """One, locked for the rest of the unit when asked; NotFound, for a deleted one unless asked for."""
         query = _ONE_LOCKED if lock else _ONE
         found = (await self._connection.execute(query, {"of": generation_id})).all()
         if not found or (found[0].deleted_at is not None and not deleted):
             raise NotFound(f"there is no generation {generation_id}")
-        return (await self._whole(found))[0]
+        return (await self._with_parts(found))[0]
 
     async def job_of(self, generation_id: str) -> str:
-        """The job it belongs to, or ""; NotFound."""
         job_id = (await self._connection.execute(_JOB_OF, {"of": generation_id})).scalar_one_or_none()
         if job_id is None:
             raise NotFound(f"there is no generation {generation_id}")
         return str(job_id)
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
-        """Newest first."""
         columns = t.generations.c
         wanted = (
             (columns.kind, only.kind.value if only.kind else ""),
@@ -104,27 +97,24 @@ class SqlGenerations:
             (columns.campaign_id, only.campaign_id),
             (columns.job_id, only.job_id),
         )
-        kept = columns.deleted_at.is_(None)
-        query = select(t.generations).where(kept, *(column == value for column, value in wanted if value))
+        conditions = [column == value for column, value in wanted if value]
+        query = select(t.generations).where(columns.deleted_at.is_(None), *conditions)
         page = await page_of(self._connection, query, t.generations, paging, lambda row: row)
-        return Page(tuple(await self._whole(page.items)), page.next_token)
+        return Page(tuple(await self._with_parts(page.items)), page.next_token)
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
-        """All of a job, oldest first; deleted ones too, for what they have cost."""
         query = select(t.generations).where(t.generations.c.job_id == job_id).order_by(t.generations.c.id)
-        return await self._whole(
+        return await self._with_parts(
             (await self._connection.execute(query.with_for_update() if lock else query)).all()
         )
 
     async def of_attempt(self, attempt_id: str) -> str:
-        """The generation an attempt belongs to; NotFound."""
         found = (await self._connection.execute(_OF_ATTEMPT, {"of": attempt_id})).scalar_one_or_none()
         if found is None:
             raise NotFound(f"there is no attempt {attempt_id}")
         return str(found)
 
     async def of_prediction(self, prediction_id: str) -> tuple[str, Attempt] | None:
-        """The generation and the attempt that own a prediction."""
         row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
         return None if row is None else (row.generation_id, rows.make_attempt(row))
 
@@ -135,7 +125,6 @@ class SqlGenerations:
         return await self._due(t.generations.c.requeue_at, at, limit, without)
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
-        """The retry queue, newest first."""
         columns = t.outputs.c
         key = (columns.at, columns.generation_id, columns.index)
         query = (
@@ -159,7 +148,6 @@ class SqlGenerations:
         return Page(items, encode(last.failed_at.isoformat(), last.generation_id, last.index))
 
     async def media(self, media_id: str) -> Media:
-        """A stored output; NotFound."""
         query = (
             select(t.media, t.generations.c.job_id, t.generations.c.model)
             .join(t.generations, t.generations.c.id == t.media.c.generation_id)
@@ -168,22 +156,13 @@ class SqlGenerations:
         row = (await self._connection.execute(query)).first()
         if row is None:
             raise NotFound(f"there is no media {media_id}")
-        return Media(
-            id=row.id,
-            generation_id=row.generation_id,
-            job_id=row.job_id,
-            index=row._mapping["index"],  # noqa: SLF001  # rows have a method of that name
-            blob_key=row.blob_key,
-            facts=load(Facts, row.facts),
-            created_at=row.created_at,
-            model=row.model,
-        )
+        return from_row(Media, row)
 
     async def _due(self, column: Any, at: datetime, limit: int, without: Collection[str]) -> Sequence[str]:
         due = select(t.generations.c.id).where(column <= at, t.generations.c.id.not_in(without))
         return list((await self._connection.execute(due.order_by(column).limit(limit))).scalars())
 
-    async def _whole(self, found: Sequence[Row[Any]]) -> list[Generation]:
+    async def _with_parts(self, found: Sequence[Row[Any]]) -> list[Generation]:
         """The generations of these rows, with their attempts and outputs: two queries for all."""
         ids = [row.id for row in found]
         attempts: dict[str, list[Attempt]] = defaultdict(list)
@@ -198,7 +177,7 @@ class SqlGenerations:
     async def after(self, generation_id: str, limit: int) -> Sequence[Generation]:
         """The next ones by their ids, deleted ones too."""
         query = select(t.generations).where(t.generations.c.id > generation_id).order_by(t.generations.c.id)
-        return await self._whole((await self._connection.execute(query.limit(limit))).all())
+        return await self._with_parts((await self._connection.execute(query.limit(limit))).all())
 
     # Changing -----------------------------------------------------------------------------------
 
@@ -222,12 +201,12 @@ class SqlGenerations:
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:
-        columns = rows.generation_row(after, self._stalled_after)
+        row = rows.generation_row(after, self._stalled_after)
         if before is None:
-            await self._connection.execute(_ADD, columns)
-        elif news := changed(rows.generation_row(before, self._stalled_after), columns):
+            await self._connection.execute(_ADD, row)
+        elif changes := changed(rows.generation_row(before, self._stalled_after), row):
             key = {"of": after.id, "known_revision": before.revision}
-            if (await self._connection.execute(_CHANGE, {**news, **key})).rowcount == 0:
+            if (await self._connection.execute(_CHANGE, {**changes, **key})).rowcount == 0:
                 raise Conflict(f"somebody else has changed {after.id} since it was read: read it again")
         known = {attempt.id: attempt for attempt in before.attempts} if before else {}
         for attempt in after.attempts:
@@ -239,18 +218,19 @@ class SqlGenerations:
         await self._write_outputs(before, after)
 
     async def _write_outputs(self, before: Generation | None, after: Generation) -> None:
-        there = {output.index: output for output in before.outputs} if before else {}
+        known = {output.index: output for output in before.outputs} if before else {}
         for output in after.outputs:
-            if output == there.get(output.index):
+            if output == known.get(output.index):
                 continue
-            values = rows.output_row(after.id, output)
-            if output.index in there:
-                key = {"of": after.id, "at_index": output.index}
-                await self._connection.execute(_CHANGE_OUTPUT, {**values, **key})
+            row = rows.output_row(after.id, output)
+            if output.index in known:
+                await self._connection.execute(
+                    _CHANGE_OUTPUT, {**row, "of": after.id, "at_index": output.index}
+                )
             else:
-                await self._connection.execute(_ADD_OUTPUT, values)
+                await self._connection.execute(_ADD_OUTPUT, row)
             if output.state is OutputState.DELETED:
-                gone = {"deleted_at": output.deleted_at, "of": output.media_id}
-                await self._connection.execute(_FORGET_MEDIA, gone)
+                deleted = {"deleted_at": output.deleted_at, "of": output.media_id}
+                await self._connection.execute(_DELETE_MEDIA, deleted)
             elif output.state is OutputState.STORED:
                 await self._connection.execute(_ADD_MEDIA, rows.media_row(after.id, output))

@@ -26,6 +26,7 @@ def generation_row(state: Generation, stalled_after: timedelta) -> dict[str, Any
         model=state.run.model,
         kind=state.run.kind.value,
         status=state.status.value,
+        requeue_at=state.requeue_at,
         stalled_at=None if over else stalled_at(state.last_event_at, state.stalled_rounds, stalled_after),
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import decode, encode
 from catalog.core.generations.domain.model import FINAL as FINAL_STAGES
-from catalog.core.generations.domain.model import Stage
+from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.jobs.domain.model import FINAL as FINAL_JOB_STATUSES
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from catalog.core.storage.domain.blob_keys import BlobKey, BlobOwner, NamedBlob
@@ -52,12 +52,20 @@ class SqlBlobReferences:
         ids = _owner_ids(keys)
         query = select(generations.id, generations.stage, generations.winner, generations.deleted_at)
         rows = (await self._connection.execute(query.where(generations.id.in_(ids)))).all()
-        # A failed one that has lost outputs may be opened again, and finds what is stored.
+        # One that has lost outputs may be opened again, and finds what is stored.
+        lost = select(t.outputs.c.generation_id).where(
+            t.outputs.c.generation_id.in_(ids), t.outputs.c.state == OutputState.LOST.value
+        )
+        with_lost = await self._ids(lost)
         open_ids = {
             row.id
             for row in rows
             if row.deleted_at is None
-            and (row.stage not in FINAL_STAGES or (row.stage == Stage.FAILED and row.winner))
+            and (
+                row.stage not in FINAL_STAGES
+                or row.id in with_lost
+                or (row.stage == Stage.FAILED and row.winner)
+            )
         } | _without_row(keys, (row.id for row in rows))
         outputs = select(media.blob_key, media.deleted_at).where(media.generation_id.in_(ids))
         deleted_at = {row.blob_key: row.deleted_at for row in await self._connection.execute(outputs)}

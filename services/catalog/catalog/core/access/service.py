@@ -87,3 +87,18 @@ class ApiKeyService:
 def digest(key: str) -> str:
     """What is stored of a key, as hexadecimal SHA-256."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+class AdminKey:
+    """A `Part`: makes the operator's key at start, if one is set."""
+
+    def __init__(self, api_keys: ApiKeyService, key: str) -> None:
+        self._api_keys = api_keys
+        self._key = key
+
+    async def start(self) -> None:
+        if self._key:
+            await self._api_keys.ensure_admin_key(self._key)
+
+    async def stop(self) -> None:
+        """Nothing to stop."""

@@ -55,23 +55,23 @@ async def save_job(unit: UnitOfWork, job: Job, events: je.Events) -> Job:
 
 
 def consequence(job: Job, after: Generation, events: Events) -> je.Events:
-    """What the events of a generation mean for its job."""
+    """What the events of a generation mean for its job, which needs no more of it than its main output."""
+    main = after.main if after.stage in (Stage.FETCHING, Stage.COMPLETED) else None
     for event in events:
         match event:
-            case ge.GenerationCompleted():
-                first = after.stored[0]
+            case ge.OutputStored() | ge.OutputLost() | ge.GenerationCompleted() if main is not None:
                 return decide.record_generation_stored(
                     job,
                     event.at,
                     generation_id=after.id,
-                    media_id=first.media_id,
-                    blob_key=first.blob_key,
+                    media_id=main.media_id,
+                    blob_key=main.blob_key,
                 )
             case ge.OutputDeleted():
                 return decide.record_output_deleted(
                     job, event.at, generation_id=after.id, blob_key=event.blob_key
                 )
-            case ge.GenerationFailed() if event.requeue_at is None or not event.error.retryable:
+            case ge.GenerationFailed():
                 return decide.record_generation_ended(
                     job, event.at, generation_id=after.id, error=event.error
                 )
@@ -82,5 +82,5 @@ def consequence(job: Job, after: Generation, events: Events) -> je.Events:
 
 
 def _is_unpaid(generation: Generation) -> bool:
-    """Whether nothing is paid for it yet: when its job has failed, nothing shall be."""
+    """Whether nothing is paid for it yet. When its job is over, nothing needs to be."""
     return generation.stage is Stage.REQUESTED and not generation.open_attempts

@@ -40,15 +40,13 @@ class Generations(Protocol):
         ...
 
     async def save(self, before: Generation | None, events: Sequence[GenerationEvent]) -> Generation:
-        """Apply events: to the rows, the accounts, the journal and the outbox.
+        """Save what has happened to it: in rows, accounts, journal and outbox.
 
         Conflict: the prediction is another attempt's, or the row has changed since `before` was read.
         """
         ...
 
-    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
-        """Newest first."""
-        ...
+    async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]: ...
 
     async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
         """All of a job, oldest first; deleted ones too, for what they have cost."""

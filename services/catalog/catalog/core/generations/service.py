@@ -1,4 +1,4 @@
-"""Generations as people ask for them: create, batch, estimate, cancel, retry, and fetch once more."""
+"""The use cases on generations: create, batch, estimate, read, cancel, retry, requeue."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ from servicekit.clock import Clock
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
 
-AT_ONCE = 8
+CONCURRENT_CHECKS = 8
 """Inputs of a batch that the generator checks at the same time."""
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A run somebody wants."""
-
     model: str
     version: str
     input: Mapping[str, Any]
@@ -39,8 +37,6 @@ class GenerationRequest:
 
 
 class GenerationService:
-    """The use cases on generations."""
-
     def __init__(
         self, database: Database, generator: Generator, attempts: AttemptService, clock: Clock
     ) -> None:
@@ -50,14 +46,14 @@ class GenerationService:
         self._clock = clock
 
     async def create(self, request: GenerationRequest) -> Generation:
-        """Record one run; nothing is recorded when its input does not fit, nor its cost under a cap."""
+        """Record one run, unless its input does not fit its model, or its cost a cap."""
         if request.campaign_id:
             async with self._database.read() as unit:
-                await _campaign(unit, request.campaign_id, "campaign_id")
+                await _check_campaign(unit, request.campaign_id, "campaign_id")
         run = await self._generator.prepare(request.model, request.version, request.input)
         async with self._database.write() as unit:
             await _check_assets(unit, [run])
-            await self._check_room(unit, [(run, request.campaign_id)])
+            await self._check_caps(unit, [(run, request.campaign_id)])
             return await self._record(unit, run, request.campaign_id)
 
     async def create_all(self, requests: Sequence[GenerationRequest]) -> Sequence[Generation]:
@@ -66,30 +62,26 @@ class GenerationService:
             first = {each.campaign_id: number for number, each in reversed(list(enumerate(requests)))}
             for campaign_id, number in first.items():
                 if campaign_id:
-                    await _campaign(unit, campaign_id, f"requests[{number}].campaign_id")
+                    await _check_campaign(unit, campaign_id, f"requests[{number}].campaign_id")
         runs = await self._prepare_all(requests)
         paid_by = [(run, each.campaign_id) for run, each in zip(runs, requests, strict=True)]
         async with self._database.write() as unit:
             await _check_assets(unit, runs, "requests[{}].")
-            await self._check_room(unit, paid_by)
+            await self._check_caps(unit, paid_by)
             return [await self._record(unit, run, campaign_id) for run, campaign_id in paid_by]
 
     async def estimate(self, request: GenerationRequest) -> RunSpec:
-        """What it would cost, and what it could."""
         return await self._generator.prepare(request.model, request.version, request.input)
 
     async def get(self, generation_id: str) -> Generation:
-        """One."""
         async with self._database.read() as unit:
             return await unit.generations.get(generation_id)
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
-        """Newest first."""
         async with self._database.read() as unit:
             return await unit.generations.page(paging, only)
 
     async def cancel(self, generation_id: str) -> Generation:
-        """Stop it. What is final stays as it is."""
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id)
             return await save_generation(
@@ -106,48 +98,43 @@ class GenerationService:
                     code="wrong_status",
                 )
             await _check_assets(unit, [old.run])
-            await self._check_room(unit, [(old.run, old.campaign_id)])
+            await self._check_caps(unit, [(old.run, old.campaign_id)])
             return await self._record(unit, old.run, old.campaign_id)
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
-        """The retry queue."""
         async with self._database.read() as unit:
             return await unit.generations.lost(paging)
 
     async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
-        """Fetch lost outputs once more."""
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id)
             events = requeue_download(generation, self._clock.now(), automatic=automatic)
             return await save_generation(unit, job, generation, events)
 
     async def _record(self, unit: UnitOfWork, run: RunSpec, campaign_id: str) -> Generation:
-        if campaign_id:  # it may have gone since: nobody would pay, and the run would wait for ever
+        if campaign_id:  # deleted since it was checked, it would never pay, and the run would wait for ever
             await unit.campaigns.get(campaign_id)
         events = create_generation(self._clock.now(), new_id("generation"), run, campaign_id=campaign_id)
         return await unit.generations.save(None, events)
 
-    async def _check_room(self, unit: UnitOfWork, requests: Sequence[tuple[RunSpec, str]]) -> None:
+    async def _check_caps(self, unit: UnitOfWork, requests: Sequence[tuple[RunSpec, str]]) -> None:
         """Precondition unless these runs fit under the caps of the campaigns that pay them, and of the day.
 
-        Nothing is set aside: that is done with each intent, and is what holds when many ask at once.
+        Nothing is reserved: each intent does that, and is what holds when many requests come at once.
         """
         campaigns = sorted({campaign_id for _, campaign_id in requests})
-        if len(campaigns) > 1:  # all at once, in their order: nobody waits in a circle
+        if len(campaigns) > 1:  # all of them first, in one order everywhere: no deadlock
             names = [campaign_account(campaign_id) for campaign_id in campaigns if campaign_id]
             await unit.accounts.lock([*names, day_account(self._clock.now())])
         total = sum(run.reserve_or_estimate_micros for run, _ in requests)
         for campaign_id in campaigns:
-            mine = sum(run.reserve_or_estimate_micros for run, paid_by in requests if paid_by == campaign_id)
+            own = sum(run.reserve_or_estimate_micros for run, paid_by in requests if paid_by == campaign_id)
             for name, account in (await self._attempts.accounts_by_name(unit, campaign_id)).items():
-                its_own = name == campaign_account(campaign_id)
-                most = mine if its_own else total
+                if name == campaign_account(campaign_id):
+                    most, cap = own, f"{campaign_id}: raise its budget_cents"
+                else:
+                    most, cap = total, "the day: raise DAILY_BUDGET_CENTS"
                 if not account.fits(most):
-                    cap = (
-                        f"{campaign_id}: raise its budget_cents"
-                        if its_own
-                        else "the day: raise DAILY_BUDGET_CENTS"
-                    )
                     raise Precondition(
                         f"this can cost up to {most / MICROS_PER_CENT:.2f} cents, which do not fit under "
                         f"the cap of {cap}, or ask for less",
@@ -155,33 +142,33 @@ class GenerationService:
                     )
 
     async def _prepare_all(self, requests: Sequence[GenerationRequest]) -> list[RunSpec]:
-        """Check every input; what several requests have in common (variants of one prompt) once."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        """Check every input; equal ones (variants of one prompt) once."""
+        slots = asyncio.Semaphore(CONCURRENT_CHECKS)
 
-        async def one(request: GenerationRequest) -> RunSpec | AppError:
+        async def prepare(request: GenerationRequest) -> RunSpec | AppError:
             async with slots:
                 try:
                     return await self._generator.prepare(request.model, request.version, request.input)
                 except AppError as error:
                     return error
 
-        same = [_content(request) for request in requests]
-        distinct = dict(zip(same, requests, strict=True))
-        outcomes = await asyncio.gather(*(one(request) for request in distinct.values()))
+        keys = [_content(request) for request in requests]
+        distinct = dict(zip(keys, requests, strict=True))
+        outcomes = await asyncio.gather(*(prepare(request) for request in distinct.values()))
         prepared = dict(zip(distinct, outcomes, strict=True))
-        done = [prepared[content] for content in same]
+        of_each = [prepared[key] for key in keys]
         problems: list[FieldProblem] = []
-        for number, outcome in enumerate(done):
+        for number, outcome in enumerate(of_each):
             if isinstance(outcome, Invalid | NotFound):
                 fields = outcome.fields or (FieldProblem("input", outcome.message),)
                 problems += [FieldProblem(f"requests[{number}].{f.field}", f.message) for f in fields]
             elif isinstance(outcome, AppError):
                 raise outcome
         _refuse(problems)
-        return [run for run in done if isinstance(run, RunSpec)]
+        return [run for run in of_each if isinstance(run, RunSpec)]
 
 
-async def _campaign(unit: UnitOfWork, campaign_id: str, field: str) -> None:
+async def _check_campaign(unit: UnitOfWork, campaign_id: str, field: str) -> None:
     try:
         await unit.campaigns.get(campaign_id)
     except NotFound as error:
@@ -200,5 +187,5 @@ def _refuse(problems: Sequence[FieldProblem]) -> None:
 
 
 def _content(request: GenerationRequest) -> str:
-    """The same for what would be prepared alike."""
+    """Equal for requests that are prepared alike."""
     return json.dumps([request.model, request.version, request.input], sort_keys=True, default=repr)

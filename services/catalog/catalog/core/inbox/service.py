@@ -1,4 +1,4 @@
-"""Applies the events of generator, downloader and stitcher, each once, in the unit that remembers it."""
+"""Applies the events of generator, downloader and stitcher, each once: the same transaction remembers it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Inbox:
         await self._report(generation_id, partial(record_fetch_progress, percent=percent, message=message))
 
     async def _report(self, generation_id: str, decision: Decision) -> None:
-        """Save progress: it comes every second, so neither the inbox nor the job is asked about it."""
+        """Save progress. It comes every second, and may be saved twice: no inbox row, no lock on the job."""
         async with self._database.write() as unit:
             generation = await unit.generations.get(generation_id, lock=True, deleted=True)
             await unit.generations.save(generation, decision(generation, self._clock.now()))

@@ -13,7 +13,7 @@ from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from catalog.core.watchdog.ports import Alerts
 from servicekit.clock import Clock
 
-AT_ONCE = 200
+BATCH_SIZE = 200
 """Outputs of one round: the rest comes with the next, a few seconds later."""
 
 
@@ -34,8 +34,10 @@ class ExpiryAlerts:
         """One round; answers the generations with outputs that could not be marked."""
         now, without = self._clock.now(), self._failed.ids
         async with self._database.read() as unit:
-            at_risk = await unit.expiring_outputs.at_risk(now, at_risk_until(now), AT_ONCE, without=without)
-            expired = await unit.expiring_outputs.expired(now, AT_ONCE, without=without)
+            at_risk = await unit.expiring_outputs.at_risk(
+                now, at_risk_until(now), BATCH_SIZE, without=without
+            )
+            expired = await unit.expiring_outputs.expired(now, BATCH_SIZE, without=without)
         for output in at_risk:
             with self._failed.guard(output.generation_id):
                 warned = await self._marked(output.generation_id, partial(warn_of_expiry, index=output.index))

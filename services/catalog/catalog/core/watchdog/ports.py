@@ -1,4 +1,4 @@
-"""What the watchdog needs: the outputs that expire, and a way to tell operators."""
+"""What the watchdog needs: the outputs that expire, and a way to alert operators."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ class ExpiringOutputs(Protocol):
 
 
 class Alerts(Protocol):
-    """Tells operators."""
-
     def at_risk(self, output: LostOutput, seconds_left: float) -> None:
         """It expires soon and is not stored."""
         ...

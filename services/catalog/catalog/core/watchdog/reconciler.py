@@ -16,7 +16,7 @@ from catalog.core.shared.ports import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
 
-AT_ONCE = 200
+BATCH_SIZE = 200
 """Records of one kind in one round: the rest comes with the next, a few seconds later."""
 
 
@@ -56,16 +56,16 @@ class Reconciler:
         """One round: first what expires. A record that raises an error is left alone for a while."""
         now = self._clock.now()
         async with self._database.read() as unit:
-            lost = await unit.generations.to_requeue(now, AT_ONCE, without=self._failed_requeues.ids)
-            stalled = await unit.generations.stalled(now, AT_ONCE, without=self._failed.ids)
-            jobs = await unit.jobs.stalled(now, AT_ONCE, without=self._failed.ids)
+            lost = await unit.generations.to_requeue(now, BATCH_SIZE, without=self._failed_requeues.ids)
+            stalled = await unit.generations.stalled(now, BATCH_SIZE, without=self._failed.ids)
+            jobs = await unit.jobs.stalled(now, BATCH_SIZE, without=self._failed.ids)
         downloads = generations = 0
         statuses: list[JobStatus] = []
         for generation_id in lost:
             with self._failed_requeues.guard(generation_id):
                 await self._generations.requeue(generation_id, automatic=True)
                 downloads += 1
-        for generation_id in stalled:
+        for generation_id in (each for each in stalled if each not in lost):
             with self._failed.guard(generation_id):
                 generations += await self._request_again(generation_id)
         for job_id in jobs:

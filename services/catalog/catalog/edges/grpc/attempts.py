@@ -14,7 +14,6 @@ from catalog.proto_enums import PROTO_KINDS, error_from_proto
 from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
 
-NAME = "rushes.catalog.v1.AttemptService"
 STEPS = {step: getattr(pb, f"NEXT_STEP_{step.name}") for step in NextStep}
 STATES: dict[AttemptState, Any] = {
     **{

@@ -1,13 +1,11 @@
-"""GenerationService and DownloadService."""
-
-# the contract names the methods, and documents them
+"""Serves GenerationService and DownloadService. The contract documents their methods."""
 
 from __future__ import annotations
 
 from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import STATUS, Generation, Output, Stage, Status
+from catalog.core.generations.domain.model import Generation, Output, Stage, Status
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.generations.service import GenerationRequest, GenerationService
 from catalog.core.jobs.domain.progress import generation_percent
@@ -32,29 +30,25 @@ from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
 from servicekit.clock import Clock
 
-NAME = "rushes.catalog.v1.GenerationService"
-DOWNLOADS = "rushes.catalog.v1.DownloadService"
 STAGES = {stage: getattr(pb, f"GENERATION_STAGE_{stage.name}") for stage in Stage}
 STATUSES = {status: getattr(pb, f"GENERATION_STATUS_{status.name}") for status in Status}
 _STATUS_OF = {message: status for status, message in STATUSES.items()}
 
 
 class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
-    """Single runs of a model."""
-
-    def __init__(self, generating: GenerationService, storage_admin: StorageAdmin) -> None:
-        self._generating = generating
+    def __init__(self, generations: GenerationService, storage_admin: StorageAdmin) -> None:
+        self._generations = generations
         self._storage_admin = storage_admin
 
     async def CreateGeneration(self, request: pb.CreateGenerationRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.create(_generation_request(request)))
+        return generation_message(await self._generations.create(_generation_request(request)))
 
     async def BatchCreateGenerations(
         self,
         request: pb.BatchCreateGenerationsRequest,
         context: Context,
     ) -> pb.BatchCreateGenerationsResponse:
-        made = await self._generating.create_all([_generation_request(each) for each in request.requests])
+        made = await self._generations.create_all([_generation_request(each) for each in request.requests])
         return pb.BatchCreateGenerationsResponse(generations=[generation_message(each) for each in made])
 
     async def EstimateGeneration(
@@ -62,7 +56,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         request: pb.EstimateGenerationRequest,
         context: Context,
     ) -> pb.EstimateGenerationResponse:
-        run = await self._generating.estimate(
+        run = await self._generations.estimate(
             GenerationRequest(request.model, request.version, struct_to_dict(request.input))
         )
         return pb.EstimateGenerationResponse(
@@ -72,7 +66,7 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         )
 
     async def GetGeneration(self, request: pb.GetGenerationRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.get(request.id))
+        return generation_message(await self._generations.get(request.id))
 
     async def ListGenerations(
         self,
@@ -87,20 +81,20 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
             job_id=request.job_id,
         )
 
-        async def ask(paging: PageRequest) -> pb.ListGenerationsResponse:
-            page = await self._generating.page(paging, only)
+        async def fetch_page(paging: PageRequest) -> pb.ListGenerationsResponse:
+            page = await self._generations.page(paging, only)
             return pb.ListGenerationsResponse(
                 generations=[generation_message(each) for each in page.items],
                 next_page_token=page.next_token,
             )
 
-        return await page_that_fits(request, ask)
+        return await page_that_fits(request, fetch_page)
 
     async def CancelGeneration(self, request: pb.CancelGenerationRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.cancel(request.id))
+        return generation_message(await self._generations.cancel(request.id))
 
     async def RetryGeneration(self, request: pb.RetryGenerationRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.retry(request.id))
+        return generation_message(await self._generations.retry(request.id))
 
     async def DeleteGeneration(self, request: pb.DeleteGenerationRequest, context: Context) -> Empty:
         await self._storage_admin.delete_generation(request.id)
@@ -108,10 +102,8 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
 
 
 class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
-    """Outputs that could not be fetched."""
-
-    def __init__(self, generating: GenerationService, clock: Clock) -> None:
-        self._generating = generating
+    def __init__(self, generations: GenerationService, clock: Clock) -> None:
+        self._generations = generations
         self._clock = clock
 
     async def ListFailedDownloads(
@@ -119,13 +111,13 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
         request: pb.ListFailedDownloadsRequest,
         context: Context,
     ) -> pb.ListFailedDownloadsResponse:
-        page = await self._generating.lost(page_request(request))
+        page = await self._generations.lost(page_request(request))
         return pb.ListFailedDownloadsResponse(
             downloads=[self._message(each) for each in page.items], next_page_token=page.next_token
         )
 
     async def RequeueDownload(self, request: pb.RequeueDownloadRequest, context: Context) -> pb.Generation:
-        return generation_message(await self._generating.requeue(request.generation_id))
+        return generation_message(await self._generations.requeue(request.generation_id))
 
     def _message(self, lost: LostOutput) -> pb.FailedDownload:
         return pb.FailedDownload(
@@ -141,11 +133,10 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
 
 
 def generation_message(generation: Generation) -> pb.Generation:
-    """A generation as a message."""
     run = generation.run
     return pb.Generation(
         id=generation.id,
-        status=STATUSES[STATUS[generation.stage]],
+        status=STATUSES[generation.status],
         stage=STAGES[generation.stage],
         progress=common_pb2.Progress(percent=generation_percent(generation), message=generation.message),
         model=run.model,
@@ -169,7 +160,6 @@ def generation_message(generation: Generation) -> pb.Generation:
 
 
 def output_message(generation_id: str, output: Output) -> media_pb2.Media:
-    """A stored output as a message."""
     facts = output.facts or Facts()
     return media_pb2.Media(
         id=output.media_id,

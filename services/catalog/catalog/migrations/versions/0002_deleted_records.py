@@ -8,16 +8,16 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-_KEPT = sa.text("deleted_at IS NULL")
+_NOT_DELETED = sa.text("deleted_at IS NULL")
 _ENDED = sa.text("deleted_at IS NULL AND finished_at IS NOT NULL")
 _REQUEUED = sa.text("deleted_at IS NULL AND requeues > 0")
 _INDEXES = (
     ("ix_generations_ended", "generations", ["finished_at", "id"], _ENDED),
     ("ix_generations_requeued", "generations", ["requeues"], _REQUEUED),
-    ("ix_media_kept", "media", ["kind", "size_bytes", "deleted_at"], _KEPT),
-    ("ix_media_newest", "media", ["created_at", "id"], _KEPT),
-    ("ix_cuts_kept", "cuts", ["size_bytes", "deleted_at"], _KEPT),
-    ("ix_cuts_newest", "cuts", ["created_at", "job_id", "version"], _KEPT),
+    ("ix_media_kept", "media", ["kind", "size_bytes", "deleted_at"], _NOT_DELETED),
+    ("ix_media_newest", "media", ["created_at", "id"], _NOT_DELETED),
+    ("ix_cuts_kept", "cuts", ["size_bytes", "deleted_at"], _NOT_DELETED),
+    ("ix_cuts_newest", "cuts", ["created_at", "job_id", "version"], _NOT_DELETED),
     ("ix_jobs_ended", "jobs", ["finished_at", "id"], None),
 )
 

@@ -1,7 +1,7 @@
 """Decides what the generator does next, and what becomes of a generation when an attempt ends.
 
-An attempt is paid for, so its intent is recorded, and its reserve booked, before it is submitted; whoever
-finds an intent that is not known to be submitted has to find out first.
+An attempt is paid for, so its intent is recorded, and its reserve booked, before it is submitted. A second
+caller that finds an intent has to find out first whether it was submitted.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def begin_attempt(
     accounts: Sequence[Account],
     max_attempts: int,
 ) -> tuple[Events, Instruction]:
-    """Carry the instruction of `next_step` out, and say what the generator is told.
+    """Carry out the instruction of `next_step`, and answer the one that the generator gets.
 
     SUBMIT intends an attempt under `attempt_id`, if all `accounts` have room for its reserve; RECONCILE is
     recorded. Because a second caller finds the intent, SUBMIT is answered once for each attempt.
@@ -127,7 +127,7 @@ def record_submitted(state: Generation, at: datetime, *, attempt_id: str, predic
     if attempt.state is not AttemptState.RELEASED:
         return ()
     adopted = ev.AttemptAdopted(at, attempt_id, prediction_id, attempt.reserved_micros, attempt.intended_at)
-    # Nobody waits for its outputs any more: the provider shall stop it.
+    # Nobody waits for its outputs any more: it is to be stopped at the provider.
     return (adopted, ev.CancelRequested(at)) if state.final else (adopted,)
 
 
@@ -168,7 +168,7 @@ def release_attempt(
             code="already_recorded",
         )
     released = ev.AttemptReleased(at, attempt.id, error)
-    if _says_nothing_about_the_generation(state, attempt):
+    if _leaves_the_generation_alone(state, attempt):
         return (released,)
     if state.cancel_requested:
         return (released, ev.GenerationCanceled(at))
@@ -213,9 +213,11 @@ def _announced_again(state: Generation, attempt: Attempt, announced: ev.OutputsA
         return ()
     if failed_as_gone(state, attempt):
         return (announced, *end_of_outputs(state, announced.at, count=announced.count))
+    if state.stage is not Stage.FETCHING or state.winner != attempt.id:
+        return ()
     known = (state.output_count, state.expires_at) == (announced.count, announced.expires_at)
-    awaited = state.stage is Stage.FETCHING and state.winner == attempt.id
-    return (announced,) if awaited and not known else ()
+    end = end_of_outputs(state, announced.at, count=announced.count)
+    return end if known else (announced, *end)
 
 
 def record_failed(
@@ -242,7 +244,7 @@ def record_failed(
         *record_submitted(state, at, attempt_id=attempt.id, prediction_id=prediction_id),
         ev.AttemptEnded(at, attempt.id, AttemptState.FAILED, cost_micros, error),
     )
-    if _says_nothing_about_the_generation(state, attempt):
+    if _leaves_the_generation_alone(state, attempt):
         return events
     if state.cancel_requested:
         return (*events, ev.GenerationCanceled(at))
@@ -277,7 +279,7 @@ def record_canceled(
     if _ended(attempt):
         return ()
     submitted = record_submitted(state, at, attempt_id=attempt.id, prediction_id=prediction_id)
-    if by_deadline and not state.cancel_requested:  # whoever stopped it, nobody wanted it stopped
+    if by_deadline and not state.cancel_requested:  # whoever stopped it, no user wanted it
         limit = f", after {state.run.deadline_s:g} s" if state.run.deadline_s else ""
         error = Error("deadline", f"stopped at its deadline{limit}")
         ended = ev.AttemptEnded(at, attempt.id, AttemptState.FAILED, cost_micros, error)
@@ -285,7 +287,7 @@ def record_canceled(
     else:
         ended = ev.AttemptEnded(at, attempt.id, AttemptState.CANCELED, cost_micros)
         end = ev.GenerationCanceled(at)
-    if _says_nothing_about_the_generation(state, attempt):
+    if _leaves_the_generation_alone(state, attempt):
         return (*submitted, ended)
     return (*submitted, ended, end)
 
@@ -295,7 +297,7 @@ def _ended(attempt: Attempt) -> bool:
     return attempt.state not in OPEN and attempt.state is not AttemptState.RELEASED
 
 
-def _says_nothing_about_the_generation(state: Generation, attempt: Attempt) -> bool:
+def _leaves_the_generation_alone(state: Generation, attempt: Attempt) -> bool:
     """Whether the end of this attempt leaves the generation as it is: it is over, or goes on elsewhere."""
     others = any(other.id != attempt.id for other in state.open_attempts)
     return state.final or state.stage is Stage.FETCHING or others

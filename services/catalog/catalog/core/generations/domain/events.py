@@ -137,12 +137,16 @@ class OutputStored:
 
 @dataclass(frozen=True)
 class OutputLost:
-    """The fetching of one output was given up. The provider keeps it until `expires_at`."""
+    """The fetching of one output was given up; at `requeue_at` it is requested again, None: not by itself.
+
+    The provider keeps it until `expires_at`.
+    """
 
     at: datetime
     index: int
     error: Error
     expires_at: datetime | None = None
+    requeue_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -170,26 +174,26 @@ class CancelRequested:
 
 @dataclass(frozen=True)
 class DownloadRequeued:
-    """Its lost outputs are to be fetched once more."""
+    """These lost outputs are fetched once more."""
 
     at: datetime
     automatic: bool
+    indexes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class GenerationCompleted:
-    """Every output is stored."""
+    """Every output is stored, or those that are not are lost for good and not what it was run for."""
 
     at: datetime
 
 
 @dataclass(frozen=True)
 class GenerationFailed:
-    """Given up. `requeue_at`: when its outputs are requested again by themselves; None: never."""
+    """Given up, for good."""
 
     at: datetime
     error: Error
-    requeue_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -116,7 +116,7 @@ def _outputs(  # noqa: PLR0911  # one case for each event
             )
             return _at(announced, Stage.FETCHING, "fetching from the provider")
         case ev.OutputStored():
-            return _with_output(
+            after = _with_output(
                 state,
                 event.index,
                 state=OutputState.STORED,
@@ -125,16 +125,12 @@ def _outputs(  # noqa: PLR0911  # one case for each event
                 blob_key=event.blob_key,
                 facts=event.facts,
                 error=None,
+                requeue_at=None,
             )
+            completed = state.stage is Stage.COMPLETED
+            return replace(after, message=_completed_message(after)) if completed else after
         case ev.OutputLost():
-            return _with_output(
-                state,
-                event.index,
-                state=OutputState.LOST,
-                at=event.at,
-                error=event.error,
-                expires_at=event.expires_at,
-            )
+            return _lost(state, event)
         case ev.OutputExpiryWarned():
             return _with_output(state, event.index, warned_at=event.at)
         case ev.OutputLossCounted():
@@ -145,15 +141,46 @@ def _outputs(  # noqa: PLR0911  # one case for each event
             return None
 
 
+def _lost(state: Generation, event: ev.OutputLost) -> Generation:
+    after = _with_output(
+        state,
+        event.index,
+        state=OutputState.LOST,
+        at=event.at,
+        error=event.error,
+        expires_at=event.expires_at,
+        requeue_at=event.requeue_at,
+    )
+    if event.requeue_at is None:
+        return after
+    # Until then no event is to come: it has not stalled.
+    after = replace(after, last_event_at=max(event.requeue_at, state.last_event_at))
+    if state.stage is not Stage.FETCHING:
+        return after
+    return replace(after, message=f"output {event.index} is fetched again soon: {event.error.message}"[:300])
+
+
+def _completed_message(state: Generation) -> str:
+    lost = {each.index: each.error.message if each.error else "" for each in state.lost}
+    return lost_message(state.output_count, lost) if lost else "stored"
+
+
+def lost_message(output_count: int, lost: Mapping[int, str]) -> str:
+    """Says which of the outputs of a completed generation are lost, and why."""
+    reasons = "; ".join(f"output {index} is lost: {why}" for index, why in sorted(lost.items()))
+    return f"{output_count - len(lost)} of {output_count} outputs are stored; {reasons}"[:300]
+
+
 def _requeued(state: Generation, event: ev.DownloadRequeued) -> Generation:
     again = state
-    for output in state.lost:
-        again = _with_output(again, output.index, state=OutputState.PENDING, at=event.at, error=None)
+    for index in event.indexes:
+        again = _with_output(
+            again, index, state=OutputState.PENDING, at=event.at, error=None, requeue_at=None
+        )
     again = replace(
         again,
         error=None,
         finished_at=None,
-        requeue_at=None,
         requeues=state.requeues + 1,
         requeue_round=state.round + 1,
         cancel_requested=False,
@@ -169,7 +196,7 @@ def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None
         case ev.OutputRefused():
             return state
         case ev.GenerationDeleted():
-            return replace(state, outputs=_all_deleted(state, event.at), deleted_at=event.at, requeue_at=None)
+            return replace(state, outputs=_all_deleted(state, event.at), deleted_at=event.at)
         case _:
             return None
 
@@ -209,7 +236,7 @@ def _stage(  # noqa: PLR0911  # one case for each event
             return replace(state, cancel_requested=True, message="being stopped")
         case ev.GenerationCompleted():
             done = replace(state, finished_at=event.at, error=None, percent=100.0)
-            return replace(done, stage=Stage.COMPLETED, message="stored")
+            return replace(done, stage=Stage.COMPLETED, message=_completed_message(done))
         case ev.GenerationFailed():
             return replace(
                 state,
@@ -217,7 +244,6 @@ def _stage(  # noqa: PLR0911  # one case for each event
                 error=event.error,
                 message=event.error.message[:300],
                 finished_at=event.at,
-                requeue_at=event.requeue_at,
             )
         case ev.GenerationCanceled():
             return replace(

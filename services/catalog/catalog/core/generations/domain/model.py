@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from catalog.core.shared.domain import Error, Facts, RunSpec
+from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
 from servicekit.errors import NotFound
 
 
@@ -102,6 +103,7 @@ class Output:
     Args:
         at: when it became what it is.
         expires_at: until when the provider keeps it.
+        requeue_at: of a lost one: when it is requested again by itself; None: never.
         warned_at: when operators were warned that it expires.
         counted_at: when it was counted as lost.
         deleted_at: when its bytes were to be removed; None: never, or it never came.
@@ -115,14 +117,27 @@ class Output:
     facts: Facts | None = None
     error: Error | None = None
     expires_at: datetime | None = None
+    requeue_at: datetime | None = None
     warned_at: datetime | None = None
     counted_at: datetime | None = None
     deleted_at: datetime | None = None
 
     @property
+    def fetched(self) -> bool:
+        """Whether it came here; it may have been deleted since."""
+        return self.state in (OutputState.STORED, OutputState.DELETED)
+
+    @property
     def missing(self) -> bool:
         """Whether it is not here, and was given up at least once."""
         return self.state in (OutputState.LOST, OutputState.PENDING)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is being fetched once more, or will be by itself."""
+        return self.state is OutputState.PENDING or (
+            self.state is OutputState.LOST and self.requeue_at is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -135,8 +150,7 @@ class Generation:
         winner: the attempt whose outputs are fetched.
         output_count: how many outputs there are; 0 until the provider is done.
         requeues: how often lost outputs were requested again; `requeue_round` is the round of the last time.
-        requeue_at: when lost outputs are requested again by themselves; None: never.
-        deleted_at: when somebody deleted it: the record stays for the books and for late events, unseen.
+        deleted_at: when somebody deleted it: the record stays for the accounts and for late events.
         last_event_at: when the last event came, or was to come; `stalled_rounds`: requests since then.
         revision: how many entries the journal has of it; no part of what it is.
     """
@@ -164,7 +178,6 @@ class Generation:
     expires_at: datetime | None = None
     requeues: int = 0
     requeue_round: int = 0
-    requeue_at: datetime | None = None
     finished_at: datetime | None = None
     deleted_at: datetime | None = None
     revision: int = field(default=0, compare=False)
@@ -201,13 +214,42 @@ class Generation:
     @property
     def fetched(self) -> tuple[Output, ...]:
         """The outputs that came here, those that were deleted since included."""
-        came = (OutputState.STORED, OutputState.DELETED)
-        return tuple(output for output in self.outputs if output.state in came)
+        return tuple(output for output in self.outputs if output.fetched)
 
     @property
     def lost(self) -> tuple[Output, ...]:
         """The outputs that could not be fetched."""
         return tuple(output for output in self.outputs if output.state is OutputState.LOST)
+
+    @property
+    def requeue_at(self) -> datetime | None:
+        """When lost outputs are requested again by themselves; None: never, or not before it is announced."""
+        if not self.winner or self.stage in (Stage.COMPLETED, Stage.CANCELED):
+            return None
+        return min((each.requeue_at for each in self.lost if each.requeue_at is not None), default=None)
+
+    @property
+    def main(self) -> Output | None:
+        """The output that it was run for, once that is known.
+
+        It is the first of the kind that the model makes, and known when all before it are decided; of a
+        completed one with nothing of that kind it is the first that is stored.
+        """
+        for index in range(self.output_count):
+            output = self.output(index)
+            if output is None or output.undecided:
+                return None
+            if output.state is OutputState.STORED and self._is_of_its_kind(output):
+                return output
+        return self.stored[0] if self.stage is Stage.COMPLETED and self.stored else None
+
+    def run_for_is_among(self, outputs: Iterable[Output]) -> bool:
+        """Whether one of these is what it was run for: stored, and of the kind that the model makes."""
+        unknown = self.run.kind is MediaKind.UNKNOWN
+        return any(each.fetched and (unknown or self._is_of_its_kind(each)) for each in outputs)
+
+    def _is_of_its_kind(self, output: Output) -> bool:
+        return output.facts is not None and output.facts.kind is self.run.kind
 
     def attempt(self, attempt_id: str) -> Attempt:
         """One of its attempts; NotFound when it is none of its."""

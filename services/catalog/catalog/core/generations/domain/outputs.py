@@ -1,16 +1,22 @@
-"""Decides what becomes of a generation when an output is stored, and when its outputs are all decided."""
+"""Decides what becomes of a generation when its outputs are announced, fetched and stored.
+
+Every file is stored as what it is, and one that is lost costs nothing of the rest: a generation ends when
+each of its outputs is stored or lost for good, and it has succeeded if the one that it was run for is stored.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.deletion import refuse_bytes
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState, Stage
-from catalog.core.generations.domain.recovery import end_with_lost_outputs
-from catalog.core.shared.domain import GONE, Facts
+from catalog.core.shared.domain import GONE, Error, Facts
+
+_LOST = Error("download", "an output could not be fetched")
 
 
 def record_stored(
@@ -33,12 +39,12 @@ def record_stored(
     if state.winner and state.winner != attempt.id:
         return ()
     stored = ev.OutputStored(at, index, media_id, blob_key, facts)
-    if state.stage is Stage.FAILED and (state.lost or failed_as_gone(state, attempt)):
-        return (stored,)  # a requeue finds it; what has failed stays failed until then
-    if state.final:
-        return ()
-    lost = [each for each in state.lost if each.index != index]
-    return (stored, *end_of_outputs(state, at, count=state.output_count, fetched=1, lost=lost))
+    if not state.final:
+        output = Output(index, OutputState.STORED, at, facts=facts)
+        return (stored, *end_of_outputs(state, at, count=state.output_count, changed=(output,)))
+    given_up = known is not None and known.state is OutputState.LOST and state.stage is not Stage.CANCELED
+    # It came after all. The generation stays as it ended until somebody requeues it.
+    return (stored,) if given_up or failed_as_gone(state, attempt) else ()
 
 
 def record_fetch_progress(state: Generation, at: datetime, *, percent: float, message: str) -> Events:
@@ -52,26 +58,21 @@ def report_progress(state: Generation, at: datetime, percent: float, message: st
     return (ev.ProgressReported(at, percent, message[:300]),)
 
 
-def end_of_outputs(
-    state: Generation,
-    at: datetime,
-    *,
-    count: int,
-    fetched: int = 0,
-    lost: Sequence[Output] | None = None,
-) -> Events:
-    """The end of a generation with `count` outputs, if they bring it: all are here, or one is lost.
-
-    `fetched`: how many more are here than the state knows; `lost`: those that are lost by now.
-    """
-    lost = state.lost if lost is None else lost
-    if count == 0:
+def end_of_outputs(state: Generation, at: datetime, *, count: int, changed: Iterable[Output] = ()) -> Events:
+    """The end of a generation with `count` outputs, if `changed` ones have brought it."""
+    outputs = {each.index: each for each in (*state.outputs, *changed)}
+    decided = [outputs[index] for index in range(count) if index in outputs and not outputs[index].undecided]
+    if count == 0 or len(decided) < count:
         return ()
-    if lost:
-        return (end_with_lost_outputs(lost, at, state.requeues),)
-    if len(state.fetched) + fetched >= count:
+    lost = [output for output in decided if output.state is OutputState.LOST]
+    if not lost or state.run_for_is_among(decided):
         return (ev.GenerationCompleted(at),)
-    return ()
+    # The error of one that never comes explains more than that of one that has not come in time.
+    first = next((each for each in lost if each.error is not None and not each.error.retryable), lost[0])
+    error = first.error or _LOST
+    if count > 1:
+        error = replace(error, message=f"output {first.index} is lost: {error.message}")
+    return (ev.GenerationFailed(at, error),)
 
 
 def failed_as_gone(state: Generation, attempt: Attempt) -> bool:

@@ -4,7 +4,10 @@ The whole rule stands here, and every function answers a time; who stores it or 
 
 - An output that could not be fetched, but may still come, is requested again after 1, 2, 4, 5, 5, … minutes
   (`requeue_at`). No wait takes more than a quarter of the time that the provider still keeps it, so requests
-  come closer together towards its expiry, which alone ends them.
+  come closer together towards its expiry, which alone ends them. Until then its generation is not over.
+- When the output that the run is for is stored, the others are requested again only twice: they are often no
+  files at all (a page with a licence), and nobody should wait an hour for them.
+- What is given up stands in the retry queue, from which an operator may request it at any time.
 - Ten minutes before it expires operators are warned, once; when it has expired it is counted, once.
 - A record without any event for too long is requested again with the next round (`stalled_at`), each time
   after twice the wait.
@@ -12,13 +15,13 @@ The whole rule stands here, and every function answers a time; who stores it or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Generation, Output, OutputState, Stage
+from catalog.core.generations.domain.outputs import end_of_outputs
 from catalog.core.shared.domain import Error
 from servicekit.errors import Precondition
 
@@ -31,6 +34,9 @@ SHARE = 0.25
 TOO_LATE = 15.0
 """Seconds before the expiry: an output cannot be requested and fetched in less."""
 
+MOST_REQUEUES_OF_THE_REST = 2
+"""How often outputs are requested again by themselves when the one that the run is for is stored."""
+
 AT_RISK = timedelta(minutes=10)
 """Time before the expiry at which operators are warned; the downloader warns of those it fetches as early."""
 
@@ -40,17 +46,17 @@ PUT_OFF = timedelta(seconds=10)
 MOST_DOUBLINGS = 6
 """How often the wait for a stalled record is doubled: 60 s become an hour."""
 
-_LOST = Error("download", "an output could not be fetched")
-
 # Times -------------------------------------------------------------------------------------------
 
 
-def requeue_at(error: Error, expires_at: datetime | None, at: datetime, requeues: int) -> datetime | None:
-    """When an output that was lost at `at`, after so many requeues, is requested again; None: never."""
+def requeue_at(state: Generation, error: Error, expires_at: datetime | None, at: datetime) -> datetime | None:
+    """When an output that is lost at `at` is requested again by itself; None: never."""
     left = (expires_at - at).total_seconds() if expires_at is not None else 0.0
     if not error.retryable or left <= TOO_LATE:
         return None
-    wait = min(FIRST_WAIT * 2 ** min(requeues, 10), LONGEST_WAIT, left * SHARE)
+    if state.requeues >= MOST_REQUEUES_OF_THE_REST and state.run_for_is_among(state.fetched):
+        return None
+    wait = min(FIRST_WAIT * 2 ** min(state.requeues, 10), LONGEST_WAIT, left * SHARE)
     return at + timedelta(seconds=wait)
 
 
@@ -84,61 +90,57 @@ def record_lost(
     """The downloader gave one output up, in the round of that request."""
     attempt = state.attempt(attempt_id)
     known = state.output(index)
-    if in_round < state.requeue_round or state.winner not in ("", attempt.id):
+    if state.final or in_round < state.requeue_round or state.winner not in ("", attempt.id):
         return ()
     if known is not None and known.state is not OutputState.PENDING:
         return ()
-    event = ev.OutputLost(at, index, error, expires_at or state.expires_at)
-    output = Output(index, OutputState.LOST, at, error=error, expires_at=event.expires_at)
-    lost = sorted((*state.lost, output), key=lambda each: each.index)
-    if state.stage is Stage.FAILED and state.lost and index < state.output_count:
-        again = end_with_lost_outputs(lost, at, state.requeues)
-        # One more of them: the end stays as it is, unless this is the first that may be requested again.
-        return (event, again) if state.requeue_at is None and again.requeue_at is not None else (event,)
-    if state.final:
-        return ()
-    if state.output_count == 0:
-        return (event,)
-    return (event, end_with_lost_outputs(lost, at, state.requeues))
+    return _lose(state, at, (index,), error, expires_at or state.expires_at)
 
 
 def lose_all_missing(state: Generation, at: datetime, error: Error) -> Events:
     """The provider has them no longer: what is not here by now never comes."""
-    never = replace(error, retryable=False)
-    expired_at = min(at, state.expires_at or at)
-    missing = (
+    missing = tuple(
         index
         for index in range(state.output_count)
-        if (known := state.output(index)) is None or known.state is OutputState.PENDING
+        if (known := state.output(index)) is None or known.undecided
     )
-    lost = tuple(ev.OutputLost(at, index, never, expired_at) for index in missing)
-    return (*lost, ev.GenerationFailed(at, error))
+    never = replace(error, retryable=False)
+    return _lose(state, at, missing, never, min(at, state.expires_at or at))
 
 
-def end_with_lost_outputs(lost: Sequence[Output], at: datetime, requeues: int) -> ev.GenerationFailed:
-    """The end of a generation that has lost these outputs: with one that never comes, it has failed for good.
-
-    What else it has lost is paid for all the same, and requested again while it may come.
-    """
-    errors = [each.error or _LOST for each in lost]
-    error = next((each for each in errors if not each.retryable), errors[0])
-    times = (
-        requeue_at(error, output.expires_at, at, requeues) for output, error in zip(lost, errors, strict=True)
+def _lose(
+    state: Generation, at: datetime, indexes: tuple[int, ...], error: Error, expires_at: datetime | None
+) -> Events:
+    due = requeue_at(state, error, expires_at, at)
+    lost = tuple(
+        Output(index, OutputState.LOST, at, error=error, expires_at=expires_at, requeue_at=due)
+        for index in indexes
     )
-    return ev.GenerationFailed(at, error, min((each for each in times if each is not None), default=None))
+    events = tuple(ev.OutputLost(at, index, error, expires_at, due) for index in indexes)
+    return (*events, *end_of_outputs(state, at, count=state.output_count, changed=lost))
 
 
 def requeue_download(state: Generation, at: datetime, *, automatic: bool = False) -> Events:
-    """Fetch what was lost once more. Precondition: nothing was (`automatic`: then nothing happens)."""
-    if state.stage is not Stage.FAILED or not state.winner or state.deleted_at is not None:
-        if automatic:
-            return ()
+    """Fetch lost outputs once more: all of them, or, if `automatic`, those whose time it is.
+
+    An operator may have a completed generation fetched again too, while the provider keeps its outputs: for
+    a blob that the store has lost. The downloader fetches what is not there.
+
+    Raises:
+        Precondition: nothing can be fetched; if `automatic`, nothing happens instead.
+    """
+    going = tuple(each.index for each in state.lost if each.requeue_at is not None or not automatic)
+    if automatic and (not going or state.requeue_at is None):
+        return ()
+    came_after_all = state.stage is Stage.FAILED and len(state.fetched) >= state.output_count
+    available = state.stage is Stage.COMPLETED and state.expires_at is not None and state.expires_at > at
+    if not state.winner or not (going or came_after_all or available):
         raise Precondition(
             f"generation {state.id} is {state.stage} and has no lost output to fetch once more",
             code="not_lost",
         )
-    requeued = ev.DownloadRequeued(at, automatic)
-    if len(state.fetched) >= state.output_count:  # it came after all, when nobody waited for it
+    requeued = ev.DownloadRequeued(at, automatic, going)
+    if came_after_all:
         return (requeued, ev.GenerationCompleted(at))
     return (requeued, ev.GenerationRequested(at, state.round + 1))
 

@@ -14,7 +14,7 @@ _MISSING = sa.text("state IN ('lost', 'pending') AND counted_at IS NULL")
 
 
 def upgrade() -> None:
-    """Apply it. What has expired by now is history: it is not told as if it were news."""
+    """Apply it. What has expired by now is history: operators are not alerted of it."""
     for name in ("warned_at", "counted_at"):
         op.add_column("outputs", sa.Column(name, sa.BigInteger(), nullable=True))
     rows = sa.table(

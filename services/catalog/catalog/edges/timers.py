@@ -1,0 +1,24 @@
+"""What timers call, again and again; what came of it is logged."""
+
+from __future__ import annotations
+
+import structlog
+
+from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
+from catalog.core.watchdog.reconciler import Reconciler
+
+
+async def reconcile(reconciler: Reconciler) -> None:
+    log = structlog.get_logger("catalog.reconcile")
+    result = await reconciler.run_once()
+    if result.any:
+        counts = {name: count for name, count in vars(result).items() if name != "failed"}
+        log.warning("stalled work requested again", **counts)
+    for each in result.failed:
+        log.error("stalled work could not be requested again", record=each.id, exc_info=each.error)
+
+
+async def alert(expiry_alerts: ExpiryAlerts) -> None:
+    log = structlog.get_logger("catalog.expiry")
+    for each in await expiry_alerts.run_once():
+        log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)

@@ -39,9 +39,15 @@ async def core(database_url: str, clock: SimulatedClock) -> AsyncIterator[Catalo
     await migrator.stop()
 
 
+@pytest.fixture
+def rows_by_hand() -> None:
+    """For tests that write rows as the catalog never does."""
+
+
 @pytest.fixture(autouse=True)
-def _journaled() -> Iterator[None]:
+def _journaled(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever a test does to records: no row changes without an entry in the journal."""
     with journal_guard() as guard:
         yield
-    assert guard.problems == []
+    if "rows_by_hand" not in request.fixturenames:
+        assert guard.problems == []

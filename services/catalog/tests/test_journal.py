@@ -1,4 +1,4 @@
-"""Every change is in the journal, and the database that is made of it is the one that wrote it, row by row."""
+"""Every change is in the journal, and a database that is made of it has the rows of the one that wrote it."""
 
 from __future__ import annotations
 

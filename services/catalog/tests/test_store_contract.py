@@ -63,6 +63,7 @@ async def test_a_generation_comes_back_as_it_was_saved(core: CatalogCore) -> Non
     assert [(each.generation_id, each.index) for each in queue.items] == [(made.id, 1)]
 
 
+@pytest.mark.usefixtures("rows_by_hand")
 async def test_a_run_from_before_an_upgrade_keeps_its_files(core: CatalogCore) -> None:
     photo, other = new_id("asset"), new_id("asset")
     given = {"image": f"asset:{photo}", "more": [f"asset:{other}"], "prompt": "asset: a villa"}

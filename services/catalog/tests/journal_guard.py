@@ -66,7 +66,11 @@ class JournalGuard:
             self._written[id(connection)] = [
                 each for each in written if not (each[1] & keys or (not each[1] and each[0] in entities))
             ]
-        if not isinstance(clause, Insert | Update | Delete) or clause.table not in ENTITY_OF:
+        if not isinstance(clause, Insert | Update | Delete):
+            return
+        if clause.table is t.system and "rebuilt_at" in clause.compile().params:
+            self._written.pop(id(connection), None)  # all of this came from the journal
+        if clause.table not in ENTITY_OF:
             return
         entity = ENTITY_OF[clause.table]
         for row in rows or [dict(clause.compile().params)]:

@@ -19,6 +19,7 @@ import httpx
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from bench.memory import tree
+from events.topology import streams
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.embedded.s3 import LOCAL_SECRET
@@ -52,7 +53,7 @@ class Stack:
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
         self.rest = httpx.AsyncClient(base_url=state["gateway"], headers=key, timeout=60, limits=limits)
         self.provider = httpx.AsyncClient(base_url=self.address("sandbox"), timeout=60)
-        self.log = EventLog(self.address("nats"), service="bench", clock=SystemClock())
+        self.log = EventLog(self.address("nats"), service="bench", clock=SystemClock(), streams=streams())
         self.blobs = BlobStore(self.address("s3"), "rushes", LOCAL_SECRET, "rushes")
 
     async def start(self) -> None:

@@ -17,6 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from bench import films
 from bench.measure import Line, Scale, ratio, side_by_side
 from bench.memory import MemoryGain, settled
+from events.topology import streams
 from rushes.common.v1.media_pb2 import MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import Output, PredictionRef, PredictionSucceeded
 from rushes_cli.stack.supervised import is_serving
@@ -152,7 +153,7 @@ async def _comparison(path: Path, size: int, folder: Path) -> AsyncIterator[Comp
     """Starts log, store, origin and downloader, each as a process."""
     async with nats_server() as nats, s3_store() as s3:
         blobs = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, BUCKET)
-        log = EventLog(nats.url, service="bench", clock=SystemClock())
+        log = EventLog(nats.url, service="bench", clock=SystemClock(), streams=streams())
         origin, port = ServerProcess("origin", folder / "origin.log"), free_port()
         downloader, health = (
             ServerProcess("downloader", folder / "downloader.log"),

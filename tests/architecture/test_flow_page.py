@@ -5,6 +5,7 @@ from __future__ import annotations
 from catalog.edges import events as catalog
 from downloader.config import Settings as DownloaderSettings
 from downloader.edges import events as downloader
+from events.topology import streams
 from generator.edges import events as generator
 from servicekit.config import describe
 from servicekit.events import ConsumerSpec, EventLog
@@ -43,7 +44,7 @@ def _limit(service: str, spec: ConsumerSpec) -> str:
 
 def _specs() -> dict[str, list[ConsumerSpec]]:
     consumers = generator.consumers(
-        EventLog("", service="", clock=None),  # type: ignore[arg-type]
+        EventLog("", service="", clock=None, streams=streams()),  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         provider="replicate",
         concurrency=4,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from events.topology import streams
 from servicekit.clock import SystemClock
 from servicekit.events import EventLog
 from servicekit.testing import eventually
@@ -48,7 +49,7 @@ async def _has_reached(system: System, job_id: str, moment: str) -> bool:
 
 async def _reported_after(system: System, job_id: str, kind: str, when: datetime) -> bool:
     """Whether the final job has an event of that type after that time."""
-    log = EventLog(system.address("nats"), service="test", clock=SystemClock())
+    log = EventLog(system.address("nats"), service="test", clock=SystemClock(), streams=streams())
     await log.start()
     after = False
     try:

@@ -152,7 +152,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
     """
     env = {"SILENT_AFTER_S": "600", "SUBMIT_WINDOW_S": "4", "REPLICATE_START_DELAY_MS": "50"}
     async with running_system(tmp_path_factory.mktemp("events") / "data", env=env) as system:
-        log = EventLog(system.address("nats"), service="test", clock=SystemClock())
+        log = EventLog(system.address("nats"), service="test", clock=SystemClock(), streams=streams())
         await log.start()
         yield Run(system, log)
         await log.stop()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from events.topology import streams
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
@@ -50,7 +51,7 @@ async def _keys(system: System, prefix: str) -> list[str]:
 
 async def _publish_late_download(system: System, done: dict[str, Any]) -> None:
     """Do what a late download would: store bytes, and publish `download.completed` with a new id."""
-    log = EventLog(system.address("nats"), service="test", clock=SystemClock())
+    log = EventLog(system.address("nats"), service="test", clock=SystemClock(), streams=streams())
     await log.start()
     try:
         stored = await log.js.get_last_msg("RUSHES", f"download.completed.{done['id']}")

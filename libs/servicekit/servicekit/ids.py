@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from ulid import ULID
 
@@ -55,6 +56,11 @@ def check_id(value: str, kind: str, *, field: str = "id") -> str:
     else:
         message = f"{shown!r} is not {_named(kind)} id: {wanted}_ and a ULID of 26 characters in upper case"
     raise Invalid.field(field, message)
+
+
+def made_at(record_id: str) -> datetime:
+    """When the id was made, to the millisecond (UTC). ValueError: it is none."""
+    return ULID.from_str(record_id.partition("_")[2]).datetime
 
 
 def _named(kind: str) -> str:

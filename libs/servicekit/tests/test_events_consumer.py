@@ -13,14 +13,14 @@ from servicekit.errors import Conflict, Internal, Invalid, NotFound, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, RetryLater
 from servicekit.events.lease import DeliveryLease
 from servicekit.telemetry import traces
-from servicekit.testing import NatsFixture, SimulatedClock, eventually
+from servicekit.testing import STREAMS, NatsFixture, SimulatedClock, eventually
 
 SPEC = ConsumerSpec("tester-predictions", ("prediction.>",), ack_wait=2.0)
 
 
 @pytest.fixture
 async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
-    log = EventLog(nats.url, service="tester", clock=clock, patience=10.0)
+    log = EventLog(nats.url, service="tester", clock=clock, streams=STREAMS, patience=10.0)
     await log.start()
     yield log
     await log.stop()
@@ -287,7 +287,7 @@ async def test_stop_gives_unfinished_events_to_another_replica_at_once(log: Even
 
 
 async def test_stopping_everything_takes_no_drain_timeout(nats: NatsFixture, clock: SimulatedClock) -> None:
-    log = EventLog(nats.url, service="tester", clock=clock)
+    log = EventLog(nats.url, service="tester", clock=clock, streams=STREAMS)
     await log.start()
 
     async def handle(event: Event) -> None:

@@ -10,14 +10,13 @@ import pytest
 
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.events import Event, EventLog
-from servicekit.events.topology import streams
 from servicekit.telemetry import traces
-from servicekit.testing import NatsFixture, SimulatedClock, eventually
+from servicekit.testing import STREAMS, NatsFixture, SimulatedClock, eventually
 
 
 @pytest.fixture
 async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
-    log = EventLog(nats.url, service="tester", clock=clock, patience=10.0)
+    log = EventLog(nats.url, service="tester", clock=clock, streams=STREAMS, patience=10.0)
     await log.start()
     yield log
     await log.stop()
@@ -81,7 +80,7 @@ async def test_publish_waits_for_a_server_that_comes_back(log: EventLog, nats: N
 
 
 async def test_publish_gives_up_in_time(nats: NatsFixture, clock: SimulatedClock) -> None:
-    log = EventLog(nats.url, service="tester", clock=clock, patience=0.3)
+    log = EventLog(nats.url, service="tester", clock=clock, streams=STREAMS, patience=0.3)
     await log.start()
     await nats.kill()
     with pytest.raises(Unavailable, match=r"publish prediction\.succeeded\.gen_1"):
@@ -90,7 +89,7 @@ async def test_publish_gives_up_in_time(nats: NatsFixture, clock: SimulatedClock
 
 
 async def test_a_missing_server_at_start_is_reported_with_the_way_out(clock: SimulatedClock) -> None:
-    log = EventLog("nats://127.0.0.1:9", service="tester", clock=clock, patience=0.3)
+    log = EventLog("nats://127.0.0.1:9", service="tester", clock=clock, streams=STREAMS, patience=0.3)
     with pytest.raises(Unavailable, match=r"nats://127\.0\.0\.1:9 within 0\.3 s: start it"):
         await log.start()
     await log.stop()
@@ -110,10 +109,11 @@ async def test_an_older_stream_is_updated(nats: NatsFixture, clock: SimulatedClo
     connection = await nats_client.connect(nats.url)
     await connection.jetstream().add_stream(name="RUSHES", subjects=["job.>"], max_age=5)
     await connection.close()
-    log = EventLog(nats.url, service="tester", clock=clock)
+    log = EventLog(nats.url, service="tester", clock=clock, streams=STREAMS)
     await log.start()
     config = (await log.js.stream_info("RUSHES")).config
-    wanted = streams()[0]
+    wanted = STREAMS[0]
+    assert wanted.max_age is not None
     assert config.max_age == wanted.max_age.total_seconds()
     assert config.duplicate_window == wanted.duplicate_window.total_seconds()
     assert set(config.subjects or []) == set(wanted.subjects)

@@ -14,7 +14,7 @@ from servicekit.clock import SystemClock
 from servicekit.errors import Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog
 from servicekit.events.pull import Pull
-from servicekit.testing import eventually, nats_server
+from servicekit.testing import STREAMS, eventually, nats_server
 
 
 def make_event(number: int) -> Event:
@@ -23,7 +23,7 @@ def make_event(number: int) -> Event:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[EventLog]:
-    log = EventLog(url, service="tester", clock=SystemClock(), patience=10.0)
+    log = EventLog(url, service="tester", clock=SystemClock(), streams=STREAMS, patience=10.0)
     await log.start()
     yield log
     await log.stop()
@@ -140,7 +140,7 @@ def test_a_reader_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stopping_survives_a_connection_that_has_just_closed() -> None:
     async def scene() -> None:
         async with nats_server() as url:
-            log = EventLog(url, service="tester", clock=SystemClock())
+            log = EventLog(url, service="tester", clock=SystemClock(), streams=STREAMS)
             await log.start()
             client = log.client
             await closed(log)

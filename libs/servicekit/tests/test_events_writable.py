@@ -13,12 +13,12 @@ from nats.js.api import DiscardPolicy
 from servicekit.errors import Unavailable
 from servicekit.events import Event, EventLog
 from servicekit.events import log as log_module
-from servicekit.testing import NatsFixture, SimulatedClock
+from servicekit.testing import STREAMS, NatsFixture, SimulatedClock
 
 
 @pytest.fixture
 async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
-    log = EventLog(nats.url, service="tester", clock=clock, patience=0.5)
+    log = EventLog(nats.url, service="tester", clock=clock, streams=STREAMS, patience=0.5)
     await log.start()
     yield log
     await log.stop()
@@ -27,7 +27,7 @@ async def log(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLo
 @pytest.fixture
 async def watcher(nats: NatsFixture, clock: SimulatedClock) -> AsyncIterator[EventLog]:
     """Another process, which publishes nothing."""
-    log = EventLog(nats.url, service="watcher", clock=clock)
+    log = EventLog(nats.url, service="watcher", clock=clock, streams=STREAMS)
     await log.start()
     yield log
     await log.stop()

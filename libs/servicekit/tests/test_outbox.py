@@ -20,7 +20,7 @@ from servicekit.errors import Invalid, Unavailable
 from servicekit.events import Event, EventLog
 from servicekit.outbox import Backlog, Relay, append, first_time, inbox_table, outbox_table
 from servicekit.telemetry import traces
-from servicekit.testing import NatsFixture, SimulatedClock, eventually
+from servicekit.testing import STREAMS, NatsFixture, SimulatedClock, eventually
 
 metadata = MetaData()
 OUTBOX = outbox_table(metadata)
@@ -161,7 +161,7 @@ async def test_a_refused_event_delays_no_other(storage: Storage) -> None:
 
 
 async def test_the_log_gets_everything_of_the_event(storage: Storage, nats: NatsFixture) -> None:
-    log = EventLog(nats.url, service="catalog", clock=storage.clock)
+    log = EventLog(nats.url, service="catalog", clock=storage.clock, streams=STREAMS)
     await log.start()
     with traces.span("test"):
         trace = traces.trace_id()
@@ -183,7 +183,7 @@ async def test_the_log_gets_everything_of_the_event(storage: Storage, nats: Nats
 async def test_a_relay_killed_between_publishing_and_marking_stores_nothing_twice(
     storage: Storage, nats: NatsFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = EventLog(nats.url, service="catalog", clock=storage.clock)
+    log = EventLog(nats.url, service="catalog", clock=storage.clock, streams=STREAMS)
     await log.start()
     await storage.commit("a", "b")
     dying = storage.relay(log)

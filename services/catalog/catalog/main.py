@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from catalog.adapters.db import tables
@@ -10,6 +10,9 @@ from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.jobs.generator_client import GrpcGenerator
 from catalog.adapters.jobs.stitcher_client import GrpcStitcher
+from catalog.adapters.journal.documents import JOURNAL
+from catalog.adapters.journal.rebuild import Rebuild, RebuildReport
+from catalog.adapters.journal.snapshots import JournalSnapshots
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
 from catalog.core.access.service import AdminKey, ApiKeyService
@@ -29,6 +32,7 @@ from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events, timers
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
 from catalog.edges.grpc.registration import registrations
+from events.topology import streams
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.database.engine import open_engine
@@ -72,7 +76,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
 def compose(settings: Settings, clock: Clock) -> Catalog:
     engine = open_engine(settings.database_url)
-    log = EventLog(settings.nats_url, service="catalog", clock=clock)
+    log = EventLog(settings.nats_url, service="catalog", clock=clock, streams=(*streams(), JOURNAL))
     database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)
@@ -85,10 +89,11 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     server = wire_server(settings, clock, use_cases)
     parts: list[Part] = [
         Migrator(engine),
-        AdminKey(use_cases.api_keys, settings.admin_key),
         generator,
         stitcher,
         log,
+        JournalSnapshots(engine, log, clock),
+        AdminKey(use_cases.api_keys, settings.admin_key),
         relay,
         use_cases.planning,
         planning_retries,
@@ -160,3 +165,21 @@ def wire_tasks(settings: Settings, clock: Clock, database: SqlDatabase, reconcil
     tasks.every(seconds, lambda: timers.alert(expiry_alerts), "alert before outputs expire")
     tasks.every(3600.0, database.trim_inbox, "trim the inbox")
     return tasks
+
+
+async def rebuild(settings: Settings, clock: Clock, *, report: Callable[[int], None]) -> RebuildReport:
+    """Fill the empty database of the settings from the journal, which must be there: it is not made.
+
+    Raises:
+        AppError: it is not empty, there is no journal, or one of them is away. The database is as it was.
+    """
+    engine = open_engine(settings.database_url)
+    migrator, log = Migrator(engine), EventLog(settings.nats_url, service="catalog", clock=clock, streams=())
+    try:
+        await log.start()
+        await migrator.start()
+        work = Rebuild(engine, log, clock, stalled_after=settings.stalled_after, report=report)
+        return await work.run()
+    finally:
+        await log.stop()
+        await migrator.stop()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from catalog.adapters.db.migrate import Migrator
@@ -17,6 +18,7 @@ from servicekit.testing import NatsFixture, SimulatedClock
 sys.path.insert(0, str(Path(__file__).parent))
 
 from catalog_core import CatalogCore  # importable only now
+from journal_guard import journal_guard
 from running_catalog import RunningCatalog, running
 
 
@@ -35,3 +37,17 @@ async def core(database_url: str, clock: SimulatedClock) -> AsyncIterator[Catalo
     await migrator.start()
     yield CatalogCore(SqlDatabase(engine, clock, stalled_after=timedelta(seconds=60)), clock)
     await migrator.stop()
+
+
+@pytest.fixture
+def rows_by_hand() -> None:
+    """For tests that write rows as the catalog never does."""
+
+
+@pytest.fixture(autouse=True)
+def _journaled(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test does to records: no row changes without an entry in the journal."""
+    with journal_guard() as guard:
+        yield
+    if "rows_by_hand" not in request.fixturenames:
+        assert guard.problems == []

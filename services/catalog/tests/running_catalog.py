@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from catalog.config import Settings
 from catalog.main import Catalog, compose
+from events.topology import streams
 from rushes.catalog.v1 import (
     assets_pb2,
     assets_pb2_grpc,
@@ -205,7 +206,7 @@ class RunningCatalog:
         self.generator = generator
         self.stitcher = stitcher
         self.service: Catalog = compose(settings, clock)
-        self.log = EventLog(settings.nats_url, service="test", clock=SystemClock())
+        self.log = EventLog(settings.nats_url, service="test", clock=SystemClock(), streams=streams())
         self._started: list[Any] = []
 
     async def start(self) -> None:

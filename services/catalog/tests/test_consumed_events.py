@@ -335,6 +335,7 @@ async def test_an_attempt_has_the_round_in_which_its_generation_was_requested_la
     assert (shown.number, shown.round) == (1, 2)
 
 
+@pytest.mark.usefixtures("rows_by_hand")
 async def test_a_generation_that_cannot_be_read_keeps_no_other_from_being_requested(
     sqlite_database: str, nats: NatsFixture
 ) -> None:

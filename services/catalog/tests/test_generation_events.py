@@ -146,7 +146,7 @@ async def _live(core: CatalogCore) -> None:
 
 async def _rows(database: SqlDatabase, table: Any) -> list[dict[str, Any]]:
     async with database.read() as unit:
-        rows = [dict(row._mapping) for row in await unit._connection.execute(select(table))]
+        rows = [dict(row._mapping) | {"revision": 0} for row in await unit._connection.execute(select(table))]
     if table is t.accounts:  # a row of nothing is made when somebody looks whether there is room
         rows = [row for row in rows if row["spent_micros"] or row["reserved_micros"]]
     return sorted(rows, key=lambda row: [str(value) for value in row.values()])

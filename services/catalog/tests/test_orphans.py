@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from catalog_core import IMAGE, VIDEO, CatalogCore
+from datetime import timedelta
 
+from catalog_core import IMAGE, VIDEO, CatalogCore
+from sqlalchemy import update
+
+from catalog.adapters.db import tables as t
 from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.shared.paging import PageRequest
@@ -15,7 +19,9 @@ from catalog.core.storage.domain.blob_keys import (
     thumbnail_key,
 )
 from catalog.core.storage.orphans import OrphanFinder
-from servicekit.ids import new_id
+from servicekit.ids import made_at, new_id
+
+MINUTE = timedelta(minutes=1)
 
 
 async def asset(core: CatalogCore) -> Asset:
@@ -124,3 +130,14 @@ async def test_every_named_blob_is_listed_once(core: CatalogCore) -> None:
             break
         request = PageRequest(2, page.next_token)
     assert sorted(found) == sorted(wanted)
+
+
+async def test_an_upload_from_before_a_rebuild_is_no_orphan(core: CatalogCore) -> None:
+    """An asset that was deleted leaves no row, and neither does one whose record the journal lost."""
+    before = f"assets/{new_id('asset')}/original.png"
+    async with core.database.transaction() as connection:
+        await connection.execute(update(t.system).values(rebuilt_at=made_at(new_id("asset")) + MINUTE))
+    assert await OrphanFinder(core.database).orphans_among([before]) == []
+    async with core.database.transaction() as connection:
+        await connection.execute(update(t.system).values(rebuilt_at=made_at(new_id("asset")) - MINUTE))
+    assert await OrphanFinder(core.database).orphans_among([before]) == [before]

@@ -76,6 +76,7 @@ async def test_a_stuck_planner_holds_nothing_up(watch: Watch) -> None:
     assert watch.generator.requests == CONCURRENCY, "what is planned or waits for its turn is not begun twice"
 
 
+@pytest.mark.usefixtures("rows_by_hand")
 @pytest.mark.parametrize("what", ["job", "requeue"])
 async def test_a_record_that_fails_keeps_no_other_waiting(
     watch: Watch, what: str, monkeypatch: pytest.MonkeyPatch
@@ -98,6 +99,7 @@ async def test_a_record_that_fails_keeps_no_other_waiting(
     assert corrupt in [each.id for each in (await watch.reconciler.run_once()).failed], "nor is it forgotten"
 
 
+@pytest.mark.usefixtures("rows_by_hand")
 async def test_a_failing_requeue_is_put_off_for_a_few_seconds_only(watch: Watch) -> None:
     core = watch.core
     lost = (await core.made(lose=True, may_come=True)).id

@@ -63,6 +63,7 @@ async def test_a_generation_comes_back_as_it_was_saved(core: CatalogCore) -> Non
     assert [(each.generation_id, each.index) for each in queue.items] == [(made.id, 1)]
 
 
+@pytest.mark.usefixtures("rows_by_hand")
 async def test_a_run_from_before_an_upgrade_keeps_its_files(core: CatalogCore) -> None:
     photo, other = new_id("asset"), new_id("asset")
     given = {"image": f"asset:{photo}", "more": [f"asset:{other}"], "prompt": "asset: a villa"}
@@ -259,7 +260,7 @@ async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(core: Catalo
     # SQLite has one writer; PostgreSQL's second one waits for the row.
     one_writer = core.database._group_commit is not None
     engine = core.database._reading if one_writer else core.database._writing
-    reached = "SELECT" if one_writer else "FOR UPDATE"
+    reached = "SELECT" if one_writer else "UPDATE api_keys"
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
     async with core.database.write() as unit:
         await unit.api_keys.save(replace(record, revoked_at=core.clock.now()))

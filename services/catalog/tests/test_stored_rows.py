@@ -57,6 +57,7 @@ def test_a_document_that_lacks_a_field_takes_its_default_and_an_unknown_field_is
         load(RunSpec, {**stored, "kind": "nowhere"})
 
 
+@pytest.mark.usefixtures("rows_by_hand")
 def test_records_come_back_from_their_rows() -> None:
     now = SystemClock().now()
     facts = Facts(MediaKind.IMAGE, "image/png", 30, "b" * 64)

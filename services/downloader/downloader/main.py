@@ -25,6 +25,7 @@ from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
 from downloader.edges.fetch_file import DOWNLOADER_SERVICE, DownloaderServicer
+from events.topology import streams
 from rushes.downloader.v1.blobs_pb2_grpc import add_BlobServiceServicer_to_server
 from rushes.downloader.v1.downloader_pb2_grpc import add_DownloaderServiceServicer_to_server
 from servicekit.blobs import BlobStore
@@ -46,7 +47,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
-    log = EventLog(settings.nats_url, service="downloader", clock=clock)
+    log = EventLog(settings.nats_url, service="downloader", clock=clock, streams=streams())
     storage, claims = BlobStorage(blobs), KvClaims(log)
 
     # Fetching

@@ -60,7 +60,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(harness, nats) -> AsyncIterator[Replica]:
-    log = EventLog(nats, service="downloader", clock=SystemClock())
+    log = EventLog(nats, service="downloader", clock=SystemClock(), streams=streams())
     await log.start()
     one = Replica(harness, log)
     try:

@@ -21,7 +21,7 @@ TTL_S = 3.0
 
 @pytest_asyncio.fixture
 async def log(nats) -> AsyncIterator[EventLog]:
-    log = EventLog(nats, service="downloader", clock=SystemClock())
+    log = EventLog(nats, service="downloader", clock=SystemClock(), streams=streams())
     await log.start()
     yield log
     await log.stop()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from events.topology import streams
 from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO
 from rushes.events.v1.events_pb2 import DownloadCompleted, Output, PredictionRef, PredictionSucceeded
 from servicekit.clock import SystemClock
@@ -99,7 +100,7 @@ async def test_killed_in_the_middle_another_finishes_within_bounded_memory(
 ) -> None:
     bucket = blobs._client.bucket
     whole, part, stuck = big_sound(origin)
-    log = EventLog(nats, service="test", clock=SystemClock())
+    log = EventLog(nats, service="test", clock=SystemClock(), streams=streams())
     await log.start()
     await log.publish(work(origin.answer_in_turn(part, whole)))
     async with downloader(nats, s3, bucket, origin, tmp_path) as first:

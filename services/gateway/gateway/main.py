@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from events.topology import streams
 from gateway.adapters.event_feed import EventFeed
 from gateway.adapters.grpc_client import GrpcClient
 from gateway.adapters.media_decoder import MediaDecoder
@@ -63,7 +64,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         },
         rpc_method,
     )
-    log = EventLog(settings.nats_url, service=SERVICE, clock=clock)
+    log = EventLog(settings.nats_url, service=SERVICE, clock=clock, streams=streams())
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )

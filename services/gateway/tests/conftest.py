@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from events.topology import streams
 from gateway.config import Settings
 from gateway.core.auth.domain import key_digest
 from gateway.main import Gateway, compose
@@ -81,7 +82,7 @@ async def run_gateway(nats: Any, s3: Any, upload_dir: Path) -> AsyncIterator[Run
         for key, scope in ((READ, 1), (WRITE, 2), (ADMIN, 3)):
             services.keys[key_digest(key)] = keys_pb2.ApiKey(id=new_id("api_key"), name=key, scope=scope)
         server = server_of(services)
-        log = EventLog(nats, service="test", clock=SystemClock())
+        log = EventLog(nats, service="test", clock=SystemClock(), streams=streams())
         for part in (blobs, server, log):
             await part.start()
             stack.push_async_callback(part.stop)

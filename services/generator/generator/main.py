@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from events.topology import streams
 from generator.adapters.inputs.asset_upload import BlobAssetUploads
 from generator.adapters.models.replicate_models import ReplicateModels
 from generator.adapters.replicate_client import ReplicateClient
@@ -46,7 +47,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
     settings = check(load(Settings, environ))
     clock, prices = SystemClock(), _load_prices(settings)
-    log = EventLog(settings.nats_url, service="generator", clock=clock)
+    log = EventLog(settings.nats_url, service="generator", clock=clock, streams=streams())
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )

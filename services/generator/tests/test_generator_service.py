@@ -26,6 +26,7 @@ from generator_processes import free_port
 from google.protobuf import json_format
 from PIL import Image
 
+from events.topology import streams
 from generator.core.runs.domain.attempt import AttemptState
 from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
 from rushes.events.v1 import events_pb2
@@ -136,7 +137,7 @@ async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Pa
         grace=0.1,
     )
     await catalog.start()
-    log = EventLog(nats.url, service="test", clock=clock)
+    log = EventLog(nats.url, service="test", clock=clock, streams=streams())
     await log.start()
     async with sandbox(tmp_path) as base:
         stage = Stage(log, records, base, {}, tmp_path, blobs)

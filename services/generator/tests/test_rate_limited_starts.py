@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from generator_world import World
 
+from events.topology import streams
 from generator.core.runs.domain.attempt import AttemptState, NextStep, NextStepAnswer
 from generator.core.runs.domain.events import PredictionSucceeded
 from generator.core.runs.domain.rate_limit_state import RateLimitState
@@ -80,7 +81,7 @@ async def test_what_becomes_due_after_next_step_was_read_waits_for_a_start() -> 
 
 @pytest.fixture
 async def log(nats: NatsFixture) -> AsyncIterator[EventLog]:
-    log = EventLog(nats.url, service="generator", clock=SystemClock())
+    log = EventLog(nats.url, service="generator", clock=SystemClock(), streams=streams())
     await log.start()
     yield log
     await log.stop()

@@ -34,7 +34,10 @@ DELAY = 0.05
 @pytest.fixture
 async def logs(nats: NatsFixture) -> AsyncIterator[list[EventLog]]:
     """The connections of three replicas."""
-    logs = [EventLog(nats.url, service=f"generator-{number}", clock=SystemClock()) for number in range(3)]
+    logs = [
+        EventLog(nats.url, service=f"generator-{number}", clock=SystemClock(), streams=streams())
+        for number in range(3)
+    ]
     for log in logs:
         await log.start()
     yield logs

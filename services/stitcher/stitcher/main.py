@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from events.topology import streams
 from rushes.stitcher.v1.stitcher_pb2_grpc import add_StitcherServiceServicer_to_server
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
@@ -33,7 +34,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
-    log = EventLog(settings.nats_url, service="stitcher", clock=clock)
+    log = EventLog(settings.nats_url, service="stitcher", clock=clock, streams=streams())
     workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
     prober, thumbnails = AvProber(), PillowThumbnailRenderer()
     make_cut = MakeCut(

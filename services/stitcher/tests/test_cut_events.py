@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
+from events.topology import streams
 from rushes.common.v1 import media_pb2
 from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
@@ -39,7 +40,7 @@ ASSET = new_id("asset")
 
 @pytest_asyncio.fixture
 async def log(nats: NatsFixture) -> AsyncIterator[EventLog]:
-    events = EventLog(nats, service="stitcher", clock=SystemClock())
+    events = EventLog(nats, service="stitcher", clock=SystemClock(), streams=streams())
     await events.start()
     yield events
     await events.stop()
@@ -294,7 +295,7 @@ async def test_every_step_of_both_attempts_is_published(
 async def test_a_log_that_is_away_for_a_while_does_not_end_the_cut(
     nats: NatsFixture, blobs: BlobStore, tmp_path: Path, clip: Callable[..., Path]
 ) -> None:
-    log = EventLog(nats, service="stitcher", clock=SystemClock(), patience=0.3)
+    log = EventLog(nats, service="stitcher", clock=SystemClock(), streams=streams(), patience=0.3)
     await log.start()
 
     class Away(OnceBroken):

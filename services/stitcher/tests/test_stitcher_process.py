@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from events.topology import streams
 from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
@@ -123,7 +124,7 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
     victim: str,
 ) -> None:
     work = tmp_path / "work"
-    log = EventLog(nats, service="test", clock=SystemClock())
+    log = EventLog(nats, service="test", clock=SystemClock(), streams=streams())
     await log.start()
     source = clip(pattern=True, size="640x360", rate="30", seconds=5)
     async with stitcher(environment(nats, s3, blobs, work)) as (process, _):
@@ -148,7 +149,7 @@ async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_bac
     nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path, clip: Callable[..., Path]
 ) -> None:
     work = tmp_path / "work"
-    log = EventLog(nats, service="test", clock=SystemClock())
+    log = EventLog(nats, service="test", clock=SystemClock(), streams=streams())
     await log.start()
     source = clip(pattern=True, size="1280x720", rate="60", seconds=10)
     async with stitcher({**environment(nats, s3, blobs, work), "STITCHER_PRESET": "slower"}) as (process, _):

@@ -11,15 +11,16 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js import api
+from nats.js.errors import NotFoundError
 from prometheus_client import Gauge
 
 from servicekit.clock import Clock
-from servicekit.errors import Invalid, Unavailable
+from servicekit.errors import Invalid, NotFound, Unavailable
 from servicekit.events import topology
 from servicekit.events.bucket import Bucket
 from servicekit.events.connection import Connection
 from servicekit.events.event import Event, check, to_headers
-from servicekit.events.log_reader import open_reader
+from servicekit.events.log_reader import LogReader, open_reader
 from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.telemetry import traces
 
@@ -42,17 +43,25 @@ class EventLog(Connection):
         url: "nats://host:port", or several joined by commas.
         service: `ce-source` of what is published, and the connection's name at the server.
         clock: the time written into events. (Waiting is done in real time.)
+        streams: those that this process writes to or reads from.
         replicas: copies of each stream: 1 on a single server, 3 in a cluster.
         patience: seconds that `start`, `publish` and buckets wait for a server that is away.
     """
 
     def __init__(
-        self, url: str, *, service: str, clock: Clock, replicas: int = 1, patience: float = 30.0
+        self,
+        url: str,
+        *,
+        service: str,
+        clock: Clock,
+        streams: Sequence[topology.StreamSpec],
+        replicas: int = 1,
+        patience: float = 30.0,
     ) -> None:
-        super().__init__(url, name=service, replicas=replicas, patience=patience)
+        super().__init__(url, name=service, streams=streams, replicas=replicas, patience=patience)
         self._service = service
         self._clock = clock
-        self._replicas = replicas
+        self._stored = {subject.partition(".")[0] for spec in streams for subject in spec.subjects}
         self._buckets: dict[str, Bucket] = {}
         self._refused_since: float | None = None
         """Loop time of the first attempt since the last acknowledged one."""
@@ -69,10 +78,8 @@ class EventLog(Connection):
             Unavailable: not acknowledged within the log's patience; publishing again is harmless.
         """
         check(event)
-        if event.type.split(".", 1)[0] not in topology.ENTITIES:
-            raise Invalid(
-                f"event {event.id}: no stream stores {event.subject}; see servicekit.events.topology"
-            )
+        if event.type.partition(".")[0] not in self._stored:
+            raise Invalid(f"event {event.id}: no stream of this process stores {event.subject}")
         traceparent = event.traceparent or traces.inject().get("traceparent", "")
         stamped = dataclasses.replace(
             event,
@@ -146,6 +153,46 @@ class EventLog(Connection):
         leaves no gap. Close the iterator (`aclose`) when done.
         """
         return await open_reader(self, subjects, after=after)
+
+    async def read(self, stream: str) -> AsyncIterator[Event]:
+        """What a stream holds by now, in its order; ends there.
+
+        Raises:
+            NotFound: there is no such stream.
+        """
+        end = await self.last(stream)
+        if end is None:
+            return
+        events = LogReader(self, stream, (">",), 0).events()
+        try:
+            async for event in events:
+                yield event
+                if event.sequence >= end.sequence:
+                    return
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    async def last(self, stream: str) -> Event | None:
+        """The last event of a stream; None when it is empty. NotFound: there is no such stream."""
+
+        async def find() -> Event | None:
+            try:
+                if not (await self.js.stream_info(stream)).state.messages:
+                    return None
+            except NotFoundError as error:
+                raise NotFound(f"the event log at {self._url} has no stream {stream}") from error
+            found = await self.js.get_last_msg(stream, ">")
+            type_ = (found.headers or {}).get("ce-type", "")
+            key = (found.subject or "").removeprefix(f"{type_}.")
+            return Event(
+                id=(found.headers or {}).get("ce-id", ""),
+                type=type_,
+                key=key,
+                data=found.data or b"",
+                sequence=found.seq or 0,
+            )
+
+        return await self.guard(f"read the end of {stream}", find)
 
     # Small shared values, and wake-ups ----------------------------------------------------------
 

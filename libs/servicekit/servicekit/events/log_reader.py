@@ -30,14 +30,15 @@ async def open_reader(
     if after is None:
         info = await connection.guard("read the log's end", lambda: connection.js.stream_info(STREAM))
         after = info.state.last_seq
-    return LogReader(connection, tuple(subjects), after).events()
+    return LogReader(connection, STREAM, tuple(subjects), after).events()
 
 
 class LogReader:
     """One reader. Its consumer is temporary: in doubt a new one begins right after the last event seen."""
 
-    def __init__(self, connection: Connection, subjects: tuple[str, ...], after: int) -> None:
+    def __init__(self, connection: Connection, stream: str, subjects: tuple[str, ...], after: int) -> None:
         self._connection = connection
+        self._stream = stream
         self._subjects = subjects
         self._last = after
         self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
@@ -91,7 +92,7 @@ class LogReader:
 
     async def _open(self) -> Pull:
         """A fresh consumer behind the last event seen, and a fresh queue: what an older one sent is void."""
-        state = (await self._connection.js.stream_info(STREAM)).state
+        state = (await self._connection.js.stream_info(self._stream)).state
         if state.last_seq < self._last:
             structlog.get_logger("servicekit.events").warning(
                 "the log begins anew: reading it from its start", had=self._last, last=state.last_seq
@@ -106,13 +107,13 @@ class LogReader:
             mem_storage=True,
             num_replicas=1,
         )
-        info = await self._connection.js.add_consumer(STREAM, config)
+        info = await self._connection.js.add_consumer(self._stream, config)
         self._name = info.name
         self._arrived = asyncio.Queue()
         arrived = self._arrived
         pull = Pull(
             self._connection.client,
-            STREAM,
+            self._stream,
             info.name,
             on_event=arrived.put_nowait,
             on_end=lambda reason: self._set_doubt(reason) if reason else arrived.put_nowait(None),
@@ -128,4 +129,4 @@ class LogReader:
         # The server would remove it by itself after `_FORGOTTEN_AFTER`.
         with contextlib.suppress(*NATS_ERRORS):
             if self._connection.is_connected:
-                await self._connection.js.delete_consumer(STREAM, self._name)
+                await self._connection.js.delete_consumer(self._stream, self._name)

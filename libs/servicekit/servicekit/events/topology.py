@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,36 +23,25 @@ _NAME_IN_USE = 10058
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """A stream: the subjects it stores on file, how long, and within which time it knows a duplicate."""
+    """A stream on file.
+
+    Args:
+        subjects: what it stores, `<entity>.>` each; they may not overlap with another stream's.
+        max_age: how long a message is kept; None: for ever.
+        duplicate_window: within which time a second message with the same id is dropped.
+    """
 
     name: str
     subjects: tuple[str, ...]
-    max_age: timedelta = timedelta(days=30)
+    max_age: timedelta | None = timedelta(days=30)
     duplicate_window: timedelta = timedelta(hours=2)
-    replicas: int = 1
 
 
-ENTITIES = (
-    "job",
-    "generation",
-    "attempt",
-    "prediction",
-    "download",
-    "stitch",
-    "asset",
-    "media",
-    "scene",
-    "campaign",
-    "client",
-)
-"""The first tokens of every subject in the log. They may not overlap with another stream's."""
-
-
-def streams(replicas: int = 1) -> tuple[StreamSpec, ...]:
-    """The streams of Rushes. `replicas`: 1 on one server, 3 in a cluster of three."""
+def event_streams(entities: Sequence[str]) -> tuple[StreamSpec, ...]:
+    """The stream of events about these entities (first tokens of subjects), and that of dead letters."""
     return (
-        StreamSpec(STREAM, tuple(f"{entity}.>" for entity in ENTITIES), replicas=replicas),
-        StreamSpec(DEAD_LETTERS, (f"{DEAD_LETTER_PREFIX}.>",), replicas=replicas),
+        StreamSpec(STREAM, tuple(f"{entity}.>" for entity in entities)),
+        StreamSpec(DEAD_LETTERS, (f"{DEAD_LETTER_PREFIX}.>",)),
     )
 
 
@@ -83,16 +73,16 @@ class ConsumerSpec:
         return self.ack_wait / 3
 
 
-async def apply_stream(js: JetStreamContext, spec: StreamSpec) -> None:
+async def apply_stream(js: JetStreamContext, spec: StreamSpec, *, replicas: int = 1) -> None:
     """Create the stream, or update it; Precondition when what exists cannot become what is wanted."""
     config = api.StreamConfig(
         name=spec.name,
         subjects=list(spec.subjects),
         retention=api.RetentionPolicy.LIMITS,
         storage=api.StorageType.FILE,
-        max_age=spec.max_age.total_seconds(),
+        max_age=spec.max_age.total_seconds() if spec.max_age else 0,
         duplicate_window=spec.duplicate_window.total_seconds(),
-        num_replicas=spec.replicas,
+        num_replicas=replicas,
         allow_direct=True,
     )
     try:

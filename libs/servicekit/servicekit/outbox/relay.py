@@ -257,9 +257,10 @@ async def _committed(connection: AsyncConnection) -> AsyncIterator[AsyncConnecti
 
 def _chains(rows: Sequence[Row[Any]]) -> Sequence[Sequence[Row[Any]]]:
     """By entity, in order. They are published concurrently: each acknowledgement takes a millisecond."""
-    chains: dict[str, list[Row[Any]]] = {}
+    chains: dict[tuple[str, str], list[Row[Any]]] = {}
     for row in rows:
-        chains.setdefault(row.key, []).append(row)
+        entity = row.type.partition(".")[0]
+        chains.setdefault((entity, row.key), []).append(row)
     return list(chains.values())
 
 

@@ -3,11 +3,12 @@
 from servicekit.testing.clock import SimulatedClock, run_in_virtual_time
 from servicekit.testing.databases import PostgresServer, postgres_url, sqlite_url
 from servicekit.testing.eventually import eventually
-from servicekit.testing.nats import NatsFixture, nats_server
+from servicekit.testing.nats import STREAMS, NatsFixture, nats_server
 from servicekit.testing.s3 import S3Fixture, s3_store
 from servicekit.testing.tcp import tcp_server
 
 __all__ = [
+    "STREAMS",
     "NatsFixture",
     "PostgresServer",
     "S3Fixture",

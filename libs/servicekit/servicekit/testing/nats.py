@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from servicekit.embedded.nats import NatsServer
+from servicekit.events.topology import event_streams
+
+STREAMS = event_streams(("job", "generation", "prediction"))
+"""Streams for tests that are not about the events of Rushes."""
 
 
 class NatsFixture(str):

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, literal, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.outbox_messages import Outbox
+from catalog.adapters.db.outbox_messages import DelayedMessage, asset_created, asset_deleted
 from catalog.adapters.db.repository import SqlRepository
+from catalog.adapters.db.rows import to_row
 from catalog.core.budget.domain import campaign_account
 from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.jobs.domain.model import FINAL
+from catalog.core.journal.domain.entry import Entity
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
 
 
 class SqlClients(SqlRepository[Client]):
-    table, record_type, noun = t.clients, Client, "client"
+    table, record_type, noun, entity = t.clients, Client, "client", Entity.CLIENT
 
     async def page(self, paging: PageRequest, *, q: str = "") -> Page[Client]:
         return await self._page(self._select().where(*_named_like(self.table, q)), paging)
 
 
 class SqlCampaigns(SqlRepository[Campaign]):
-    table, record_type, noun = t.campaigns, Campaign, "campaign"
+    table, record_type, noun, entity = t.campaigns, Campaign, "campaign", Entity.CAMPAIGN
 
     async def count(self, client_id: str) -> int:
         query = select(func.count()).select_from(t.campaigns).where(t.campaigns.c.client_id == client_id)
@@ -47,13 +49,12 @@ class SqlCampaigns(SqlRepository[Campaign]):
         joined = t.campaigns.outerjoin(t.accounts, accounts.account == account)
         return select(t.campaigns, *columns).select_from(joined)
 
+    def _own(self, record: Campaign) -> Campaign:
+        return replace(record, spent_micros=0, reserved_micros=0)
+
 
 class SqlAssets(SqlRepository[Asset]):
-    table, record_type, noun = t.assets, Asset, "asset"
-
-    def __init__(self, connection: AsyncConnection, outbox: Outbox) -> None:
-        super().__init__(connection)
-        self._outbox = outbox
+    table, record_type, noun, entity = t.assets, Asset, "asset", Entity.ASSET
 
     async def jobs_using(self, asset_id: str) -> Sequence[str]:
         query = (
@@ -91,23 +92,26 @@ class SqlAssets(SqlRepository[Asset]):
             query = query.where(t.asset_tags.c.tag == tag)
         return await self._page(query, paging)
 
-    def _derived(self, record: Asset) -> dict[str, Any]:
-        return {"kind": record.facts.kind.value}
+    @classmethod
+    def row(cls, record: Asset) -> dict[str, Any]:
+        return to_row(t.assets, record, kind=record.facts.kind.value)
 
-    async def _saved(self, record: Asset, *, created: bool) -> None:
+    async def _saved(self, record: Asset, *, created: bool) -> Sequence[DelayedMessage]:
         await self._delete_tags(record)
-        rows = [{"tag": tag, "asset_id": record.id} for tag in dict.fromkeys(record.tags)]
-        if rows:
+        if rows := tag_rows(record):
             await self._connection.execute(insert(t.asset_tags), rows)
-        if created:
-            await self._outbox.add_asset_created(record)
+        return (asset_created(record),) if created else ()
 
-    async def _deleted(self, record: Asset) -> None:
+    async def _deleted(self, record: Asset) -> Sequence[DelayedMessage]:
         await self._delete_tags(record)
-        await self._outbox.add_asset_deleted(record)
+        return (asset_deleted(record),)
 
     async def _delete_tags(self, asset: Asset) -> None:
         await self._connection.execute(delete(t.asset_tags).where(t.asset_tags.c.asset_id == asset.id))
+
+
+def tag_rows(asset: Asset) -> list[dict[str, Any]]:
+    return [{"tag": tag, "asset_id": asset.id} for tag in dict.fromkeys(asset.tags)]
 
 
 def _named_like(table: Table, q: str) -> list[ColumnElement[bool]]:

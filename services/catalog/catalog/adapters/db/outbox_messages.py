@@ -8,9 +8,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog.adapters.db import tables as t
 from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.model import Generation, Stage
@@ -19,48 +17,35 @@ from catalog.core.jobs.domain.model import Job
 from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key, thumbnail_key
 from catalog.edit_message import resolved_edit
 from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
-from events.envelope import envelope
 from rushes.events.v1 import events_pb2 as pb
-from servicekit.clock import Clock
-from servicekit.outbox import append
 
 DelayedMessage = tuple[Message, float]
 """A message for the log, and the seconds before which it is not published."""
 
 
-class Outbox:
-    """Adds events to the outbox in the transaction of a unit of work."""
+def generation_messages(after: Generation, events: Sequence[ge.GenerationEvent]) -> Sequence[DelayedMessage]:
+    return [message for event in events if (message := _of_generation(after, event))]
 
-    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
-        self._connection = connection
-        self._clock = clock
 
-    async def add_generation_events(self, after: Generation, events: Sequence[ge.GenerationEvent]) -> None:
-        await self._add([message for event in events if (message := _of_generation(after, event))])
+def job_messages(after: Job, events: Sequence[je.JobEvent]) -> Sequence[DelayedMessage]:
+    return [message for event in events if (message := _of_job(after, event))]
 
-    async def add_job_events(self, after: Job, events: Sequence[je.JobEvent]) -> None:
-        await self._add([message for event in events if (message := _of_job(after, event))])
 
-    async def add_asset_created(self, asset: Asset) -> None:
-        message = pb.AssetCreated(
-            asset_id=asset.id,
-            campaign_id=asset.campaign_id,
-            client_id=asset.client_id,
-            blob_key=asset.blob_key,
-            thumbnail_key=thumbnail_key(asset.id) if asset.facts.kind.has_thumbnail else "",
-            kind=PROTO_KINDS[asset.facts.kind],
-        )
-        await self._add([(message, 0.0)])
+def asset_created(asset: Asset) -> DelayedMessage:
+    message = pb.AssetCreated(
+        asset_id=asset.id,
+        campaign_id=asset.campaign_id,
+        client_id=asset.client_id,
+        blob_key=asset.blob_key,
+        thumbnail_key=thumbnail_key(asset.id) if asset.facts.kind.has_thumbnail else "",
+        kind=PROTO_KINDS[asset.facts.kind],
+    )
+    return message, 0.0
 
-    async def add_asset_deleted(self, asset: Asset) -> None:
-        keys = [asset.blob_key, thumbnail_key(asset.id)]
-        message = pb.AssetDeleted(asset_id=asset.id, campaign_id=asset.campaign_id, blob_keys=keys)
-        await self._add([(message, 0.0)])
 
-    async def _add(self, messages: Sequence[DelayedMessage]) -> None:
-        for delay in sorted({delay for _, delay in messages}):
-            events = [envelope(message) for message, wait in messages if wait == delay]
-            await append(self._connection, t.outbox, events, clock=self._clock, delay=delay)
+def asset_deleted(asset: Asset) -> DelayedMessage:
+    keys = [asset.blob_key, thumbnail_key(asset.id)]
+    return pb.AssetDeleted(asset_id=asset.id, campaign_id=asset.campaign_id, blob_keys=keys), 0.0
 
 
 def _of_generation(state: Generation, event: ge.GenerationEvent) -> DelayedMessage | None:
@@ -158,11 +143,6 @@ def _of_job(state: Job, event: je.JobEvent) -> DelayedMessage | None:
         case _:
             return None
     return message, delay
-
-
-def job_event_type(event: je.JobEvent) -> str:
-    """`JobPlanned` → `job.planned`."""
-    return "job." + type(event).__name__.removeprefix("Job").lower()
 
 
 def _timestamp(at: datetime) -> Timestamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -9,7 +10,11 @@ from sqlalchemy import ColumnElement, Row, Select, Table, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db.keyset_pagination import page_of
+from catalog.adapters.db.outbox_messages import DelayedMessage
 from catalog.adapters.db.rows import from_row, to_row
+from catalog.adapters.journal.repository import SqlJournal
+from catalog.core.journal.domain.entry import Entity, Entry
+from catalog.core.journal.domain.events import Deletion, Snapshot
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import NotFound
 
@@ -17,6 +22,8 @@ from servicekit.errors import NotFound
 class Record(Protocol):
     @property
     def id(self) -> str: ...
+    @property
+    def revision(self) -> int: ...
 
 
 T = TypeVar("T", bound=Record)
@@ -27,14 +34,17 @@ class SqlRepository(Generic[T]):
 
     Attributes:
         table, record_type, noun: of this kind of record; the noun is for people.
+        entity: what the journal calls it.
     """
 
     table: ClassVar[Table]
     record_type: ClassVar[type[Any]]
     noun: ClassVar[str]
+    entity: ClassVar[Entity]
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, journal: SqlJournal) -> None:
         self._connection = connection
+        self._journal = journal
 
     async def get(self, record_id: str, *, lock: bool = False) -> T:
         query = self._select().where(self.table.c.id == record_id)
@@ -44,17 +54,34 @@ class SqlRepository(Generic[T]):
             raise NotFound(f"there is no {self.noun} {record_id}")
         return self._record(row)
 
-    async def save(self, record: T) -> None:
-        row = to_row(self.table, record, **self._derived(record))
-        replace = update(self.table).where(self.table.c.id == record.id).values(row)
-        created = (await self._connection.execute(replace)).rowcount == 0
+    async def save(self, record: T) -> T:
+        saved = _next(record, record.revision + 1)
+        row = self.row(saved)
+        # One that has changed since it was read is inserted, which its id does not allow.
+        known = (self.table.c.id == record.id, self.table.c.revision == record.revision)
+        created = (await self._connection.execute(update(self.table).where(*known).values(row))).rowcount == 0
         if created:
             await self._connection.execute(insert(self.table).values(row))
-        await self._saved(record, created=created)
+        messages = await self._saved(saved, created=created)
+        await self._add_entry(saved, Snapshot(self._journal.now(), self._own(saved)), messages)
+        return saved
 
     async def delete(self, record: T) -> None:
         await self._connection.execute(delete(self.table).where(self.table.c.id == record.id))
-        await self._deleted(record)
+        messages = await self._deleted(record)
+        deleted = _next(record, record.revision + 1)
+        await self._add_entry(deleted, Deletion(self._journal.now()), messages)
+
+    async def _add_entry(
+        self, record: T, event: Snapshot | Deletion, messages: Sequence[DelayedMessage]
+    ) -> None:
+        entry = Entry(self.entity, record.id, record.revision, event.at, (event,))
+        await self._journal.add(entry, messages)
+
+    async def after(self, record_id: str, limit: int) -> Sequence[T]:
+        """The next ones by their ids."""
+        query = select(self.table).where(self.table.c.id > record_id).order_by(self.table.c.id).limit(limit)
+        return [self._record(row) for row in await self._connection.execute(query)]
 
     async def _all(self, *conditions: ColumnElement[bool]) -> Sequence[T]:
         """Those that meet the conditions, oldest first."""
@@ -73,12 +100,24 @@ class SqlRepository(Generic[T]):
         record: T = from_row(self.record_type, row)
         return record
 
-    def _derived(self, record: T) -> dict[str, Any]:  # noqa: ARG002  # most have none
-        """Columns that are computed from the record, for an index."""
-        return {}
+    @classmethod
+    def row(cls, record: T) -> dict[str, Any]:
+        return to_row(cls.table, record)
 
-    async def _saved(self, record: T, *, created: bool) -> None:
-        """Called after each save, in its transaction."""
+    def _own(self, record: T) -> T:
+        """The record without what is read from other records."""
+        return record
 
-    async def _deleted(self, record: T) -> None:
-        """Called after each deletion, in its transaction."""
+    async def _saved(self, record: T, *, created: bool) -> Sequence[DelayedMessage]:  # noqa: ARG002
+        """Called after each save, in its transaction. Answers what other services are told."""
+        return ()
+
+    async def _deleted(self, record: T) -> Sequence[DelayedMessage]:  # noqa: ARG002
+        """As `_saved`, after each deletion."""
+        return ()
+
+
+def _next(record: T, revision: int) -> T:
+    changed: Any = record
+    result: T = dataclasses.replace(changed, revision=revision)
+    return result

@@ -46,6 +46,12 @@ _NOT_DELETED: dict[str, Any] = {
     "postgresql_where": text("deleted_at IS NULL"),
 }
 
+
+def _revision() -> Column[int]:
+    """How many entries the journal has of the record; a snapshot leaves some out."""
+    return Column("revision", BigInteger, nullable=False, server_default="0")
+
+
 outbox = outbox_table(metadata)
 inbox = inbox_table(metadata)
 
@@ -54,12 +60,17 @@ system = Table(
     metadata,
     # One row, made with the database: a restored backup has the same, a fresh database another.
     Column("id", _ID, primary_key=True),
+    # The form in which the journal has every record; 0: it has not.
+    Column("journal_form", Integer, nullable=False, server_default="0"),
+    # When it was made again from the journal. What was uploaded before, and has no record, may have lost it.
+    Column("rebuilt_at", Moment),
 )
 
 clients = Table(
     "clients",
     metadata,
     Column("id", _ID, primary_key=True),
+    _revision(),
     Column("name", Text, nullable=False),
     Column("brand_guidelines", Text),
     Column("metadata", JSON),
@@ -71,6 +82,7 @@ campaigns = Table(
     "campaigns",
     metadata,
     Column("id", _ID, primary_key=True),
+    _revision(),
     Column("client_id", _ID, nullable=False),
     Column("name", Text, nullable=False),
     Column("brief", Text),
@@ -85,6 +97,7 @@ assets = Table(
     "assets",
     metadata,
     Column("id", _ID, primary_key=True),
+    _revision(),
     Column("client_id", _ID, nullable=False),
     Column("campaign_id", _ID, nullable=False),
     Column("name", Text, nullable=False),
@@ -123,6 +136,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", _ID, primary_key=True),
+    _revision(),
     Column("campaign_id", _ID, nullable=False),
     Column("status", String(20), nullable=False),
     Column("paused", Boolean, nullable=False),
@@ -174,6 +188,7 @@ generations = Table(
     "generations",
     metadata,
     Column("id", _ID, primary_key=True),
+    _revision(),
     Column("campaign_id", _ID, nullable=False),
     Column("job_id", _ID, nullable=False),
     Column("scene_id", _ID, nullable=False),
@@ -311,21 +326,25 @@ cuts = Table(
     Index("ix_cuts_newest", "created_at", "job_id", "version", **_NOT_DELETED),
 )
 
-timeline = Table(
-    "timeline",
+# The entries of jobs and of their generations, for timelines. The stream `JOURNAL` has those of all records.
+journal = Table(
+    "journal",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("job_id", _ID, nullable=False),
+    Column("entity", String(20), nullable=False),
+    Column("record_id", _ID, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     Column("at", Moment, nullable=False),
-    Column("type", String(60), nullable=False),
-    Column("message", Text, nullable=False),
-    Index("ix_timeline_job", "job_id", "id"),
+    Column("events", JSON, nullable=False),
+    Index("ix_journal_job", "job_id", "id"),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
     Column("id", _ID, primary_key=True),
+    _revision(),
     Column("name", Text, nullable=False),
     Column("prefix", String(20), nullable=False),
     Column("sha256", String(64), nullable=False, unique=True),

@@ -17,10 +17,9 @@ from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.campaigns.repository import SqlAssets, SqlCampaigns, SqlClients
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.group_commit import GroupCommit
-from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.generations.repository import SqlGenerations
 from catalog.adapters.jobs.repository import SqlJobs
-from catalog.adapters.jobs.timeline import SqlTimeline
+from catalog.adapters.journal.repository import SqlJournal
 from catalog.adapters.storage.blob_references import SqlBlobReferences
 from catalog.adapters.storage.queries import SqlStoredFiles
 from catalog.adapters.watchdog.expiry import SqlExpiringOutputs
@@ -39,18 +38,17 @@ class SqlUnitOfWork:
     def __init__(self, connection: AsyncConnection, clock: Clock, stalled_after: timedelta) -> None:
         self._connection = connection
         self._clock = clock
-        outbox = Outbox(connection, clock)
-        timeline = SqlTimeline(connection)
-        self.clients = SqlClients(connection)
-        self.campaigns = SqlCampaigns(connection)
-        self.assets = SqlAssets(connection, outbox)
-        self.api_keys = SqlApiKeys(connection)
+        journal = SqlJournal(connection, clock)
+        self.clients = SqlClients(connection, journal)
+        self.campaigns = SqlCampaigns(connection, journal)
+        self.assets = SqlAssets(connection, journal)
+        self.api_keys = SqlApiKeys(connection, journal)
         self.accounts = SqlAccounts(connection)
         self.stored_files = SqlStoredFiles(connection)
         self.expiring_outputs = SqlExpiringOutputs(connection)
         self.blob_references = SqlBlobReferences(connection)
-        self.generations = SqlGenerations(connection, outbox, self.accounts, timeline, stalled_after)
-        self.jobs = SqlJobs(connection, outbox, timeline, stalled_after)
+        self.generations = SqlGenerations(connection, journal, self.accounts, stalled_after)
+        self.jobs = SqlJobs(connection, journal, stalled_after)
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         return await first_time(self._connection, t.inbox, consumer, event_id, clock=self._clock)

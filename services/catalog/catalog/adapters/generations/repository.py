@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,18 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import decode, encode, page_of
-from catalog.adapters.db.outbox_messages import Outbox
+from catalog.adapters.db.outbox_messages import generation_messages
 from catalog.adapters.db.rows import changed, from_row
 from catalog.adapters.generations import rows
-from catalog.adapters.jobs.timeline import SqlTimeline
+from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.budget.domain import Posting, postings
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
 from catalog.core.generations.ports import GenerationFilter
+from catalog.core.journal.domain.entry import generation_entry, is_progress
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
-from servicekit.errors import NotFound
+from servicekit.errors import Conflict, NotFound
 
 # The statements that each step of a run executes: to build them each time would cost more than to run them.
 _ONE = select(t.generations).where(t.generations.c.id == bindparam("of"))
@@ -38,12 +40,15 @@ _ATTEMPTS = (
     .order_by(t.attempts.c.number)
 )
 _OUTPUTS = (
-    select(t.outputs, t.media.c.blob_key, t.media.c.facts)
+    select(t.outputs, t.media.c.blob_key, t.media.c.facts, t.media.c.deleted_at)
     .select_from(t.outputs.outerjoin(t.media, t.media.c.id == t.outputs.c.media_id))
     .where(t.outputs.c.generation_id.in_(bindparam("of", expanding=True)))
     .order_by(t.outputs.c.index)
 )
-_ADD, _CHANGE = insert(t.generations), update(t.generations).where(t.generations.c.id == bindparam("of"))
+_ADD = insert(t.generations)
+_CHANGE = update(t.generations).where(
+    t.generations.c.id == bindparam("of"), t.generations.c.revision == bindparam("known_revision")
+)
 _ADD_ATTEMPT, _CHANGE_ATTEMPT = (
     insert(t.attempts),
     update(t.attempts).where(t.attempts.c.id == bindparam("of")),
@@ -59,15 +64,13 @@ class SqlGenerations:
     def __init__(
         self,
         connection: AsyncConnection,
-        outbox: Outbox,
+        journal: SqlJournal,
         accounts: SqlAccounts,
-        timeline: SqlTimeline,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
-        self._outbox = outbox
+        self._journal = journal
         self._accounts = accounts
-        self._timeline = timeline
         self._stalled_after = stalled_after
 
     # Reading ------------------------------------------------------------------------------------
@@ -171,6 +174,11 @@ class SqlGenerations:
                 outputs[row.generation_id].append(rows.make_output(row))
         return [rows.make_generation(row, attempts[row.id], outputs[row.id]) for row in found]
 
+    async def after(self, generation_id: str, limit: int) -> Sequence[Generation]:
+        """The next ones by their ids, deleted ones too."""
+        query = select(t.generations).where(t.generations.c.id > generation_id).order_by(t.generations.c.id)
+        return await self._with_parts((await self._connection.execute(query.limit(limit))).all())
+
     # Changing -----------------------------------------------------------------------------------
 
     async def save(self, before: Generation | None, events: Sequence[ev.GenerationEvent]) -> Generation:
@@ -182,21 +190,24 @@ class SqlGenerations:
             raise ValueError("a generation begins with an event")
         if not events:
             return state
+        if is_progress(events):
+            await self._write(before, state)
+            return state
+        state = replace(state, revision=state.revision + 1)
         await self._write(before, state)
         await self._accounts.post(booked)
-        await self._outbox.add_generation_events(state, events)
-        if state.job_id:
-            await self._timeline.add_generation_events(state, events)
+        entry = generation_entry(before, state, events)
+        await self._journal.add(entry, generation_messages(state, events))
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:
         row = rows.generation_row(after, self._stalled_after)
         if before is None:
             await self._connection.execute(_ADD, row)
-        elif after != before:
-            changes = changed(rows.generation_row(before, self._stalled_after), row)
-            if changes:
-                await self._connection.execute(_CHANGE, {**changes, "of": after.id})
+        elif changes := changed(rows.generation_row(before, self._stalled_after), row):
+            key = {"of": after.id, "known_revision": before.revision}
+            if (await self._connection.execute(_CHANGE, {**changes, **key})).rowcount == 0:
+                raise Conflict(f"somebody else has changed {after.id} since it was read: read it again")
         known = {attempt.id: attempt for attempt in before.attempts} if before else {}
         for attempt in after.attempts:
             values = rows.attempt_row(after.id, attempt)
@@ -219,7 +230,7 @@ class SqlGenerations:
             else:
                 await self._connection.execute(_ADD_OUTPUT, row)
             if output.state is OutputState.DELETED:
-                deleted = {"deleted_at": after.updated_at, "of": output.media_id}
+                deleted = {"deleted_at": output.deleted_at, "of": output.media_id}
                 await self._connection.execute(_DELETE_MEDIA, deleted)
             elif output.state is OutputState.STORED:
                 await self._connection.execute(_ADD_MEDIA, rows.media_row(after.id, output))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,32 +13,29 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import page_of
-from catalog.adapters.db.outbox_messages import Outbox
-from catalog.adapters.db.rows import changed, from_row, to_row
+from catalog.adapters.db.outbox_messages import job_messages
+from catalog.adapters.db.rows import changed, from_row
 from catalog.adapters.generations.legacy_run_json import make_run
-from catalog.adapters.jobs.timeline import SqlTimeline
-from catalog.core.generations.domain.recovery import stalled_at
+from catalog.adapters.jobs import rows
+from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import Cut, Job, JobStatus, Scene, TimelineEntry
+from catalog.core.jobs.domain.timeline import timeline
+from catalog.core.journal.domain.entry import is_progress, job_entry
 from catalog.core.shared.paging import Page, PageRequest
-from servicekit.errors import NotFound
-
-_MAY_STALL = frozenset({JobStatus.DRAFT, JobStatus.STITCHING})
-"""Where events of the job itself are due, and not of its generations or from people."""
+from servicekit.errors import Conflict, NotFound
 
 
 class SqlJobs:
     def __init__(
         self,
         connection: AsyncConnection,
-        outbox: Outbox,
-        timeline: SqlTimeline,
+        journal: SqlJournal,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
-        self._outbox = outbox
-        self._timeline = timeline
+        self._journal = journal
         self._stalled_after = stalled_after
 
     async def get(self, job_id: str, *, lock: bool = False) -> Job:
@@ -62,8 +60,13 @@ class SqlJobs:
         page = await page_of(self._connection, query, t.jobs, paging, lambda row: row)
         return Page(tuple(await self._with_parts(page.items)), page.next_token)
 
+    async def after(self, job_id: str, limit: int) -> Sequence[Job]:
+        """The next ones by their ids."""
+        query = select(t.jobs).where(t.jobs.c.id > job_id).order_by(t.jobs.c.id).limit(limit)
+        return await self._with_parts((await self._connection.execute(query)).all())
+
     async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
-        return await self._timeline.read(job_id)
+        return timeline(await self._journal.of_job(job_id))
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
         due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at, t.jobs.c.id.not_in(without))
@@ -76,24 +79,30 @@ class SqlJobs:
             raise ValueError("a job begins with an event")
         if not events:
             return after
+        if is_progress(events):
+            await self._write(before, after)
+            return after
+        after = replace(after, revision=after.revision + 1)
         await self._write(before, after)
         await self._write_scenes(before, after)
         await self._write_cuts(before, after)
-        await self._outbox.add_job_events(after, events)
-        await self._timeline.add_job_events(after, events)
+        await self._journal.add(job_entry(before, after, events), job_messages(after, events))
         return after
 
     async def _write(self, before: Job | None, after: Job) -> None:
-        row = self._row(after)
+        row = rows.job_row(after, self._stalled_after)
         if before is None:
             await self._connection.execute(insert(t.jobs).values(row))
-        elif changes := changed(self._row(before), row):
-            await self._connection.execute(update(t.jobs).where(t.jobs.c.id == after.id).values(changes))
+        elif changes := changed(rows.job_row(before, self._stalled_after), row):
+            key = (t.jobs.c.id == after.id, t.jobs.c.revision == before.revision)
+            done = await self._connection.execute(update(t.jobs).where(*key).values(changes))
+            if done.rowcount == 0:
+                raise Conflict(f"somebody else has changed {after.id} since it was read: read it again")
 
     async def _write_scenes(self, before: Job | None, after: Job) -> None:
         known = {scene.id: scene for scene in before.scenes} if before else {}
         for scene in after.scenes:
-            row = to_row(t.scenes, scene, job_id=after.id)
+            row = rows.scene_row(after.id, scene)
             if scene.id not in known:
                 await self._connection.execute(insert(t.scenes).values(row))
             elif scene != known[scene.id]:
@@ -102,20 +111,16 @@ class SqlJobs:
     async def _write_cuts(self, before: Job | None, after: Job) -> None:
         known = {cut.version: cut for cut in before.cuts} if before else {}
         for cut in after.cuts:
-            row = to_row(t.cuts, cut, job_id=after.id, size_bytes=cut.facts.size_bytes)
+            row = rows.cut_row(after.id, cut)
             if cut.version not in known:
                 await self._connection.execute(insert(t.cuts).values(row))
             elif cut != known[cut.version]:
                 key = (t.cuts.c.job_id == after.id, t.cuts.c.version == cut.version)
                 await self._connection.execute(update(t.cuts).where(*key).values(row))
 
-    def _row(self, job: Job) -> dict[str, Any]:
-        due = stalled_at(job.last_event_at, job.stalled_rounds, self._stalled_after)
-        return to_row(t.jobs, job, stalled_at=due if job.status in _MAY_STALL else None)
-
-    async def _with_parts(self, rows: Sequence[Row[Any]]) -> list[Job]:
+    async def _with_parts(self, found: Sequence[Row[Any]]) -> list[Job]:
         """The jobs of these rows, with their scenes and cuts: two queries for all."""
-        ids = [row.id for row in rows]
+        ids = [row.id for row in found]
         scenes: dict[str, list[Scene]] = defaultdict(list)
         cuts: dict[str, list[Cut]] = defaultdict(list)
         if ids:
@@ -125,4 +130,4 @@ class SqlJobs:
             of_jobs = select(t.cuts).where(t.cuts.c.job_id.in_(ids)).order_by(t.cuts.c.version)
             for row in await self._connection.execute(of_jobs):
                 cuts[row.job_id].append(from_row(Cut, row))
-        return [from_row(Job, row, scenes=tuple(scenes[row.id]), cuts=tuple(cuts[row.id])) for row in rows]
+        return [from_row(Job, row, scenes=tuple(scenes[row.id]), cuts=tuple(cuts[row.id])) for row in found]

@@ -15,6 +15,7 @@ from catalog.core.generations.domain.model import OutputState, Stage
 from catalog.core.jobs.domain.model import FINAL as FINAL_JOB_STATUSES
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from catalog.core.storage.domain.blob_keys import BlobKey, BlobOwner, NamedBlob
+from servicekit.ids import made_at
 
 
 class SqlBlobReferences:
@@ -37,8 +38,14 @@ class SqlBlobReferences:
         return found
 
     async def _needed_of_assets(self, keys: Sequence[BlobKey]) -> Iterable[str]:
+        """What was uploaded before the database was rebuilt may have lost its record: it stays."""
         existing = await self._ids(select(t.assets.c.id).where(t.assets.c.id.in_(_owner_ids(keys))))
-        return [key.text for key in keys if key.owner_id in existing]
+        rebuilt_at = await self._connection.scalar(select(t.system.c.rebuilt_at))
+        return [
+            key.text
+            for key in keys
+            if key.owner_id in existing or (rebuilt_at is not None and made_at(key.owner_id) < rebuilt_at)
+        ]
 
     async def _needed_of_media(self, keys: Sequence[BlobKey]) -> Iterable[str]:
         media = t.media.c

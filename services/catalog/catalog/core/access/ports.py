@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from catalog.core.access.domain import ApiKey
@@ -16,5 +17,9 @@ class ApiKeys(Repository[ApiKey], Protocol):
         ...
 
     async def with_name(self, name: str) -> Sequence[ApiKey]: ...
+
+    async def note_use(self, key_id: str, at: datetime) -> None:
+        """Set when it was used last, and nothing else: it comes every minute, and the journal has it not."""
+        ...
 
     async def page(self, paging: PageRequest) -> Page[ApiKey]: ...

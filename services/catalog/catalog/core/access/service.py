@@ -34,8 +34,7 @@ class ApiKeyService:
         key = f"rsh_{secrets.token_urlsafe(32)}"
         record = self._record(key, name, scope, expires_at)
         async with self._database.write() as unit:
-            await unit.api_keys.save(record)
-        return key, record
+            return key, await unit.api_keys.save(record)
 
     async def ensure_admin_key(self, key: str) -> None:
         """Make this the operator's key, and revoke the ones that the operator had before."""
@@ -76,9 +75,7 @@ class ApiKeyService:
         if key.last_used_at is None or minute - key.last_used_at >= LAST_USE_PRECISION:
             key = replace(key, last_used_at=minute)
             async with self._database.write() as unit:
-                # Read again under a lock: it may have been revoked since.
-                latest = await unit.api_keys.get(key.id, lock=True)
-                await unit.api_keys.save(replace(latest, last_used_at=minute))
+                await unit.api_keys.note_use(key.id, minute)
         return key
 
     def _record(self, key: str, name: str, scope: Scope, expires_at: datetime | None) -> ApiKey:

@@ -66,6 +66,18 @@ def postings(before: Generation | None, event: events.GenerationEvent) -> tuple[
     return tuple(Posting(account, spent, reserved) for account in accounts)
 
 
+def balance(generation: Generation) -> tuple[Posting, ...]:
+    """What all events of a generation have booked by now: the sum of their `postings`."""
+    booked = []
+    for attempt in generation.attempts:
+        spent, reserved = (0, attempt.reserved_micros) if attempt.open else (attempt.cost_micros, 0)
+        accounts = [day_account(attempt.intended_at)]
+        if generation.campaign_id:
+            accounts.insert(0, campaign_account(generation.campaign_id))
+        booked += [Posting(account, spent, reserved) for account in accounts]
+    return tuple(booked)
+
+
 @dataclass(frozen=True)
 class Overrun:
     """An attempt that has cost more than its reserve. Micro-dollars."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ class Client:
     updated_at: datetime
     brand_guidelines: str | None = None
     metadata: Mapping[str, Any] | None = None
+    revision: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Campaign:
     brief: str | None = None
     budget_cents: int | None = None
     metadata: Mapping[str, Any] | None = None
+    revision: int = field(default=0, compare=False)
     spent_micros: int = 0
     reserved_micros: int = 0
 
@@ -54,3 +56,4 @@ class Asset:
     description: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = None
+    revision: int = field(default=0, compare=False)

@@ -31,8 +31,7 @@ class ClientService:
         now = self._clock.now()
         client = Client(new_id("client"), name, now, now, brand_guidelines, metadata)
         async with self._database.write() as unit:
-            await unit.clients.save(client)
-        return client
+            return await unit.clients.save(client)
 
     async def get(self, client_id: str) -> Client:
         async with self._database.read() as unit:
@@ -46,8 +45,7 @@ class ClientService:
         async with self._database.write() as unit:
             client = await unit.clients.get(client_id, lock=True)
             client = replace(client, **changes, updated_at=self._clock.now())
-            await unit.clients.save(client)
-        return client
+            return await unit.clients.save(client)
 
     async def delete(self, client_id: str) -> None:
         """Delete it and its assets. Precondition: it has campaigns."""
@@ -80,8 +78,7 @@ class CampaignService:
         campaign = Campaign(new_id("campaign"), client_id, name, now, now, brief, budget_cents, metadata)
         async with self._database.write() as unit:
             await unit.clients.get(client_id)
-            await unit.campaigns.save(campaign)
-        return campaign
+            return await unit.campaigns.save(campaign)
 
     async def get(self, campaign_id: str) -> Campaign:
         async with self._database.read() as unit:
@@ -97,8 +94,7 @@ class CampaignService:
         async with self._database.write() as unit:
             campaign = await unit.campaigns.get(campaign_id, lock=True)
             campaign = replace(campaign, **changes, updated_at=self._clock.now())
-            await unit.campaigns.save(campaign)
-        return campaign
+            return await unit.campaigns.save(campaign)
 
     async def delete(self, campaign_id: str) -> None:
         """Delete it and its assets. Precondition: it has jobs, or pays for what is under way."""
@@ -138,8 +134,7 @@ class AssetService:
             except NotFound:
                 client_id = await _owner(unit, asset)
             created = replace(asset, client_id=client_id, created_at=now, updated_at=now)
-            await unit.assets.save(created)
-        return created
+            return await unit.assets.save(created)
 
     async def get(self, asset_id: str) -> Asset:
         async with self._database.read() as unit:
@@ -161,8 +156,7 @@ class AssetService:
         async with self._database.write() as unit:
             asset = await unit.assets.get(asset_id, lock=True)
             asset = replace(asset, **changes, updated_at=self._clock.now())
-            await unit.assets.save(asset)
-        return asset
+            return await unit.assets.save(asset)
 
     async def delete(self, asset_id: str) -> None:
         """Delete it, and have its bytes removed. Precondition: a job still needs it."""

@@ -40,9 +40,9 @@ class Generations(Protocol):
         ...
 
     async def save(self, before: Generation | None, events: Sequence[GenerationEvent]) -> Generation:
-        """Save what has happened to it: in rows, accounts, outbox and timeline.
+        """Save what has happened to it: in rows, accounts, journal and outbox.
 
-        Conflict: the prediction is another attempt's.
+        Conflict: the prediction is another attempt's, or the row has changed since `before` was read.
         """
         ...
 

@@ -77,7 +77,7 @@ class Jobs(Protocol):
         ...
 
     async def save(self, before: Job | None, events: Sequence[JobEvent]) -> Job:
-        """Apply events: to the rows, the outbox and the timeline."""
+        """Apply events: to the rows, the journal and the outbox. Conflict: the row has changed since."""
         ...
 
     async def count(self, campaign_id: str) -> int:

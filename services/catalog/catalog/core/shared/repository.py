@@ -14,8 +14,11 @@ class Repository(Protocol[T]):
         """One; `lock`: nobody else changes it before this unit of work ends. NotFound."""
         ...
 
-    async def save(self, record: T) -> None:
-        """Add it, or replace the one with its id."""
+    async def save(self, record: T) -> T:
+        """Add it, or replace the one with its id; answers it with its new revision.
+
+        Conflict: the one with its id has changed since it was read.
+        """
         ...
 
     async def delete(self, record: T) -> None: ...

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from catalog.core.generations.domain import events as ev
@@ -161,11 +161,14 @@ def _lost(state: Generation, event: ev.OutputLost) -> Generation:
 
 
 def _completed_message(state: Generation) -> str:
-    """Says which outputs are lost, if any."""
-    if not state.lost:
-        return "stored"
-    lost = (f"output {each.index} is lost: {each.error.message if each.error else ''}" for each in state.lost)
-    return f"{len(state.fetched)} of {state.output_count} outputs are stored; {'; '.join(lost)}"[:300]
+    lost = {each.index: each.error.message if each.error else "" for each in state.lost}
+    return lost_message(state.output_count, lost) if lost else "stored"
+
+
+def lost_message(output_count: int, lost: Mapping[int, str]) -> str:
+    """Says which of the outputs of a completed generation are lost, and why."""
+    reasons = "; ".join(f"output {index} is lost: {why}" for index, why in sorted(lost.items()))
+    return f"{output_count - len(lost)} of {output_count} outputs are stored; {reasons}"[:300]
 
 
 def _requeued(state: Generation, event: ev.DownloadRequeued) -> Generation:
@@ -189,14 +192,24 @@ def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None
     """What is deleted; None for what is not."""
     match event:
         case ev.OutputDeleted():
-            return _with_output(state, event.index, state=OutputState.DELETED)
+            return _with_output(state, event.index, state=OutputState.DELETED, deleted_at=event.at)
         case ev.OutputRefused():
             return state
         case ev.GenerationDeleted():
-            outputs = tuple(replace(each, state=OutputState.DELETED) for each in state.outputs)
-            return replace(state, outputs=outputs, deleted_at=event.at)
+            return replace(state, outputs=_all_deleted(state, event.at), deleted_at=event.at)
         case _:
             return None
+
+
+def _all_deleted(state: Generation, at: datetime) -> tuple[Output, ...]:
+    return tuple(
+        replace(
+            each,
+            state=OutputState.DELETED,
+            deleted_at=each.deleted_at or (at if each.media_id else None),
+        )
+        for each in state.outputs
+    )
 
 
 def _stage(  # noqa: PLR0911  # one case for each event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -106,6 +106,7 @@ class Output:
         requeue_at: of a lost one: when it is requested again by itself; None: never.
         warned_at: when operators were warned that it expires.
         counted_at: when it was counted as lost.
+        deleted_at: when its bytes were to be removed; None: never, or it never came.
     """
 
     index: int
@@ -119,6 +120,7 @@ class Output:
     requeue_at: datetime | None = None
     warned_at: datetime | None = None
     counted_at: datetime | None = None
+    deleted_at: datetime | None = None
 
     @property
     def fetched(self) -> bool:
@@ -150,6 +152,7 @@ class Generation:
         requeues: how often lost outputs were requested again; `requeue_round` is the round of the last time.
         deleted_at: when somebody deleted it: the record stays for the accounts and for late events.
         last_event_at: when the last event came, or was to come; `stalled_rounds`: requests since then.
+        revision: how many entries the journal has of it; no part of what it is.
     """
 
     id: str
@@ -177,6 +180,7 @@ class Generation:
     requeue_round: int = 0
     finished_at: datetime | None = None
     deleted_at: datetime | None = None
+    revision: int = field(default=0, compare=False)
 
     @property
     def status(self) -> Status:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -110,6 +110,7 @@ class Job:
         percent, message: how far the cut is, while it is being made.
         last_event_at: when an event of it came last, or when what was requested is due to begin;
             `stalled_rounds`: how often it was requested again since then because none came.
+        revision: how many entries the journal has of it; no part of what it is.
     """
 
     id: str
@@ -133,6 +134,7 @@ class Job:
     error: Error | None = None
     stalled_rounds: int = 0
     finished_at: datetime | None = None
+    revision: int = field(default=0, compare=False)
 
     @property
     def final(self) -> bool:

@@ -1,0 +1,119 @@
+"""Writes the entries of the journal as JSON documents, and reads them.
+
+The names of events and of their fields are stored for ever. A field that is added needs a default; a change
+after which older documents cannot be read needs a new `FORM`, and brings a snapshot of every record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, get_args
+
+import msgspec
+
+from catalog.adapters.db.json_columns import dump, load
+from catalog.core.access.domain import ApiKey
+from catalog.core.campaigns.domain import Asset, Campaign, Client
+from catalog.core.generations.domain.events import GenerationEvent
+from catalog.core.generations.domain.model import Generation
+from catalog.core.jobs.domain.events import JobEvent
+from catalog.core.jobs.domain.model import Job
+from catalog.core.journal.domain.entry import Entity, Entry, Progress
+from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
+from servicekit.errors import Invalid
+from servicekit.events import Event, StreamSpec
+
+FORM = 1
+"""The form of the documents. The catalog begins a journal of another form with snapshots."""
+
+JOURNAL = StreamSpec("JOURNAL", ("journal.>",), max_age=None)
+"""The stream of entries: it has every change of every record since the first start, and drops none."""
+
+RECORD_TYPES: dict[Entity, type[Any]] = {
+    Entity.SYSTEM: System,
+    Entity.CLIENT: Client,
+    Entity.CAMPAIGN: Campaign,
+    Entity.ASSET: Asset,
+    Entity.API_KEY: ApiKey,
+    Entity.JOB: Job,
+    Entity.GENERATION: Generation,
+}
+EVENT_TYPES: dict[str, type[Any]] = {
+    cls.__name__: cls
+    for cls in (*get_args(GenerationEvent), *get_args(JobEvent), Deletion, TimelineCarriedOver)
+}
+_SNAPSHOT = Snapshot.__name__
+
+
+@dataclass(frozen=True)
+class _Document:
+    """The body of a message. Fields are those of `Entry`."""
+
+    entity: Entity
+    record_id: str
+    revision: int
+    at: datetime
+    events: list[dict[str, Any]]
+    job_id: str = ""
+    progress: Progress | None = None
+
+
+def event_of(entry: Entry) -> Event:
+    """The entry as the event log takes it."""
+    document = _Document(
+        entry.entity,
+        entry.record_id,
+        entry.revision,
+        entry.at,
+        dump_events(entry.events),
+        entry.job_id,
+        entry.progress,
+    )
+    body = msgspec.json.encode(document)
+    return Event(id=entry.id, type=f"journal.{entry.entity}", key=entry.record_id, data=body, time=entry.at)
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+
+
+def entry_of(data: bytes) -> Entry:
+    """The entry of a message of the log.
+
+    Raises:
+        Invalid: it is none, or of a form that is not read any more.
+    """
+    try:
+        found = _DECODER.decode(data)
+        return Entry(
+            found.entity,
+            found.record_id,
+            found.revision,
+            found.at,
+            load_events(found.entity, found.events),
+            found.job_id,
+            found.progress,
+        )
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise Invalid(f"an entry of the journal cannot be read: {error}") from error
+
+
+def dump_events(events: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{"type": type(event).__name__, **dump(event)} for event in events]
+
+
+def load_events(entity: Entity, documents: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    """The events that `dump_events` wrote.
+
+    Raises:
+        KeyError, msgspec.ValidationError: one is of no type that is known, or of another form.
+    """
+    return tuple(_load(entity, document) for document in documents)
+
+
+def _load(entity: Entity, document: Mapping[str, Any]) -> Any:
+    if document["type"] == _SNAPSHOT:
+        record = load(RECORD_TYPES[entity], document["record"])
+        return Snapshot(msgspec.convert(document["at"], datetime), record)
+    return load(EVENT_TYPES[document["type"]], document)

@@ -1,0 +1,129 @@
+"""Begins the journal of a database with a snapshot of every record, unless it has all of them already."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from catalog.adapters.db import tables as t
+from catalog.adapters.db.repository import SqlRepository
+from catalog.adapters.db.unit_of_work import SqlUnitOfWork
+from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of, event_of
+from catalog.adapters.journal.repository import journal_row
+from catalog.core.journal.domain.entry import Entity, Entry
+from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
+from servicekit.clock import Clock
+from servicekit.errors import Invalid
+from servicekit.events import Event, EventLog
+from servicekit.outbox import append
+from servicekit.outbox.tables import micros
+
+TABLES: dict[Entity, Table] = {
+    Entity.SYSTEM: t.system,
+    Entity.CLIENT: t.clients,
+    Entity.CAMPAIGN: t.campaigns,
+    Entity.ASSET: t.assets,
+    Entity.API_KEY: t.api_keys,
+    Entity.JOB: t.jobs,
+    Entity.GENERATION: t.generations,
+}
+_VERSIONED = [table for entity, table in TABLES.items() if entity is not Entity.SYSTEM]
+_AT_ONCE = 200
+"""Records whose snapshots are in memory at the same time."""
+
+
+class JournalSnapshots:
+    """A `Part`: at start, writes a snapshot of every record if the journal cannot be relied on without them.
+
+    That is so in a database from before the journal, after a change of its form, and when the journal knows
+    more than the database: then a backup was restored, and the revisions from here on were used before.
+    """
+
+    def __init__(self, engine: AsyncEngine, log: EventLog, clock: Clock) -> None:
+        self._engine = engine
+        self._log = log
+        self._clock = clock
+
+    async def start(self) -> None:
+        last = await self._log.last(JOURNAL.name)
+        async with self._engine.begin() as connection:
+            query = select(t.system.c.journal_form).with_for_update()
+            form = (await connection.execute(query)).scalar_one()
+            if form == FORM and not (last and await _is_ahead(connection, last)):
+                return
+            count = await self._write(connection)
+        structlog.get_logger("catalog.journal").info("journal begun", form=FORM, before=form, records=count)
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
+
+    async def _write(self, connection: AsyncConnection) -> int:
+        now = self._clock.now()
+        highest = [await connection.scalar(select(func.max(table.c.revision))) for table in _VERSIONED]
+        # Ahead of every revision that any history of this database can have used.
+        revision = max(micros(now), *(each or 0 for each in highest)) + 1
+        for table in _VERSIONED:  # first: it locks the rows, and what is read then stays so
+            await connection.execute(update(table).values(revision=revision))
+        count = 0
+        async for entries in _snapshots(connection, self._clock, revision):
+            count += len(entries)
+            if rows := [journal_row(entry) for entry in entries if entry.job_id]:
+                await connection.execute(insert(t.journal), rows)
+            events = [event_of(entry) for entry in entries]
+            await append(connection, t.outbox, events, clock=self._clock)
+        await connection.execute(delete(t.journal).where(t.journal.c.revision < revision))
+        await connection.execute(update(t.system).values(journal_form=FORM))
+        return count
+
+
+async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
+    """Whether the last entry of the journal is not in the database."""
+    try:
+        entry = entry_of(last.data)
+    except Invalid:
+        return True
+    if entry.entity is Entity.SYSTEM:
+        return False
+    table = TABLES[entry.entity]
+    known = await connection.scalar(select(table.c.revision).where(table.c.id == entry.record_id))
+    if known is None:
+        return not isinstance(entry.events[-1], Deletion)
+    return bool(known < entry.revision)
+
+
+async def _snapshots(
+    connection: AsyncConnection, clock: Clock, revision: int
+) -> AsyncIterator[Sequence[Entry]]:
+    now = clock.now()
+    system_id = str(await connection.scalar(select(t.system.c.id)))
+    yield [_entry(Entity.SYSTEM, now, System(system_id, revision))]
+    unit = SqlUnitOfWork(connection, clock, timedelta())
+    edited: tuple[SqlRepository[Any], ...] = (unit.clients, unit.campaigns, unit.assets, unit.api_keys)
+    for records in edited:
+        async for some in _batches(records):
+            yield [_entry(records.entity, now, record) for record in some]
+    async for jobs in _batches(unit.jobs):
+        entries = []
+        for job in jobs:
+            lines = tuple(await unit.jobs.timeline(job.id))
+            more = (TimelineCarriedOver(now, lines),) if lines else ()
+            entries.append(_entry(Entity.JOB, now, job, *more, job_id=job.id))
+        yield entries
+    async for generations in _batches(unit.generations):
+        yield [_entry(Entity.GENERATION, now, each, job_id=each.job_id) for each in generations]
+
+
+async def _batches(records: Any) -> AsyncIterator[Sequence[Any]]:
+    last = ""
+    while some := await records.after(last, _AT_ONCE):
+        yield some
+        last = some[-1].id
+
+
+def _entry(entity: Entity, at: datetime, record: Any, *more: Any, job_id: str = "") -> Entry:
+    return Entry(entity, record.id, record.revision, at, (Snapshot(at, record), *more), job_id)

@@ -25,7 +25,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     data = tmp_path_factory.mktemp("system")
     env = {
         "RUSHES_TRACE_FILE": str(data / "traces.jsonl"),
-        "SILENT_AFTER_S": "10",
+        "STALLED_AFTER_S": "10",
         "SUBMIT_WINDOW_S": "4",
         "LANE_PROBE_S": "2",
     }

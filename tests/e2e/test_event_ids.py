@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from events.topology import streams
 from servicekit.clock import SystemClock
 from servicekit.events import Event, EventLog
 from servicekit.testing import eventually
@@ -150,7 +151,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
 
     Nothing counts as stalled before the run is over: on a busy machine that would be one round more.
     """
-    env = {"SILENT_AFTER_S": "600", "SUBMIT_WINDOW_S": "4", "REPLICATE_START_DELAY_MS": "50"}
+    env = {"STALLED_AFTER_S": "600", "SUBMIT_WINDOW_S": "4", "REPLICATE_START_DELAY_MS": "50"}
     async with running_system(tmp_path_factory.mktemp("events") / "data", env=env) as system:
         log = EventLog(system.address("nats"), service="test", clock=SystemClock(), streams=streams())
         await log.start()

@@ -23,6 +23,7 @@ from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
+from events.topology import streams
 from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO, MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import (
     AssetDeleted,

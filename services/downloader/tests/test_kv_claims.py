@@ -9,6 +9,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from downloader.adapters.scheduling.kv_claims import BUCKET, KvClaims
+from events.topology import streams
 from servicekit.clock import SystemClock
 from servicekit.errors import Unavailable
 from servicekit.events import EventLog

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from generator_world import RecordingOperatorLog, World
 
+from events.topology import streams
 from generator.adapters.runs.kv_cell import KeyValueCell
 from generator.adapters.runs.operator_log import BREAKER_TRIPPED, StructlogOperatorLog
 from generator.adapters.runs.wakeups import LogWakeUps

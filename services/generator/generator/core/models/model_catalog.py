@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,8 +87,8 @@ class ModelCatalog:
     async def models(self, collection: str = "") -> Cached[list[ListedModel]]:
         """The models of one collection, or of all that make media; most run first.
 
-        A collection that cannot be read is left out, and the list is stale. So it is where a model's kind is
-        UNKNOWN for that reason.
+        A collection that cannot be read is left out, and the list is stale; likewise when it would show what
+        one of the models makes.
 
         Raises:
             AppError: no collection can be read.
@@ -99,14 +99,16 @@ class ModelCatalog:
             raise NotFound(
                 f"the provider has no collection {collection!r}; it has {', '.join(slugs) or 'none'}"
             )
-        read = await self._read([collection] if collection else filter(lists_media_models, slugs))
-        if read.errors and not read.slugs:
+        media_slugs = [slug for slug in slugs if lists_media_models(slug)]
+        wanted = [collection] if collection else media_slugs
+        read = await self._read(wanted)
+        if wanted and len(read.errors) == len(wanted):
             raise next(iter(read.errors.values()))
         kinds = read
         if collection and any(
             kind_of_example(each.example) is MediaKind.UNKNOWN for each in read.models.values()
-        ):
-            kinds = await self._read(filter(lists_media_models, slugs))
+        ):  # one collection alone does not show what these make
+            kinds = await self._read(media_slugs)
         decided = {name: kinds.kind_of(model) for name, model in read.models.items()}
         listed = [
             ListedModel(model, tuple(read.slugs[name]), decided[name] or MediaKind.UNKNOWN)
@@ -196,11 +198,10 @@ class ModelCatalog:
 
     async def _read_media_collections(self) -> _ReadCollections:
         slugs = [each.slug for each in (await self.collections()).value]
-        return await self._read(filter(lists_media_models, slugs))
+        return await self._read([slug for slug in slugs if lists_media_models(slug)])
 
-    async def _read(self, slugs: Iterable[str]) -> _ReadCollections:
+    async def _read(self, slugs: Sequence[str]) -> _ReadCollections:
         """The models of these collections; one that cannot be read does not keep the others."""
-        slugs = list(slugs)
         groups = await asyncio.gather(*map(self._models_in, slugs), return_exceptions=True)
         read = _ReadCollections()
         for slug, group in zip(slugs, groups, strict=True):

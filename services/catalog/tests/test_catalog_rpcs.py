@@ -326,7 +326,7 @@ async def test_what_cannot_be_planned_fails_at_once(catalog: RunningCatalog) -> 
 
 
 @pytest.mark.parametrize("model", ["rushes/first-last", "rushes/music-bed"])
-async def test_a_model_is_refused_for_what_the_provider_says_that_it_makes_and_not_for_a_guess(
+async def test_a_model_is_refused_for_what_it_is_known_to_make_and_not_for_a_guess(
     catalog: RunningCatalog, model: str
 ) -> None:
     campaign = await catalog.campaign(photos=0)

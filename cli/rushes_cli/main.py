@@ -18,6 +18,7 @@ from rushes_cli.commands import demo as demo_command
 from rushes_cli.commands import doctor as doctor_command
 from rushes_cli.commands import events as events_command
 from rushes_cli.commands import jobs as jobs_command
+from rushes_cli.commands import rebuild as rebuild_command
 from rushes_cli.commands import storage as storage_command
 from rushes_cli.commands import up as up_command
 from rushes_cli.data_folder import DataFolder, default_folder
@@ -121,6 +122,21 @@ def delete_data(
         return yes or typer.confirm(question)
 
     _run(delete_command.delete_data(_folder(data), sure))
+
+
+@app.command()
+def rebuild(data: Data = None) -> None:
+    """Make the database again, from the journal in the event log.
+
+    For when the database is lost or damaged. The files of the old one are moved aside, never deleted; clips
+    and cuts stay where they are. What was written in the last moments, and had not reached the log, is not in
+    it. Not while a system runs on the folder.
+
+    Exit code 1 when entries of some records are missing: it names them.
+
+    With DATABASE_URL the database that it names is filled, which must be empty; NATS_URL names another log.
+    """
+    _run(rebuild_command.rebuild(_folder(data), dict(os.environ)))
 
 
 @app.command()

@@ -20,12 +20,13 @@ from servicekit.errors import AppError
 from servicekit.process.main import FAILED, MISCONFIGURED, OK
 from servicekit.telemetry import logs
 
+WITH_GAPS = 3
 SHOWN = 20
 """Gaps that are named; the rest is counted."""
 
 
 def rebuild_command(environ: Mapping[str, str]) -> int:
-    """Rebuild. 0: all of it; 1: nothing, or with gaps, as is said; 2: the settings are wrong."""
+    """Rebuild; answers the exit code. 0: all of it, 1: nothing, 2: the settings are wrong, 3: with gaps."""
     logs.configure("catalog", environ)
     try:
         settings = load(Settings, environ)
@@ -40,7 +41,7 @@ def rebuild_command(environ: Mapping[str, str]) -> int:
         print(f"Nothing was rebuilt: {error.message}", file=sys.stderr)
         return FAILED
     _show(report, time.monotonic() - begun)
-    return FAILED if report.gaps or report.unreadable else OK
+    return WITH_GAPS if report.gaps or report.unreadable else OK
 
 
 def _show_progress(read: int) -> None:

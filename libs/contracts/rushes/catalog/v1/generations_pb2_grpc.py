@@ -439,14 +439,14 @@ class DownloadServiceServicer:
     """
 
     def ListLostOutputs(self, request, context):
-        """Downloads that failed for good, newest first: the retry queue.
+        """Outputs that could not be fetched, newest first: the retry queue. Some are requested again by themselves until they expire.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RequeueDownload(self, request, context):
-        """Fetches a failed download once more, from a fresh address where the provider still has one.
+        """Requests the lost outputs of a generation again, from fresh addresses where the provider still has them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

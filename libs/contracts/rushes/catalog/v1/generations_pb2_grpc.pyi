@@ -162,9 +162,9 @@ class DownloadServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DownloadServiceAsyncStub: ...
     ListLostOutputs: _grpc.UnaryUnaryMultiCallable[_generations_pb2.ListLostOutputsRequest, _generations_pb2.ListLostOutputsResponse]
-    """Downloads that failed for good, newest first: the retry queue."""
+    """Outputs that could not be fetched, newest first: the retry queue. Some are requested again by themselves until they expire."""
     RequeueDownload: _grpc.UnaryUnaryMultiCallable[_generations_pb2.RequeueDownloadRequest, _generations_pb2.Generation]
-    """Fetches a failed download once more, from a fresh address where the provider still has one."""
+    """Requests the lost outputs of a generation again, from fresh addresses where the provider still has them."""
 
 @_typing.type_check_only
 class DownloadServiceAsyncStub(DownloadServiceStub):
@@ -172,9 +172,9 @@ class DownloadServiceAsyncStub(DownloadServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLostOutputs: _aio.UnaryUnaryMultiCallable[_generations_pb2.ListLostOutputsRequest, _generations_pb2.ListLostOutputsResponse]  # type: ignore[assignment]
-    """Downloads that failed for good, newest first: the retry queue."""
+    """Outputs that could not be fetched, newest first: the retry queue. Some are requested again by themselves until they expire."""
     RequeueDownload: _aio.UnaryUnaryMultiCallable[_generations_pb2.RequeueDownloadRequest, _generations_pb2.Generation]  # type: ignore[assignment]
-    """Fetches a failed download once more, from a fresh address where the provider still has one."""
+    """Requests the lost outputs of a generation again, from fresh addresses where the provider still has them."""
 
 class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Outputs that could not be fetched, for operators."""
@@ -185,7 +185,7 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generations_pb2.ListLostOutputsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generations_pb2.ListLostOutputsResponse, _abc.Awaitable[_generations_pb2.ListLostOutputsResponse]]:
-        """Downloads that failed for good, newest first: the retry queue."""
+        """Outputs that could not be fetched, newest first: the retry queue. Some are requested again by themselves until they expire."""
 
     @_abc_1.abstractmethod
     def RequeueDownload(
@@ -193,6 +193,6 @@ class DownloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generations_pb2.RequeueDownloadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generations_pb2.Generation, _abc.Awaitable[_generations_pb2.Generation]]:
-        """Fetches a failed download once more, from a fresh address where the provider still has one."""
+        """Requests the lost outputs of a generation again, from fresh addresses where the provider still has them."""
 
 def add_DownloadServiceServicer_to_server(servicer: DownloadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

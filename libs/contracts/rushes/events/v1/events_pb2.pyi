@@ -400,7 +400,7 @@ Global___GenerationCancelRequested: _TypeAlias = GenerationCancelRequested  # no
 
 @_typing.final
 class GenerationCompleted(_message.Message):
-    """Every output is stored."""
+    """The main output is stored, and every other one is stored or lost for good."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

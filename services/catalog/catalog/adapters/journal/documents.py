@@ -58,6 +58,7 @@ class _Document:
     events: list[dict[str, Any]]
     job_id: str = ""
     progress: Progress | None = None
+    place: int = 0
 
 
 def event_of(entry: Entry) -> Event:
@@ -70,6 +71,7 @@ def event_of(entry: Entry) -> Event:
         dump_events(entry.events),
         entry.job_id,
         entry.progress,
+        entry.place,
     )
     body = msgspec.json.encode(document)
     return Event(id=entry.id, type=f"journal.{entry.entity}", key=entry.record_id, data=body, time=entry.at)
@@ -94,6 +96,7 @@ def entry_of(data: bytes) -> Entry:
             load_events(found.entity, found.events),
             found.job_id,
             found.progress,
+            found.place,
         )
     except (msgspec.MsgspecError, KeyError) as error:
         raise Invalid(f"an entry of the journal cannot be read: {error}") from error

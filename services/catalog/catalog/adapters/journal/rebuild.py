@@ -22,7 +22,7 @@ from catalog.adapters.journal.repository import journal_row
 from catalog.core.budget.domain import Account, balance
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.model import Job
-from catalog.core.journal.domain.entry import Entity
+from catalog.core.journal.domain.entry import Entity, Entry
 from catalog.core.journal.domain.replay import Gap, Replay
 from servicekit.clock import Clock
 from servicekit.errors import Invalid, NotFound, Precondition
@@ -119,6 +119,9 @@ class Rebuild:
             while some := list(islice(rows, _AT_ONCE)):
                 await connection.execute(insert(table), some)
                 counts[table.name] += len(some)
+        if connection.dialect.name == "postgresql":  # it does not see ids that are given
+            last = select(func.max(t.journal.c.id)).scalar_subquery()
+            await connection.execute(select(func.setval("journal_id_seq", func.coalesce(last, 1))))
         return counts
 
 
@@ -150,7 +153,15 @@ def _tables(replay: Replay, stalled_after: timedelta) -> Iterator[tuple[Table, R
     fetched = ((g.id, output) for g in generations for output in g.outputs if output.media_id)
     yield t.media, (of_generations.media_row(generation_id, output) for generation_id, output in fetched)
     yield t.accounts, _account_rows(generations)
-    yield t.journal, map(journal_row, replay.timelines)
+    yield t.journal, _journal_rows(replay.timelines)
+
+
+def _journal_rows(entries: Sequence[Entry]) -> Rows:
+    """With their places as ids: the next entry comes behind them, also in a journal that is rebuilt again."""
+    last = 0
+    for entry in entries:
+        last = max(entry.place, last + 1)
+        yield {"id": last, **journal_row(entry)}
 
 
 def _account_rows(generations: Sequence[Generation]) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +32,8 @@ class SqlJournal:
     async def add(self, entry: Entry, messages: Sequence[DelayedMessage] = ()) -> None:
         """Add an entry, and the messages for other services that follow from it."""
         if entry.job_id:
-            await self._connection.execute(_ADD, journal_row(entry))
+            added = await self._connection.execute(_ADD, journal_row(entry))
+            entry = replace(entry, place=int(added.inserted_primary_key[0]))  # type: ignore[index]
         at_once = [envelope(message) for message, delay in messages if not delay]
         await append(self._connection, t.outbox, [*at_once, event_of(entry)], clock=self._clock)
         for delay in sorted({delay for _, delay in messages if delay}):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.repository import SqlRepository
 from catalog.adapters.db.unit_of_work import SqlUnitOfWork
-from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of, event_of
-from catalog.adapters.journal.repository import journal_row
+from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
+from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.journal.domain.entry import Entity, Entry
 from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
 from servicekit.events import Event, EventLog
-from servicekit.outbox import append
 from servicekit.outbox.tables import micros
 
 TABLES: dict[Entity, Table] = {
@@ -69,13 +68,10 @@ class JournalSnapshots:
         revision = max(micros(now), *(each or 0 for each in highest)) + 1
         for table in _VERSIONED:  # first: it locks the rows, and what is read then stays so
             await connection.execute(update(table).values(revision=revision))
-        count = 0
-        async for entries in _snapshots(connection, self._clock, revision):
-            count += len(entries)
-            if rows := [journal_row(entry) for entry in entries if entry.job_id]:
-                await connection.execute(insert(t.journal), rows)
-            events = [event_of(entry) for entry in entries]
-            await append(connection, t.outbox, events, clock=self._clock)
+        journal, count = SqlJournal(connection, self._clock), 0
+        async for entry in _snapshots(connection, self._clock, revision):
+            await journal.add(entry)
+            count += 1
         await connection.execute(delete(t.journal).where(t.journal.c.revision < revision))
         await connection.execute(update(t.system).values(journal_form=FORM))
         return count
@@ -96,32 +92,28 @@ async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
     return bool(known < entry.revision)
 
 
-async def _snapshots(
-    connection: AsyncConnection, clock: Clock, revision: int
-) -> AsyncIterator[Sequence[Entry]]:
+async def _snapshots(connection: AsyncConnection, clock: Clock, revision: int) -> AsyncIterator[Entry]:
     now = clock.now()
     system_id = str(await connection.scalar(select(t.system.c.id)))
-    yield [_entry(Entity.SYSTEM, now, System(system_id, revision))]
+    yield _entry(Entity.SYSTEM, now, System(system_id, revision))
     unit = SqlUnitOfWork(connection, clock, timedelta())
     edited: tuple[SqlRepository[Any], ...] = (unit.clients, unit.campaigns, unit.assets, unit.api_keys)
     for records in edited:
-        async for some in _batches(records):
-            yield [_entry(records.entity, now, record) for record in some]
-    async for jobs in _batches(unit.jobs):
-        entries = []
-        for job in jobs:
-            lines = tuple(await unit.jobs.timeline(job.id))
-            more = (TimelineCarriedOver(now, lines),) if lines else ()
-            entries.append(_entry(Entity.JOB, now, job, *more, job_id=job.id))
-        yield entries
-    async for generations in _batches(unit.generations):
-        yield [_entry(Entity.GENERATION, now, each, job_id=each.job_id) for each in generations]
+        async for record in _all(records):
+            yield _entry(records.entity, now, record)
+    async for job in _all(unit.jobs):
+        lines = tuple(await unit.jobs.timeline(job.id))
+        more = (TimelineCarriedOver(now, lines),) if lines else ()
+        yield _entry(Entity.JOB, now, job, *more, job_id=job.id)
+    async for generation in _all(unit.generations):
+        yield _entry(Entity.GENERATION, now, generation, job_id=generation.job_id)
 
 
-async def _batches(records: Any) -> AsyncIterator[Sequence[Any]]:
+async def _all(records: Any) -> AsyncIterator[Any]:
     last = ""
     while some := await records.after(last, _AT_ONCE):
-        yield some
+        for record in some:
+            yield record
         last = some[-1].id
 
 

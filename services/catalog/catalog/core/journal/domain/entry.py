@@ -51,6 +51,7 @@ class Entry:
             may leave some out.
         events: of the record's domain, or a `Snapshot`, or a `Deletion`.
         job_id: the job whose timeline it belongs to; empty: none.
+        place: its number among all entries that belong to timelines; 0: it belongs to none.
         progress: how far the record was before, where progress may have been reported since the last entry.
     """
 
@@ -61,6 +62,7 @@ class Entry:
     events: tuple[Any, ...]
     job_id: str = ""
     progress: Progress | None = None
+    place: int = 0
 
     @property
     def id(self) -> str:

@@ -43,9 +43,8 @@ class Replay:
         self._revisions: dict[str, int] = {}
         """By record, deleted ones too: of the last entry that was applied."""
         self._early: dict[str, dict[int, Entry]] = defaultdict(dict)
-        self._timelines: dict[str, list[tuple[int, Entry]]] = defaultdict(list)
-        """By record, the entries that belong to the timeline of a job, each with its place among all."""
-        self.applied = 0
+        self._timelines: dict[str, list[Entry]] = defaultdict(list)
+        """By record, the entries that belong to the timeline of a job."""
 
     def add(self, entry: Entry) -> None:
         early = self._early.get(entry.record_id)
@@ -66,8 +65,8 @@ class Replay:
     @property
     def timelines(self) -> list[Entry]:
         """The entries that belong to the timeline of a job, in their order."""
-        placed = (each for entries in self._timelines.values() for each in entries)
-        return [entry for _, entry in sorted(placed, key=lambda each: each[0])]
+        entries = (entry for entries in self._timelines.values() for entry in entries)
+        return sorted(entries, key=lambda entry: entry.place)
 
     @property
     def gaps(self) -> list[Gap]:
@@ -110,11 +109,10 @@ class Replay:
                 case _:
                     state = _EVOLVE[entry.entity](state, event)
         self._revisions[entry.record_id] = entry.revision
-        self.applied += 1
         if entry.stands_alone:
             self._timelines.pop(entry.record_id, None)
         if entry.job_id:
-            self._timelines[entry.record_id].append((self.applied, entry))
+            self._timelines[entry.record_id].append(entry)
         if state is None:
             records.pop(entry.record_id, None)
         else:

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rushes_cli import view
-from rushes_cli.folder import DataFolder
-from rushes_cli.problems import FAILED, Problem
-from rushes_cli.stack.given import refuse_dead
+from rushes_cli import output
+from rushes_cli.data_folder import DataFolder
+from rushes_cli.errors import FAILED, CommandError
+from rushes_cli.stack.external_servers import check_reachable
 from servicekit.embedded.nats import NatsServer
 from servicekit.errors import Unavailable
 
@@ -27,16 +27,16 @@ async def rebuild(folder: DataFolder, environ: Mapping[str, str]) -> int:
     """Move the database aside, and fill a new one; with DATABASE_URL the one that it names, which is empty.
 
     Raises:
-        Problem: a stack runs on the folder, it has no event log, or nothing could be rebuilt. Then
+        CommandError: a stack runs on the folder, it has no event log, or nothing could be rebuilt. Then
             everything is where it was.
     """
     if not environ.get("NATS_URL") and not (folder.path / "nats" / "jetstream").is_dir():
-        raise Problem(
+        raise CommandError(
             f"{folder.path} has no event log to rebuild a database from.",
             "Name the right folder with --data or RUSHES_DATA, or a log elsewhere with NATS_URL.",
         )
     folder.prepare()
-    with folder.held():
+    with folder.lock():
         database = None if environ.get("DATABASE_URL") else folder.path / "catalog.db"
         aside = _move_aside(database, "before-rebuild") if database else None
         code = FAILED
@@ -49,10 +49,10 @@ async def rebuild(folder: DataFolder, environ: Mapping[str, str]) -> int:
                 if aside:
                     _move(aside, database)
     if code not in (0, WITH_GAPS):
-        raise Problem("Nothing was rebuilt, and the database is where it was.", exit_code=FAILED)
+        raise CommandError("Nothing was rebuilt, and the database is where it was.", exit_code=FAILED)
     if aside:
-        view.console.print(f"The database of before is {aside}.", highlight=False, soft_wrap=True)
-    view.console.print(
+        output.console.print(f"The database of before is {aside}.", highlight=False, soft_wrap=True)
+    output.console.print(
         "Start it with `rushes up`: what was under way is requested again by itself. `rushes storage check` "
         "compares the records with the files.",
         highlight=False,
@@ -64,16 +64,16 @@ async def rebuild(folder: DataFolder, environ: Mapping[str, str]) -> int:
 @asynccontextmanager
 async def _event_log(folder: DataFolder, environ: Mapping[str, str]) -> AsyncIterator[str]:
     """The address of the event log: the one that people name, or the folder's, which is run meanwhile."""
-    if given := environ.get("NATS_URL"):
-        await refuse_dead(given)
-        yield given
+    if address := environ.get("NATS_URL"):
+        await check_reachable(address)
+        yield address
         return
     server = NatsServer(folder.path / "nats")
     try:
         await server.start()
         yield server.url
     except Unavailable as error:
-        raise Problem(
+        raise CommandError(
             f"The event log did not start: {error}", "`rushes doctor` looks for the reason.", exit_code=FAILED
         ) from error
     finally:

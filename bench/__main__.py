@@ -16,6 +16,7 @@ ROWS = {
     "B6": "bench.rows.b6_download",
     "B2": "bench.rows.b2_added_time",
     "B9": "bench.rows.b9_pipeline",
+    "B12": "bench.rows.b12_rebuild",
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -68,7 +68,7 @@ def event_of(entry: Entry) -> Event:
         entry.record_id,
         entry.revision,
         entry.at,
-        dump_events(entry.events),
+        [{"type": type(event).__name__, **vars(event)} for event in entry.events],
         entry.job_id,
         entry.progress,
         entry.place,

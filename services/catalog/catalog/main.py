@@ -28,7 +28,6 @@ from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events, timers
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
-from catalog.edges.grpc.registration import registrations
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.database.engine import open_engine
@@ -127,7 +126,7 @@ def wire_use_cases(
 
 
 def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcServer:
-    services = registrations(
+    servicers = [
         clients.ClientServicer(use_cases.clients),
         campaigns.CampaignServicer(use_cases.campaigns),
         assets.AssetServicer(use_cases.assets),
@@ -138,8 +137,8 @@ def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcSe
         attempts.AttemptServicer(use_cases.attempts),
         jobs.JobServicer(use_cases.jobs, fps=settings.cut_fps),
         storage.StorageServicer(use_cases.storage_admin, use_cases.orphan_finder),
-    )
-    return GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
+    ]
+    return GrpcServer(settings.grpc_listen, servicers, clock=clock, service="catalog")
 
 
 def wire_consumers(settings: Settings, log: EventLog, inbox: Inbox) -> list[Consumer]:

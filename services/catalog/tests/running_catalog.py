@@ -74,14 +74,7 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         """What the next plans fail with."""
         self._server = GrpcServer(
             "127.0.0.1:0",
-            [
-                (
-                    models_pb2_grpc.add_ModelServiceServicer_to_server,
-                    self,
-                    "rushes.generator.v1.ModelService",
-                ),
-                (plan_pb2_grpc.add_PlanServiceServicer_to_server, self, "rushes.generator.v1.PlanService"),
-            ],
+            [self],
             clock=SystemClock(),
             service="generator",
             grace=0.2,
@@ -161,10 +154,9 @@ class SmallStitcher(stitcher_pb2_grpc.StitcherServiceServicer):
         self.checked: list[edit_pb2.Edit] = []
         self.troubles: list[AppError] = []
         """What the next checks fail with."""
-        add = stitcher_pb2_grpc.add_StitcherServiceServicer_to_server
         self._server = GrpcServer(
             "127.0.0.1:0",
-            [(add, self, "rushes.stitcher.v1.StitcherService")],
+            [self],
             clock=SystemClock(),
             service="stitcher",
             grace=0.2,

@@ -17,7 +17,7 @@ from downloader.adapters.blob_store import OWNER_KEY, BlobStorage
 from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.core.orphans import orphan_sweep
 from downloader.core.orphans.orphan_sweep import OrphanSweep
-from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
+from downloader.edges.blob_service import BlobServicer
 from downloader.main import build
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 from rushes.downloader.v1 import blobs_pb2 as pb
@@ -29,8 +29,6 @@ from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.process.lifecycle import Tasks
 from servicekit.testing import eventually
-
-CATALOG = "rushes.catalog.v1.StorageService"
 
 
 class MovableClock(SystemClock):
@@ -78,8 +76,7 @@ def clock() -> MovableClock:
 
 
 def catalog_server(catalog: FakeCatalog, address: str = "127.0.0.1:0") -> GrpcServer:
-    add = storage_pb2_grpc.add_StorageServiceServicer_to_server
-    return GrpcServer(address, [(add, catalog, CATALOG)], clock=SystemClock(), service="catalog")
+    return GrpcServer(address, [catalog], clock=SystemClock(), service="catalog")
 
 
 @pytest_asyncio.fixture
@@ -171,8 +168,7 @@ async def test_operators_see_what_goes_and_what_is_missing(blobs, catalog, clock
     await put(blobs, "media/g/0.mp4", "media/g/1.mp4")
     catalog.known = ["assets/a/1.png", "media/g/0.mp4", "cuts/j/v1.mp4"]
     clock.moved = timedelta(days=2)
-    services = [(blobs_pb2_grpc.add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOB_SERVICE)]
-    server = GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="downloader")
+    server = GrpcServer("127.0.0.1:0", [BlobServicer(sweep)], clock=SystemClock(), service="downloader")
     await server.start()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
         stub = blobs_pb2_grpc.BlobServiceStub(channel)

@@ -28,7 +28,6 @@ from generator.core.runs.rate_limiter import SharedRateLimiter
 from generator.core.runs.run_results import ModelRunResults
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
-from generator.edges.registration import grpc_services
 from generator.edges.scenes import PlanService
 from generator.edges.webhooks import WebhookService
 from servicekit.blobs import BlobStore
@@ -71,11 +70,11 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     default_models = DefaultModels(
         models, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
     )
-    services = grpc_services(
+    servicers = [
         ModelService(models, prices, provider=PROVIDER, deadline=ports.settings.deadline),
         PlanService(BlobPhotoFeatures(blobs), default_models),
         WebhookService(ports, predictions),
-    )
+    ]
     return [
         _ChannelPart(channel),
         client,
@@ -84,7 +83,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         log,
         _ProbeAtStart(limiter),
         Tasks(clock=clock).every(limiter.probe_every, limiter.tripped, "see whether the breaker is tripped"),
-        GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
+        GrpcServer(settings.grpc_listen, servicers, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]
 

@@ -27,7 +27,6 @@ from google.protobuf import json_format
 from PIL import Image
 
 from generator.core.runs.domain.attempt import AttemptState
-from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import (
     models_pb2,
@@ -119,18 +118,7 @@ async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Pa
     stub = CatalogStub(records)
     catalog = GrpcServer(
         "127.0.0.1:0",
-        [
-            (
-                attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
-                stub,
-                "rushes.catalog.v1.AttemptService",
-            ),
-            (
-                generations_pb2_grpc.add_GenerationServiceServicer_to_server,
-                stub,
-                "rushes.catalog.v1.GenerationService",
-            ),
-        ],
+        [stub],
         clock=clock,
         service="catalog",
         grace=0.1,

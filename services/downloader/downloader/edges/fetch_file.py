@@ -15,10 +15,8 @@ from downloader.core.fetching.fetch import Fetcher, FetchRequest
 from downloader.core.scheduling.ports import Claims
 from downloader.proto_enums import facts_to_proto, kind_from_proto
 from rushes.downloader.v1 import downloader_pb2_grpc
-from rushes.downloader.v1.downloader_pb2 import DESCRIPTOR, FetchFileRequest, FetchFileResponse
+from rushes.downloader.v1.downloader_pb2 import FetchFileRequest, FetchFileResponse
 from servicekit.errors import FieldProblem, Invalid, Limited, Unavailable
-
-DOWNLOADER_SERVICE = DESCRIPTOR.services_by_name["DownloaderService"].full_name
 
 _STEM = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")

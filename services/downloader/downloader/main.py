@@ -25,10 +25,12 @@ from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.blob_service import BlobServicer
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
 from downloader.edges.fetch_file import DownloaderServicer
+from rushes.catalog.v1.storage_pb2_grpc import StorageServiceStub
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import Consumer, EventLog
+from servicekit.grpc.client import GrpcChannel
 from servicekit.grpc.server import GrpcServer
 from servicekit.process.lifecycle import Part, Tasks
 
@@ -76,7 +78,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     removals = Consumer(log, REMOVALS, RemovalsHandler(storage).handlers())
 
     # Orphans
-    catalog = CatalogClient(settings.catalog_address)
+    catalog = GrpcChannel(settings.catalog_address)
     report = LoggedSweepReport()
     sweep: OrphanSweep | None = None
     sweeps = Tasks()
@@ -86,7 +88,8 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
     every_hour("sweep stale uploads", lambda: blobs.abort_stale_uploads(settings.stale_uploads))
     if settings.catalog_address:
-        sweep = OrphanSweep(storage, catalog, report, clock, older_than=settings.sweep_after)
+        records = CatalogClient(catalog.stub(StorageServiceStub))
+        sweep = OrphanSweep(storage, records, report, clock, older_than=settings.sweep_after)
         every_hour("sweep what no record names", sweep.run)
 
     servicers = [DownloaderServicer(fetcher, claims), BlobServicer(sweep)]

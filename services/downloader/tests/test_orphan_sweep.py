@@ -25,7 +25,7 @@ from rushes.downloader.v1 import blobs_pb2_grpc
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.errors import Precondition, Unavailable
-from servicekit.grpc.client import open_channel
+from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.process.lifecycle import Tasks
 from servicekit.testing import eventually
@@ -83,10 +83,10 @@ def catalog_server(catalog: FakeCatalog, address: str = "127.0.0.1:0") -> GrpcSe
 async def sweep(blobs, catalog, clock) -> AsyncIterator[OrphanSweep]:
     server = catalog_server(catalog)
     await server.start()
-    records = CatalogClient(f"127.0.0.1:{server.port}")
-    await records.start()
+    channel = GrpcChannel(f"127.0.0.1:{server.port}")
+    records = CatalogClient(channel.stub(storage_pb2_grpc.StorageServiceStub))
     yield OrphanSweep(BlobStorage(blobs), records, LoggedSweepReport(), clock, older_than=timedelta(days=1))
-    await records.stop()
+    await channel.stop()
     await server.stop()
 
 
@@ -238,7 +238,7 @@ async def test_a_catalog_that_comes_up_later_is_waited_for_without_an_error(
         "BLOB_BUCKET": blobs._client.bucket,
         "CATALOG_ADDRESS": f"127.0.0.1:{await origin.free_port()}",
     }
-    parts = [part for part in build(environ) if isinstance(part, BlobStore | CatalogClient | Tasks)]
+    parts = [part for part in build(environ) if isinstance(part, BlobStore | GrpcChannel | Tasks)]
     server = catalog_server(catalog, environ["CATALOG_ADDRESS"])
     with capture_logs() as logs:
         for part in parts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-import grpc.aio
 import pytest
 from generator_fakes import SimClock
 from generator_world import World, event_id
@@ -221,9 +220,6 @@ async def test_the_age_of_an_intent_comes_from_catalog_whatever_our_clock_shows(
             step = attempts_pb2.NEXT_STEP_RECONCILE
             return attempts_pb2.BeginAttemptResponse(next_step=step, attempt=attempt, intent_age_s=7.0)
 
-    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        records = CatalogAttempts(channel, clock)
-        records._attempts = Stub()
-        answer = await records.begin(new_id("generation"))
+    answer = await CatalogAttempts(Stub(), None, clock).begin(new_id("generation"))
     assert answer.attempt is not None
     assert clock.now() - answer.attempt.intended_at == timedelta(seconds=7)

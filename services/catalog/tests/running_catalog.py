@@ -93,9 +93,7 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
     async def PrepareInput(self, request: models_pb2.PrepareInputRequest, context: Any) -> Any:  # noqa: N802
         self.prepared.append(request)
         if "bad" in request.input:
-            raise Invalid(
-                "input.bad: no such parameter", fields=[FieldProblem("input.bad", "no such parameter")]
-            )
+            raise Invalid.field("input.bad", "no such parameter")
         given = Struct()
         if request.HasField("scene"):
             given.update({"prompt": request.scene.prompt, "image": request.scene.first_image})

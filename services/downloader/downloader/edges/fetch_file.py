@@ -37,9 +37,8 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
         """Fetch, check and store it. The same request again finds what is stored."""
         if not _STEM.fullmatch(request.blob_key_stem):
             text = "letters, digits, _ and -, with a / between the parts, such as assets/ast_1/original"
-            raise Invalid(
-                f"blob_key_stem {request.blob_key_stem!r} is no key: {text}",
-                fields=[FieldProblem("blob_key_stem", text)],
+            raise Invalid.field(
+                "blob_key_stem", text, sentence=f"blob_key_stem {request.blob_key_stem!r} is no key: {text}"
             )
         file = FetchRequest(
             request.source_url,

@@ -49,15 +49,6 @@ PRICE = 20_000
 """Micro-dollars that the small generator estimates for every run: two cents."""
 
 
-class MovedClock(SystemClock):
-    """The machine's clock, moved on by hand."""
-
-    moved = timedelta()
-
-    def now(self) -> Any:
-        return super().now() + self.moved
-
-
 class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanServiceServicer):
     """Prepares what it is given, plans one scene per photo; can be slow, away, or strict."""
 

@@ -14,6 +14,7 @@ from rushes_cli.data_folder import DataFolder, StackState
 from rushes_cli.errors import FAILED, CommandError
 from rushes_cli.stack.services import StackOptions
 from rushes_cli.stack.supervisor import Stack
+from servicekit.concurrency import first_of
 
 _START_BUDGET = 120.0
 """Seconds for a stack in the background to come up."""
@@ -38,7 +39,7 @@ async def up(folder: DataFolder, options: StackOptions) -> int:
             if state is not None:
                 output.show_stack(state, str(folder.path))
                 output.console.print("Rushes is up. Ctrl-C stops it.")
-                await _supervise_until(stop, stack)
+                await first_of(stack.supervise(), stop.wait())
         finally:
             output.console.print("stopping …")
             await stack.stop()
@@ -49,20 +50,7 @@ async def up(folder: DataFolder, options: StackOptions) -> int:
 async def _start_unless(stop: asyncio.Event, stack: Stack) -> StackState | None:
     """None: a signal came first."""
     starting = asyncio.ensure_future(stack.start())
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        stopping.cancel()
-        return starting.result()
-    starting.cancel()
-    return None
-
-
-async def _supervise_until(stop: asyncio.Event, stack: Stack) -> None:
-    supervising = asyncio.ensure_future(stack.supervise())
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({supervising, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    supervising.cancel()
+    return starting.result() if await first_of(starting, stop.wait()) == 0 else None
 
 
 async def up_detached(folder: DataFolder, options: StackOptions) -> int:

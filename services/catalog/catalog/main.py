@@ -31,13 +31,15 @@ from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events, timers
 from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
-from catalog.edges.grpc.registration import registrations
 from events.topology import streams
+from rushes.generator.v1.models_pb2_grpc import ModelServiceStub
+from rushes.generator.v1.plan_pb2_grpc import PlanServiceStub
+from rushes.stitcher.v1.stitcher_pb2_grpc import StitcherServiceStub
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
 from servicekit.database.engine import open_engine
 from servicekit.events import Consumer, EventLog
-from servicekit.grpc.client import open_channel
+from servicekit.grpc.client import GrpcChannel
 from servicekit.grpc.server import GrpcServer
 from servicekit.outbox import Relay
 from servicekit.process.lifecycle import Part, Tasks
@@ -80,8 +82,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)
-    generator = GrpcGenerator(open_channel(settings.generator_address))
-    stitcher = GrpcStitcher(open_channel(settings.stitcher_address))
+    generator, stitcher = GrpcChannel(settings.generator_address), GrpcChannel(settings.stitcher_address)
 
     use_cases = wire_use_cases(settings, clock, database, generator, stitcher)
     planning_retries = PlanningRetries(use_cases.planning)
@@ -108,9 +109,13 @@ def wire_use_cases(
     settings: Settings,
     clock: Clock,
     database: SqlDatabase,
-    generator: GrpcGenerator,
-    stitcher: GrpcStitcher,
+    generator_channel: GrpcChannel,
+    stitcher_channel: GrpcChannel,
 ) -> UseCases:
+    generator = GrpcGenerator(
+        generator_channel.stub(ModelServiceStub), generator_channel.stub(PlanServiceStub)
+    )
+    stitcher = GrpcStitcher(stitcher_channel.stub(StitcherServiceStub))
     limits = AttemptLimits(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
     attempt_service = AttemptService(database, clock, limits)
     patience = settings.plan_patience.total_seconds()
@@ -132,7 +137,7 @@ def wire_use_cases(
 
 
 def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcServer:
-    services = registrations(
+    servicers = [
         clients.ClientServicer(use_cases.clients),
         campaigns.CampaignServicer(use_cases.campaigns),
         assets.AssetServicer(use_cases.assets),
@@ -143,8 +148,8 @@ def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcSe
         attempts.AttemptServicer(use_cases.attempts),
         jobs.JobServicer(use_cases.jobs, fps=settings.cut_fps),
         storage.StorageServicer(use_cases.storage_admin, use_cases.orphan_finder),
-    )
-    return GrpcServer(settings.grpc_listen, services, clock=clock, service="catalog")
+    ]
+    return GrpcServer(settings.grpc_listen, servicers, clock=clock, service="catalog")
 
 
 def wire_consumers(settings: Settings, log: EventLog, inbox: Inbox) -> list[Consumer]:

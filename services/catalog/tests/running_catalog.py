@@ -50,15 +50,6 @@ PRICE = 20_000
 """Micro-dollars that the small generator estimates for every run: two cents."""
 
 
-class MovedClock(SystemClock):
-    """The machine's clock, moved on by hand."""
-
-    moved = timedelta()
-
-    def now(self) -> Any:
-        return super().now() + self.moved
-
-
 class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanServiceServicer):
     """Prepares what it is given, plans one scene per photo; can be slow, away, or strict."""
 
@@ -75,14 +66,7 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
         """What the next plans fail with."""
         self._server = GrpcServer(
             "127.0.0.1:0",
-            [
-                (
-                    models_pb2_grpc.add_ModelServiceServicer_to_server,
-                    self,
-                    "rushes.generator.v1.ModelService",
-                ),
-                (plan_pb2_grpc.add_PlanServiceServicer_to_server, self, "rushes.generator.v1.PlanService"),
-            ],
+            [self],
             clock=SystemClock(),
             service="generator",
             grace=0.2,
@@ -101,9 +85,7 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
     async def PrepareInput(self, request: models_pb2.PrepareInputRequest, context: Any) -> Any:  # noqa: N802
         self.prepared.append(request)
         if "bad" in request.input:
-            raise Invalid(
-                "input.bad: no such parameter", fields=[FieldProblem("input.bad", "no such parameter")]
-            )
+            raise Invalid.field("input.bad", "no such parameter")
         given = Struct()
         if request.HasField("scene"):
             given.update({"prompt": request.scene.prompt, "image": request.scene.first_image})
@@ -162,10 +144,9 @@ class SmallStitcher(stitcher_pb2_grpc.StitcherServiceServicer):
         self.checked: list[edit_pb2.Edit] = []
         self.troubles: list[AppError] = []
         """What the next checks fail with."""
-        add = stitcher_pb2_grpc.add_StitcherServiceServicer_to_server
         self._server = GrpcServer(
             "127.0.0.1:0",
-            [(add, self, "rushes.stitcher.v1.StitcherService")],
+            [self],
             clock=SystemClock(),
             service="stitcher",
             grace=0.2,

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from catalog_jobs import planned
 from google.protobuf.struct_pb2 import Struct
-from running_catalog import MovedClock, RunningCatalog, running
+from running_catalog import RunningCatalog, running
 
 from catalog.core.generations.domain.attempts import record_run_progress
 from rushes.catalog.v1 import (
@@ -37,7 +37,7 @@ from servicekit.errors import (
     Unavailable,
 )
 from servicekit.ids import new_id
-from servicekit.testing import NatsFixture, eventually
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 
 async def test_an_id_of_another_kind_is_invalid_and_an_unknown_one_not_found(catalog: RunningCatalog) -> None:
@@ -264,19 +264,19 @@ async def test_slow_planning_is_answered_with_the_draft_and_goes_on(
         await catalog.status(job.id, "awaiting_approval")
 
 
-class HastyClock(MovedClock):
-    """The waits of planning pass at once, and are recorded."""
+def planning_clock() -> tuple[SimulatedClock, list[float]]:
+    """A clock on which the waits of planning pass at once, and those waits."""
+    waits: list[float] = []
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
+    def is_planning() -> bool:
         task = asyncio.current_task()
-        if task and task.get_name().startswith("plan job_"):
-            self.waits.append(seconds)
-            seconds = 0.0
-        await super().sleep(seconds)
+        if task is None or not task.get_name().startswith("plan job_"):
+            return False
+        waits.append(clock.slept[-1])
+        return True
+
+    clock = SimulatedClock.running(skip=is_planning)
+    return clock, waits
 
 
 @pytest.mark.parametrize(
@@ -291,13 +291,13 @@ class HastyClock(MovedClock):
 async def test_planning_that_may_succeed_later_is_tried_again(
     sqlite_database: str, nats: NatsFixture, error: AppError, wait: float
 ) -> None:
-    clock = HastyClock()
+    clock, waits = planning_clock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         campaign = await catalog.campaign()
         catalog.generator.errors = [error]
         job = await planned(catalog, campaign.id)
         assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
-        assert clock.waits == [wait]
+        assert waits == [wait]
 
 
 @pytest.mark.parametrize(
@@ -306,13 +306,13 @@ async def test_planning_that_may_succeed_later_is_tried_again(
 async def test_a_draft_outlives_a_provider_that_refuses_for_long(
     sqlite_database: str, nats: NatsFixture, error: AppError
 ) -> None:
-    clock = HastyClock()
+    clock, waits = planning_clock()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         campaign = await catalog.campaign()
         catalog.generator.errors = [error] * 7
         job = await planned(catalog, campaign.id)
-        assert (job.status, len(clock.waits)) == (jobs_pb2.JOB_STATUS_DRAFT, 5)
-        clock.moved = timedelta(seconds=61)
+        assert (job.status, len(waits)) == (jobs_pb2.JOB_STATUS_DRAFT, 5)
+        clock.advance(61)
         assert (await catalog.service.reconciler.run_once()).drafts == 1
         await catalog.status(job.id, "awaiting_approval")
 
@@ -356,9 +356,9 @@ async def test_a_draft_that_a_crash_left_is_planned_by_the_next_process(
         catalog.generator.go.clear()
         job = await planned(catalog, campaign.id)
         assert job.status == jobs_pb2.JOB_STATUS_DRAFT
-    clock = MovedClock()
+    clock = SimulatedClock.running()
     async with running(sqlite_database, nats, clock=clock) as catalog:
-        clock.moved = timedelta(seconds=61)
+        clock.advance(61)
         assert (await catalog.service.reconciler.run_once()).drafts == 1
         await catalog.status(job.id, "awaiting_approval")
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from catalog_jobs import approved
-from running_catalog import MovedClock, RunningCatalog, running
+from running_catalog import RunningCatalog, running
 
 from rushes.catalog.v1 import campaigns_pb2, generations_pb2, jobs_pb2, media_pb2, storage_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id
-from servicekit.testing import NatsFixture, eventually
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 
 async def stats(catalog: RunningCatalog) -> storage_pb2.StorageStats:
@@ -133,12 +131,12 @@ async def test_a_cut_outlives_its_clips_and_goes_by_its_jobs_id(catalog: Running
 async def test_a_clean_up_takes_what_is_old_and_a_dry_run_nothing(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    clock = MovedClock()
+    clock = SimulatedClock.running()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         old = await catalog.generation()
         await catalog.made(old.id)
         await catalog.stage(old.id, "completed")
-        clock.moved += timedelta(days=31)
+        clock.advance(31 * 86_400)
         young = await catalog.generation()
         request = storage_pb2.CleanUpStorageRequest(older_than_days=30, dry_run=True)
         would = await catalog.storage.CleanUpStorage(request)

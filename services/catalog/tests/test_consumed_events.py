@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from catalog_core import RUN
 from catalog_jobs import approved
-from running_catalog import MovedClock, RunningCatalog, running, settings_for
+from running_catalog import RunningCatalog, running, settings_for
 from sqlalchemy import update
 
 from catalog.adapters.db import tables
@@ -20,7 +20,7 @@ from servicekit.clock import SystemClock
 from servicekit.errors import NotFound
 from servicekit.ids import new_id
 from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK
-from servicekit.testing import NatsFixture, eventually
+from servicekit.testing import NatsFixture, SimulatedClock, eventually
 
 
 async def test_a_passing_error_is_requested_again_after_its_wait(catalog: RunningCatalog) -> None:
@@ -256,7 +256,7 @@ async def test_a_paused_job_submits_nothing_and_a_resumed_one_is_requested_again
 async def test_stalled_work_is_requested_with_the_next_round_and_less_and_less_often(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    clock = MovedClock()
+    clock = SimulatedClock.running()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         made = await catalog.generation()
         await catalog.submitted(made.id)
@@ -264,7 +264,7 @@ async def test_stalled_work_is_requested_with_the_next_round_and_less_and_less_o
         for _ in range(3):
             waited = 0
             while not (await catalog.service.reconciler.run_once()).any:
-                clock.moved += timedelta(seconds=10)
+                clock.advance(10)
                 waited += 10
             seconds_until_requested.append(waited)
         assert seconds_until_requested == [60, 120, 240]
@@ -279,14 +279,14 @@ async def test_stalled_work_is_requested_with_the_next_round_and_less_and_less_o
 async def test_a_stalled_stitch_is_requested_again_and_a_paused_job_is_left_alone(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    clock = MovedClock()
+    clock = SimulatedClock.running()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         paused = await approved(catalog, scene_count=1, music=None)
         await catalog.jobs.PauseJob(jobs_pb2.PauseJobRequest(id=paused.id))
         job = await approved(catalog, scene_count=1, music=None)
         await catalog.made(job.scenes[0].generation_id)
         await catalog.status(job.id, "stitching")
-        clock.moved += timedelta(seconds=61)
+        clock.advance(61)
         requested = await catalog.service.reconciler.run_once()
         assert (requested.jobs, requested.generations) == (1, 0)
         first, second = await catalog.published("stitch.requested.>", 2)
@@ -312,14 +312,14 @@ async def test_what_was_committed_is_published_after_a_crash(sqlite_database: st
 async def test_a_running_catalog_alarms_before_a_lost_output_expires(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    clock, often = MovedClock(), timedelta(seconds=0.05)
+    clock, often = SimulatedClock.running(), timedelta(seconds=0.05)
     async with running(sqlite_database, nats, clock=clock, reconcile_every=often) as catalog:
         attempt = await catalog.submitted((await catalog.generation()).id)
         await catalog.succeed(attempt)
         await catalog.lose(attempt, retryable=False, life=3600)
         await catalog.stage(attempt.generation_id, "failed")
         before = OUTPUTS_AT_RISK._value.get()
-        clock.moved += timedelta(minutes=51)
+        clock.advance(51 * 60)
         await eventually(lambda: OUTPUTS_AT_RISK._value.get() == before + 1)
 
 
@@ -339,7 +339,7 @@ async def test_an_attempt_has_the_round_in_which_its_generation_was_requested_la
 async def test_a_generation_that_cannot_be_read_keeps_no_other_from_being_requested(
     sqlite_database: str, nats: NatsFixture
 ) -> None:
-    clock = MovedClock()
+    clock = SimulatedClock.running()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         made = [await catalog.generation() for _ in range(3)]
         broken_id = made[0].id
@@ -347,7 +347,7 @@ async def test_a_generation_that_cannot_be_read_keeps_no_other_from_being_reques
         async with engine.begin() as connection:
             broken = update(tables.generations).where(tables.generations.c.id == broken_id)
             await connection.execute(broken.values(stage="nowhere"))
-        clock.moved += timedelta(seconds=61)
+        clock.advance(61)
         requested = await catalog.service.reconciler.run_once()
         assert requested.generations == 2
         assert [each.id for each in requested.failed] == [broken_id]
@@ -357,11 +357,11 @@ async def test_a_generation_that_cannot_be_read_keeps_no_other_from_being_reques
 
 
 async def test_whoever_finds_an_intent_learns_how_old_it_is(sqlite_database: str, nats: NatsFixture) -> None:
-    clock = MovedClock()
+    clock = SimulatedClock.running()
     async with running(sqlite_database, nats, clock=clock) as catalog:
         made = await catalog.generation()
         assert (await catalog.begin(made.id)).intent_age_s < 5
-        clock.moved += timedelta(seconds=100)
+        clock.advance(100)
         found = await catalog.begin(made.id)
         assert found.next_step == attempts_pb2.NEXT_STEP_RECONCILE
         assert 100 <= found.intent_age_s < 105

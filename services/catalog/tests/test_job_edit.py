@@ -20,6 +20,7 @@ from catalog.edit_message import edit_document, edit_message, resolved_edit
 from rushes.catalog.v1 import jobs_pb2
 from rushes.common.v1 import media_pb2
 from rushes.edit.v1 import edit_pb2
+from rushes.stitcher.v1.stitcher_pb2_grpc import StitcherServiceStub
 from servicekit.database.engine import open_engine
 from servicekit.errors import FieldProblem, Invalid, Unavailable
 from servicekit.grpc.client import open_channel
@@ -94,8 +95,9 @@ async def test_a_clip_whose_scene_stays_keeps_what_was_decided_for_it(catalog: R
     edit.clips.add(scene_id=stays, in_seconds=1, out_seconds=3, fit=edit_pb2.FIT_BARS, transition=fade)
     edit.clips.add(scene_id=last, out_seconds=2, transition=fade)
     async with open_channel(catalog.stitcher.address) as channel:
+        stitcher = GrpcStitcher(StitcherServiceStub(channel))
         clips = [(stays, 4.0), (last, 2.0)]
-        checked = await GrpcStitcher(channel).check(edit_document(edit), clips)
+        checked = await stitcher.check(edit_document(edit), clips)
     assert list(edit_message(checked.edit).clips) == [
         edit_pb2.Clip(scene_id=stays, in_seconds=1, out_seconds=5, fit=edit_pb2.FIT_BARS, transition=fade),
         edit_pb2.Clip(scene_id=last, out_seconds=2),

@@ -22,17 +22,17 @@ from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.orphans.orphan_sweep import OrphanSweep, wait_for_parts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
-from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
+from downloader.edges.blob_service import BlobServicer
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
-from downloader.edges.fetch_file import DOWNLOADER_SERVICE, DownloaderServicer
+from downloader.edges.fetch_file import DownloaderServicer
 from events.topology import streams
-from rushes.downloader.v1.blobs_pb2_grpc import add_BlobServiceServicer_to_server
-from rushes.downloader.v1.downloader_pb2_grpc import add_DownloaderServiceServicer_to_server
+from rushes.catalog.v1.storage_pb2_grpc import StorageServiceStub
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import Consumer, EventLog
-from servicekit.grpc.server import GrpcServer, Service
+from servicekit.grpc.client import GrpcChannel
+from servicekit.grpc.server import GrpcServer
 from servicekit.process.lifecycle import Part, Tasks
 
 SWEEP_S = 3600.0
@@ -79,7 +79,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     removals = Consumer(log, REMOVALS, RemovalsHandler(storage).handlers())
 
     # Orphans
-    catalog = CatalogClient(settings.catalog_address)
+    catalog = GrpcChannel(settings.catalog_address)
     report = LoggedSweepReport()
     sweep: OrphanSweep | None = None
     sweeps = Tasks()
@@ -89,14 +89,12 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
     every_hour("sweep stale uploads", lambda: blobs.abort_stale_uploads(settings.stale_uploads))
     if settings.catalog_address:
-        sweep = OrphanSweep(storage, catalog, report, clock, older_than=settings.sweep_after)
+        records = CatalogClient(catalog.stub(StorageServiceStub))
+        sweep = OrphanSweep(storage, records, report, clock, older_than=settings.sweep_after)
         every_hour("sweep what no record names", sweep.run)
 
-    services: list[Service] = [
-        (add_DownloaderServiceServicer_to_server, DownloaderServicer(fetcher, claims), DOWNLOADER_SERVICE),
-        (add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOB_SERVICE),
-    ]
-    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="downloader")
+    servicers = [DownloaderServicer(fetcher, claims), BlobServicer(sweep)]
+    server = GrpcServer(settings.grpc_listen, servicers, clock=clock, service="downloader")
     return [spool, probes, origin, blobs, log, catalog, outputs, removals, sweeps, server]
 
 

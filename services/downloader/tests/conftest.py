@@ -32,8 +32,7 @@ from downloader.core.scheduling.domain.outputs import Output
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from mediakit.formats import Kind
 from servicekit.blobs import BlobStore
-from servicekit.clock import SystemClock
-from servicekit.testing import tcp_server
+from servicekit.testing import SimulatedClock, tcp_server
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules of the simulation become importable
 
@@ -285,17 +284,6 @@ async def origin() -> AsyncIterator[FaultyOrigin]:
 
 
 # The fetcher ----------------------------------------------------------------------------------------
-class NoWaitClock(SystemClock):
-    """Real time, but nobody waits. It records for how long they wanted to."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
-
-
 class NoEvents:
     """`DownloadEvents`, as far as an attempt publishes any, to nobody."""
 
@@ -312,7 +300,8 @@ class FetchHarness:
     spool: FolderSpool
     prober: ProbePool
     blobs: BlobStore
-    clock: NoWaitClock
+    clock: SimulatedClock
+    """Nobody waits on it; it knows for how long they wanted to."""
     spool_dir: Path
 
     @staticmethod
@@ -366,7 +355,7 @@ async def harness(
     blobs: BlobStore, prober: ProbePool, origin: FaultyOrigin, tmp_path: Path
 ) -> AsyncIterator[FetchHarness]:
     allowed = parse_allowed_hosts([f"127.0.0.1:{origin.port}"])
-    clock = NoWaitClock()
+    clock = SimulatedClock.running(skip=lambda: True)
     http = HttpOrigin(allowed, idle_s=0.5)
     spool = FolderSpool(tmp_path / "spool")
     await spool.start()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from outages import Outage, OutageCase, SimOutput
 from schedule_oracle import Timetable, Windows, windows
 from simulated_downloader import FETCH_S, HOUR
-from virtual_time import Outage, OutageCase, SimOutput
 
 SHORTEST, LONGEST = 300.0, 3000.0
 """Seconds of an outage."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from outages import OutageCase, SimOutput
 from simulated_event_log import SimulatedEventLog
-from virtual_time import START, OutageCase, SimOutput, VirtualClock, in_no_time
 
 from downloader.adapters.alerts import OUTPUTS_LOST, LoggedStoredFileAlerts
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
@@ -37,6 +37,8 @@ from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE
 from rushes.events.v1.events_pb2 import DownloadFailed, Output, PredictionRef, PredictionSucceeded
 from servicekit.errors import Unavailable
 from servicekit.events import Event
+from servicekit.testing import SimulatedClock, run_in_virtual_time
+from servicekit.testing.clock import START
 
 HOUR = 3600.0
 BODY = b"\x89PNG\r\n\x1a\n" + bytes(5000)
@@ -203,7 +205,7 @@ def run(case: OutageCase) -> Result:
     before = OUTPUTS_LOST._value.get()
     gc.disable()  # it would go through 10,000 waiting tasks again and again
     try:
-        result = in_no_time(_run(case))
+        result = run_in_virtual_time(_run(case))
     finally:
         gc.enable()
     assert OUTPUTS_LOST._value.get() - before == len(result.alerts.counted)
@@ -211,7 +213,7 @@ def run(case: OutageCase) -> Result:
 
 
 async def _run(case: OutageCase) -> Result:
-    clock, loop = VirtualClock(), asyncio.get_running_loop()
+    clock, loop = SimulatedClock.of_loop(), asyncio.get_running_loop()
     spec = outputs_consumer(20_000)
     log = SimulatedEventLog(case, spec.max_in_flight, spec.slots, spec.ack_wait)
     storage, origin, alerts = SimulatedStorage(case), SimulatedOrigin(case), RecordingAlerts()

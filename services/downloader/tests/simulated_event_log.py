@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
-from virtual_time import Outage, OutageCase
+from outages import Outage, OutageCase
 
 from servicekit.errors import Conflict, Unavailable
 from servicekit.events import Event

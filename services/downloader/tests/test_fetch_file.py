@@ -8,13 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from downloader.edges.fetch_file import DOWNLOADER_SERVICE, DownloaderServicer, filename
+from downloader.edges.fetch_file import DownloaderServicer, filename
 from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
 from rushes.downloader.v1.downloader_pb2 import FetchFileRequest
-from rushes.downloader.v1.downloader_pb2_grpc import (
-    DownloaderServiceStub,
-    add_DownloaderServiceServicer_to_server,
-)
+from rushes.downloader.v1.downloader_pb2_grpc import DownloaderServiceStub
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, Limited, Unavailable
 from servicekit.grpc.client import open_channel
@@ -39,8 +36,7 @@ def claims() -> FakeClaims:
 @pytest_asyncio.fixture
 async def stub(harness, claims) -> AsyncIterator[DownloaderServiceStub]:
     servicer = DownloaderServicer(harness.fetcher, claims)
-    services = [(add_DownloaderServiceServicer_to_server, servicer, DOWNLOADER_SERVICE)]
-    server = GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="downloader")
+    server = GrpcServer("127.0.0.1:0", [servicer], clock=SystemClock(), service="downloader")
     await server.start()
     channel = open_channel(f"127.0.0.1:{server.port}")
     yield DownloaderServiceStub(channel)

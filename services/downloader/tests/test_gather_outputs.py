@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_time import VirtualClock, in_no_time
 
 from downloader.core.scheduling.gather_outputs import gather_outputs
+from servicekit.testing import SimulatedClock, run_in_virtual_time
 
-CLOCK = VirtualClock()
+CLOCK = SimulatedClock.of_loop()
 
 
 def tries(*steps: tuple[float, float | None], at: list[float] | None = None):
@@ -33,7 +33,7 @@ def settled(*work) -> tuple[float | None, float]:
         found = await gather_outputs(work, CLOCK)
         return found, CLOCK.monotonic()
 
-    return in_no_time(main())
+    return run_in_virtual_time(main())
 
 
 def test_nothing_to_do_is_settled() -> None:
@@ -97,4 +97,4 @@ def test_cancelling_leaves_no_task_behind() -> None:
         assert task.cancelled()
         return len(asyncio.all_tasks())
 
-    assert in_no_time(main()) == 1
+    assert run_in_virtual_time(main()) == 1

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -17,7 +17,7 @@ from downloader.adapters.blob_store import OWNER_KEY, BlobStorage
 from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.core.orphans import orphan_sweep
 from downloader.core.orphans.orphan_sweep import OrphanSweep
-from downloader.edges.blob_service import BLOB_SERVICE, BlobServicer
+from downloader.edges.blob_service import BlobServicer
 from downloader.main import build
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 from rushes.downloader.v1 import blobs_pb2 as pb
@@ -25,21 +25,10 @@ from rushes.downloader.v1 import blobs_pb2_grpc
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.errors import Precondition, Unavailable
-from servicekit.grpc.client import open_channel
+from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.process.lifecycle import Tasks
-from servicekit.testing import eventually
-
-CATALOG = "rushes.catalog.v1.StorageService"
-
-
-class MovableClock(SystemClock):
-    """The machine's clock, moved on by hand: blobs age."""
-
-    moved = timedelta()
-
-    def now(self) -> datetime:
-        return super().now() + self.moved
+from servicekit.testing import SimulatedClock, eventually
 
 
 class FakeCatalog(storage_pb2_grpc.StorageServiceServicer):
@@ -73,23 +62,22 @@ def catalog() -> FakeCatalog:
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
+def clock() -> SimulatedClock:
+    return SimulatedClock.running()
 
 
 def catalog_server(catalog: FakeCatalog, address: str = "127.0.0.1:0") -> GrpcServer:
-    add = storage_pb2_grpc.add_StorageServiceServicer_to_server
-    return GrpcServer(address, [(add, catalog, CATALOG)], clock=SystemClock(), service="catalog")
+    return GrpcServer(address, [catalog], clock=SystemClock(), service="catalog")
 
 
 @pytest_asyncio.fixture
 async def sweep(blobs, catalog, clock) -> AsyncIterator[OrphanSweep]:
     server = catalog_server(catalog)
     await server.start()
-    records = CatalogClient(f"127.0.0.1:{server.port}")
-    await records.start()
+    channel = GrpcChannel(f"127.0.0.1:{server.port}")
+    records = CatalogClient(channel.stub(storage_pb2_grpc.StorageServiceStub))
     yield OrphanSweep(BlobStorage(blobs), records, LoggedSweepReport(), clock, older_than=timedelta(days=1))
-    await records.stop()
+    await channel.stop()
     await server.stop()
 
 
@@ -105,10 +93,10 @@ async def keys(blobs) -> list[str]:
 async def test_what_no_record_names_is_removed_after_a_day(blobs, catalog, clock, sweep) -> None:
     await put(blobs, "media/g/0.mp4", "assets/a/original.png", "thumbs/m.webp")
     catalog.known = ["media/g/0.mp4"]
-    clock.moved = timedelta(hours=23)
+    clock.advance(23 * 3600)
     assert await sweep.run() == 0
     assert catalog.judged == [], "what is young is nobody's business"
-    clock.moved = timedelta(hours=25)
+    clock.advance(2 * 3600)
     assert await sweep.run() == 2
     assert await keys(blobs) == ["media/g/0.mp4"]
     assert await sweep.run() == 0
@@ -129,7 +117,7 @@ async def test_everything_is_compared_page_by_page(blobs, catalog, clock, sweep,
     )
     await put(blobs, *names)
     catalog.known = names[::2]
-    clock.moved = timedelta(days=2)
+    clock.advance(2 * 86_400)
     assert await sweep.run() == 5
     assert [key for request in catalog.judged for key in request if key != OWNER_KEY] == names
     assert await keys(blobs) == names[::2]
@@ -142,7 +130,7 @@ async def test_a_catalog_that_knows_next_to_nothing_is_not_believed(
     names = [f"media/g/{number}.mp4" for number in range(9)]
     await put(blobs, *names)
     catalog.known = names[:3]
-    clock.moved = timedelta(days=2)
+    clock.advance(2 * 86_400)
     assert await sweep.run() == 0
     assert await keys(blobs) == names
     catalog.known = names[:5]
@@ -152,7 +140,8 @@ async def test_a_catalog_that_knows_next_to_nothing_is_not_believed(
 async def test_the_store_of_another_system_is_left_alone(blobs, catalog, clock, sweep) -> None:
     await put(blobs, "media/g/0.mp4")
     assert await sweep.run() == 0, "too young; but now it is known whose store this is"
-    clock.moved, catalog.system = timedelta(days=2), "another"
+    clock.advance(2 * 86_400)
+    catalog.system = "another"
     assert await sweep.run() == 0
     assert await keys(blobs) == ["media/g/0.mp4"]
     await blobs.delete(OWNER_KEY)
@@ -161,7 +150,8 @@ async def test_the_store_of_another_system_is_left_alone(blobs, catalog, clock, 
 
 async def test_without_the_catalog_nothing_goes(blobs, catalog, clock, sweep) -> None:
     await put(blobs, "media/g/0.mp4")
-    clock.moved, catalog.away = timedelta(days=2), True
+    clock.advance(2 * 86_400)
+    catalog.away = True
     with pytest.raises(Unavailable):
         await sweep.run()
     assert await keys(blobs) == ["media/g/0.mp4"]
@@ -170,9 +160,8 @@ async def test_without_the_catalog_nothing_goes(blobs, catalog, clock, sweep) ->
 async def test_operators_see_what_goes_and_what_is_missing(blobs, catalog, clock, sweep) -> None:
     await put(blobs, "media/g/0.mp4", "media/g/1.mp4")
     catalog.known = ["assets/a/1.png", "media/g/0.mp4", "cuts/j/v1.mp4"]
-    clock.moved = timedelta(days=2)
-    services = [(blobs_pb2_grpc.add_BlobServiceServicer_to_server, BlobServicer(sweep), BLOB_SERVICE)]
-    server = GrpcServer("127.0.0.1:0", services, clock=SystemClock(), service="downloader")
+    clock.advance(2 * 86_400)
+    server = GrpcServer("127.0.0.1:0", [BlobServicer(sweep)], clock=SystemClock(), service="downloader")
     await server.start()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
         stub = blobs_pb2_grpc.BlobServiceStub(channel)
@@ -210,7 +199,7 @@ async def test_what_is_missing_is_reported_once_a_sweep(blobs, catalog, clock, s
 
 async def test_a_store_that_has_lost_everything_is_reported(blobs, catalog, clock, sweep) -> None:
     catalog.known = [f"media/g/{number}.mp4" for number in range(30)]
-    clock.moved = timedelta(days=2)
+    clock.advance(2 * 86_400)
     await sweep.run()
     assert REGISTRY.get_sample_value("rushes_blobs_missing") == 30
 
@@ -242,7 +231,7 @@ async def test_a_catalog_that_comes_up_later_is_waited_for_without_an_error(
         "BLOB_BUCKET": blobs._client.bucket,
         "CATALOG_ADDRESS": f"127.0.0.1:{await origin.free_port()}",
     }
-    parts = [part for part in build(environ) if isinstance(part, BlobStore | CatalogClient | Tasks)]
+    parts = [part for part in build(environ) if isinstance(part, BlobStore | GrpcChannel | Tasks)]
     server = catalog_server(catalog, environ["CATALOG_ADDRESS"])
     with capture_logs() as logs:
         for part in parts:

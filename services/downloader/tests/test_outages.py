@@ -26,8 +26,8 @@ from outage_cases import (
     random_outputs,
     with_schedule,
 )
+from outages import Outage, OutageCase, SimOutput
 from simulated_downloader import FETCH_S, HOUR, run
-from virtual_time import Outage, OutageCase, SimOutput
 
 MINUTE = 60.0
 

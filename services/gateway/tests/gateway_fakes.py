@@ -256,39 +256,19 @@ class _Stitcher(_Servicer, stitcher_pb2_grpc.StitcherServiceServicer):
 
 def server_of(services: FakeServices) -> GrpcServer:
     """All other services in one: each is found by the names of its RPCs."""
-    made = [
-        (keys_pb2_grpc.add_KeyServiceServicer_to_server, _Keys, "rushes.catalog.v1.KeyService"),
-        (assets_pb2_grpc.add_AssetServiceServicer_to_server, _Assets, "rushes.catalog.v1.AssetService"),
-        (clients_pb2_grpc.add_ClientServiceServicer_to_server, _Clients, "rushes.catalog.v1.ClientService"),
-        (
-            campaigns_pb2_grpc.add_CampaignServiceServicer_to_server,
-            _Campaigns,
-            "rushes.catalog.v1.CampaignService",
-        ),
-        (
-            generations_pb2_grpc.add_GenerationServiceServicer_to_server,
-            _Generations,
-            "rushes.catalog.v1.GenerationService",
-        ),
-        (jobs_pb2_grpc.add_JobServiceServicer_to_server, _Jobs, "rushes.catalog.v1.JobService"),
-        (media_pb2_grpc.add_MediaServiceServicer_to_server, _Media, "rushes.catalog.v1.MediaService"),
-        (storage_pb2_grpc.add_StorageServiceServicer_to_server, _Storage, "rushes.catalog.v1.StorageService"),
-        (models_pb2_grpc.add_ModelServiceServicer_to_server, _Models, "rushes.generator.v1.ModelService"),
-        (
-            webhooks_pb2_grpc.add_WebhookServiceServicer_to_server,
-            _Webhooks,
-            "rushes.generator.v1.WebhookService",
-        ),
-        (
-            downloader_pb2_grpc.add_DownloaderServiceServicer_to_server,
-            _Downloader,
-            "rushes.downloader.v1.DownloaderService",
-        ),
-        (
-            stitcher_pb2_grpc.add_StitcherServiceServicer_to_server,
-            _Stitcher,
-            "rushes.stitcher.v1.StitcherService",
-        ),
-    ]
-    served = [(add, servicer(services), name) for add, servicer, name in made]
+    servicers = (
+        _Keys,
+        _Assets,
+        _Clients,
+        _Campaigns,
+        _Generations,
+        _Jobs,
+        _Media,
+        _Storage,
+        _Models,
+        _Webhooks,
+        _Downloader,
+        _Stitcher,
+    )
+    served = [servicer(services) for servicer in servicers]
     return GrpcServer("127.0.0.1:0", served, clock=SystemClock(), service="services", grace=0)

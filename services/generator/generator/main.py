@@ -7,8 +7,6 @@ from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 
-import grpc.aio
-
 from events.topology import streams
 from generator.adapters.inputs.asset_upload import BlobAssetUploads
 from generator.adapters.models.replicate_models import ReplicateModels
@@ -29,14 +27,15 @@ from generator.core.runs.rate_limiter import SharedRateLimiter
 from generator.core.runs.run_results import ModelRunResults
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
-from generator.edges.registration import grpc_services
 from generator.edges.scenes import PlanService
 from generator.edges.webhooks import WebhookService
+from rushes.catalog.v1.attempts_pb2_grpc import AttemptServiceStub
+from rushes.catalog.v1.generations_pb2_grpc import GenerationServiceStub
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
-from servicekit.grpc.client import open_channel
+from servicekit.grpc.client import GrpcChannel
 from servicekit.grpc.server import GrpcServer
 from servicekit.process.lifecycle import Part, Tasks
 
@@ -52,14 +51,16 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
     )
     client = ReplicateClient(settings.base_url, settings.token)
-    channel = open_channel(settings.catalog_address)
+    catalog = GrpcChannel(settings.catalog_address)
     predictions = ReplicatePredictions(client, clock)
     models = ModelCatalog(ReplicateModels(client), clock, ttl=settings.models_ttl.total_seconds())
     operators = StructlogOperatorLog(PROVIDER)
     limiter = wire_rate_limiter(settings, log, clock, operators)
     ports = RunPorts(
         provider=predictions,
-        attempts=CatalogAttempts(channel, clock),
+        attempts=CatalogAttempts(
+            catalog.stub(AttemptServiceStub), catalog.stub(GenerationServiceStub), clock
+        ),
         limiter=limiter,
         events=LogEventPublisher(log),
         uploads=wire_uploads(settings, blobs, predictions, clock),
@@ -72,20 +73,20 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     default_models = DefaultModels(
         models, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
     )
-    services = grpc_services(
+    servicers = [
         ModelService(models, prices, provider=PROVIDER, deadline=ports.settings.deadline),
         PlanService(BlobPhotoFeatures(blobs), default_models),
         WebhookService(ports, predictions),
-    )
+    ]
     return [
-        _ChannelPart(channel),
+        catalog,
         client,
         models,
         blobs,
         log,
         _ProbeAtStart(limiter),
         Tasks(clock=clock).every(limiter.probe_every, limiter.tripped, "see whether the breaker is tripped"),
-        GrpcServer(settings.grpc_listen, services, clock=clock, service="generator"),
+        GrpcServer(settings.grpc_listen, servicers, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]
 
@@ -132,19 +133,6 @@ def _load_prices(settings: Settings) -> PriceTable:
         return load_prices(file.read_text())
     except (OSError, UnicodeDecodeError, PriceFileError) as error:
         raise ConfigError(f"PRICES_FILE={str(own)!r} cannot be used: {error}") from error
-
-
-class _ChannelPart:
-    """Closes the channel to catalog at the end."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = channel
-
-    async def start(self) -> None:
-        """It connects at the first call."""
-
-    async def stop(self) -> None:
-        await self._channel.close()
 
 
 class _ProbeAtStart:

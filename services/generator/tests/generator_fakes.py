@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from generator.core.inputs.domain.run_spec import RunSpec
@@ -31,46 +28,19 @@ from generator.core.runs.domain.provider_errors import (
 )
 from servicekit.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from servicekit.ids import new_id
+from servicekit.testing import SimulatedClock
 
-START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
-
-class SimClock:
-    """Time that moves to the next sleeper as soon as everybody sleeps.
+class SettableClock(SimulatedClock):
+    """A clock that stands still, and whose time of day somebody sets.
 
     `wall_offset`: seconds by which the wall clock was set forward, or back.
     """
 
-    def __init__(self) -> None:
-        self.elapsed = 0.0
-        self.wall_offset = 0.0
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._number = itertools.count()
+    wall_offset = 0.0
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.elapsed + self.wall_offset)
-
-    def monotonic(self) -> float:
-        return self.elapsed
-
-    async def sleep(self, seconds: float) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.elapsed + max(seconds, 0.0), next(self._number), future))
-        await future
-
-    async def run(self, *work: Awaitable[Any]) -> list[Any]:
-        """Run to the end; the results, or what was raised."""
-        tasks = [asyncio.ensure_future(each) for each in work]
-        while not all(task.done() for task in tasks):
-            for _ in range(25):
-                await asyncio.sleep(0)
-            while self._sleepers and self._sleepers[0][2].done():
-                heapq.heappop(self._sleepers)
-            if self._sleepers and not all(task.done() for task in tasks):
-                moment, _, future = heapq.heappop(self._sleepers)
-                self.elapsed = max(self.elapsed, moment)
-                future.set_result(None)
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        return super().now() + timedelta(seconds=self.wall_offset)
 
 
 FAULTS: dict[str, Callable[[], SubmissionOutcome]] = {

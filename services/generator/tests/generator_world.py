@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from generator_fakes import FakeAttempts, FakeProvider, SimClock
+from generator_fakes import FakeAttempts, FakeProvider, SettableClock
 
 from events.envelope import envelope
 from generator.adapters.runs.event_publisher import event_message
@@ -91,7 +91,7 @@ class World:
         clock: Any = None,
         delay: float = 1.0,
     ) -> None:
-        self.clock: Any = clock or SimClock()
+        self.clock: Any = clock or SettableClock()
         self.delay = delay
         self.provider = FakeProvider(self.clock, echo=echo, reads=reads)
         self.attempts = FakeAttempts(self.clock)
@@ -140,7 +140,7 @@ class World:
         request = GenerationRequest(generation_id, round_)
         (result,) = await self.clock.run(_die(run_generation(self.ports(kill), request)))
         if isinstance(result, AppError):
-            self.clock.elapsed += result.retry_after or 1.0
+            self.clock.advance(result.retry_after or 1.0)
             return False
         if isinstance(result, Exception):
             raise result
@@ -157,10 +157,10 @@ class World:
                 if generation.state != "requested":
                     return
                 if not generation.requests:
-                    self.clock.elapsed += 60.0  # catalog requests again what is stalled
-                    generation.requests.append((self.clock.elapsed, generation.rounds))
+                    self.clock.advance(60.0)  # catalog requests again what is stalled
+                    generation.requests.append((self.clock.monotonic(), generation.rounds))
                 moment, round_ = generation.requests.pop(0)
-                self.clock.elapsed = max(self.clock.elapsed, moment)
+                self.clock.advance(max(moment - self.clock.monotonic(), 0.0))
         raise AssertionError(f"stuck: {generation}")
 
 

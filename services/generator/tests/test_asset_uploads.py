@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from generator_fakes import SimClock
+from generator_fakes import SettableClock
 from generator_world import World
 
 from generator.adapters.inputs.asset_upload import INLINE, BlobAssetUploads
@@ -82,7 +82,7 @@ async def test_files_can_be_uploaded_ahead(blobs: BlobStore) -> None:
 async def test_an_upload_that_expires_is_replaced_in_time_whatever_becomes_of_the_wall_clock(
     blobs: BlobStore, back: float
 ) -> None:
-    clock = SimClock()
+    clock = SettableClock()
 
     class DayLong(Uploads):
         async def __call__(self, data: bytes, *, name: str, content_type: str) -> UploadedFile:
@@ -94,7 +94,7 @@ async def test_an_upload_that_expires_is_replaced_in_time_whatever_becomes_of_th
     resolver = BlobAssetUploads(blobs, uploads, clock, public_url="", signing_key="", life=timedelta(hours=2))
     addresses = []
     for hours in (0.0, 23.5, 0.5):
-        clock.elapsed += hours * 3600
+        clock.advance(hours * 3600)
         addresses.append((await resolver.resolve({"a": f"asset:{asset}"}, [asset], since=SINCE))["a"])
         clock.wall_offset = -back
     assert addresses == ["https://api.test/1", "https://api.test/1", "https://api.test/2"]

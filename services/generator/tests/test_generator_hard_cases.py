@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-import grpc.aio
 import pytest
-from generator_fakes import SimClock
 from generator_world import World, event_id
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -33,6 +31,7 @@ from rushes.events.v1 import events_pb2
 from servicekit.errors import AppError, Unauthenticated, Unavailable
 from servicekit.events import Event
 from servicekit.ids import new_id
+from servicekit.testing import SimulatedClock
 
 
 async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> None:
@@ -45,8 +44,8 @@ async def test_a_model_that_always_answers_500_leaves_its_slot_to_others() -> No
         acknowledged = await world.deliver(generation)
         if acknowledged:  # the slot is free, and catalog requests it again when the wait is over
             moment, _ = record.requests.pop()
-            waits.append(moment - world.clock.elapsed)
-            world.clock.elapsed = moment
+            waits.append(moment - world.clock.monotonic())
+            world.clock.advance(moment - world.clock.monotonic())
     assert waits[:3] == pytest.approx([10.0, 20.0, 40.0])
     assert max(waits) <= 600.0
     assert world.provider.charges == 0
@@ -62,7 +61,7 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
     assert (len(record.requests), record.state) == (1, "requested")
     assert world.operators.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
     world.upload_error = None
-    world.clock.elapsed = record.requests[0][0]
+    world.clock.advance(record.requests[0][0] - world.clock.monotonic())
     assert await world.deliver(generation, round_=2)
     assert world.published(PredictionSucceeded)
     assert world.provider.charges == 1
@@ -191,7 +190,7 @@ async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> N
         message = events_pb2.GenerationRequested(generation_id=generation_id, round=round_)
         event = Event(id="x", type="generation.requested", key="x", data=message.SerializeToString())
         (result,) = await world.clock.run(GenerationHandlers(world.ports()).requested(event))
-        world.clock.elapsed += 31.0
+        world.clock.advance(31.0)
         return result
 
     for _ in range(3):
@@ -211,7 +210,7 @@ async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> N
 @pytest.mark.parametrize("apart", [-3600, 0, 3600])
 async def test_the_age_of_an_intent_comes_from_catalog_whatever_our_clock_shows(apart: float) -> None:
     """Else one whose clock is ahead would search for a submission that is still on its way, and buy again."""
-    clock = SimClock()
+    clock = SimulatedClock()
     intended = Timestamp()
     intended.FromDatetime(clock.now() + timedelta(seconds=apart))
 
@@ -221,9 +220,6 @@ async def test_the_age_of_an_intent_comes_from_catalog_whatever_our_clock_shows(
             step = attempts_pb2.NEXT_STEP_RECONCILE
             return attempts_pb2.BeginAttemptResponse(next_step=step, attempt=attempt, intent_age_s=7.0)
 
-    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        records = CatalogAttempts(channel, clock)
-        records._attempts = Stub()
-        answer = await records.begin(new_id("generation"))
+    answer = await CatalogAttempts(Stub(), None, clock).begin(new_id("generation"))
     assert answer.attempt is not None
     assert clock.now() - answer.attempt.intended_at == timedelta(seconds=7)

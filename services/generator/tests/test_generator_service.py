@@ -28,7 +28,6 @@ from PIL import Image
 
 from events.topology import streams
 from generator.core.runs.domain.attempt import AttemptState
-from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2_grpc
 from rushes.events.v1 import events_pb2
 from rushes.generator.v1 import (
     models_pb2,
@@ -120,18 +119,7 @@ async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Pa
     stub = CatalogStub(records)
     catalog = GrpcServer(
         "127.0.0.1:0",
-        [
-            (
-                attempts_pb2_grpc.add_AttemptServiceServicer_to_server,
-                stub,
-                "rushes.catalog.v1.AttemptService",
-            ),
-            (
-                generations_pb2_grpc.add_GenerationServiceServicer_to_server,
-                stub,
-                "rushes.catalog.v1.GenerationService",
-            ),
-        ],
+        [stub],
         clock=clock,
         service="catalog",
         grace=0.1,

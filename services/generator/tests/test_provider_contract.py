@@ -32,7 +32,7 @@ from generator.core.runs.domain.provider_errors import (
 from generator.core.runs.ports import Provider
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, Unauthenticated, Unavailable
-from servicekit.testing import eventually
+from servicekit.testing import SimulatedClock, eventually
 
 _numbers = itertools.count()
 WEBHOOK = "http://127.0.0.1:9/api/webhooks/replicate/att_1"
@@ -272,13 +272,6 @@ async def test_pages_are_read_at_our_own_host_and_the_list_is_whole_or_nothing()
     await client.stop()
 
 
-class Impatient(SystemClock):
-    """Sleeps no time at all."""
-
-    async def sleep(self, seconds: float) -> None:
-        pass
-
-
 async def test_a_long_list_is_read_to_its_end_whatever_a_page_suffers() -> None:
     """What is not seen counts as not bought, and is bought again: so 120 busy pages are all read."""
     now = SystemClock().now()
@@ -298,7 +291,7 @@ async def test_a_long_list_is_read_to_its_end_whatever_a_page_suffers() -> None:
 
     client = ReplicateClient("https://api.test", TOKEN, transport=httpx.MockTransport(answer))
     await client.start()
-    provider = ReplicatePredictions(client, Impatient())
+    provider = ReplicatePredictions(client, SimulatedClock.running(skip=lambda: True))
     moment = now - timedelta(seconds=120, milliseconds=500)
     assert [each.id for each in await provider.created_since(moment, lambda each: each.id == "p120-2")] == [
         "p120-2"

@@ -35,7 +35,7 @@ async def test_what_is_paid_for_is_fetched_once_more_while_the_breaker_is_trippe
     world = World()
     generation = await lost(world)
     await world.ports().limiter.trip("402 no credit")
-    world.clock.elapsed += 60.0  # the next start would be a probe
+    world.clock.advance(60.0)  # the next start would be a probe
     before = RateLimitState.load(world.cell.value)
     assert await world.deliver(generation, round_=2)
     assert [event.prediction.round for event in world.published(PredictionSucceeded)] == [1, 2]
@@ -47,13 +47,13 @@ async def test_what_is_paid_for_is_fetched_once_more_while_the_breaker_is_trippe
 async def test_what_was_stopped_while_it_waited_takes_no_start() -> None:
     world = World()
     stopped = [world.attempts.add(state="canceled") for _ in range(100)]
-    began = world.clock.elapsed
+    began = world.clock.monotonic()
     for each in stopped:
         (result,) = await world.clock.run(
             run_generation(world.ports(), GenerationRequest(each, asset_ids=("ast_1",)))
         )
         assert result is None
-    assert world.clock.elapsed == began
+    assert world.clock.monotonic() == began
     assert (world.uploaded_ahead, world.cell.value) == ([], None)
     await world.deliver(world.attempts.add())
     assert world.provider.starts == [began]
@@ -70,7 +70,7 @@ async def test_what_becomes_due_after_next_step_was_read_waits_for_a_start() -> 
         return NextStepAnswer(NextStep.FOLLOW) if len(calls) == 1 else await next_step(generation_id)
 
     world.attempts.next_step = changes  # type: ignore[method-assign]
-    before = world.clock.elapsed
+    before = world.clock.monotonic()
     await world.clock.run(world.ports().limiter.acquire())  # the next start is a second later
     assert await world.deliver(generation)
     assert world.provider.starts == [before + 1.0]

@@ -65,7 +65,7 @@ async def test_a_start_granted_before_a_429_waits_for_its_end() -> None:
 
     async def start() -> None:
         await limiter.acquire()
-        started.append(world.clock.elapsed)
+        started.append(world.clock.monotonic())
 
     async def limited() -> None:
         await world.clock.sleep(1.0)

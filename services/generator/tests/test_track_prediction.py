@@ -31,7 +31,7 @@ class Troubled:
         world.provider.get = self.get  # type: ignore[method-assign]
 
     async def get(self, prediction_id: str) -> Prediction:
-        self.at.append(self._world.clock.elapsed)
+        self.at.append(self._world.clock.monotonic())
         if self._errors:
             raise self._errors.pop(0)
         return self._then(await self._get(prediction_id))
@@ -52,7 +52,7 @@ async def test_a_failed_read_past_the_deadline_throws_nothing_away(error: AppErr
     world = World(reads=0)
     generation = await running(world)
     await world.provider.get("p0")  # it succeeds while we are away
-    world.clock.elapsed += LATE
+    world.clock.advance(LATE)
     Troubled(world, error)
     assert await world.deliver(generation)
     assert world.published(PredictionSucceeded)
@@ -73,7 +73,7 @@ async def test_a_delivery_that_cannot_read_past_the_deadline_comes_back() -> Non
     world = World(reads=0)
     generation = await running(world)
     await world.provider.get("p0")
-    world.clock.elapsed += LATE
+    world.clock.advance(LATE)
     world.provider.away = True
     assert not await world.deliver(generation)
     assert not world.published(PredictionFailed)
@@ -85,7 +85,7 @@ async def test_a_delivery_that_cannot_read_past_the_deadline_comes_back() -> Non
 async def test_past_the_deadline_what_the_provider_knows_no_longer_is_gone() -> None:
     world = World(reads=0)
     generation = await running(world)
-    world.clock.elapsed += LATE
+    world.clock.advance(LATE)
     Troubled(world, *(NotFound("p0") for _ in range(20)))
     assert await world.deliver(generation)
     assert [event.error.code for event in world.published(PredictionFailed)] == ["gone"]
@@ -95,7 +95,7 @@ async def test_past_the_deadline_what_the_provider_knows_no_longer_is_gone() -> 
 async def test_a_run_that_ends_well_while_it_is_stopped_has_succeeded(blind: int) -> None:
     world = World(reads=10**9)
     generation = await running(world)
-    world.clock.elapsed += LATE
+    world.clock.advance(LATE)
     troubled = Troubled(world)
 
     async def too_late(prediction_id: str) -> None:

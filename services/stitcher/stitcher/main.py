@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from events.topology import streams
-from rushes.stitcher.v1.stitcher_pb2_grpc import add_StitcherServiceServicer_to_server
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.config import load
@@ -24,7 +23,7 @@ from stitcher.core.cuts.domain.ffmpeg_plan import Encoder
 from stitcher.core.cuts.make_cut import MakeCut
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.events import CutEvents, ThumbnailEvents, cuts_consumer, thumbnails_consumer
-from stitcher.edges.grpc import SERVICE, StitcherServicer
+from stitcher.edges.grpc import StitcherServicer
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
@@ -50,6 +49,6 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     cut_consumer = Consumer(log, cuts_consumer(settings.cuts_at_once), cut_events.handlers())
     thumbnail_events = ThumbnailEvents(make_thumbnail)
     thumbnail_consumer = Consumer(log, thumbnails_consumer(), thumbnail_events.handlers())
-    services = [(add_StitcherServiceServicer_to_server, StitcherServicer(make_thumbnail), SERVICE)]
-    server = GrpcServer(settings.grpc_listen, services, clock=clock, service="stitcher")
+    servicer = StitcherServicer(make_thumbnail)
+    server = GrpcServer(settings.grpc_listen, [servicer], clock=clock, service="stitcher")
     return [workspace, blobs, log, cut_consumer, thumbnail_consumer, server]

@@ -16,14 +16,13 @@ from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.edit_message import with_defaults
-from stitcher.edges.grpc import SERVICE, StitcherServicer
+from stitcher.edges.grpc import StitcherServicer
 
 
 @pytest_asyncio.fixture
 async def stub() -> AsyncIterator[stitcher_pb2_grpc.StitcherServiceStub]:
-    add = stitcher_pb2_grpc.add_StitcherServiceServicer_to_server
     servicer = StitcherServicer(cast("MakeThumbnail", None))
-    server = GrpcServer("127.0.0.1:0", [(add, servicer, SERVICE)], clock=SystemClock(), service="stitcher")
+    server = GrpcServer("127.0.0.1:0", [servicer], clock=SystemClock(), service="stitcher")
     await server.start()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
         yield stitcher_pb2_grpc.StitcherServiceStub(channel)

@@ -27,7 +27,6 @@ from servicekit.grpc.client import open_channel
 from servicekit.testing import NatsFixture, S3Fixture, eventually
 from stitcher.config import Settings
 from stitcher.edges.events import cuts_consumer
-from stitcher.edges.grpc import SERVICE
 from stitcher.main import build
 
 JOB = "job_01J00000000000000000000001"
@@ -106,7 +105,9 @@ async def test_it_serves_and_ends_in_order(
     async with stitcher(environment(nats, s3, blobs, tmp_path / "work")) as (process, port):
         async with open_channel(f"127.0.0.1:{port}") as channel:
             health = health_pb2_grpc.HealthStub(channel)
-            answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
+            answer = await health.Check(
+                health_pb2.HealthCheckRequest(service="rushes.stitcher.v1.StitcherService")
+            )
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):

@@ -25,7 +25,7 @@ from stitcher.adapters.thumbnails import PillowThumbnailRenderer
 from stitcher.adapters.workspace import WorkFolders
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.events import ThumbnailEvents
-from stitcher.edges.grpc import SERVICE, StitcherServicer
+from stitcher.edges.grpc import StitcherServicer
 
 
 @pytest_asyncio.fixture
@@ -183,10 +183,7 @@ async def test_the_rpc_makes_a_thumbnail_and_names_a_wrong_field(
     blobs: BlobStore, make: MakeThumbnail
 ) -> None:
     await blobs.put("a", photo(), content_type="image/jpeg")
-    add = stitcher_pb2_grpc.add_StitcherServiceServicer_to_server
-    server = GrpcServer(
-        "127.0.0.1:0", [(add, StitcherServicer(make), SERVICE)], clock=SystemClock(), service="stitcher"
-    )
+    server = GrpcServer("127.0.0.1:0", [StitcherServicer(make)], clock=SystemClock(), service="stitcher")
     await server.start()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
         stub = stitcher_pb2_grpc.StitcherServiceStub(channel)

@@ -18,10 +18,6 @@ from servicekit.errors import Unavailable
 from servicekit.grpc.interceptors import EdgeInterceptor
 from servicekit.grpc.limits import MESSAGE_LIMIT
 
-Service = tuple[Callable[[Any, Any], None], object, str]
-"""The older form of a servicer, for services that still name these: (`add_XServicer_to_server`, the servicer,
-the full service name)."""
-
 GRACE = 5.0
 """Seconds that running calls get to finish at stop, before they are cancelled."""
 
@@ -108,10 +104,6 @@ class _Registry:
 
 
 def _registrations(servicer: object) -> Iterator[tuple[Callable[[Any, Any], None], object]]:
-    if isinstance(servicer, tuple):
-        add, servicer, _ = servicer
-        yield add, servicer
-        return
     found = False
     for base in type(servicer).__mro__:
         # Beside each servicer class the generated module has the function that registers it.

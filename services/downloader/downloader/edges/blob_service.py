@@ -13,8 +13,6 @@ from rushes.downloader.v1 import blobs_pb2 as pb
 from rushes.downloader.v1 import blobs_pb2_grpc
 from servicekit.errors import Precondition
 
-BLOB_SERVICE = pb.DESCRIPTOR.services_by_name["BlobService"].full_name
-
 Context = grpc.aio.ServicerContext[Any, Any]
 
 

@@ -15,10 +15,8 @@ from downloader.core.fetching.fetch import Fetcher, FetchRequest
 from downloader.core.scheduling.ports import Claims
 from downloader.proto_enums import facts_to_proto, kind_from_proto
 from rushes.downloader.v1 import downloader_pb2_grpc
-from rushes.downloader.v1.downloader_pb2 import DESCRIPTOR, FetchFileRequest, FetchFileResponse
+from rushes.downloader.v1.downloader_pb2 import FetchFileRequest, FetchFileResponse
 from servicekit.errors import FieldProblem, Invalid, Limited, Unavailable
-
-DOWNLOADER_SERVICE = DESCRIPTOR.services_by_name["DownloaderService"].full_name
 
 _STEM = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")
@@ -39,9 +37,8 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
         """Fetch, check and store it. The same request again finds what is stored."""
         if not _STEM.fullmatch(request.blob_key_stem):
             text = "letters, digits, _ and -, with a / between the parts, such as assets/ast_1/original"
-            raise Invalid(
-                f"blob_key_stem {request.blob_key_stem!r} is no key: {text}",
-                fields=[FieldProblem("blob_key_stem", text)],
+            raise Invalid.field(
+                "blob_key_stem", text, sentence=f"blob_key_stem {request.blob_key_stem!r} is no key: {text}"
             )
         file = FetchRequest(
             request.source_url,

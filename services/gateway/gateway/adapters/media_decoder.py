@@ -10,7 +10,7 @@ from mediakit.errors import MediaError, Problem
 from mediakit.facts import Facts
 from mediakit.formats import Format
 from mediakit.limits import UPLOAD_PIXELS
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import Invalid
 
 _CONCURRENCY = 2
 """Files decoded at once: one of the largest pictures takes 200 MB."""
@@ -34,11 +34,7 @@ def _measure(path: Path, found: Format) -> Facts:
         problem = error.message
         if error.problem is not Problem.TOO_BIG:
             problem = f"this {found.name} file does not decode: {problem}"
-        raise _refused(problem) from error
+        raise Invalid.field("file", problem) from error
     if facts.kind is not found.kind:
-        raise _refused(f"this {found.name} file is a film, not music: extract its sound first")
+        raise Invalid.field("file", f"this {found.name} file is a film, not music: extract its sound first")
     return facts
-
-
-def _refused(problem: str) -> Invalid:
-    return Invalid(f"file: {problem}", fields=[FieldProblem("file", problem)])

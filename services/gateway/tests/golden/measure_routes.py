@@ -57,7 +57,10 @@ class Services:
         self.deadlines: set[float] = set()
         self.has_thumbnail = False
 
-    def unary_unary(self, path: str, *, request_serializer: Any, response_deserializer: Any) -> Any:
+    def unary_stream(self, path: str, **_: Any) -> None:
+        """The stub of the health service has one, too."""
+
+    def unary_unary(self, path: str, *, response_deserializer: Any, **_: Any) -> Any:
         name = path.rpartition("/")[2]
 
         async def call(request: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109  # as gRPC has it
@@ -131,6 +134,7 @@ def _patched(services: Services) -> Iterator[None]:
     with (
         mock.patch.object(grpc.aio, "insecure_channel", return_value=services),
         mock.patch.object(EventLog, "is_connected", True),
+        mock.patch.object(EventLog, "check_writable"),
         mock.patch.object(BlobStore, "stat", blobs.stat),
         mock.patch.object(BlobStore, "put_file", blobs.put_file),
         mock.patch.object(BlobStore, "read", blobs.read),

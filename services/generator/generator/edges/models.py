@@ -16,7 +16,7 @@ from generator.core.scenes.domain.scene_to_input import SceneInput
 from generator.edges.provider_access_errors import refused_access_is_unavailable
 from generator.proto_enums import MEDIA_KINDS
 from rushes.generator.v1 import models_pb2, models_pb2_grpc
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import Invalid
 
 PAGE_SIZE = 50
 
@@ -149,7 +149,7 @@ def _matches(listed: ListedModel, words: str) -> bool:
 def _offset(token: str) -> int:
     if token and not (token.isascii() and token.isdigit() and len(token) < 10):
         message = f"{token[:40]!r} is no page token; pass next_page_token of the page before, or none"
-        raise Invalid(message, fields=[FieldProblem("page_token", message)])
+        raise Invalid.field("page_token", message, sentence=message)
     return int(token or 0)
 
 

@@ -12,7 +12,7 @@ from generator.core.scenes.domain.scene_planner import ScenePlanRequest, plan_sc
 from generator.core.scenes.ports import PhotoFeatureReader
 from generator.edges.provider_access_errors import refused_access_is_unavailable
 from rushes.generator.v1 import plan_pb2, plan_pb2_grpc
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import Invalid
 
 DETERMINISTIC = "deterministic"
 PLANNERS = ("", DETERMINISTIC, "llm")
@@ -34,7 +34,7 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
     ) -> plan_pb2.PlanScenesResponse:
         if request.planner not in PLANNERS:
             message = f"{request.planner[:40]!r} is no planner: write deterministic or llm, or leave it out"
-            raise Invalid(message, fields=[FieldProblem("planner", message)])
+            raise Invalid.field("planner", message, sentence=message)
         photos = [_photo(each) for each in request.photos]
         features = await self._photo_features.read(photos)
         plan_request = ScenePlanRequest(

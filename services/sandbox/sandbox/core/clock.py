@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from servicekit.clock import Clock
+from servicekit.concurrency import first_of
 
 
 class SandboxClock:
@@ -52,13 +53,7 @@ class SandboxClock:
             if self.virtual:
                 await changed.wait()
                 continue
-            timer = asyncio.ensure_future(self._base.sleep(left))
-            moved = asyncio.ensure_future(changed.wait())
-            try:
-                await asyncio.wait({timer, moved}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                timer.cancel()
-                moved.cancel()
+            await first_of(self._base.sleep(left), changed.wait())
 
     def stop_time(self) -> None:
         """Switch to virtual time, which stands still until `advance`."""

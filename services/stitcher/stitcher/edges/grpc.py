@@ -10,8 +10,6 @@ from stitcher.core.cuts.domain.edit import validate
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.edit_message import read_edit, with_defaults
 
-SERVICE = stitcher_pb2.DESCRIPTOR.services_by_name["StitcherService"].full_name
-
 
 class StitcherServicer(stitcher_pb2_grpc.StitcherServiceServicer):
     def __init__(self, make_thumbnail: MakeThumbnail) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import Invalid
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ def decode(token: str, *kinds: type) -> list[Any]:
 
 def _invalid_token(token: str) -> Invalid:
     message = f"{token[:40]!r} is no page token; pass next_page_token of the page before, or none"
-    return Invalid(f"page_token: {message}", fields=[FieldProblem("page_token", message)])
+    return Invalid.field("page_token", message)
 
 
 async def page_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
@@ -20,18 +19,13 @@ PREPARE_S, PLAN_S = 10.0, 120.0
 
 
 class GrpcGenerator:
-    """`Generator` and `ScenePlanner`. A `Part`: stop closes the channel."""
+    """`Generator` and `ScenePlanner`."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = channel
-        self._models: Any = models_pb2_grpc.ModelServiceStub(channel)
-        self._plans: Any = plan_pb2_grpc.PlanServiceStub(channel)
-
-    async def start(self) -> None:
-        """Nothing to do: the channel connects when it is used."""
-
-    async def stop(self) -> None:
-        await self._channel.close()
+    def __init__(
+        self, models: models_pb2_grpc.ModelServiceAsyncStub, plans: plan_pb2_grpc.PlanServiceAsyncStub
+    ) -> None:
+        self._models = models
+        self._plans = plans
 
     async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
         given = json_format.ParseDict(dict(input), Struct())
@@ -51,7 +45,7 @@ class GrpcGenerator:
         return _run(answer)
 
     async def plan(self, request: PlanRequest) -> Plan:
-        answer: plan_pb2.PlanScenesResponse = await self._plans.PlanScenes(
+        answer = await self._plans.PlanScenes(
             plan_pb2.PlanScenesRequest(
                 photos=[_photo(asset) for asset in request.photos],
                 brief=request.brief,
@@ -79,8 +73,7 @@ class GrpcGenerator:
         return Plan(scenes, answer.planner, answer.music_model, answer.pair_model)
 
     async def _prepare(self, request: models_pb2.PrepareInputRequest) -> models_pb2.PrepareInputResponse:
-        answer: models_pb2.PrepareInputResponse = await self._models.PrepareInput(request, timeout=PREPARE_S)
-        return answer
+        return await self._models.PrepareInput(request, timeout=PREPARE_S)
 
 
 def _run(answer: models_pb2.PrepareInputResponse) -> RunSpec:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import grpc.aio
 
 from catalog.core.jobs.domain.model import EditDocument
 from catalog.core.jobs.ports import CheckedEdit
@@ -15,21 +12,14 @@ from rushes.stitcher.v1 import stitcher_pb2, stitcher_pb2_grpc
 
 
 class GrpcStitcher:
-    """`EditChecker`. A `Part`: stop closes the channel."""
+    """`EditChecker`."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._channel = channel
-        self._stitcher: Any = stitcher_pb2_grpc.StitcherServiceStub(channel)
-
-    async def start(self) -> None:
-        """Nothing to do: the channel connects when it is used."""
-
-    async def stop(self) -> None:
-        await self._channel.close()
+    def __init__(self, stitcher: stitcher_pb2_grpc.StitcherServiceAsyncStub) -> None:
+        self._stitcher = stitcher
 
     async def check(self, edit: EditDocument, clips: Sequence[tuple[str, float]]) -> CheckedEdit:
         request = stitcher_pb2.CheckEditRequest(edit=_with_clips(edit_message(edit), clips))
-        answer: stitcher_pb2.CheckEditResponse = await self._stitcher.CheckEdit(request)
+        answer = await self._stitcher.CheckEdit(request)
         return CheckedEdit(edit_document(answer.edit), answer.duration_seconds)
 
 

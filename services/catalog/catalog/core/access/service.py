@@ -11,7 +11,7 @@ from catalog.core.access.domain import ApiKey, Scope
 from catalog.core.shared.paging import Page, PageRequest
 from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
-from servicekit.errors import FieldProblem, Invalid, Unauthenticated
+from servicekit.errors import Invalid, Unauthenticated
 from servicekit.ids import new_id
 
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -30,7 +30,7 @@ class ApiKeyService:
         """A new key, which is shown this once, and its record."""
         if expires_at is not None and expires_at <= self._clock.now():
             message = f"{expires_at.isoformat()} is past: leave it out for a key that does not end"
-            raise Invalid(f"expires_at: {message}", fields=[FieldProblem("expires_at", message)])
+            raise Invalid.field("expires_at", message)
         key = f"rsh_{secrets.token_urlsafe(32)}"
         record = self._record(key, name, scope, expires_at)
         async with self._database.write() as unit:

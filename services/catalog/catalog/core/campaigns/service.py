@@ -16,7 +16,7 @@ from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
 from catalog.core.shared.ports import Database, UnitOfWork
 from servicekit.clock import Clock
-from servicekit.errors import FieldProblem, Invalid, NotFound, Precondition
+from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id
 
 
@@ -175,9 +175,9 @@ async def _owner(unit: UnitOfWork, asset: Asset) -> str:
         campaign = await unit.campaigns.get(asset.campaign_id)
         if asset.client_id and asset.client_id != campaign.client_id:
             message = f"campaign {campaign.id} is client {campaign.client_id}'s, not {asset.client_id}'s"
-            raise Invalid(f"client_id: {message}", fields=[FieldProblem("client_id", message)])
+            raise Invalid.field("client_id", message)
         return campaign.client_id
     if asset.client_id:
         return (await unit.clients.get(asset.client_id)).id
     message = "an asset belongs to somebody: name a client_id or a campaign_id"
-    raise Invalid(message, fields=[FieldProblem("client_id", message)])
+    raise Invalid.field("client_id", message, sentence=message)

@@ -14,6 +14,7 @@ from catalog.core.jobs.ports import EditChecker, Plan, PlannedScene, PlanRequest
 from catalog.core.shared.domain import Error, MediaKind, RunSpec
 from catalog.core.shared.ports import Database
 from servicekit.clock import Clock
+from servicekit.concurrency import end
 from servicekit.errors import AppError, Invalid, NotFound, Retry
 from servicekit.ids import new_id
 
@@ -55,9 +56,7 @@ class Planning:
     async def stop(self) -> None:
         """End the tasks: the reconciler finds their drafts after the next start."""
         tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     def is_planning(self, job_id: str) -> bool:
         """Whether a task of this process plans it now."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from catalog.core.jobs.planning import Planning
+from servicekit.concurrency import end
 from servicekit.errors import AppError
 
 CONCURRENCY = 8
@@ -25,9 +26,7 @@ class PlanningRetries:
 
     async def stop(self) -> None:
         tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     def begin(self, job_id: str) -> None:
         """Have it planned, unless that is under way; returns at once."""

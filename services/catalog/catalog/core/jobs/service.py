@@ -171,9 +171,9 @@ async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
 async def _uploaded(unit: UnitOfWork, music: Music) -> Music:
     """Uploaded music with its blob key filled in; Invalid when there is none."""
     if message := await asset_problem(unit, music.asset_id):
-        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
+        raise Invalid.field("music.asset_id", message)
     asset = await unit.assets.get(music.asset_id)
     if asset.facts.kind is not MediaKind.AUDIO:
         message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
-        raise Invalid(f"music.asset_id: {message}", fields=[FieldProblem("music.asset_id", message)])
+        raise Invalid.field("music.asset_id", message)
     return replace(music, blob_key=asset.blob_key)

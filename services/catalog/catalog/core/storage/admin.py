@@ -23,7 +23,7 @@ from catalog.core.storage.domain.files import (
     add_usage,
 )
 from servicekit.clock import Clock
-from servicekit.errors import AppError, FieldProblem, Invalid
+from servicekit.errors import AppError, Invalid
 from servicekit.ids import check_id
 
 BATCH_SIZE = 50
@@ -194,7 +194,7 @@ def deletable_kind(record_id: str) -> str:
         f"{record_id[:40]!r} names nothing that can be deleted here: a generation (gen_…), a media (med_…), "
         "or a job (job_…) for its cuts"
     )
-    raise Invalid(f"id: {message}", fields=[FieldProblem("id", message)])
+    raise Invalid.field("id", message)
 
 
 def _in_lock_order(found: Sequence[CleanUpCandidate]) -> list[CleanUpCandidate]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from servicekit.concurrency import end
 from servicekit.errors import AppError, Conflict
 from servicekit.events import EventLog
 from servicekit.events.bucket import Bucket
@@ -43,8 +44,7 @@ class KvClaims:
         try:
             yield True
         finally:
-            renewing.cancel()
-            await asyncio.wait({renewing})
+            await end(renewing)
             await claim.release()
 
     async def _renew(self, claim: _Claim) -> None:

@@ -11,6 +11,7 @@ from downloader.core.fetching.domain.resume import Representation
 from downloader.core.fetching.ports import Prober, SpoolFile, Storage, Upload
 from mediakit.facts import Facts
 from mediakit.formats import HEAD, Format, Kind, by_content
+from servicekit.concurrency import end
 
 BLOCK = 1024 * 1024
 """Bytes passed on at once: large enough that a thread is worth its switch, small enough to bound memory."""
@@ -136,12 +137,9 @@ class Transfer:
 
     async def abort(self) -> None:
         """Leave nothing in the store, unless it was published."""
-        running = {task for task in (self._writing, self._early_decode) if task is not None}
+        running = [task for task in (self._writing, self._early_decode) if task is not None]
         self._writing = self._early_decode = None
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
+        await end(*running)
         upload, self._upload = self._upload, None
         if upload is not None:
             await upload.abort()

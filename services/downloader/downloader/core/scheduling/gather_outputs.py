@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from servicekit.clock import Clock
+from servicekit.concurrency import first_of
 
 OutputTry = Callable[[], Awaitable[float | None]]
 """Tries one output: None when it is settled, else seconds until the next try."""
@@ -43,19 +44,7 @@ class _Gathering:
             if delay is None or self._all_wait.is_set():
                 return delay
             due = self._clock.monotonic() + delay
-            await self._sleep_while_others_work(delay)
+            await first_of(self._clock.sleep(delay), self._all_wait.wait())
             if self._all_wait.is_set():
                 return max(due - self._clock.monotonic(), 0.0)
             self._at_work += 1
-
-    async def _sleep_while_others_work(self, seconds: float) -> None:
-        waits = [
-            asyncio.ensure_future(self._clock.sleep(seconds)),
-            asyncio.ensure_future(self._all_wait.wait()),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.wait(waits)

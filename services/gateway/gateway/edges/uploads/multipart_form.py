@@ -24,7 +24,7 @@ from gateway.edges.http.request_body import refuse_size
 from gateway.edges.rest.transcoding.binding import bind_form
 from gateway.edges.rest.transcoding.descriptors import FORM
 from mediakit.formats import HEAD, Format
-from servicekit.errors import FieldProblem, Invalid
+from servicekit.errors import Invalid
 from servicekit.grpc.rules import check
 from servicekit.process.scratch_dir import ScratchDir
 
@@ -135,8 +135,8 @@ class _Form:
             return
         if self._name != "file":
             name = self._name[:64]
-            problem = FieldProblem(name, "may not hold a file: only the field file may")
-            raise Invalid(f"{name} {problem.message}", fields=[problem])
+            message = "may not hold a file: only the field file may"
+            raise Invalid.field(name, message, sentence=f"{name} {message}")
         if self._filename is not None:
             _refuse("stands twice: one file in a request")
         self._filename = _text(part.filename)
@@ -170,4 +170,4 @@ def _label(filename: str) -> str:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise Invalid(f"file {message}", fields=[FieldProblem("file", message)])
+    raise Invalid.field("file", message, sentence=f"file {message}")

@@ -18,7 +18,7 @@ from generator.adapters.runs.replicate_predictions import UploadedFile
 from servicekit import signing
 from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.clock import Clock
-from servicekit.errors import AppError, FieldProblem, Forbidden, Invalid, NotFound
+from servicekit.errors import AppError, Forbidden, Invalid, NotFound
 from servicekit.ids import check_id
 
 INLINE = 256 * 1000
@@ -106,10 +106,9 @@ class BlobAssetUploads:
 
     def _signed(self, asset_id: str, since: datetime) -> str:
         if not self._public_url or not self._signing_key:
-            raise Invalid(
-                f"asset {asset_id} cannot reach the provider: it takes no upload, and PUBLIC_URL is not set",
-                fields=[FieldProblem("input", f"asset {asset_id} cannot reach the provider")],
-            )
+            message = f"asset {asset_id} cannot reach the provider"
+            why = "it takes no upload, and PUBLIC_URL is not set"
+            raise Invalid.field("input", message, sentence=f"{message}: {why}")
         token = signing.sign(self._signing_key, f"asset:{asset_id}", since + self._life)
         return f"{self._public_url}/api/v3/assets/{asset_id}/data?token={token}"
 

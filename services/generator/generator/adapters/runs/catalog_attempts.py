@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
-import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
@@ -41,10 +40,15 @@ class CatalogAttempts:
     that nobody whose clock is ahead reconciles what is still being sent.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, clock: Clock) -> None:
+    def __init__(
+        self,
+        attempts: attempts_pb2_grpc.AttemptServiceAsyncStub,
+        generations: generations_pb2_grpc.GenerationServiceAsyncStub,
+        clock: Clock,
+    ) -> None:
+        self._attempts = attempts
+        self._generations = generations
         self._clock = clock
-        self._attempts: Any = attempts_pb2_grpc.AttemptServiceStub(channel)
-        self._generations: Any = generations_pb2_grpc.GenerationServiceStub(channel)
 
     async def next_step(self, generation_id: str) -> NextStepAnswer:
         answer = await self._attempts.GetNextStep(

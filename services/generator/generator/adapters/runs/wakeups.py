@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from generator.core.runs.domain.prediction import Prediction
 from servicekit.clock import Clock
+from servicekit.concurrency import first_of
 from servicekit.events import EventLog
 
 
@@ -72,18 +72,7 @@ class _Subscription:
 
     async def wait(self, seconds: float) -> Prediction | None:
         if not self.woken.is_set():
-            await self._sleep(seconds)
+            await first_of(self._clock.sleep(seconds), self.woken.wait())
         self.woken.clear()
         latest, self.latest = self.latest, None
         return latest
-
-    async def _sleep(self, seconds: float) -> None:
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        woken = asyncio.ensure_future(self.woken.wait())
-        try:
-            await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sleeping, woken):
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(sleeping, woken, return_exceptions=True)

@@ -65,7 +65,7 @@ def _split_name(model: str) -> tuple[str, str]:
     match = _NAME.fullmatch(model)
     if match is None:
         message = f"{model[:80]!r} is no model: write owner/name, such as google/veo-3-fast"
-        raise Invalid(message, fields=[FieldProblem("model", message)])
+        raise Invalid.field("model", message, sentence=message)
     return match[1], match[2]
 
 
@@ -85,11 +85,11 @@ def _runnable_version(model: Model, requested: str) -> str:
             f"{requested[:70]!r} cannot be chosen: {model.full_name} is an official model, which runs "
             "in its newest version only; leave the version out"
         )
-        raise Invalid(message, fields=[FieldProblem("version", message)])
+        raise Invalid.field("version", message, sentence=message)
     if requested or model.version:
         return requested or model.version
     message = f"{model.full_name} has no version that could run; choose another model"
-    raise Invalid(message, fields=[FieldProblem("model", message)])
+    raise Invalid.field("model", message, sentence=message)
 
 
 async def _parameters(catalog: ModelCatalog, model: Model, version: str) -> tuple[Parameter, ...] | None:
@@ -99,4 +99,4 @@ async def _parameters(catalog: ModelCatalog, model: Model, version: str) -> tupl
         message = f"{version[:70]!r} is no version of {model.full_name}; leave it out for the newest" + (
             f" ({model.version[:12]}…)" if model.version else ""
         )
-        raise Invalid(message, fields=[FieldProblem("version", message)]) from error
+        raise Invalid.field("version", message, sentence=message) from error

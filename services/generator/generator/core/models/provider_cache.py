@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from cachetools import LRUCache
 
 from servicekit.clock import Clock
+from servicekit.concurrency import end, first_of
 from servicekit.errors import AppError, ErrorKind, TimedOut
 
 T = TypeVar("T")
@@ -65,9 +66,7 @@ class ProviderCache:
     async def stop(self) -> None:
         """End the fetches that are under way."""
         tasks = list(self._fetching.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     async def get(self, key: Hashable, fetch: Callable[[], Awaitable[T]]) -> Cached[T]:
         """The value; the one of before while the provider is away or slow.
@@ -81,7 +80,8 @@ class ProviderCache:
             if now < max(entry.fresh_until, entry.retry_at):
                 return Cached(entry.value, stale=now >= entry.fresh_until)
         task = self._fetching.get(key) or self._begin(key, fetch)
-        await self._wait(task, STALE_PATIENCE if entry else FIRST_PATIENCE)
+        patience = STALE_PATIENCE if entry else FIRST_PATIENCE
+        await first_of(asyncio.wait({task}), self._clock.sleep(patience))  # the task goes on in any case
         if task.done() and not task.cancelled():
             error = task.exception()
             if error is None:
@@ -116,14 +116,6 @@ class ProviderCache:
         del self._fetching[key]
         if not done.cancelled():
             done.exception()  # retrieved, or asyncio complains of an error that nobody waits for any more
-
-    async def _wait(self, task: asyncio.Task[Any], seconds: float) -> None:
-        """Wait at most so long for a task, which goes on in any case."""
-        patience = asyncio.ensure_future(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait({task, patience}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            patience.cancel()
 
 
 def _provider_away(error: BaseException) -> bool:

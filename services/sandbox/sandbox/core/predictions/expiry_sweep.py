@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sandbox.core.clock import SandboxClock
 from sandbox.core.predictions.ports import Store
+from servicekit.concurrency import end
 
 EVERY_S = 30.0
 _log = logging.getLogger(__name__)
@@ -28,8 +29,7 @@ class ExpirySweeper:
     async def stop(self) -> None:
         loop, self._loop = self._loop, None
         if loop is not None:
-            loop.cancel()
-            await asyncio.wait([loop])
+            await end(loop)
 
     def sweep(self) -> None:
         """One round. Bytes are deleted first: on a full disk the record could not be written before that."""

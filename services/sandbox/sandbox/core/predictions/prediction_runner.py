@@ -29,6 +29,7 @@ from sandbox.core.predictions.ports import (
     Store,
 )
 from sandbox.core.predictions.webhooks import Webhooks
+from servicekit.concurrency import end, first_of
 
 JSON = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -85,9 +86,7 @@ class PredictionRunner:
         """Stop all work. Unfinished predictions begin anew after the next start."""
         tasks = [*self._tasks.values(), *self._deadlines.values()]
         self._started = False
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         await self._webhooks.stop()
 
     def create(
@@ -144,15 +143,9 @@ class PredictionRunner:
 
     async def wait(self, prediction_id: str, seconds: float) -> Prediction:
         """The prediction once it is final, or as it is after so many seconds."""
-        end = self._final.get(prediction_id)
-        if end is not None:
-            final = asyncio.ensure_future(end.wait())
-            timeout = asyncio.ensure_future(self._clock.sleep(seconds))
-            try:
-                await asyncio.wait({final, timeout}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                final.cancel()
-                timeout.cancel()
+        final = self._final.get(prediction_id)
+        if final is not None:
+            await first_of(final.wait(), self._clock.sleep(seconds))
         found = self.get(prediction_id)
         if found is None:
             raise KeyError(prediction_id)
@@ -296,9 +289,9 @@ class PredictionRunner:
         if deadline is not None:
             deadline.cancel()
         self._webhooks.finish(prediction, message)
-        end = self._final.pop(prediction.id, None)
-        if end is not None:
-            end.set()
+        final = self._final.pop(prediction.id, None)
+        if final is not None:
+            final.set()
 
 
 def _new_prediction_id() -> str:

@@ -15,6 +15,7 @@ from sandbox.core.faults import FaultRule, FaultRules
 from sandbox.core.predictions.domain.prediction import Prediction, Status
 from sandbox.core.predictions.ports import Store, WebhookMessage, WebhookSender
 from sandbox.core.predictions.webhook_signature import new_secret, sign
+from servicekit.concurrency import end
 
 THROTTLE_S = 0.5
 """Seconds between two messages of one prediction before its last one."""
@@ -92,9 +93,7 @@ class Webhooks:
     async def stop(self) -> None:
         """Stop sending; stored messages are sent after the next start."""
         tasks = list(self._sending.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     def _message(self, prediction: Prediction) -> WebhookMessage:
         body = json.dumps(self._to_api(prediction)).encode()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from servicekit.concurrency import end
 from servicekit.errors import FieldProblem, NotFound
 from stitcher.core.cuts.domain.audio_filters import mix_levels, read_loudness
 from stitcher.core.cuts.domain.edit import Edit, Timeline, refusal, validate
@@ -161,9 +162,7 @@ class MakeCut:
         try:
             sources = await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)  # the folder is removed next
+            await end(*tasks)  # the folder is removed next
         count = len(edit.clips)
         return sources[:count], sources[count] if edit.music is not None else None
 

@@ -41,9 +41,11 @@ class SceneInput:
 def fit_scene(model: str, parameters: Sequence[Parameter] | None, scene: SceneInput) -> dict[str, Any]:
     """The scene as an input of the model; Invalid when the model has no place for one of its pictures."""
     if parameters is None:
-        raise Invalid(
-            f"{model} publishes no schema, so a scene cannot be fitted to it: give it an input of your own",
-            fields=[FieldProblem("model", "has no schema; choose another model for scenes")],
+        way_out = "a scene cannot be fitted to it: give it an input of your own"
+        raise Invalid.field(
+            "model",
+            "has no schema; choose another model for scenes",
+            sentence=f"{model} publishes no schema, so {way_out}",
         )
     fitted: dict[str, Any] = {}
     prompt = _find(parameters, PROMPT, (ParameterType.STRING,))

@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down doctor test lint types protos check check-protos check-bench format bench clean delete-data
+.PHONY: help demo up down doctor test test-fast lint types protos check check-protos check-bench format bench clean delete-data
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ doctor: $(VENV)/.ready ## What is missing or wrong here, and the way out
 
 test: $(VENV)/.ready-dev ## Every test, on real parts
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench"
+
+test-fast: $(VENV)/.ready-dev ## The tests that start no server: the inner loop
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench and not e2e and not servers"
 
 lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
 	@$(BIN)/ruff check $(PACKAGES)

@@ -17,11 +17,12 @@ from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.db.rows import changed, from_row
 from catalog.adapters.generations import rows
 from catalog.adapters.jobs.timeline import SqlTimeline
-from catalog.core.budget.domain import Posting, postings
+from catalog.core.budget.domain import Posting
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
+from catalog.core.generations.domain.postings import postings
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from servicekit.errors import NotFound

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import page_of
+from catalog.adapters.db.legacy_run_json import make_run
 from catalog.adapters.db.outbox_messages import Outbox
 from catalog.adapters.db.rows import changed, from_row, to_row
-from catalog.adapters.generations.legacy_run_json import make_run
 from catalog.adapters.jobs.timeline import SqlTimeline
 from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.jobs.domain import events as ev

@@ -14,7 +14,7 @@ from statistics import median
 from bench.measure import Line, Scale
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.journal.documents import JOURNAL, event_of
-from catalog.adapters.journal.rebuild import Rebuild
+from catalog.adapters.rebuild import Rebuild
 from catalog.core.generations.domain.attempts import (
     begin_attempt,
     next_step,

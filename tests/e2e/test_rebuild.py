@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Command
+from tests.e2e.conftest import RunRushes
 from tests.e2e.system import System, running_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -23,50 +23,50 @@ PATHS = (
 )
 
 
-async def _seen(system: System) -> dict[str, Any]:
+async def _read(system: System) -> dict[str, Any]:
     return {path: await system.get(path) for path in PATHS}
 
 
-async def test_a_lost_database_is_rebuilt(tmp_path: Path, photos: list[Path], rushes: Command) -> None:
+async def test_a_lost_database_is_rebuilt(tmp_path: Path, photos: list[Path], rushes: RunRushes) -> None:
     data = tmp_path / "data"
     wanted = {"model": "rushes/instant", "input": {"prompt": "x"}}
     async with running_system(data) as system:
         refused = await rushes("rebuild")
-        assert (refused.code, "already runs" in refused.said) == (2, True), refused.said
+        assert (refused.exit_code, "already runs" in refused.output) == (2, True), refused.output
         campaign = await system.campaign(photos[:3])
         job = await system.post(f"/api/v3/campaigns/{campaign['id']}/create-job", {"scene_count": 2})
         await system.post(f"/api/v3/jobs/{job['id']}/cancel")
-        done = await system.finished_generation((await system.post("/api/v3/generations", wanted))["id"])
+        done = await system.final_generation((await system.post("/api/v3/generations", wanted))["id"])
         assert done["status"] == "completed", done["error"]
         failing = {**wanted, "input": {"prompt": "x", "sandbox": "fail"}}
         await system.http.post("/api/v3/generations", json=failing)
-        seen = await _seen(system)
+        seen = await _read(system)
 
     for part in ("", "-wal", "-shm"):
         (data / f"catalog.db{part}").unlink(missing_ok=True)
     rebuilt = await rushes("rebuild")
-    assert rebuilt.code == 0, rebuilt.said
-    assert "rebuilt from" in rebuilt.said
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert "rebuilt from" in rebuilt.output
 
     async with running_system(data) as system:
-        assert await _seen(system) == seen
+        assert await _read(system) == seen
         await system.bytes_of(done["media"][0]["url"])
-        again = await system.finished_generation((await system.post("/api/v3/generations", wanted))["id"])
+        again = await system.final_generation((await system.post("/api/v3/generations", wanted))["id"])
         assert again["status"] == "completed", again["error"]
 
     # The rebuilt one is moved aside in its turn, and comes back when nothing can be rebuilt.
     again = await rushes("rebuild")
-    assert again.code == 0, again.said
+    assert again.exit_code == 0, again.output
     assert len(list(data.glob("catalog.db.before-rebuild-*"))) >= 1
     size = (data / "catalog.db").stat().st_size
     failed = await rushes("rebuild", env={"NATS_URL": "nats://127.0.0.1:1"})
-    assert failed.code != 0
+    assert failed.exit_code != 0
     assert (data / "catalog.db").stat().st_size == size
 
 
-async def test_without_an_event_log_nothing_is_touched(tmp_path: Path, rushes: Command) -> None:
+async def test_without_an_event_log_nothing_is_touched(tmp_path: Path, rushes: RunRushes) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "catalog.db").write_bytes(b"mine")
     ended = await rushes("rebuild")
-    assert (ended.code, "has no event log" in ended.said) == (2, True), ended.said
+    assert (ended.exit_code, "has no event log" in ended.output) == (2, True), ended.output
     assert (tmp_path / "data" / "catalog.db").read_bytes() == b"mine"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import Migrator
-from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.jobs.generator_client import GrpcGenerator
 from catalog.adapters.jobs.stitcher_client import GrpcStitcher
 from catalog.adapters.journal.documents import JOURNAL
-from catalog.adapters.journal.rebuild import Rebuild, RebuildReport
-from catalog.adapters.journal.snapshots import JournalSnapshots
+from catalog.adapters.journal_snapshots import JournalSnapshots
+from catalog.adapters.rebuild import Rebuild, RebuildReport
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
 from catalog.core.access.service import AdminKey, ApiKeyService

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import uvloop
 
-from catalog.adapters.journal.rebuild import RebuildReport
+from catalog.adapters.rebuild import RebuildReport
 from catalog.config import Settings
 from catalog.main import rebuild
 from servicekit.clock import SystemClock

@@ -9,7 +9,7 @@ from generation_life import lost, stored, succeeded
 from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.budget.domain import Account
 from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
 from catalog.core.generations.apply import lock_generation, save_generation

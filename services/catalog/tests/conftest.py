@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from catalog.adapters.db.migrate import Migrator
-from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.unit_of_work import SqlDatabase
 from servicekit.database.engine import open_engine
 from servicekit.testing import NatsFixture, SimulatedClock
 

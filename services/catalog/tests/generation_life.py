@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from catalog.core.budget.domain import Account, campaign_account, day_account, postings
+from catalog.core.budget.domain import Account, campaign_account, day_account
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.attempts import (
     begin_attempt,
@@ -29,6 +29,7 @@ from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.generations.domain.outputs import record_fetch_progress, record_stored
+from catalog.core.generations.domain.postings import postings
 from catalog.core.generations.domain.recovery import count_loss, record_lost, requeue_download, warn_of_expiry
 from catalog.core.generations.domain.requesting import (
     Decision,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.unit_of_work import SqlDatabase
 from servicekit.clock import SystemClock
 from servicekit.database.engine import open_engine
 from servicekit.errors import Unavailable

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
-from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.generations.rows import generation_row, output_row
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.media import LostOutput

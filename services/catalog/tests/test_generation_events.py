@@ -28,8 +28,8 @@ from sqlalchemy import select
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.migrate import Migrator
-from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.generations.repository import SqlGenerations
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.deletion import delete_generation

@@ -12,8 +12,8 @@ from running_catalog import RunningCatalog, running
 from sqlalchemy import JSON, column, insert, select, table
 
 from catalog.adapters.db.migrate import Migrator, alembic_config
-from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.jobs.stitcher_client import GrpcStitcher
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.jobs.domain.model import Music
 from catalog.core.shared.domain import MediaKind, RunSpec
 from catalog.edit_message import edit_document, edit_message, resolved_edit
@@ -87,7 +87,7 @@ async def test_uploaded_music_is_named_by_its_asset_alone(catalog: RunningCatalo
     assert job.edit.music == edit_pb2.Music(asset_id=song.id)
 
 
-async def test_a_clip_whose_scene_stays_keeps_what_was_decided_for_it(catalog: RunningCatalog) -> None:
+async def test_the_clip_of_a_scene_that_stays_keeps_its_beginning_and_fit(catalog: RunningCatalog) -> None:
     stays, goes, last = (new_id("scene") for _ in range(3))
     fade = edit_pb2.Transition(kind=CROSSFADE)
     edit = edit_pb2.Edit(width=640, height=360, fps=25)

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.migrate import Migrator
-from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.decide import (
     Decision,

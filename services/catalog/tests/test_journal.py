@@ -26,16 +26,17 @@ from sqlalchemy import table as sql_table
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.migrate import Migrator, alembic_config
-from catalog.adapters.db.unit_of_work import SqlDatabase
 from catalog.adapters.journal.documents import EVENT_TYPES, JOURNAL, entry_of, event_of
-from catalog.adapters.journal.rebuild import Rebuild, RebuildReport
-from catalog.adapters.journal.snapshots import JournalSnapshots
+from catalog.adapters.journal_snapshots import JournalSnapshots
+from catalog.adapters.rebuild import Rebuild, RebuildReport
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.access.domain import Scope
 from catalog.core.access.service import ApiKeyService, digest
-from catalog.core.budget.domain import Account, balance
+from catalog.core.budget.domain import Account
 from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.deletion import delete_generation
+from catalog.core.generations.domain.postings import balance
 from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.journal.domain.entry import Entity, Entry, generation_entry, is_progress
 from catalog.core.journal.domain.events import Deletion, Snapshot

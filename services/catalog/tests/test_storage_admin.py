@@ -11,7 +11,7 @@ from generation_life import stored, succeeded
 from sqlalchemy import JSON, column, insert, table
 
 from catalog.adapters.db.migrate import Migrator, alembic_config
-from catalog.adapters.db.unit_of_work import SqlDatabase
+from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.budget.domain import campaign_account, day_account
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.generations.domain.recovery import requeue_download

@@ -14,9 +14,9 @@ from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.json_columns import dump
+from catalog.adapters.db.legacy_run_json import make_run
 from catalog.adapters.db.migrate import Migrator
-from catalog.adapters.db.unit_of_work import INBOX_RETENTION
-from catalog.adapters.generations.legacy_run_json import make_run
+from catalog.adapters.unit_of_work import INBOX_RETENTION
 from catalog.core.access.domain import Scope
 from catalog.core.access.service import ApiKeyService, digest
 from catalog.core.budget.domain import Account, campaign_account, day_account

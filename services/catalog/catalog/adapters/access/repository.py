@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import update
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.repository import SqlRepository
+from catalog.adapters.repository import SqlRepository
 from catalog.core.access.domain import ApiKey
 from catalog.core.journal.domain.entry import Entity
 from catalog.core.shared.paging import Page, PageRequest

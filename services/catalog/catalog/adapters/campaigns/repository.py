@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, liter
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.outbox_messages import DelayedMessage, asset_created, asset_deleted
-from catalog.adapters.db.repository import SqlRepository
 from catalog.adapters.db.rows import to_row
+from catalog.adapters.repository import SqlRepository
 from catalog.core.budget.domain import campaign_account
 from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.jobs.domain.model import FINAL

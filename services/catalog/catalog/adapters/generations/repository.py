@@ -18,11 +18,12 @@ from catalog.adapters.db.outbox_messages import generation_messages
 from catalog.adapters.db.rows import changed, from_row
 from catalog.adapters.generations import rows
 from catalog.adapters.journal.repository import SqlJournal
-from catalog.core.budget.domain import Posting, postings
+from catalog.core.budget.domain import Posting
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
 from catalog.core.generations.domain.media import LostOutput, Media
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
+from catalog.core.generations.domain.postings import postings
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.journal.domain.entry import generation_entry, is_progress
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from catalog.core.access.domain import ApiKey, Scope
 from catalog.core.shared.paging import Page, PageRequest
-from catalog.core.shared.ports import Database
+from catalog.core.unit_of_work import Database
 from servicekit.clock import Clock
 from servicekit.errors import Invalid, Unauthenticated
 from servicekit.ids import new_id

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catalog.core.shared.domain import RunSpec
-from catalog.core.shared.ports import UnitOfWork
+from catalog.core.unit_of_work import UnitOfWork
 from servicekit.errors import FieldProblem, NotFound
 
 

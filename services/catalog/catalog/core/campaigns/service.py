@@ -14,7 +14,7 @@ from catalog.core.generations.domain.model import Status
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
-from catalog.core.shared.ports import Database, UnitOfWork
+from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import Invalid, NotFound, Precondition
 from servicekit.ids import new_id

@@ -14,7 +14,7 @@ from catalog.core.jobs.domain import decide
 from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.domain import Error
-from catalog.core.shared.ports import UnitOfWork
+from catalog.core.unit_of_work import UnitOfWork
 
 
 async def lock_generation(

@@ -18,7 +18,7 @@ from catalog.core.generations.domain.attempts import (
 from catalog.core.generations.domain.model import Attempt, Generation
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.domain import MICROS_PER_CENT, Error
-from catalog.core.shared.ports import Database, UnitOfWork
+from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import Conflict, Invalid, NotFound
 from servicekit.ids import new_id

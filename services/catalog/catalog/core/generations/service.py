@@ -19,7 +19,7 @@ from catalog.core.generations.domain.requesting import cancel_generation, create
 from catalog.core.generations.ports import GenerationFilter, Generator
 from catalog.core.shared.domain import MICROS_PER_CENT, RunSpec
 from catalog.core.shared.paging import Page, PageRequest
-from catalog.core.shared.ports import Database, UnitOfWork
+from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id

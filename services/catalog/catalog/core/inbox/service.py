@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from catalog.core.budget.domain import Overrun, overrun
 from catalog.core.generations.apply import lock_generation, save_generation, save_job
 from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.outputs import record_fetch_progress
+from catalog.core.generations.domain.postings import Overrun, overrun
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.jobs.domain import decide
 from catalog.core.shared.domain import Error, Facts
-from catalog.core.shared.ports import Database
+from catalog.core.unit_of_work import Database
 from servicekit.clock import Clock
 
 

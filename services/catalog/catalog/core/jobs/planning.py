@@ -12,7 +12,7 @@ from catalog.core.jobs.domain.decide import fail_job, record_plan
 from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene
 from catalog.core.jobs.ports import EditChecker, Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
 from catalog.core.shared.domain import Error, MediaKind, RunSpec
-from catalog.core.shared.ports import Database
+from catalog.core.unit_of_work import Database
 from servicekit.clock import Clock
 from servicekit.concurrency import end
 from servicekit.errors import AppError, Invalid, NotFound, Retry

@@ -22,7 +22,7 @@ from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobSta
 from catalog.core.jobs.planning import Planning, photos_of
 from catalog.core.shared.domain import MediaKind, RunSpec
 from catalog.core.shared.paging import Page, PageRequest
-from catalog.core.shared.ports import Database, UnitOfWork
+from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, Precondition
 from servicekit.ids import new_id

@@ -13,7 +13,6 @@ from catalog.core.jobs.domain.decide import delete_cuts
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
-from catalog.core.shared.ports import Database, UnitOfWork
 from catalog.core.storage.domain.files import (
     CleanUpCandidate,
     DownloadCounts,
@@ -22,6 +21,7 @@ from catalog.core.storage.domain.files import (
     UsageByKind,
     add_usage,
 )
+from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid
 from servicekit.ids import check_id

@@ -7,9 +7,9 @@ import re
 from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.domain.media import Media
 from catalog.core.jobs.domain.model import Cut
-from catalog.core.shared.ports import Database
 from catalog.core.storage.domain.blob_keys import thumbnail_key
 from catalog.core.storage.domain.files import StoredObject
+from catalog.core.unit_of_work import Database
 from servicekit.errors import AppError, NotFound
 from servicekit.ids import check_id
 

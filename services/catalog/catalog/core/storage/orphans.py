@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from catalog.core.shared.paging import Page, PageRequest
-from catalog.core.shared.ports import Database
 from catalog.core.storage.domain.blob_keys import NamedBlob, parse_blob_key
+from catalog.core.unit_of_work import Database
 
 
 class OrphanFinder:

@@ -8,7 +8,7 @@ from functools import partial
 from catalog.core.generations.domain.recovery import PUT_OFF, at_risk_until, count_loss, warn_of_expiry
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.shared.domain import EXPIRED
-from catalog.core.shared.ports import Database
+from catalog.core.unit_of_work import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from catalog.core.watchdog.ports import Alerts
 from servicekit.clock import Clock

@@ -12,7 +12,7 @@ from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain.decide import repeat_planning, request_stitch_again
 from catalog.core.jobs.domain.model import JobStatus
 from catalog.core.jobs.planning_retries import PlanningRetries
-from catalog.core.shared.ports import Database
+from catalog.core.unit_of_work import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
 

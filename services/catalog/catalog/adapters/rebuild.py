@@ -19,8 +19,9 @@ from catalog.adapters.generations import rows as of_generations
 from catalog.adapters.jobs import rows as of_jobs
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import journal_row
-from catalog.core.budget.domain import Account, balance
+from catalog.core.budget.domain import Account
 from catalog.core.generations.domain.model import Generation
+from catalog.core.generations.domain.postings import balance
 from catalog.core.jobs.domain.model import Job
 from catalog.core.journal.domain.entry import Entity, Entry
 from catalog.core.journal.domain.replay import Gap, Replay

@@ -11,10 +11,10 @@ from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.repository import SqlRepository
-from catalog.adapters.db.unit_of_work import SqlUnitOfWork
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.repository import SqlRepository
+from catalog.adapters.unit_of_work import SqlUnitOfWork
 from catalog.core.journal.domain.entry import Entity, Entry
 from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock

@@ -320,6 +320,22 @@ async def test_a_restored_backup_begins_its_journal_anew(
     assert [row["name"] for row in (await rows(empty_database))["clients"]] == ["afterwards"]
 
 
+async def test_a_log_that_lost_its_data_gets_snapshots(
+    core: CatalogCore, database_url: str, empty_database: str, log: EventLog, nats: NatsFixture
+) -> None:
+    await begin_journal(database_url, log)
+    await core.made(VIDEO)
+    await publish_all(database_url, log)
+    await nats.restart(wipe=True)
+    await core.made(VIDEO)
+    await publish_all(database_url, log)
+    await begin_journal(database_url, log)
+    await publish_all(database_url, log)
+    report = await rebuild(empty_database, log)
+    assert (report.gaps, report.named) == ([], True)
+    assert await rows(empty_database) == await rows(database_url)
+
+
 async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) -> None:
     made = await core.generation()
     client = await core.clients.create(name="c")

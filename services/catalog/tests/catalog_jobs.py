@@ -21,7 +21,7 @@ async def approved(catalog: RunningCatalog, **more: object) -> jobs_pb2.Job:
 
 
 async def stitched(catalog: RunningCatalog, job_id: str, version: int = 1) -> None:
-    fact = events_pb2.StitchCompleted(
+    message = events_pb2.StitchCompleted(
         job_id=job_id,
         version=version,
         cut_key=f"cuts/{job_id}/v{version}.mp4",
@@ -34,4 +34,4 @@ async def stitched(catalog: RunningCatalog, job_id: str, version: int = 1) -> No
             duration_s=8,
         ),
     )
-    await catalog.publish("stitch.completed", job_id, fact, f"v{version}")
+    await catalog.publish("stitch.completed", job_id, message, f"v{version}")

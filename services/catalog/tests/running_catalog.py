@@ -273,39 +273,41 @@ class RunningCatalog:
     async def succeed(
         self, attempt: Any, *, outputs: int = 1, cost: int = 15_000, round_: int = 1, life: float = 3600
     ) -> None:
-        fact = events_pb2.PredictionSucceeded(
+        message = events_pb2.PredictionSucceeded(
             prediction=self.ref(attempt, round_=round_),
             outputs=[events_pb2.Output(index=number, source_url="https://x/y") for number in range(outputs)],
             cost_micros=cost,
         )
-        fact.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
-        await self.publish("prediction.succeeded", attempt.generation_id, fact, f"{attempt.id}:{round_}")
+        message.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
+        await self.publish("prediction.succeeded", attempt.generation_id, message, f"{attempt.id}:{round_}")
 
     async def fail(
         self, attempt: Any, code: str = "E005", *, retryable: bool = False, wait: float = 0.0
     ) -> None:
         error = media_pb2.Failure(code=code, message=f"{code} at the provider", retryable=retryable)
-        fact = events_pb2.PredictionFailed(
+        message = events_pb2.PredictionFailed(
             prediction=self.ref(attempt), failure=error, cost_micros=15_000, retry_after_s=wait
         )
-        await self.publish("prediction.failed", attempt.generation_id, fact, attempt.id)
+        await self.publish("prediction.failed", attempt.generation_id, message, attempt.id)
 
     async def store(self, attempt: Any, index: int = 0, kind: Any = media_pb2.MEDIA_KIND_VIDEO) -> None:
-        fact = events_pb2.DownloadCompleted(
+        message = events_pb2.DownloadCompleted(
             prediction=self.ref(attempt),
             index=index,
             blob_key=f"media/{attempt.generation_id}/{index}.mp4",
             facts=media_pb2.MediaFacts(kind=kind, content_type="video/mp4", size_bytes=7, sha256="b" * 64),
         )
-        await self.publish("download.completed", attempt.generation_id, fact, f"{attempt.id}:{index}")
+        await self.publish("download.completed", attempt.generation_id, message, f"{attempt.id}:{index}")
 
     async def lose(
         self, attempt: Any, *, retryable: bool, round_: int = 1, life: float = 3600, code: str = "truncated"
     ) -> None:
         error = media_pb2.Failure(code=code, message="it ends too early", retryable=retryable)
-        fact = events_pb2.DownloadFailed(prediction=self.ref(attempt, round_=round_), index=0, failure=error)
-        fact.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
-        await self.publish("download.failed", attempt.generation_id, fact, f"{attempt.id}:{round_}")
+        message = events_pb2.DownloadFailed(
+            prediction=self.ref(attempt, round_=round_), index=0, failure=error
+        )
+        message.expires_at.FromDatetime(self.clock.now() + timedelta(seconds=life))
+        await self.publish("download.failed", attempt.generation_id, message, f"{attempt.id}:{round_}")
 
     async def made(self, generation_id: str, kind: Any = media_pb2.MEDIA_KIND_VIDEO) -> Any:
         """The whole life of a generation that goes well."""
@@ -338,7 +340,7 @@ class RunningCatalog:
             await consumer.unsubscribe()
 
     async def published(self, subject: str, count: int = 1) -> list[Event]:
-        """The facts under a subject once there are so many."""
+        """The events under a subject once there are so many."""
 
         async def enough() -> list[Event]:
             found = await self.events_in_log(subject)

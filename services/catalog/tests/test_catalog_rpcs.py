@@ -21,6 +21,7 @@ from rushes.catalog.v1 import (
     jobs_pb2,
     keys_pb2,
     media_pb2,
+    storage_pb2,
 )
 from rushes.common.v1 import media_pb2 as common_pb2
 from servicekit.clock import SystemClock
@@ -91,6 +92,37 @@ async def test_assets_have_addresses_of_ours_and_stay_while_a_job_needs_them(cat
     await catalog.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
     await catalog.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=asset.id))
     await catalog.published("asset.deleted.>")
+
+
+async def test_an_asset_changes_by_the_fields_that_are_given(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign(photos=0)
+    asset = await catalog.asset(campaign.id, "photo", description="a boat", tags=["sea"])
+    metadata = Struct()
+    metadata.update({"taken": "2026"})
+    update = assets_pb2.UpdateAssetRequest(id=asset.id, name="Boat", metadata=metadata)
+    changed = await catalog.assets.UpdateAsset(update)
+    assert (changed.name, changed.description, list(changed.tags)) == ("Boat", "a boat", ["sea"])
+    assert changed.metadata == metadata
+    update = assets_pb2.UpdateAssetRequest(id=asset.id, description="", tags=["harbour"])
+    changed = await catalog.assets.UpdateAsset(update)
+    assert (changed.name, changed.description, list(changed.tags)) == ("Boat", "", ["harbour"])
+    assert await catalog.assets.GetAsset(assets_pb2.GetAssetRequest(id=asset.id)) == changed
+    tagged = await catalog.assets.ListAssets(assets_pb2.ListAssetsRequest(tag="harbour"))
+    assert [each.id for each in tagged.assets] == [asset.id]
+
+
+async def test_orphans_and_named_blobs_are_found_over_the_wire(catalog: RunningCatalog) -> None:
+    campaign = await catalog.campaign(photos=1)
+    page = await catalog.assets.ListAssets(assets_pb2.ListAssetsRequest(campaign_id=campaign.id))
+    named = await catalog.storage.ListNamedBlobs(storage_pb2.ListNamedBlobsRequest())
+    (photo,) = named.blobs
+    assert photo.id == page.assets[0].id
+    orphan = f"assets/{new_id('asset')}/original.jpg"
+    found = await catalog.storage.FindUnneeded(
+        storage_pb2.FindUnneededRequest(blob_keys=[photo.blob_key, orphan, "somebody/elses.txt"])
+    )
+    assert list(found.blob_keys) == [orphan]
+    assert found.system
 
 
 async def test_a_key_signs_in_until_it_is_revoked(catalog: RunningCatalog) -> None:
@@ -294,7 +326,7 @@ async def test_what_cannot_be_planned_fails_at_once(catalog: RunningCatalog) -> 
 
 
 @pytest.mark.parametrize("model", ["rushes/first-last", "rushes/music-bed"])
-async def test_a_model_is_refused_for_what_the_provider_says_that_it_makes_and_not_for_a_guess(
+async def test_a_model_is_refused_for_what_it_is_known_to_make_and_not_for_a_guess(
     catalog: RunningCatalog, model: str
 ) -> None:
     campaign = await catalog.campaign(photos=0)
@@ -310,6 +342,9 @@ async def test_a_model_is_refused_for_what_the_provider_says_that_it_makes_and_n
     catalog.generator.kind_known = False
     job = await catalog.jobs.CreateJobFromImagePairs(request)
     assert job.status == jobs_pb2.JOB_STATUS_AWAITING_APPROVAL
+    job = await catalog.jobs.ApproveJob(jobs_pb2.ApproveJobRequest(id=job.id))
+    scene = await catalog.get(job.scenes[0].generation_id)
+    assert scene.kind == common_pb2.MEDIA_KIND_VIDEO, "what the scene needs"
     catalog.generator.kind_known = True
     catalog.generator.kinds[model] = common_pb2.MEDIA_KIND_UNSPECIFIED
     job = await catalog.jobs.CreateJobFromImagePairs(request)

@@ -200,7 +200,7 @@ def deleted(number: int, index: int = 0) -> Decision:
     return partial(record_output_deleted, generation_id=f"gen_{number}", blob_key=key)
 
 
-def test_a_job_whose_clip_is_deleted_keeps_its_cut_and_shows_no_clip() -> None:
+def test_a_job_whose_clip_is_deleted_shows_its_cut_and_no_clip() -> None:
     job = completed_job()
     assert [type(each) for each in job.do(deleted(1))] == [je.ClipDeleted]
     assert job.do(deleted(1)) == ()

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 
 from catalog.core.budget.domain import Account, campaign_account
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.attempts import NextStep, next_step
+from catalog.core.generations.domain.attempts import NextStep, begin_attempt, next_step
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.evolve import fold
 from catalog.core.generations.domain.model import AttemptState, Stage
@@ -197,6 +197,16 @@ def test_three_attempts_and_no_more() -> None:
     assert life.now.stage is Stage.FAILED
     assert life.now.error == PASSING
     assert life.now.cost_micros == 240
+
+
+def test_no_attempt_is_begun_beyond_the_limit() -> None:
+    life = Life()
+    now = life.now
+    (ended,), answer = begin_attempt(
+        now, NOW, next_step(now, NOW), attempt_id="att_1", accounts=(), max_attempts=0
+    )
+    assert isinstance(ended, ge.GenerationFailed)
+    assert (answer.step, answer.reason) == (NextStep.NOTHING, "attempts")
 
 
 def test_what_was_released_costs_nothing_and_does_not_count() -> None:

@@ -25,8 +25,3 @@ def load(cls: type[T], document: Mapping[str, Any]) -> T:
         msgspec.ValidationError: a value is not of the field's type.
     """
     return msgspec.convert(document, cls)
-
-
-def load_optional(cls: type[T], document: Mapping[str, Any] | None) -> T | None:
-    """As `load`; None for null."""
-    return None if document is None else load(cls, document)

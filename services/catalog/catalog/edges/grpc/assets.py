@@ -1,4 +1,4 @@
-"""AssetService."""
+"""Serves AssetService. The contract documents its methods."""
 
 from __future__ import annotations
 

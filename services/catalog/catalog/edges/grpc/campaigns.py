@@ -1,4 +1,4 @@
-"""CampaignService."""
+"""Serves CampaignService. The contract documents its methods."""
 
 from __future__ import annotations
 

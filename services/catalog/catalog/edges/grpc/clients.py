@@ -1,4 +1,4 @@
-"""ClientService."""
+"""Serves ClientService. The contract documents its methods."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""JobService."""
+"""Serves JobService. The contract documents its methods."""
 
 from __future__ import annotations
 
-from catalog.core.generations.domain.model import Generation, OutputState, Stage
+from catalog.core.generations.domain.model import Generation, Output, OutputState, Stage
 from catalog.core.jobs.domain.model import Cut, Edit, Job, JobStatus, Music, Scene, Transition
 from catalog.core.jobs.domain.progress import generation_percent, job_progress
 from catalog.core.jobs.domain.request import (
@@ -130,8 +130,7 @@ def job_message(details: JobDetails) -> pb.Job:
 
 
 def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
-    first = generation.fetched[0] if generation and generation.fetched else None
-    stored = first if first and first.state is OutputState.STORED else None
+    clip = _clip(scene, generation) if generation else None
     error = generation.error if generation else scene.error
     return pb.Scene(
         id=scene.id,
@@ -148,10 +147,18 @@ def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
             message=generation.message if generation else "",
         ),
         generation_id=scene.generation_id or None,
-        clip=output_message(scene.generation_id, stored) if stored else None,
-        clip_url=clip_url(job.id, scene.position, stored.media_id) if stored else "",
+        clip=output_message(scene.generation_id, clip) if clip else None,
+        clip_url=clip_url(job.id, scene.position, clip.media_id) if clip else "",
         error=error_to_proto(error) if error else None,
     )
+
+
+def _clip(scene: Scene, generation: Generation) -> Output | None:
+    """The output that is the scene's clip; if the job ended before it came, the one that the run was for."""
+    if scene.media_id:
+        return next((output for output in generation.stored if output.media_id == scene.media_id), None)
+    deleted = any(output.state is OutputState.DELETED for output in generation.outputs)
+    return None if deleted else generation.main
 
 
 def _edit(edit: Edit) -> pb.Edit:

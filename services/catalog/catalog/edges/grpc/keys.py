@@ -1,4 +1,4 @@
-"""KeyService."""
+"""Serves KeyService. The contract documents its methods."""
 
 from __future__ import annotations
 

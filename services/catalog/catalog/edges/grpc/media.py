@@ -1,4 +1,4 @@
-"""MediaService."""
+"""Serves MediaService. The contract documents its methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StorageService."""
+"""Serves StorageService. The contract documents its methods."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def fail_job(state: Job, at: datetime, *, error: Error) -> Events:
 def record_generation_stored(
     state: Job, at: datetime, *, generation_id: str, media_id: str, blob_key: str
 ) -> Events:
-    """One of its generations has stored its first output. The last one that it waits for brings the cut."""
+    """A generation has stored the output that it was run for. The last one of them brings the cut."""
     if state.status is not JobStatus.RENDERING:
         return ()
     scene, music = state.scene_of(generation_id), state.music_of(generation_id)

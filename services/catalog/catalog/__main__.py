@@ -1,4 +1,4 @@
-"""Runs catalog: `python -m catalog`. `python -m catalog rebuild` makes its database again, and ends."""
+"""Runs catalog: `python -m catalog`; `python -m catalog rebuild` makes its database again, and ends."""
 
 import os
 import sys
@@ -8,10 +8,6 @@ from catalog.rebuild_command import rebuild_command
 from servicekit.process.main import main
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case []:
-            sys.exit(main("catalog", build))
-        case ["rebuild"]:
-            sys.exit(rebuild_command(os.environ))
-        case _:
-            sys.exit("usage: python -m catalog [rebuild]")
+    if sys.argv[1:] not in ([], ["rebuild"]):
+        sys.exit("usage: python -m catalog [rebuild]")
+    sys.exit(rebuild_command(os.environ) if sys.argv[1:] else main("catalog", build))

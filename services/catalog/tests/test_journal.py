@@ -321,6 +321,22 @@ async def test_a_restored_backup_begins_its_journal_anew(
     assert [row["name"] for row in (await rows(empty_database))["clients"]] == ["afterwards"]
 
 
+async def test_a_log_that_lost_its_data_gets_snapshots(
+    core: CatalogCore, database_url: str, empty_database: str, log: EventLog, nats: NatsFixture
+) -> None:
+    await begin_journal(database_url, log)
+    await core.made(VIDEO)
+    await publish_all(database_url, log)
+    await nats.restart(wipe=True)
+    await core.made(VIDEO)
+    await publish_all(database_url, log)
+    await begin_journal(database_url, log)
+    await publish_all(database_url, log)
+    report = await rebuild(empty_database, log)
+    assert (report.gaps, report.named) == ([], True)
+    assert await rows(empty_database) == await rows(database_url)
+
+
 async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) -> None:
     made = await core.generation()
     client = await core.clients.create(name="c")
@@ -399,7 +415,7 @@ async def _copy_to_before_the_journal(
 # The rules ----------------------------------------------------------------------------------------
 
 
-def test_of_every_table_it_is_said_whether_it_is_journaled() -> None:
+def test_every_table_is_journaled_or_named_with_its_reason() -> None:
     assert {*ENTITY_OF, *NOT_JOURNALED} == set(t.metadata.tables.values())
     assert not ENTITY_OF.keys() & NOT_JOURNALED.keys()
 

@@ -172,16 +172,18 @@ class EventLog(Connection):
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # it is a generator
 
-    async def last(self, stream: str) -> Event | None:
-        """The last event of a stream; None when it is empty. NotFound: there is no such stream."""
+    async def last(self, stream: str, subject: str = ">") -> Event | None:
+        """The last event of a stream, or under a subject; None: it has none. NotFound: no such stream."""
 
         async def find() -> Event | None:
             try:
-                if not (await self.js.stream_info(stream)).state.messages:
-                    return None
+                await self.js.stream_info(stream)
             except NotFoundError as error:
                 raise NotFound(f"the event log at {self._url} has no stream {stream}") from error
-            found = await self.js.get_last_msg(stream, ">")
+            try:
+                found = await self.js.get_last_msg(stream, subject)
+            except NotFoundError:
+                return None
             type_ = (found.headers or {}).get("ce-type", "")
             key = (found.subject or "").removeprefix(f"{type_}.")
             return Event(

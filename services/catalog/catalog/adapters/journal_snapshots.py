@@ -39,8 +39,9 @@ _AT_ONCE = 200
 class JournalSnapshots:
     """A `Part`: at start, writes a snapshot of every record if the journal cannot be relied on without them.
 
-    That is so in a database from before the journal, after a change of its form, and when the journal knows
-    more than the database: then a backup was restored, and the revisions from here on were used before.
+    That is so in a database from before the journal, and after a change of its form; when the log has lost
+    its data; and when the journal knows more than the database: then a backup was restored, and the revisions
+    from here on were used before.
     """
 
     def __init__(self, engine: AsyncEngine, log: EventLog, clock: Clock) -> None:
@@ -49,11 +50,14 @@ class JournalSnapshots:
         self._clock = clock
 
     async def start(self) -> None:
+        async with self._engine.connect() as connection:
+            system_id = await connection.scalar(select(t.system.c.id))
+        begun = await self._log.last(JOURNAL.name, f"journal.{Entity.SYSTEM}.{system_id}")
         last = await self._log.last(JOURNAL.name)
         async with self._engine.begin() as connection:
             query = select(t.system.c.journal_form).with_for_update()
             form = (await connection.execute(query)).scalar_one()
-            if form == FORM and not (last and await _is_ahead(connection, last)):
+            if form == FORM and begun and last and not await _is_ahead(connection, last):
                 return
             count = await self._write(connection)
         structlog.get_logger("catalog.journal").info("journal begun", form=FORM, before=form, records=count)

@@ -32,7 +32,7 @@ from servicekit.events import EventLog
 _AT_ONCE = 1000
 """Rows of one statement."""
 
-_TELL_EVERY = 10_000
+_REPORT_EVERY = 10_000
 """Entries between two calls that say how far it is."""
 
 Rows = Iterator[dict[str, Any]]
@@ -96,7 +96,7 @@ class Rebuild:
             except Invalid as error:
                 unreadable.append(f"{event.id}: {error.message}")
             read += 1
-            if read % _TELL_EVERY == 0:
+            if read % _REPORT_EVERY == 0:
                 self._report(read)
         if not read:
             raise NotFound(

@@ -21,8 +21,8 @@ from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import Cut, Job, JobStatus, Scene, TimelineEntry
-from catalog.core.jobs.domain.timeline import timeline
 from catalog.core.journal.domain.entry import is_progress, job_entry
+from catalog.core.journal.domain.timeline import timeline
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import Conflict, NotFound
 

@@ -15,9 +15,11 @@ class Waiter:
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
+        self.waits = asyncio.Event()
         self.ended = False
 
     async def wait(self) -> None:
+        self.waits.set()
         try:
             await self.event.wait()
         finally:
@@ -63,7 +65,8 @@ async def test_a_task_that_the_caller_keeps_has_the_result_and_another_goes_on()
 async def test_when_the_caller_is_cancelled_all_have_ended() -> None:
     waiters = [Waiter(), Waiter()]
     task = asyncio.create_task(first_of(*(waiter.wait() for waiter in waiters)))
-    await asyncio.sleep(0.01)
+    for waiter in waiters:
+        await waiter.waits.wait()
     await end(task)
     assert task.cancelled()
     assert all(waiter.ended for waiter in waiters)

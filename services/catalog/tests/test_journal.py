@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_guard import ENTITY_OF, NOT_JOURNALED, journal_guard
 from running_catalog import RunningCatalog, running
-from sqlalchemy import column, insert, select, update
+from sqlalchemy import column, insert, inspect, select, update
 from sqlalchemy import table as sql_table
 
 from catalog.adapters.db import tables as t
@@ -397,7 +397,11 @@ async def _copy_to_before_the_journal(
     async with source.connect() as reading, target.begin() as writing:
         await writing.run_sync(lambda sync: command.upgrade(alembic_config(sync), previous))
         for table in ENTITY_OF:
-            columns = [column for column in table.c if column.name != "revision"]
+            old_columns = await writing.run_sync(
+                lambda sync, name=table.name: inspect(sync).get_columns(name)
+            )
+            names = {each["name"] for each in old_columns}
+            columns = [column for column in table.c if column.name in names]
             old = sql_table(table.name, *(column(each.name, each.type) for each in columns))
             found = [dict(row._mapping) for row in await reading.execute(select(*columns))]
             if found:

@@ -236,7 +236,7 @@ class TimelineEntry(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """The fact: `job.approved`, `generation.completed`, …"""
+    """The kind of event: `job.approved`, `generation.completed`, …"""
     message: _builtins.str
     """In words."""
     @_builtins.property

@@ -16,10 +16,10 @@ from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import KvClaims
 from downloader.config import Settings
-from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.orphans.orphan_sweep import OrphanSweep, wait_for_parts
+from downloader.core.scheduling.domain.outputs import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.blob_service import BlobServicer

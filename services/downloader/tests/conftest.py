@@ -27,8 +27,8 @@ from downloader.core.fetching.domain.fetch_errors import FetchError
 from downloader.core.fetching.domain.media import StoredFile
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits, FetchRequest
-from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.download_outputs import Attempt
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from mediakit.formats import Kind
 from servicekit.blobs import BlobStore

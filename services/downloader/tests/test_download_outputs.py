@@ -19,7 +19,7 @@ from downloader.adapters.alerts import OUTPUTS_AT_RISK, OUTPUTS_LOST, LoggedOutp
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import BUCKET, KvClaims
-from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
+from downloader.core.scheduling.domain.outputs import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer

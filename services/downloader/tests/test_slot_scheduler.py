@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.download_outputs import Attempt
 from downloader.core.scheduling.slot_scheduler import (
     DOWN_AFTER_ERRORS,
     MAX_WAITING,

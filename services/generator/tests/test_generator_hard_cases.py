@@ -15,13 +15,13 @@ from generator.core.models.domain.prices import Price, estimate
 from generator.core.runs.cancel_generation import cancel_generation
 from generator.core.runs.domain.attempt import AttemptState
 from generator.core.runs.domain.events import (
+    OUTPUTS_GONE,
     PredictionFailed,
     PredictionProgressed,
     PredictionRef,
     PredictionSucceeded,
 )
 from generator.core.runs.domain.prediction import Prediction
-from generator.core.runs.domain.prediction_outcome import OUTPUTS_GONE
 from generator.core.runs.domain.provider_errors import LONGEST_TEXT, Accepted, Error, classify_error
 from generator.core.runs.domain.run_cost import run_cost
 from generator.core.runs.handle_webhook import handle_webhook

@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import Gauge
 
 from downloader.adapters.blob_store import OWNER_KEY
-from downloader.core.orphans.ports import BlobReference, ListedBlob
+from downloader.core.orphans.orphan_sweep import BlobReference, ListedBlob
 from downloader.core.scheduling.domain.outputs import Output
 from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK, OUTPUTS_LOST
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from downloader.core.orphans.ports import ListedBlob
+from downloader.core.orphans.orphan_sweep import ListedBlob
 from mediakit.formats import BY_EXTENSION
 from servicekit.blobs import BlobStore
 from servicekit.blobs.upload import Upload

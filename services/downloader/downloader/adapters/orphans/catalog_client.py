@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from downloader.core.orphans.ports import BlobReference
+from downloader.core.orphans.orphan_sweep import BlobReference
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 
 _PAGE = 200

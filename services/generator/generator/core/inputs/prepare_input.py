@@ -6,13 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from generator.core.inputs.domain.asset_references import referenced_assets, secret_fields
 from generator.core.inputs.domain.input_validation import check_input
-from generator.core.inputs.domain.run_spec import PricedRun, RunSpec
+from generator.core.inputs.domain.run_spec import PricedRun, RunSpec, referenced_assets, secret_fields
 from generator.core.models.domain.model_schema import Parameter
 from generator.core.models.domain.prices import DEADLINES, PriceTable, estimate, reserve, run_deadline
-from generator.core.models.model_catalog import ModelCatalog
-from generator.core.models.ports import Model
+from generator.core.models.model_catalog import Model, ModelCatalog
 from generator.core.scenes.domain.scene_to_input import SceneInput, fit_scene
 from servicekit.errors import FieldProblem, Invalid, NotFound
 

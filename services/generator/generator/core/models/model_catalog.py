@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from generator.core.models.domain.media_kinds import (
     MediaKind,
@@ -19,10 +19,59 @@ from generator.core.models.domain.model_schema import (
     read_output_schema,
     read_parameters,
 )
-from generator.core.models.ports import Collection, Model, ModelSource
 from generator.core.models.provider_cache import Cached, ProviderCache
 from servicekit.clock import Clock
 from servicekit.errors import AppError, NotFound
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A group of models, made by the provider."""
+
+    slug: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Something that the provider can run.
+
+    Args:
+        example: the output of the model's example run; None when it has none.
+        openapi: its schema as published; None when it publishes none.
+    """
+
+    owner: str
+    name: str
+    description: str = ""
+    cover_image_url: str = ""
+    run_count: int = 0
+    official: bool = False
+    version: str = ""
+    example: Any = None
+    openapi: Any = None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
+class ModelSource(Protocol):
+    """What the provider offers. NotFound where a name is unknown; Unavailable while it is away."""
+
+    async def collections(self) -> list[Collection]: ...
+
+    async def models_in(self, slug: str) -> list[Model]:
+        """The models of a collection."""
+        ...
+
+    async def model(self, owner: str, name: str) -> Model: ...
+
+    async def version_schema(self, owner: str, name: str, version: str) -> Any:
+        """The `openapi_schema` of one version of a model; None when it has none."""
+        ...
+
 
 _COLLECTIONS_AT_ONCE = 3
 """Collections that are read at the same time: they are heavy."""

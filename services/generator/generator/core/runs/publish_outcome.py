@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.attempt import Attempt
-from generator.core.runs.domain.events import PredictionFailed, PredictionRef
+from generator.core.runs.domain.events import PredictionFailed, PredictionRef, prediction_outcome
 from generator.core.runs.domain.output_files import has_inline_files
 from generator.core.runs.domain.prediction import Prediction
-from generator.core.runs.domain.prediction_outcome import prediction_outcome
 from generator.core.runs.domain.provider_errors import Error
 from generator.core.runs.ports import RunPorts
 from servicekit.errors import Invalid, NotFound

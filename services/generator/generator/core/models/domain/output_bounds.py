@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from generator.core.models.domain.model_schema import Parameter, ParameterType
-from generator.core.models.domain.parameter_names import (
+from generator.core.models.domain.model_schema import (
     FRAME_RATE,
     FRAMES,
     NUMERIC,
     OUTPUT_COUNT,
     SECONDS,
+    Parameter,
+    ParameterType,
     find_parameters,
     number_of,
 )

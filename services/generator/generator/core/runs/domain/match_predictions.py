@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from generator.core.inputs.domain.asset_references import referenced_asset
+from generator.core.inputs.domain.run_spec import referenced_asset
 from generator.core.runs.domain.prediction import Prediction
 
 CLOCKS_APART = timedelta(seconds=5)

@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from generator.core.scenes.domain.photo_labels import PhotoLabel, label_photo
-from generator.core.scenes.domain.photos import Photo, PhotoFeatures
+from generator.core.scenes.domain.photos import Photo, PhotoFeatures, PhotoLabel, label_photo
 
 NEAR_DUPLICATE = 8
 """Bits of 64 by which two difference hashes may differ and still show nearly the same."""

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from generator.core.models.domain.model_schema import Parameter, ParameterType
-from generator.core.models.domain.parameter_names import (
+from generator.core.models.domain.model_schema import (
     FIRST_IMAGE,
     FRAME_RATE,
     FRAMES,
@@ -16,6 +15,8 @@ from generator.core.models.domain.parameter_names import (
     NUMERIC,
     PROMPT,
     SECONDS,
+    Parameter,
+    ParameterType,
     find_parameters,
     number_of,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.message import Message
@@ -15,7 +16,6 @@ from generator.core.runs.domain.events import (
     PredictionEvent,
     PredictionFailed,
     PredictionProgressed,
-    PredictionRef,
     PredictionStarted,
     PredictionSucceeded,
 )
@@ -37,7 +37,7 @@ class LogEventPublisher:
 
 def event_message(event: PredictionEvent) -> Message:
     """The event as its contract."""
-    ref = _ref(event.prediction)
+    ref = events_pb2.PredictionRef(**asdict(event.prediction))
     match event:
         case PredictionStarted():
             return events_pb2.PredictionStarted(prediction=ref)
@@ -63,30 +63,16 @@ def event_message(event: PredictionEvent) -> Message:
             )
 
 
-def _ref(ref: PredictionRef) -> events_pb2.PredictionRef:
-    return events_pb2.PredictionRef(
-        generation_id=ref.generation_id,
-        attempt_id=ref.attempt_id,
-        prediction_id=ref.prediction_id,
-        job_id=ref.job_id,
-        campaign_id=ref.campaign_id,
-        round=ref.round,
-    )
-
-
 def _succeeded(event: PredictionSucceeded, ref: events_pb2.PredictionRef) -> events_pb2.PredictionSucceeded:
-    expires, completed, metrics = Timestamp(), Timestamp(), Struct()
+    generation, metrics = event.prediction.generation_id, Struct()
+    expires, completed = Timestamp(), Timestamp()
     expires.FromDatetime(event.expires_at)
     completed.FromDatetime(event.completed_at)
     metrics.update({name: value for name, value in event.metrics.items() if _is_scalar(value)})
     return events_pb2.PredictionSucceeded(
         prediction=ref,
         outputs=[
-            events_pb2.Output(
-                index=index,
-                source_url=address,
-                blob_key_stem=f"media/{event.prediction.generation_id}/{index}",
-            )
+            events_pb2.Output(index=index, source_url=address, blob_key_stem=f"media/{generation}/{index}")
             for index, address in enumerate(event.addresses)
         ],
         kind=MEDIA_KINDS[event.kind],

@@ -39,6 +39,18 @@ _NEVER_SENT = (
 )
 SECRET_TTL = 3600.0
 
+_TRIES, _WAIT = 5, 1.0
+"""Tries of a page that follows others, and seconds before the second: trouble with one page of many must not
+begin the list anew."""
+
+_WHOLE_SECONDS = timedelta(seconds=2)
+"""What a `Date` of whole seconds and the way of an answer can make of equal clocks."""
+
+_FAR_APART = timedelta(minutes=1)
+"""So far the provider's clock may turn out behind before the list is read anew, from further back."""
+
+Keep = Callable[[Prediction], bool]
+
 
 @dataclass(frozen=True)
 class UploadedFile:
@@ -83,10 +95,58 @@ class ReplicatePredictions:
             raise Unavailable(f"the provider's answer for prediction {prediction_id} is none")
         return found
 
-    async def created_since(
-        self, moment: datetime, keep: Callable[[Prediction], bool] = lambda _: True
-    ) -> list[Prediction]:
-        return await predictions_since(self._client, self._clock, moment, keep)
+    async def created_since(self, moment: datetime, keep: Keep = lambda _: True) -> list[Prediction]:
+        """The runs created since `moment` (in our clock) for which `keep` is true, newest first.
+
+        Where the provider's clock is apart from ours, its times are tried in ours too: that finds more, never
+        less. The list is read until it passes the moment, however long it is: nothing follows from a part.
+
+        Raises:
+            Unavailable: the list could not be read to its end.
+            Unauthenticated: this token may not read it.
+        """
+        start = moment + min(self._clock_ahead(), timedelta())
+        found: list[Prediction] = []
+        path, params = _first_page(start)
+        read = {""}
+        while True:
+            page = await self._read_page(path, params, tries=_TRIES if len(read) > 1 else 1)
+            listed, following = _entries(page)
+            ahead = self._clock_ahead()
+            if moment + ahead < start - _FAR_APART:
+                start, found = moment + ahead, []
+                path, params = _first_page(start)
+                continue
+            found += _wanted_entries(listed, moment, ahead, keep)
+            if not following or _passed(listed, moment, ahead):
+                return found
+            if following in read:
+                raise Unavailable("the provider's list of predictions goes in a circle")
+            read.add(following)
+            path, params = following, {}
+
+    def _clock_ahead(self) -> timedelta:
+        """How far the provider's clock is ahead of ours, by its last answer; nothing when too little."""
+        date = self._client.date
+        ahead = date - self._clock.now() if date is not None else timedelta()
+        return ahead if abs(ahead) > _WHOLE_SECONDS else timedelta()
+
+    async def _read_page(self, path: str, params: Mapping[str, str], *, tries: int) -> Any:
+        wait = _WAIT
+        while True:
+            try:
+                return await self._client.read(path, params=params)
+            except Forbidden as error:
+                raise Unauthenticated(
+                    f"{error.message}: this token may not read the list of predictions, and without it "
+                    "nobody finds what a broken connection has bought; give it the right to, or another token"
+                ) from error
+            except (Unavailable, TimedOut, Limited) as error:
+                tries -= 1
+                if not tries:
+                    raise
+                await self._clock.sleep(error.retry_after or wait)
+                wait *= 2
 
     async def cancel(self, prediction_id: str) -> None:
         """Stop a run. One that the provider refuses to stop is over: the next read shows it."""
@@ -153,80 +213,8 @@ def _outcome(response: httpx.Response) -> SubmissionOutcome:
     return Unknown(f"status {status}")
 
 
-_TRIES, _WAIT = 5, 1.0
-"""Tries of a page that follows others, and seconds before the second: trouble with one page of many must not
-begin the list anew."""
-
-_WHOLE_SECONDS = timedelta(seconds=2)
-"""What a `Date` of whole seconds and the way of an answer can make of equal clocks."""
-
-_FAR_APART = timedelta(minutes=1)
-"""So far the provider's clock may turn out behind before the list is read anew, from further back."""
-
-Keep = Callable[[Prediction], bool]
-
-
-async def predictions_since(
-    client: ReplicateClient, clock: Clock, moment: datetime, keep: Keep
-) -> list[Prediction]:
-    """The runs created since `moment` (in our clock) for which `keep` is true, newest first.
-
-    Where the provider's clock is apart from ours, its times are tried in ours too: that finds more, never
-    less. The list is read until it passes the moment, however long it is.
-
-    Raises:
-        Unavailable: the list could not be read to its end.
-        Unauthenticated: this token may not read it.
-    """
-    start = moment + min(_clock_ahead(client, clock), timedelta())
-    found: list[Prediction] = []
-    path, params = _first_page(start)
-    read = {""}
-    while True:
-        page = await _read_page(client, clock, path, params, tries=_TRIES if len(read) > 1 else 1)
-        listed, following = _entries(page)
-        ahead = _clock_ahead(client, clock)
-        if moment + ahead < start - _FAR_APART:
-            start, found = moment + ahead, []
-            path, params = _first_page(start)
-            continue
-        found += _wanted_entries(listed, moment, ahead, keep)
-        if not following or _passed(listed, moment, ahead):
-            return found
-        if following in read:
-            raise Unavailable("the provider's list of predictions goes in a circle")
-        read.add(following)
-        path, params = following, {}
-
-
 def _first_page(start: datetime) -> tuple[str, dict[str, str]]:
     return "/v1/predictions", {"created_after": start.astimezone(UTC).isoformat()}
-
-
-def _clock_ahead(client: ReplicateClient, clock: Clock) -> timedelta:
-    """How far the provider's clock is ahead of ours, by its last answer; nothing when too little."""
-    ahead = client.date - clock.now() if client.date is not None else timedelta()
-    return ahead if abs(ahead) > _WHOLE_SECONDS else timedelta()
-
-
-async def _read_page(
-    client: ReplicateClient, clock: Clock, path: str, params: Mapping[str, str], *, tries: int
-) -> Any:
-    wait = _WAIT
-    while True:
-        try:
-            return await client.read(path, params=params)
-        except Forbidden as error:
-            raise Unauthenticated(
-                f"{error.message}: this token may not read the list of predictions, and without it nobody "
-                "finds what a broken connection has bought; give it the right to, or another token"
-            ) from error
-        except (Unavailable, TimedOut, Limited) as error:
-            tries -= 1
-            if not tries:
-                raise
-            await clock.sleep(error.retry_after or wait)
-            wait *= 2
 
 
 def _entries(page: Any) -> tuple[list[Prediction], str]:

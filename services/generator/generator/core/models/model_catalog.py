@@ -272,3 +272,27 @@ class ModelCatalog:
                 return [replace(model, openapi=None) for model in await self._source.models_in(slug)]
 
         return await self._collections.get(("collection", slug), fetch)
+
+
+class DefaultModels:
+    """The models where nobody names one: the operator's, else ours where it exists, else a public one."""
+
+    def __init__(self, catalog: ModelCatalog, *, scene: str = "", pair: str = "", music: str = "") -> None:
+        self._catalog = catalog
+        self._scene, self._pair, self._music = scene, pair, music
+
+    async def scene(self) -> str:
+        """For a scene from one photo."""
+        return self._scene or await self._choose("rushes/camera-move", "google/veo-3-fast")
+
+    async def pair(self) -> str:
+        """For a scene from a first to a last photo."""
+        return self._pair or await self._choose("rushes/first-last", "kwaivgi/kling-v2.1")
+
+    async def music(self) -> str:
+        """For the music of a cut."""
+        return self._music or await self._choose("rushes/music-bed", "meta/musicgen")
+
+    async def _choose(self, own: str, public: str) -> str:
+        """`own` exists at the sandbox alone."""
+        return own if await self._catalog.has(own) else public

@@ -1,4 +1,4 @@
-"""Specifies a run of a model: what is sent to the provider, and what the reserved money lasts for."""
+"""Specifies a run of a model: what is sent to the provider, and which of its values are assets or secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from generator.core.models.domain.media_kinds import MediaKind
 from generator.core.models.domain.model_schema import Parameter, ParameterType
-from generator.core.models.domain.prices import Estimate
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,6 @@ class RunSpec:
     asset_ids: tuple[str, ...] = ()
     job_id: str = ""
     campaign_id: str = ""
-
-
-@dataclass(frozen=True)
-class PricedRun:
-    """A run with what it should cost, and the most that it can cost, in micro-dollars."""
-
-    spec: RunSpec
-    estimate: Estimate
-    reserve_micros: int
 
 
 _REFERENCE = re.compile(r"asset:(ast_[0-9A-Z]{26})")

@@ -2,7 +2,7 @@
 
 The forms are those of docs/provider.md, Models and their schemas: `allOf` with a `$ref`, a bare `$ref`,
 inline `enum`, `anyOf`, arrays, `uri` and `password` strings, `nullable`, integer enums, a missing `required`,
-no schema at all.
+no schema at all. Beside it are the names under which public models take the same thing.
 """
 
 from __future__ import annotations
@@ -304,7 +304,7 @@ def _whole_number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-# The most telling first.
+# The names under which public models take the same thing, the most telling first.
 PROMPT = ("prompt", "text_prompt", "text", "caption", "description")
 FIRST_IMAGE = (
     "first_image", "first_frame_image", "first_frame", "start_image", "start_frame", "start_image_url",

@@ -78,7 +78,6 @@ PredictionEvent = (
 GONE = "gone"
 """The code of an error: the provider has the run and its outputs no longer."""
 
-
 OUTPUT_LIFE = timedelta(hours=1)
 """How long the provider keeps outputs (docs/provider.md, Files)."""
 
@@ -98,26 +97,13 @@ def prediction_outcome(
     now: datetime,
 ) -> PredictionSucceeded | PredictionFailed | PredictionCanceled:
     """Judged by the status alone: an `error` may stand on a success (docs/provider.md)."""
-    if prediction.status == "succeeded":
-        return _success(prediction, ref, files=files, kind=kind, cost=cost, now=now)
     if prediction.status == "failed":
         return PredictionFailed(ref, classify_error(prediction.error), cost)
-    # `aborted` ended before it began: only its deadline does that.
-    return PredictionCanceled(ref, cost, by_deadline=not cancel_requested)
-
-
-def _success(
-    prediction: Prediction,
-    ref: PredictionRef,
-    *,
-    files: tuple[str, ...],
-    kind: MediaKind,
-    cost: int,
-    now: datetime,
-) -> PredictionSucceeded | PredictionFailed:
-    completed = prediction.completed_at or now
-    if prediction.data_removed and not files:
-        return PredictionFailed(ref, OUTPUTS_GONE, cost)
+    if prediction.status != "succeeded":
+        # `aborted` ended before it began: only its deadline does that.
+        return PredictionCanceled(ref, cost, by_deadline=not cancel_requested)
     if not files:
-        return PredictionFailed(ref, Error("no_output", "the model ended well but made no file"), cost)
+        no_output = Error("no_output", "the model ended well but made no file")
+        return PredictionFailed(ref, OUTPUTS_GONE if prediction.data_removed else no_output, cost)
+    completed = prediction.completed_at or now
     return PredictionSucceeded(ref, files, kind, completed + OUTPUT_LIFE, completed, cost, prediction.metrics)

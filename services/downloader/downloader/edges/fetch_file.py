@@ -9,9 +9,9 @@ import grpc.aio
 
 from downloader.core.fetching.domain.data_urls import is_data_url
 from downloader.core.fetching.domain.fetch_errors import FetchError, GiveUp
-from downloader.core.fetching.domain.media import StoredFile
+from downloader.core.fetching.domain.media import FetchRequest, StoredFile
 from downloader.core.fetching.existing_blob import UnreadableBlob
-from downloader.core.fetching.fetch import Fetcher, FetchRequest
+from downloader.core.fetching.fetch import Fetcher
 from downloader.core.scheduling.ports import Claims
 from downloader.proto_enums import facts_to_proto, kind_from_proto
 from rushes.downloader.v1 import downloader_pb2_grpc

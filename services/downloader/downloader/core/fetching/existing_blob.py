@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
+import structlog
+
 from downloader.core.fetching.domain.fetch_errors import FetchError
 from downloader.core.fetching.domain.media import StoredFile, check_kind
-from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage, StoredFileAlerts
+from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage
 from mediakit.formats import BY_EXTENSION, Kind, by_content
 from servicekit.errors import Unavailable
 
 _HASH_BLOCK = 1024 * 1024
+_log = structlog.get_logger("downloader")
 
 
 class UnreadableBlob(Unavailable):
@@ -27,11 +30,10 @@ class ExistingBlobs:
     another extension stays for the orphan sweep, which knows the records.
     """
 
-    def __init__(self, storage: Storage, spool: Spool, prober: Prober, alerts: StoredFileAlerts) -> None:
+    def __init__(self, storage: Storage, spool: Spool, prober: Prober) -> None:
         self._storage = storage
         self._spool = spool
         self._prober = prober
-        self._alerts = alerts
 
     async def find_whole(self, stem: str, required_kind: Kind | None) -> StoredFile | None:
         """The one that passes its check; None: there is none, so fetch it.
@@ -45,9 +47,9 @@ class ExistingBlobs:
             try:
                 return await self._measure(key, required_kind)
             except FetchError as damage:
-                self._alerts.damaged(key, damage.message)
+                _log.error("what is stored is damaged: fetched again", blob=key, reason=damage.message)
             except UnreadableBlob as error:
-                self._alerts.unreadable(key, error.message)
+                _log.error("what is stored cannot be read: fetched again", blob=key, reason=error.message)
                 unreadable = error
         if unreadable is not None:
             raise unreadable

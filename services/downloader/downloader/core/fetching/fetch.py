@@ -7,31 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from downloader.core.fetching.domain import resume
 from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
 from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
-from downloader.core.fetching.domain.media import StoredFile, check_kind
+from downloader.core.fetching.domain.media import FetchRequest, StoredFile, check_kind
 from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
-from downloader.core.fetching.domain.resume import (
-    BodyUse,
-    Representation,
-    evaluate_response,
-    request_headers,
-)
+from downloader.core.fetching.domain.resume import BodyUse
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url
 from downloader.core.fetching.existing_blob import ExistingBlobs, UnreadableBlob
-from downloader.core.fetching.ports import (
-    FetchListener,
-    Origin,
-    Prober,
-    Response,
-    Spool,
-    Storage,
-    StoredFileAlerts,
-)
+from downloader.core.fetching.ports import FetchListener, Origin, Prober, Response, Spool, Storage
 from downloader.core.fetching.throughput import ThroughputMonitor
 from downloader.core.fetching.transfer import Transfer
-from mediakit.formats import Kind, by_content
+from mediakit.formats import by_content
 from servicekit.clock import Clock
 
 MAX_RESTARTS = 5
@@ -53,30 +41,6 @@ class FetchLimits:
     least_rate: float = 1024.0
 
 
-@dataclass(frozen=True)
-class FetchRequest:
-    """A file to fetch, and where to store it.
-
-    Args:
-        url: its address.
-        stem: its key in the store, without the extension.
-        required_kind: what it must be; None: any.
-        likely_kind: what it probably is, when that is no condition: it only spares a second upload when a
-            container may hold either film or sound.
-        max_bytes: the most bytes to accept, within `FetchLimits`; 0: as many as those allow.
-        min_bytes: the fewest.
-        claimed_at: when it was claimed, on the monotonic clock; None: unknown.
-    """
-
-    url: str
-    stem: str
-    required_kind: Kind | None = None
-    likely_kind: Kind | None = None
-    max_bytes: int = 0
-    min_bytes: int = 0
-    claimed_at: float | None = None
-
-
 class Fetcher:
     """Fetches files, each at most once: what is already stored is measured, not fetched."""
 
@@ -87,7 +51,6 @@ class Fetcher:
         storage: Storage,
         spool: Spool,
         prober: Prober,
-        alerts: StoredFileAlerts,
         clock: Clock,
         allowed: AllowedHosts,
         limits: FetchLimits,
@@ -99,7 +62,7 @@ class Fetcher:
         self.clock = clock
         self.allowed = allowed
         self.limits = limits
-        self._existing = ExistingBlobs(storage, spool, prober, alerts)
+        self._existing = ExistingBlobs(storage, spool, prober)
 
     async def find_stored(self, request: FetchRequest) -> StoredFile | None:
         """What is stored already; None: nothing that is whole. Raises as `ExistingBlobs.find_whole` does."""
@@ -119,16 +82,8 @@ class Fetcher:
         """
         limits = self.limits
         async with self.spool.file() as file:
-            transfer = Transfer(
-                self.storage,
-                self.prober,
-                file,
-                request.stem,
-                required_kind=request.required_kind,
-                likely_kind=request.likely_kind,
-                max_bytes=min(request.max_bytes or limits.max_bytes, limits.max_bytes),
-                min_bytes=request.min_bytes,
-            )
+            max_bytes = min(request.max_bytes or limits.max_bytes, limits.max_bytes)
+            transfer = Transfer(self.storage, self.prober, file, request, max_bytes=max_bytes)
             monitor = ThroughputMonitor(self.clock, limits.window_s, limits.least_rate, listener)
             try:
                 async with asyncio.timeout(limits.total_s):
@@ -209,8 +164,8 @@ class Fetch:
         """Send one request and take what its response brings; whether all is here now."""
         transfer = self._transfer
         before = transfer.offset
-        async with self._get(request_headers(before, transfer.representation)) as response:
-            use, representation = evaluate_response(response.head, before, transfer.representation)
+        async with self._get(resume.request_headers(before, transfer.representation)) as response:
+            use, representation = resume.evaluate_response(response.head, before, transfer.representation)
             if use is not BodyUse.APPEND and (before or transfer.representation is not None):
                 await transfer.restart()
             if use is BodyUse.DISCARD:
@@ -265,7 +220,7 @@ class Fetch:
             return None
 
 
-def _is_whole(representation: Representation, offset: int) -> bool:
+def _is_whole(representation: resume.Representation, offset: int) -> bool:
     total = representation.total
     if total is not None and offset > total:
         raise FetchError(ErrorCode.TRUNCATED, f"it has {offset} bytes, but {total} were announced")

@@ -123,11 +123,3 @@ class Prober(Protocol):
     async def start_decodes(self, path: Path, container: Format) -> bool:
         """Decode the start of a file that is still growing. False: unknown for now, probe the whole file."""
         ...
-
-
-class StoredFileAlerts(Protocol):
-    """What operators must know of files in the store."""
-
-    def damaged(self, key: str, reason: str) -> None: ...
-
-    def unreadable(self, key: str, reason: str) -> None: ...

@@ -63,7 +63,5 @@ class ThroughputMonitor:
         self._window_start = (now, offset)
         rate = (offset - offset_then) / (now - started_at)
         if rate < self._least_rate:
-            raise FetchError(
-                ErrorCode.TOO_SLOW,
-                f"it came at {rate:.0f} bytes a second; under {self._least_rate:g} is given up",
-            )
+            message = f"it came at {rate:.0f} bytes a second; under {self._least_rate:g} is given up"
+            raise FetchError(ErrorCode.TOO_SLOW, message)

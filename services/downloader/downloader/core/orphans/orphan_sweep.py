@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+from prometheus_client import Gauge
+
 from servicekit.clock import Clock
 from servicekit.errors import TimedOut, Unavailable
+
+BLOBS_MISSING = Gauge(
+    "rushes_blobs_missing",
+    "Records whose blob was not in the store at the last sweep; `rushes storage check`",
+)
+_log = structlog.get_logger("downloader")
 
 
 @dataclass(frozen=True)
@@ -62,27 +71,8 @@ class Records(Protocol):
         ...
 
 
-class SweepReport(Protocol):
-    """What operators must know of a sweep."""
-
-    def foreign_store(self, owner: str, system: str) -> None:
-        """Nothing is removed: the store belongs to another system."""
-        ...
-
-    def too_many(self, blobs: int, unneeded: int) -> None:
-        """Nothing is removed: most of what is stored has no record."""
-        ...
-
-    def removed(self, blob: ListedBlob) -> None: ...
-
-    def missing(self, count: int, first: BlobReference | None) -> None:
-        """So many records name a blob that is not in the store. Called once per sweep, with 0 as well."""
-        ...
-
-    def waiting(self, task: str, reason: str) -> None:
-        """A task waits for a part of the system that is not up yet, or away."""
-        ...
-
+OWNER_KEY = "system.txt"
+"""The blob that holds the name of the system that the store belongs to."""
 
 BATCH = 500
 """Keys that the catalog judges at once."""
@@ -95,7 +85,6 @@ MAX_REMOVED = 10_000
 
 ALWAYS_REMOVABLE = 20
 """So many may always go. Beyond that, a sweep that would remove more than half of all removes nothing."""
-
 
 WAIT_FIRST_S, WAIT_LONGEST_S = 1.0, 30.0
 """Between two tries while a part is away: doubled each time, up to the second number."""
@@ -130,14 +119,12 @@ class OrphanSweep:
         self,
         blobs: BlobInventory,
         records: Records,
-        report: SweepReport,
         clock: Clock,
         *,
         older_than: timedelta,
     ) -> None:
         self._blobs = blobs
         self._records = records
-        self._report = report
         self._clock = clock
         self._older_than = older_than
 
@@ -150,7 +137,8 @@ class OrphanSweep:
         system = await self._records.system()
         owner = await self._blobs.owner(system)
         if owner != system:
-            self._report.foreign_store(owner, system)
+            reason = f"the store belongs to another system; if that is gone, remove {OWNER_KEY}"
+            _log.error(f"nothing is swept: {reason}", owner=owner, system=system)
             return 0
         stored: set[str] = set()  # a hundred bytes a blob, while the sweep runs
         unneeded = 0
@@ -165,11 +153,12 @@ class OrphanSweep:
             page = await self.unneeded_page(page.after)
         await self._report_missing(stored)
         if unneeded > ALWAYS_REMOVABLE and unneeded * 2 > len(stored):
-            self._report.too_many(len(stored), unneeded)
+            reason = "more than half of all blobs have no record; is this the right database?"
+            _log.error(f"nothing is swept: {reason}", blobs=len(stored), unneeded=unneeded)
             return 0
         for blob in removable:
             await self._blobs.delete(blob.key)
-            self._report.removed(blob)
+            _log.info("swept: no record names it", blob=blob.key, size_bytes=blob.size)
         return len(removable)
 
     async def _report_missing(self, stored: set[str]) -> None:
@@ -182,7 +171,14 @@ class OrphanSweep:
                     count, first = count + 1, first or each
             if not page_token:
                 break
-        self._report.missing(count, first)
+        BLOBS_MISSING.set(count)
+        if first is not None:
+            _log.error(
+                "records name blobs that are not in the store: `rushes storage check` lists them",
+                missing=count,
+                first_id=first.id,
+                first_blob=first.key,
+            )
 
     async def unneeded_page(self, after: str = "") -> UnneededPage:
         """Some thousand blobs after a key, and which of them no record names."""
@@ -215,9 +211,7 @@ class OrphanSweep:
         return MissingPage(len(references), tuple(missing), next_page_token)
 
 
-async def wait_for_parts(
-    task: str, work: Callable[[], Awaitable[object]], report: SweepReport, clock: Clock
-) -> None:
+async def wait_for_parts(task: str, work: Callable[[], Awaitable[object]], clock: Clock) -> None:
     """Do the work as soon as the parts that it needs are up. That the catalog starts later, or is away for a
     while, is no fault of the work: it is reported once, and not as an error."""
     seconds = WAIT_FIRST_S
@@ -226,7 +220,7 @@ async def wait_for_parts(
             await work()
         except (Unavailable, TimedOut) as error:
             if seconds == WAIT_FIRST_S:
-                report.waiting(task, error.message)
+                _log.info("waiting for another part", task=task, reason=error.message)
             await clock.sleep(seconds)
             seconds = min(seconds * 2, WAIT_LONGEST_S)
         else:

@@ -8,9 +8,9 @@ from datetime import timedelta
 from functools import partial
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
-from downloader.core.fetching.domain.media import StoredFile
+from downloader.core.fetching.domain.media import FetchRequest, StoredFile
 from downloader.core.fetching.existing_blob import UnreadableBlob
-from downloader.core.fetching.fetch import Fetcher, FetchRequest
+from downloader.core.fetching.fetch import Fetcher
 from downloader.core.scheduling.domain.deferred_deliveries import DeferredByHost
 from downloader.core.scheduling.domain.outputs import ExpectedHosts, Output
 from downloader.core.scheduling.domain.retry_policy import (

@@ -27,7 +27,7 @@ from downloader.core.fetching.domain.media import FetchRequest, StoredFile
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.scheduling.domain.outputs import Output
-from downloader.core.scheduling.download_outputs import Attempt
+from downloader.core.scheduling.download_outputs import PermittedFetch
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from mediakit.formats import Kind
 from servicekit.blobs import BlobStore
@@ -314,7 +314,7 @@ class FetchHarness:
                 return await fetch.try_once()
         output = Output("gen_1", "att_1", "p1", 1, 0, request.url, request.stem, None, self.clock.now())
         async with SlotScheduler(1).permit(output.expires_at) as permit:
-            return await Attempt(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
+            return await PermittedFetch(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
 
     async def refusal_of(
         self, url: str, kind: Kind | None = Kind.VIDEO, *, max_bytes: int = 0, retry: bool = True

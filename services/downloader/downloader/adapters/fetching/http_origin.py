@@ -9,8 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpcore
 
-from downloader.adapters.fetching.socket_backend import SocketBackend
-from downloader.adapters.fetching.ssrf_transport import GuardedBackend
+from downloader.adapters.fetching.guarded_network import GuardedBackend, SocketBackend
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.resume import ResponseHead
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts

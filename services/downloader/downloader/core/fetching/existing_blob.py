@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import dataclass
 
 import structlog
 
@@ -21,6 +22,7 @@ class UnreadableBlob(Unavailable):
     """The store lists a file and does not give it: it may be whole, and readable later."""
 
 
+@dataclass(frozen=True)
 class ExistingBlobs:
     """What lies in the store under a stem.
 
@@ -30,10 +32,9 @@ class ExistingBlobs:
     another extension stays for the orphan sweep, which knows the records.
     """
 
-    def __init__(self, storage: Storage, spool: Spool, prober: Prober) -> None:
-        self._storage = storage
-        self._spool = spool
-        self._prober = prober
+    storage: Storage
+    spool: Spool
+    prober: Prober
 
     async def find_whole(self, stem: str, required_kind: Kind | None) -> StoredFile | None:
         """The one that passes its check; None: there is none, so fetch it.
@@ -43,7 +44,7 @@ class ExistingBlobs:
             Unavailable: the store, the spool or the decoders are in trouble.
         """
         unreadable: UnreadableBlob | None = None
-        for key in await self._storage.find(stem):
+        for key in await self.storage.find(stem):
             try:
                 return await self._measure(key, required_kind)
             except FetchError as damage:
@@ -57,13 +58,13 @@ class ExistingBlobs:
 
     async def _measure(self, key: str, required_kind: Kind | None) -> StoredFile:
         container = BY_EXTENSION[key.rpartition(".")[2]]
-        async with self._spool.file() as file:
+        async with self.spool.file() as file:
             try:
-                await self._storage.read(key, file.path)
+                await self.storage.read(key, file.path)
             except Unavailable as error:
                 raise UnreadableBlob(error.message, retry_after=error.retry_after) from error
             sha256, size = await asyncio.to_thread(_digest, file)
-            facts = await self._prober.probe(file.path, container)
+            facts = await self.prober.probe(file.path, container)
         check_kind(facts.kind, required_kind, container)
         return StoredFile(key, by_content(container, facts.kind).content_type, size, sha256, facts)
 

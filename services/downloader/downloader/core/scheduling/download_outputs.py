@@ -36,8 +36,8 @@ _HOST_ERRORS = frozenset(
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """An attempt at one output, with a permit in hand; a `FetchListener`.
+class PermittedFetch:
+    """A fetch of one output, with a permit in hand; a `FetchListener`.
 
     Args:
         is_late: the output has expired: it is tried once, without retries.
@@ -181,23 +181,23 @@ class DownloadOutputs:
                 async with self._claims.claim(output.stem) as is_ours:
                     if not is_ours:
                         return CLAIMED_RETRY_S
-                    attempt = Attempt(output, permit, self._events, self._clock, is_late, contacts_host)
-                    return await self._attempt(attempt, deliveries)
+                    fetch = PermittedFetch(output, permit, self._events, self._clock, is_late, contacts_host)
+                    return await self._store_or_give_up(fetch, deliveries)
         return await self._with_permit(output, deliveries)  # it has expired while it waited
 
-    async def _attempt(self, attempt: Attempt, deliveries: int) -> float | None:
-        output = attempt.output
+    async def _store_or_give_up(self, fetch: PermittedFetch, deliveries: int) -> float | None:
+        output = fetch.output
         try:
-            await self._store(attempt)
+            await self._store(fetch)
         except FetchError as error:
-            attempt.note_error(error)
+            fetch.note_error(error)
             if error.give_up is GiveUp.AT_EXPIRY and not self._is_over(output, error):
                 return self._later(output, error, deliveries)
             await self._give_up(output, error)
         return None
 
-    async def _store(self, attempt: Attempt) -> None:
-        output = attempt.output
+    async def _store(self, fetch: PermittedFetch) -> None:
+        output = fetch.output
         request = FetchRequest(
             output.url,
             output.stem,
@@ -206,30 +206,30 @@ class DownloadOutputs:
             claimed_at=self._clock.monotonic(),
         )
         try:
-            stored = await self._find_or_fetch(attempt, request)
+            stored = await self._find_or_fetch(fetch, request)
             await self._events.completed(output, stored)
         except AppError as error:
             raise _ours(error) from error
 
-    async def _find_or_fetch(self, attempt: Attempt, request: FetchRequest) -> StoredFile:
+    async def _find_or_fetch(self, fetch: PermittedFetch, request: FetchRequest) -> StoredFile:
         try:
             if (stored := await self._fetcher.find_stored(request)) is not None:
                 return stored
         except UnreadableBlob as unreadable:
             try:
-                return await self._fetch(attempt, request)
+                return await self._fetch(fetch, request)
             except FetchError as error:  # what is stored may be whole: the origin's no is not the last word
-                attempt.note_error(error)
+                fetch.note_error(error)
                 raise unreadable from error
-        return await self._fetch(attempt, request)
+        return await self._fetch(fetch, request)
 
-    async def _fetch(self, attempt: Attempt, request: FetchRequest) -> StoredFile:
-        output = attempt.output
-        if not attempt.contacts_host:
+    async def _fetch(self, fetch: PermittedFetch, request: FetchRequest) -> StoredFile:
+        output = fetch.output
+        if not fetch.contacts_host:
             raise FetchError(ErrorCode.UNREACHABLE, "its host has not answered for long")
         self._report_unexpected_host(output)
         await self._events.started(output)
-        stored = await attempt.fetch(self._fetcher, request)
+        stored = await fetch.fetch(self._fetcher, request)
         now = self._clock.now()
         self._deferred.of(output.host, now).note_fetched(now)
         return stored

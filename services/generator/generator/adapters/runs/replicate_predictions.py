@@ -1,4 +1,4 @@
-"""Replicate's predictions over HTTP: creates, reads, lists and cancels; every failure in a closed set."""
+"""Creates, reads, lists and cancels Replicate's predictions; every failure is one of a closed set."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ from generator.core.models.model_catalog import Model, ModelCatalog
 from generator.core.scenes.domain.scene_to_input import SceneInput, fit_scene
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
+_NAME = re.compile(r"([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)")
+
 
 @dataclass(frozen=True)
 class PricedRun:
@@ -30,9 +32,6 @@ class PricedRun:
     spec: RunSpec
     estimate: Estimate
     reserve_micros: int
-
-
-_NAME = re.compile(r"([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)")
 
 
 async def prepare_input(
@@ -62,16 +61,9 @@ async def prepare_input(
     kind = await catalog.kind_of(found)
     price = prices.price_of(model, kind)
     deadline = run_deadline(price, longest)
+    secrets, assets = secret_fields(parameters, checked), referenced_assets(parameters, checked)
     return PricedRun(
-        RunSpec(
-            model,
-            runnable,
-            checked,
-            kind,
-            deadline,
-            secret_fields(parameters, checked),
-            referenced_assets(parameters, checked),
-        ),
+        RunSpec(model, runnable, checked, kind, deadline, secrets, assets),
         estimate(price, model=model, parameters=parameters, given=checked),
         reserve(price, parameters=parameters, given=checked, deadline=deadline),
     )

@@ -71,11 +71,7 @@ class RateLimiter:
 
     async def start(self) -> None:
         """Let the next caller probe at once: whoever restarted us may have put the token right."""
-
-        def due(state: RateLimitState) -> tuple[RateLimitState, None]:
-            return (RateLimitState(tripped=state.tripped) if state.tripped else state), None
-
-        await self._change(due)
+        await self._update(lambda state: RateLimitState(tripped=state.tripped) if state.tripped else state)
 
     async def stop(self) -> None:
         """Nothing to release."""
@@ -93,19 +89,18 @@ class RateLimiter:
 
     async def block(self, wait: float, spacing: float) -> None:
         """After a 429: nobody starts for `wait` seconds; then `spacing` seconds apart, when that is not 0."""
-        await self._change(lambda state: (limits.block(state, self._now(), wait=wait, spacing=spacing), None))
+        await self._update(lambda state: limits.block(state, self._now(), wait=wait, spacing=spacing))
         self._operators.note("provider_limited", wait_s=round(wait, 1), spacing_s=spacing)
 
     async def trip(self, reason: str) -> None:
         """After a 401 or 402: nobody starts until a probe succeeds."""
-        probe_every = self.probe_every
-        await self._change(
-            lambda state: (limits.trip(state, self._now(), reason=reason, probe_every=probe_every), None)
+        await self._update(
+            lambda state: limits.trip(state, self._now(), reason=reason, probe_every=self.probe_every)
         )
 
     async def reset(self) -> None:
         """A probe has succeeded."""
-        await self._change(lambda state: (limits.reset(state), None))
+        await self._update(limits.reset)
 
     async def tripped(self) -> str:
         """Why nothing may be submitted, as the replicas share it; empty when it may."""
@@ -131,6 +126,9 @@ class RateLimiter:
 
     async def _state(self) -> RateLimitState:
         return self._report(RateLimitState.load((await self._cell.read())[0]))
+
+    async def _update(self, update: Callable[[RateLimitState], RateLimitState]) -> None:
+        await self._change(lambda state: (update(state), None))
 
     async def _change(self, decide: Callable[[RateLimitState], tuple[RateLimitState, Any]]) -> Any:
         """Read, decide, write if unchanged; again while others were faster."""

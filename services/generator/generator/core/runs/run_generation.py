@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.attempt import Attempt, NextStep
+from generator.core.runs.domain.match_predictions import sent_input
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import Accepted, Error, RefusalReason, Refused, Unknown
 from generator.core.runs.domain.rate_limit_state import StartGranted
 from generator.core.runs.ports import RunPorts
 from generator.core.runs.reconcile_attempt import (
     reconcile_attempt,
-    sent_input,
     submit_window_left,
     unsent_wait,
 )

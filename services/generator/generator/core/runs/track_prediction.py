@@ -7,14 +7,8 @@ from datetime import timedelta
 
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.models.domain.prices import DEADLINE_GRACE
+from generator.core.runs.domain import events
 from generator.core.runs.domain.attempt import Attempt
-from generator.core.runs.domain.events import (
-    OUTPUTS_GONE,
-    PredictionFailed,
-    PredictionProgressed,
-    PredictionRef,
-    PredictionStarted,
-)
 from generator.core.runs.domain.prediction import Prediction, last_log_line, progress_percent
 from generator.core.runs.domain.provider_errors import Error
 from generator.core.runs.ports import RunPorts, WakeUpSubscription
@@ -71,7 +65,7 @@ async def track_with(
         prediction = latest or await poller.poll()
         if poller.gone:
             cost = await ports.results.cost(run, None)
-            await ports.events.publish(PredictionFailed(ref, OUTPUTS_GONE, cost))
+            await ports.events.publish(events.PredictionFailed(ref, events.OUTPUTS_GONE, cost))
             return
         if prediction is not None:
             if prediction.is_final:
@@ -92,20 +86,20 @@ async def track_with(
         pause = min(pause * POLL_GROWTH, POLL_LONGEST)
 
 
-async def _give_up(ports: RunPorts, run: RunSpec, ref: PredictionRef, last: Prediction) -> None:
+async def _give_up(ports: RunPorts, run: RunSpec, ref: events.PredictionRef, last: Prediction) -> None:
     """Past its deadline, stopped, and still not final: it has cost what it did up to there."""
     error = Error(
         "deadline",
         f"not done after {run.deadline_s or ports.settings.deadline:g} s; "
         f"the provider's last word was {last.status!r}",
     )
-    await ports.events.publish(PredictionFailed(ref, error, await ports.results.cost(run, last)))
+    await ports.events.publish(events.PredictionFailed(ref, error, await ports.results.cost(run, last)))
 
 
 class _ProgressReports:
     """Publishes that a prediction has started, once, and how far it is, not too often."""
 
-    def __init__(self, ports: RunPorts, ref: PredictionRef) -> None:
+    def __init__(self, ports: RunPorts, ref: events.PredictionRef) -> None:
         self._ports = ports
         self._ref = ref
         self._started = False
@@ -114,13 +108,13 @@ class _ProgressReports:
 
     async def report(self, prediction: Prediction) -> None:
         if prediction.has_started and not self._started:
-            await self._ports.events.publish(PredictionStarted(self._ref))
+            await self._ports.events.publish(events.PredictionStarted(self._ref))
             self._started = True
         done = progress_percent(prediction.logs)
         now = self._ports.clock.monotonic()
         if done is not None and done > self._percent and now >= self._next_at:
             await self._ports.events.publish(
-                PredictionProgressed(self._ref, done, last_log_line(prediction.logs) or "rendering")
+                events.PredictionProgressed(self._ref, done, last_log_line(prediction.logs) or "rendering")
             )
             self._percent, self._next_at = done, now + _PROGRESS_EVERY
 

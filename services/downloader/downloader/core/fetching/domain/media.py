@@ -1,4 +1,4 @@
-"""The files that are fetched: what is requested, what is taken for media, and what is stored in the end."""
+"""Describes a file before and after its fetch, and decides which files are taken for media."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An attempt to run a generation, as catalog records it, and the next step that catalog decides on."""
+"""Describes an attempt to run a generation, as catalog records it, and the next step that catalog answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The photos that scenes are chosen from: what was measured of them, and what they show and where."""
+"""Describes the photos that scenes are chosen from: their measures, what they show, and where it is."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from downloader.adapters.scheduling.event_publisher import DownloadEventPublishe
 from downloader.adapters.scheduling.kv_claims import KvClaims
 from downloader.adapters.scheduling.output_alerts import OUTPUTS_LOST
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.resume import ResponseHead
+from downloader.core.fetching.domain.responses import ResponseHead
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.fetching.ports import Response

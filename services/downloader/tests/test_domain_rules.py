@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from downloader.core.fetching.domain import data_urls
 from downloader.core.fetching.domain.data_urls import decode_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
-from downloader.core.fetching.domain.resume import (
+from downloader.core.fetching.domain.responses import (
     BodyUse,
     Representation,
     ResponseHead,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from downloader.adapters.fetching.guarded_network import GuardedBackend
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.redirects import MAX_REDIRECTS, redirect_target
+from downloader.core.fetching.domain.responses import MAX_REDIRECTS, redirect_target
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url, is_public, parse_allowed_hosts
 from downloader.core.scheduling.domain.outputs import ExpectedHosts
 

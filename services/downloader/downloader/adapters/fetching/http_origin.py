@@ -11,7 +11,7 @@ import httpcore
 
 from downloader.adapters.fetching.guarded_network import GuardedBackend, SocketBackend
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.resume import ResponseHead
+from downloader.core.fetching.domain.responses import ResponseHead
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts
 from downloader.core.fetching.ports import Response
 

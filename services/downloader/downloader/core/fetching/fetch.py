@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from downloader.core.fetching.domain import resume
+from downloader.core.fetching.domain import responses
 from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
 from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
 from downloader.core.fetching.domain.media import FetchRequest, StoredFile, check_kind
-from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
-from downloader.core.fetching.domain.resume import BodyUse
+from downloader.core.fetching.domain.responses import REDIRECT_STATUSES, BodyUse, redirect_target
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url
 from downloader.core.fetching.existing_blob import ExistingBlobs, UnreadableBlob
 from downloader.core.fetching.ports import FetchListener, Origin, Prober, Response, Spool, Storage
@@ -159,8 +158,8 @@ class Fetch:
         """Send one request and take what its response brings; whether all is here now."""
         transfer = self._transfer
         before = transfer.offset
-        async with self._get(resume.request_headers(before, transfer.representation)) as response:
-            use, representation = resume.evaluate_response(response.head, before, transfer.representation)
+        async with self._get(responses.request_headers(before, transfer.representation)) as response:
+            use, representation = responses.evaluate_response(response.head, before, transfer.representation)
             if use is not BodyUse.APPEND and (before or transfer.representation is not None):
                 await transfer.restart()
             if use is BodyUse.DISCARD:
@@ -209,7 +208,7 @@ class Fetch:
         return claimed_at is not None and self._fetcher.clock.monotonic() - claimed_at < CLAIM_CERTAIN_S
 
 
-def _is_whole(representation: resume.Representation, offset: int) -> bool:
+def _is_whole(representation: responses.Representation, offset: int) -> bool:
     total = representation.total
     if total is not None and offset > total:
         raise FetchError(ErrorCode.TRUNCATED, f"it has {offset} bytes, but {total} were announced")

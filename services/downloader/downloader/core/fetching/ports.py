@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from downloader.core.fetching.domain.resume import ResponseHead
+from downloader.core.fetching.domain.responses import ResponseHead
 from mediakit.facts import Facts
 from mediakit.formats import Format
 

@@ -7,7 +7,7 @@ import hashlib
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
 from downloader.core.fetching.domain.media import FetchRequest, recognise
-from downloader.core.fetching.domain.resume import Representation
+from downloader.core.fetching.domain.responses import Representation
 from downloader.core.fetching.ports import Prober, SpoolFile, Storage, Upload
 from mediakit.facts import Facts
 from mediakit.formats import HEAD, Format, by_content

@@ -108,6 +108,7 @@ class MissingPage:
     next_page_token: str
 
 
+@dataclass
 class OrphanSweep:
     """The use cases of the sweep.
 
@@ -115,18 +116,10 @@ class OrphanSweep:
         older_than: a younger blob may belong to a record that is just being made.
     """
 
-    def __init__(
-        self,
-        blobs: BlobInventory,
-        records: Records,
-        clock: Clock,
-        *,
-        older_than: timedelta,
-    ) -> None:
-        self._blobs = blobs
-        self._records = records
-        self._clock = clock
-        self._older_than = older_than
+    blobs: BlobInventory
+    records: Records
+    clock: Clock
+    older_than: timedelta
 
     async def run(self) -> int:
         """Remove what no record names, and report what is missing; how many were removed.
@@ -134,8 +127,8 @@ class OrphanSweep:
         All is compared before anything is removed: a catalog that knows next to nothing of what is stored is
         more likely one that was restored from a backup than right. The store of another system is left alone.
         """
-        system = await self._records.system()
-        owner = await self._blobs.owner(system)
+        system = await self.records.system()
+        owner = await self.blobs.owner(system)
         if owner != system:
             reason = f"the store belongs to another system; if that is gone, remove {OWNER_KEY}"
             _log.error(f"nothing is swept: {reason}", owner=owner, system=system)
@@ -157,17 +150,17 @@ class OrphanSweep:
             _log.error(f"nothing is swept: {reason}", blobs=len(stored), unneeded=unneeded)
             return 0
         for blob in removable:
-            await self._blobs.delete(blob.key)
+            await self.blobs.delete(blob.key)
             _log.info("swept: no record names it", blob=blob.key, size_bytes=blob.size)
         return len(removable)
 
     async def _report_missing(self, stored: set[str]) -> None:
         count, first, page_token = 0, None, ""
         while True:
-            references, page_token = await self._records.references(page_token)
+            references, page_token = await self.records.references(page_token)
             for each in references:
                 # What was stored after the listing is there all the same.
-                if each.key not in stored and not await self._blobs.exists(each.key):
+                if each.key not in stored and not await self.blobs.exists(each.key):
                     count, first = count + 1, first or each
             if not page_token:
                 break
@@ -182,11 +175,11 @@ class OrphanSweep:
 
     async def unneeded_page(self, after: str = "") -> UnneededPage:
         """Some thousand blobs after a key, and which of them no record names."""
-        old_enough = self._clock.now() - self._older_than
+        old_enough = self.clock.now() - self.older_than
         unneeded: list[ListedBlob] = []
         batch: list[ListedBlob] = []
         compared: list[str] = []
-        async for blob in self._blobs.list(after=after):
+        async for blob in self.blobs.list(after=after):
             compared.append(blob.key)
             if blob.stored_at < old_enough:
                 batch.append(blob)
@@ -202,12 +195,12 @@ class OrphanSweep:
     async def _unneeded_of(self, batch: Sequence[ListedBlob]) -> list[ListedBlob]:
         if not batch:
             return []
-        unneeded = set(await self._records.unneeded([blob.key for blob in batch]))
+        unneeded = set(await self.records.unneeded([blob.key for blob in batch]))
         return [blob for blob in batch if blob.key in unneeded]
 
     async def missing_page(self, page_token: str) -> MissingPage:
-        references, next_page_token = await self._records.references(page_token)
-        missing = [each for each in references if not await self._blobs.exists(each.key)]
+        references, next_page_token = await self.records.references(page_token)
+        missing = [each for each in references if not await self.blobs.exists(each.key)]
         return MissingPage(len(references), tuple(missing), next_page_token)
 
 

@@ -120,27 +120,19 @@ MAX_REMEMBERED = 20_000
 """As many as may be in flight. Beyond that something is done once more, which is harmless."""
 
 
+@dataclass(kw_only=True)
 class DownloadOutputs:
     """The use case behind `prediction.succeeded`. Its events may be published twice, never its effect."""
 
-    def __init__(
-        self,
-        *,
-        fetcher: Fetcher,
-        events: DownloadEvents,
-        claims: Claims,
-        alerts: OutputAlerts,
-        scheduler: SlotScheduler,
-        expected_hosts: ExpectedHosts,
-        clock: Clock,
-    ) -> None:
-        self._fetcher = fetcher
-        self._events = events
-        self._claims = claims
-        self._alerts = alerts
-        self._scheduler = scheduler
-        self._expected_hosts = expected_hosts
-        self._clock = clock
+    fetcher: Fetcher
+    events: DownloadEvents
+    claims: Claims
+    alerts: OutputAlerts
+    scheduler: SlotScheduler
+    expected_hosts: ExpectedHosts
+    clock: Clock
+
+    def __post_init__(self) -> None:
         self._deferred = DeferredByHost()
         self._settled = BoundedSet()
         # Alerts that were raised: a loss and a host once each, a risk by each failed try but by no deferral.
@@ -158,10 +150,10 @@ class DownloadOutputs:
             partial(self._settle, output, deliveries)
             for output in sorted(unsettled, key=lambda output: output.expires_at)
         ]
-        return await gather_outputs(tries, self._clock)
+        return await gather_outputs(tries, self.clock)
 
     async def _settle(self, output: Output, deliveries: int) -> float | None:
-        self._deferred.of(output.host, self._clock.now()).returned(output.id)
+        self._deferred.of(output.host, self.clock.now()).returned(output.id)
         try:
             delay = await self._with_permit(output, deliveries)
         except Deferred as deferred:
@@ -174,14 +166,14 @@ class DownloadOutputs:
 
     async def _with_permit(self, output: Output, deliveries: int) -> float | None:
         is_late = self._has_expired(output)
-        contacts_host = not (is_late and self._scheduler.is_down(output.host))
+        contacts_host = not (is_late and self.scheduler.is_down(output.host))
         deadline = output.expires_at + _AFTER_ALL_OTHERS if is_late else output.expires_at
-        async with self._scheduler.permit(deadline, output.host if contacts_host else _EXPIRED) as permit:
+        async with self.scheduler.permit(deadline, output.host if contacts_host else _EXPIRED) as permit:
             if is_late == self._has_expired(output):
-                async with self._claims.claim(output.stem) as is_ours:
+                async with self.claims.claim(output.stem) as is_ours:
                     if not is_ours:
                         return CLAIMED_RETRY_S
-                    fetch = PermittedFetch(output, permit, self._events, self._clock, is_late, contacts_host)
+                    fetch = PermittedFetch(output, permit, self.events, self.clock, is_late, contacts_host)
                     return await self._store_or_give_up(fetch, deliveries)
         return await self._with_permit(output, deliveries)  # it has expired while it waited
 
@@ -203,17 +195,17 @@ class DownloadOutputs:
             output.stem,
             likely_kind=output.likely_kind,
             min_bytes=MIN_OUTPUT_BYTES,
-            claimed_at=self._clock.monotonic(),
+            claimed_at=self.clock.monotonic(),
         )
         try:
             stored = await self._find_or_fetch(fetch, request)
-            await self._events.completed(output, stored)
+            await self.events.completed(output, stored)
         except AppError as error:
             raise _ours(error) from error
 
     async def _find_or_fetch(self, fetch: PermittedFetch, request: FetchRequest) -> StoredFile:
         try:
-            if (stored := await self._fetcher.find_stored(request)) is not None:
+            if (stored := await self.fetcher.find_stored(request)) is not None:
                 return stored
         except UnreadableBlob as unreadable:
             try:
@@ -228,19 +220,19 @@ class DownloadOutputs:
         if not fetch.contacts_host:
             raise FetchError(ErrorCode.UNREACHABLE, "its host has not answered for long")
         self._report_unexpected_host(output)
-        await self._events.started(output)
-        stored = await fetch.fetch(self._fetcher, request)
-        now = self._clock.now()
+        await self.events.started(output)
+        stored = await fetch.fetch(self.fetcher, request)
+        now = self.clock.now()
         self._deferred.of(output.host, now).note_fetched(now)
         return stored
 
     def _report_unexpected_host(self, output: Output) -> None:
-        host = self._expected_hosts.unexpected_host(output.url)
+        host = self.expected_hosts.unexpected_host(output.url)
         if host and self._unexpected_hosts.add(host):
-            self._alerts.unexpected_host(output, host)
+            self.alerts.unexpected_host(output, host)
 
     def _has_expired(self, output: Output) -> bool:
-        return has_expired(self._clock.now(), output.expires_at)
+        return has_expired(self.clock.now(), output.expires_at)
 
     def _is_over(self, output: Output, error: FetchError) -> bool:
         """Trouble of ours loses nothing by itself: the output may be in the store that is away just now."""
@@ -251,13 +243,13 @@ class DownloadOutputs:
         self._alert_if_at_risk(output, error.message)
         return redelivery_delay(
             deliveries,
-            now=self._clock.now(),
+            now=self.clock.now(),
             expires_at=output.expires_at,
             retry_after=error.retry_after,
         )
 
     def _defer(self, output: Output, *, host_is_down: bool) -> float:
-        now = self._clock.now()
+        now = self.clock.now()
         if output.id not in self._at_risk:
             self._alert_if_at_risk(output, "its host is away" if host_is_down else "others expire earlier")
         return self._deferred.of(output.host, now).defer(
@@ -265,10 +257,10 @@ class DownloadOutputs:
         )
 
     def _alert_if_at_risk(self, output: Output, reason: str) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         if is_at_risk(now, output.expires_at):
             self._at_risk.add(output.id)
-            self._alerts.at_risk(output, (output.expires_at - now).total_seconds(), reason)
+            self.alerts.at_risk(output, (output.expires_at - now).total_seconds(), reason)
 
     async def _give_up(self, output: Output, error: FetchError) -> None:
         """Publish that it failed. What was worth another try, had it not expired, is lost."""
@@ -278,10 +270,10 @@ class DownloadOutputs:
                 ErrorCode.EXPIRED, f"the provider has deleted it; the last try: {error.message}"
             )
             if self._lost.add(output.id):
-                self._alerts.lost(output, error.message)
+                self.alerts.lost(output, error.message)
         elif error.is_retryable:  # a fresh address may still help, if somebody requests one in time
             self._alert_if_at_risk(output, f"given up: {error.message}")
-        await self._events.failed(output, published)
+        await self.events.failed(output, published)
 
 
 class BoundedSet:

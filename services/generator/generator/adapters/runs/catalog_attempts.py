@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ _STATES = {
 }
 
 
+@dataclass(frozen=True)
 class CatalogAttempts:
     """`AttemptRecords` at catalog; its channel raises `AppError`s.
 
@@ -41,26 +42,20 @@ class CatalogAttempts:
     that nobody whose clock is ahead reconciles what is still being sent.
     """
 
-    def __init__(
-        self,
-        attempts: attempts_pb2_grpc.AttemptServiceAsyncStub,
-        generations: generations_pb2_grpc.GenerationServiceAsyncStub,
-        clock: Clock,
-    ) -> None:
-        self._attempts = attempts
-        self._generations = generations
-        self._clock = clock
+    attempts: attempts_pb2_grpc.AttemptServiceAsyncStub
+    generations: generations_pb2_grpc.GenerationServiceAsyncStub
+    clock: Clock
 
     async def next_step(self, generation_id: str) -> NextStepAnswer:
-        answer = await self._attempts.GetNextStep(pb.GetNextStepRequest(generation_id=generation_id))
+        answer = await self.attempts.GetNextStep(pb.GetNextStepRequest(generation_id=generation_id))
         return NextStepAnswer(_NEXT_STEPS.get(answer.next_step, NextStep.NOTHING), answer.reason)
 
     async def begin(self, generation_id: str) -> NextStepAnswer:
-        answer = await self._attempts.BeginAttempt(pb.BeginAttemptRequest(generation_id=generation_id))
+        answer = await self.attempts.BeginAttempt(pb.BeginAttemptRequest(generation_id=generation_id))
         attempt = _attempt(answer.attempt) if answer.HasField("attempt") else None
         if attempt is not None and answer.HasField("intent_age_s"):
             age = timedelta(seconds=answer.intent_age_s)
-            attempt = replace(attempt, intended_at=self._clock.now() - age)
+            attempt = replace(attempt, intended_at=self.clock.now() - age)
         run = RunSpec(
             model=answer.model,
             version=answer.version,
@@ -75,14 +70,14 @@ class CatalogAttempts:
         return NextStepAnswer(next_step, answer.reason, attempt, run)
 
     async def record_submitted(self, attempt_id: str, prediction_id: str) -> None:
-        await self._attempts.RecordSubmitted(
+        await self.attempts.RecordSubmitted(
             pb.RecordSubmittedRequest(attempt_id=attempt_id, prediction_id=prediction_id)
         )
 
     async def release(
         self, attempt_id: str, error: Error, *, fail_generation: bool = False, retry_after: float = 0.0
     ) -> None:
-        await self._attempts.ReleaseAttempt(
+        await self.attempts.ReleaseAttempt(
             pb.ReleaseAttemptRequest(
                 attempt_id=attempt_id,
                 error=media_pb2.Error(code=error.code, message=error.message, retryable=error.retryable),
@@ -92,7 +87,7 @@ class CatalogAttempts:
         )
 
     async def get(self, attempt_id: str) -> Attempt:
-        return _attempt(await self._attempts.GetAttempt(pb.GetAttemptRequest(id=attempt_id)))
+        return _attempt(await self.attempts.GetAttempt(pb.GetAttemptRequest(id=attempt_id)))
 
     async def find_by_prediction(self, prediction_id: str) -> Attempt | None:
         return await self._find(pb.FindAttemptRequest(prediction_id=prediction_id))
@@ -101,7 +96,7 @@ class CatalogAttempts:
         return await self._find(pb.FindAttemptRequest(generation_id=generation_id))
 
     async def run_of(self, attempt: Attempt) -> RunSpec:
-        generation = await self._generations.GetGeneration(
+        generation = await self.generations.GetGeneration(
             generations_pb2.GetGenerationRequest(id=attempt.generation_id)
         )
         return RunSpec(
@@ -115,7 +110,7 @@ class CatalogAttempts:
 
     async def _find(self, request: pb.FindAttemptRequest) -> Attempt | None:
         try:
-            return _attempt(await self._attempts.FindAttempt(request))
+            return _attempt(await self.attempts.FindAttempt(request))
         except NotFound:
             return None
 

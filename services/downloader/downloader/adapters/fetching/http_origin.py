@@ -52,7 +52,7 @@ class HttpOrigin:
         timeouts = {"connect": CONNECT_S, "read": RESPONSE_S, "write": RESPONSE_S, "pool": RESPONSE_S}
         with _errors_before_body():
             address = _ascii_url(url)
-            host = urlsplit(address).netloc
+            host = urlsplit(address.decode()).netloc
             sent = {"Host": host, "Accept": "*/*", "User-Agent": "rushes-downloader"} | headers
             request = httpcore.Request(
                 "GET", address, headers=list(sent.items()), extensions={"timeout": timeouts}
@@ -122,7 +122,7 @@ def _errors_before_body() -> Iterator[None]:
         raise FetchError(ErrorCode.UNREACHABLE, f"the origin cannot be reached ({why})") from error
 
 
-def _ascii_url(url: str) -> str:
+def _ascii_url(url: str) -> bytes:
     """The address in ASCII: its host in IDNA, the rest percent-encoded (RFC 3987, 3.1); no fragment."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -130,4 +130,4 @@ def _ascii_url(url: str) -> str:
     netloc = host if parts.port is None else f"{host}:{parts.port}"
     safe = "/%:;?&=+$,@!~*'()#[]"
     address = (parts.scheme, netloc, quote(parts.path, safe), quote(parts.query, safe), "")
-    return urlunsplit(address)
+    return urlunsplit(address).encode("ascii")

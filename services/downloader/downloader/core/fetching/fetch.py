@@ -28,6 +28,9 @@ CLAIM_CERTAIN_S = 3.0
 Nobody else can have stored the file within them, so the store need not be looked into again after a fetch
 that was this quick."""
 
+PROGRESS_INTERVAL_S = 1.0
+"""Between two reports of how far a fetch is."""
+
 
 @dataclass(frozen=True)
 class FetchLimits:
@@ -213,9 +216,6 @@ def _is_whole(representation: responses.Representation, offset: int) -> bool:
     if total is not None and offset > total:
         raise FetchError(ErrorCode.TRUNCATED, f"it has {offset} bytes, but {total} were announced")
     return total is None or offset == total
-
-
-PROGRESS_INTERVAL_S = 1.0
 
 
 class ThroughputMonitor:

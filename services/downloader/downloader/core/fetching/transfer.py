@@ -29,13 +29,7 @@ class Transfer:
     """
 
     def __init__(
-        self,
-        storage: Storage,
-        prober: Prober,
-        file: SpoolFile,
-        request: FetchRequest,
-        *,
-        max_bytes: int,
+        self, storage: Storage, prober: Prober, file: SpoolFile, request: FetchRequest, *, max_bytes: int
     ) -> None:
         self._storage = storage
         self._prober = prober

@@ -13,6 +13,24 @@ from prometheus_client import Gauge
 from servicekit.clock import Clock
 from servicekit.errors import TimedOut, Unavailable
 
+OWNER_KEY = "system.txt"
+"""The blob that holds the name of the system that the store belongs to."""
+
+BATCH = 500
+"""Keys that the catalog judges at once."""
+
+PAGE = 5_000
+"""Blobs that are compared for one page of an operator's list."""
+
+MAX_REMOVED = 10_000
+"""Blobs that one sweep removes; the rest waits for the next."""
+
+ALWAYS_REMOVABLE = 20
+"""So many may always go. Beyond that, a sweep that would remove more than half of all removes nothing."""
+
+WAIT_FIRST_S, WAIT_LONGEST_S = 1.0, 30.0
+"""Between two tries while a part is away: doubled each time, up to the second number."""
+
 BLOBS_MISSING = Gauge(
     "rushes_blobs_missing",
     "Records whose blob was not in the store at the last sweep; `rushes storage check`",
@@ -69,25 +87,6 @@ class Records(Protocol):
     async def references(self, page_token: str) -> tuple[Sequence[BlobReference], str]:
         """A page of the blobs that records name, and the token of the next page; empty after the last."""
         ...
-
-
-OWNER_KEY = "system.txt"
-"""The blob that holds the name of the system that the store belongs to."""
-
-BATCH = 500
-"""Keys that the catalog judges at once."""
-
-PAGE = 5_000
-"""Blobs that are compared for one page of an operator's list."""
-
-MAX_REMOVED = 10_000
-"""Blobs that one sweep removes; the rest waits for the next."""
-
-ALWAYS_REMOVABLE = 20
-"""So many may always go. Beyond that, a sweep that would remove more than half of all removes nothing."""
-
-WAIT_FIRST_S, WAIT_LONGEST_S = 1.0, 30.0
-"""Between two tries while a part is away: doubled each time, up to the second number."""
 
 
 @dataclass(frozen=True)

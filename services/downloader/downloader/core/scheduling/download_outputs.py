@@ -11,20 +11,33 @@ from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, 
 from downloader.core.fetching.domain.media import FetchRequest, StoredFile
 from downloader.core.fetching.existing_blob import UnreadableBlob
 from downloader.core.fetching.fetch import Fetcher
+from downloader.core.scheduling.domain import retry_policy
 from downloader.core.scheduling.domain.deferred_deliveries import DeferredByHost
 from downloader.core.scheduling.domain.outputs import ExpectedHosts, Output
-from downloader.core.scheduling.domain.retry_policy import (
-    MAX_RETRY_AFTER_S,
-    QuickRetries,
-    has_expired,
-    is_at_risk,
-    redelivery_delay,
-)
 from downloader.core.scheduling.gather_outputs import gather_outputs
 from downloader.core.scheduling.ports import Claims, DownloadEvents, OutputAlerts
 from downloader.core.scheduling.slot_scheduler import Deferred, Permit, SlotScheduler
 from servicekit.clock import Clock
 from servicekit.errors import AppError, ErrorKind
+
+MIN_OUTPUT_BYTES = 1024
+"""Anything smaller that a model made is not a real output, but an empty frame. What people have may be
+as small as it likes: a logo is."""
+
+CLAIMED_RETRY_S = 3.0
+"""Until an output that another replica is fetching is tried again."""
+
+_AFTER_ALL_OTHERS = timedelta(days=3650)
+"""Added to the deadline of what has expired: it goes after all that can surely still be fetched."""
+
+_EXPIRED = "expired"
+"""The queue of what has expired and whose host is down. Not a host name: it has neither dot nor port."""
+
+_PASSING = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.NOT_FOUND})
+"""Errors of our own parts that pass. NotFound: a stored file was deleted while it was measured."""
+
+MAX_REMEMBERED = 20_000
+"""As many as may be in flight. Beyond that something is done once more, which is harmless."""
 
 PROBE_INTERVAL_S = 1.0
 """Between two tries at a host that is down. Each is made with another output, as one of them may be why."""
@@ -59,7 +72,7 @@ class PermittedFetch:
             FetchError: of the last try.
             Unavailable: the spool, the decoders or the store are in trouble.
         """
-        retries = QuickRetries()
+        retries = retry_policy.QuickRetries()
         async with fetcher.begin(request, self) as fetch:
             while True:
                 try:
@@ -68,7 +81,7 @@ class PermittedFetch:
                     delay = retries.next_delay(error.give_up, progressed=fetch.progressed)
                     if delay is None or self.is_late:
                         raise
-                    delay = max(delay, min(error.retry_after or 0.0, MAX_RETRY_AFTER_S))
+                    delay = max(delay, min(error.retry_after or 0.0, retry_policy.MAX_RETRY_AFTER_S))
                     await self._pause(error, delay, progressed=fetch.progressed)
 
     async def _pause(self, error: FetchError, seconds: float, *, progressed: bool) -> None:
@@ -98,26 +111,6 @@ class PermittedFetch:
 
     async def progressed(self, received: int, announced: int) -> None:
         await self.events.progressed(self.output, received, announced)
-
-
-MIN_OUTPUT_BYTES = 1024
-"""Anything smaller that a model made is not a real output, but an empty frame. What people have may be
-as small as it likes: a logo is."""
-
-CLAIMED_RETRY_S = 3.0
-"""Until an output that another replica is fetching is tried again."""
-
-_AFTER_ALL_OTHERS = timedelta(days=3650)
-"""Added to the deadline of what has expired: it goes after all that can surely still be fetched."""
-
-_EXPIRED = "expired"
-"""The queue of what has expired and whose host is down. Not a host name: it has neither dot nor port."""
-
-_PASSING = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.NOT_FOUND})
-"""Errors of our own parts that pass. NotFound: a stored file was deleted while it was measured."""
-
-MAX_REMEMBERED = 20_000
-"""As many as may be in flight. Beyond that something is done once more, which is harmless."""
 
 
 @dataclass(kw_only=True)
@@ -232,7 +225,7 @@ class DownloadOutputs:
             self.alerts.unexpected_host(output, host)
 
     def _has_expired(self, output: Output) -> bool:
-        return has_expired(self.clock.now(), output.expires_at)
+        return retry_policy.has_expired(self.clock.now(), output.expires_at)
 
     def _is_over(self, output: Output, error: FetchError) -> bool:
         """Trouble of ours loses nothing by itself: the output may be in the store that is away just now."""
@@ -241,11 +234,8 @@ class DownloadOutputs:
     def _later(self, output: Output, error: FetchError, deliveries: int) -> float:
         """Seconds until the next delivery. Raises the alert when time runs out."""
         self._alert_if_at_risk(output, error.message)
-        return redelivery_delay(
-            deliveries,
-            now=self.clock.now(),
-            expires_at=output.expires_at,
-            retry_after=error.retry_after,
+        return retry_policy.redelivery_delay(
+            deliveries, now=self.clock.now(), expires_at=output.expires_at, retry_after=error.retry_after
         )
 
     def _defer(self, output: Output, *, host_is_down: bool) -> float:
@@ -258,7 +248,7 @@ class DownloadOutputs:
 
     def _alert_if_at_risk(self, output: Output, reason: str) -> None:
         now = self.clock.now()
-        if is_at_risk(now, output.expires_at):
+        if retry_policy.is_at_risk(now, output.expires_at):
             self._at_risk.add(output.id)
             self.alerts.at_risk(output, (output.expires_at - now).total_seconds(), reason)
 

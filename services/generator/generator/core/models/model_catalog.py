@@ -7,21 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from generator.core.models.domain import model_schema as schema
 from generator.core.models.domain.media_kinds import (
     MediaKind,
     kind_of_collections,
     kind_of_example,
     lists_media_models,
 )
-from generator.core.models.domain.model_schema import (
-    OutputSchema,
-    Parameter,
-    read_output_schema,
-    read_parameters,
-)
+from generator.core.models.domain.model_schema import Parameter
 from generator.core.models.provider_cache import Cached, ProviderCache
 from servicekit.clock import Clock
 from servicekit.errors import AppError, NotFound
+
+_COLLECTIONS_AT_ONCE = 3
+"""Collections that are read at the same time: they are heavy."""
+
+_MODELS_CACHED = 200
+"""Models and versions: callers choose the names, and each has a schema of some 50 kB."""
+
+_COLLECTIONS_CACHED = 1_000
+"""As many as the provider has."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +76,6 @@ class ModelSource(Protocol):
     async def version_schema(self, owner: str, name: str, version: str) -> Any:
         """The `openapi_schema` of one version of a model; None when it has none."""
         ...
-
-
-_COLLECTIONS_AT_ONCE = 3
-"""Collections that are read at the same time: they are heavy."""
-
-_MODELS_CACHED = 200
-"""Models and versions: callers choose the names, and each has a schema of some 50 kB."""
-
-_COLLECTIONS_CACHED = 1_000
-"""As many as the provider has."""
 
 
 @dataclass(frozen=True)
@@ -217,11 +212,11 @@ class ModelCatalog:
         Raises:
             NotFound: no such model, or the version is not one of its versions.
         """
-        return read_parameters(await self._openapi(owner, name, version))
+        return schema.read_parameters(await self._openapi(owner, name, version))
 
-    async def output_schema(self, owner: str, name: str, version: str = "") -> OutputSchema | None:
+    async def output_schema(self, owner: str, name: str, version: str = "") -> schema.OutputSchema | None:
         """What a model's output is, or that of one of its versions; errors as those of `parameters`."""
-        return read_output_schema(await self._openapi(owner, name, version))
+        return schema.read_output_schema(await self._openapi(owner, name, version))
 
     async def _openapi(self, owner: str, name: str, version: str) -> Any:
         model = await self.model(owner, name)

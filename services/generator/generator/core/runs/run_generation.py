@@ -16,11 +16,7 @@ from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import Accepted, Error, RefusalReason, Refused, Unknown
 from generator.core.runs.domain.rate_limit_state import StartGranted
 from generator.core.runs.ports import RunPorts
-from generator.core.runs.reconcile_attempt import (
-    reconcile_attempt,
-    submit_window_left,
-    unsent_wait,
-)
+from generator.core.runs.reconcile_attempt import reconcile_attempt, submit_window_left, unsent_wait
 from generator.core.runs.track_prediction import track_prediction, track_with
 from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
 

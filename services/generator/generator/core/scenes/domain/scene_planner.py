@@ -107,8 +107,7 @@ def _photos_of_one_place(scored: Sequence[ScoredPhoto], request: ScenePlanReques
         return list(scored)
     named = [place for place in sufficient if place.replace(" ", "") in brief]
     best = max(
-        named or sufficient,
-        key=lambda place: (_best_scores(sufficient[place], request.scene_count), place),
+        named or sufficient, key=lambda place: (_best_scores(sufficient[place], request.scene_count), place)
     )
     return sufficient[best]
 

@@ -13,7 +13,7 @@ from servicekit.errors import NotFound, Unavailable
 
 
 class BlobStorage:
-    """See `core.fetching.ports.Storage` and `core.orphans.ports.BlobInventory`."""
+    """See `core.fetching.ports.Storage` and `core.orphans.orphan_sweep.BlobInventory`."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs

@@ -11,7 +11,7 @@ _PAGE = 200
 
 
 class CatalogClient:
-    """`core.orphans.ports.Records`; its channel raises `AppError`s."""
+    """`core.orphans.orphan_sweep.Records`; its channel raises `AppError`s."""
 
     def __init__(self, storage: storage_pb2_grpc.StorageServiceAsyncStub) -> None:
         self._storage = storage

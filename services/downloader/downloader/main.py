@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from downloader.adapters.alerts import LoggedOutputAlerts, LoggedStoredFileAlerts, LoggedSweepReport
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.fetching.http_origin import HttpOrigin
 from downloader.adapters.fetching.spool import FolderSpool
@@ -15,15 +14,16 @@ from downloader.adapters.media.probe_pool import ProbePool
 from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import KvClaims
+from downloader.adapters.scheduling.output_alerts import LoggedOutputAlerts
 from downloader.config import Settings
-from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.orphans.orphan_sweep import OrphanSweep, wait_for_parts
+from downloader.core.scheduling.domain.outputs import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from downloader.edges.blob_service import BlobServicer
-from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
+from downloader.edges.events import REMOVALS, output_handlers, outputs_consumer, removal_handlers
 from downloader.edges.fetch_file import DownloaderServicer
 from events.topology import streams
 from rushes.catalog.v1.storage_pb2_grpc import StorageServiceStub
@@ -59,10 +59,14 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         storage=storage,
         spool=spool,
         prober=probes,
-        alerts=LoggedStoredFileAlerts(),
         clock=clock,
         allowed=allowed,
-        limits=_fetch_limits(settings),
+        limits=FetchLimits(
+            max_bytes=settings.max_bytes,
+            total_s=settings.total.total_seconds(),
+            window_s=settings.idle.total_seconds(),
+            least_rate=settings.least_rate,
+        ),
     )
 
     # Scheduling
@@ -75,36 +79,26 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         expected_hosts=ExpectedHosts(settings.fetch_expect, allowed),
         clock=clock,
     )
-    outputs = Consumer(log, outputs_consumer(settings.in_flight), OutputsHandler(downloads, clock).handlers())
-    removals = Consumer(log, REMOVALS, RemovalsHandler(storage).handlers())
+    outputs = Consumer(log, outputs_consumer(settings.in_flight), output_handlers(downloads, clock))
+    removals = Consumer(log, REMOVALS, removal_handlers(storage))
 
     # Orphans
     catalog = GrpcChannel(settings.catalog_address)
-    report = LoggedSweepReport()
     sweep: OrphanSweep | None = None
     sweeps = Tasks()
 
     def every_hour(task: str, work: Callable[[], Awaitable[object]]) -> None:
-        sweeps.every(SWEEP_S, partial(wait_for_parts, task, work, report, clock), task)
+        sweeps.every(SWEEP_S, partial(wait_for_parts, task, work, clock), task)
 
     every_hour("sweep stale uploads", lambda: blobs.abort_stale_uploads(settings.stale_uploads))
     if settings.catalog_address:
         records = CatalogClient(catalog.stub(StorageServiceStub))
-        sweep = OrphanSweep(storage, records, report, clock, older_than=settings.sweep_after)
+        sweep = OrphanSweep(storage, records, clock, older_than=settings.sweep_after)
         every_hour("sweep what no record names", sweep.run)
 
     servicers = [DownloaderServicer(fetcher, claims), BlobServicer(sweep)]
     server = GrpcServer(settings.grpc_listen, servicers, clock=clock, service="downloader")
     return [spool, probes, origin, blobs, log, catalog, outputs, removals, sweeps, server]
-
-
-def _fetch_limits(settings: Settings) -> FetchLimits:
-    return FetchLimits(
-        max_bytes=settings.max_bytes,
-        total_s=settings.total.total_seconds(),
-        window_s=settings.idle.total_seconds(),
-        least_rate=settings.least_rate,
-    )
 
 
 def _allowed_hosts(settings: Settings) -> AllowedHosts:

@@ -18,17 +18,16 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from downloader.adapters.alerts import LoggedStoredFileAlerts
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.fetching.http_origin import HttpOrigin
 from downloader.adapters.fetching.spool import FolderSpool
 from downloader.adapters.media.probe_pool import ProbePool
 from downloader.core.fetching.domain.fetch_errors import FetchError
-from downloader.core.fetching.domain.media import StoredFile
+from downloader.core.fetching.domain.media import FetchRequest, StoredFile
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
-from downloader.core.fetching.fetch import Fetcher, FetchLimits, FetchRequest
-from downloader.core.scheduling.attempt import Attempt
+from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.download_outputs import PermittedFetch
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
 from mediakit.formats import Kind
 from servicekit.blobs import BlobStore
@@ -315,7 +314,7 @@ class FetchHarness:
                 return await fetch.try_once()
         output = Output("gen_1", "att_1", "p1", 1, 0, request.url, request.stem, None, self.clock.now())
         async with SlotScheduler(1).permit(output.expires_at) as permit:
-            return await Attempt(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
+            return await PermittedFetch(output, permit, NoEvents(), self.clock).fetch(self.fetcher, request)
 
     async def refusal_of(
         self, url: str, kind: Kind | None = Kind.VIDEO, *, max_bytes: int = 0, retry: bool = True
@@ -364,7 +363,6 @@ async def harness(
         storage=BlobStorage(blobs),
         spool=spool,
         prober=prober,
-        alerts=LoggedStoredFileAlerts(),
         clock=clock,
         allowed=allowed,
         limits=FetchLimits(max_bytes=1024**3, total_s=60, window_s=0.3, least_rate=50_000),

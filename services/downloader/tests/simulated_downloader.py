@@ -19,18 +19,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from outages import OutageCase, SimOutput
 from simulated_event_log import SimulatedEventLog
 
-from downloader.adapters.alerts import OUTPUTS_LOST, LoggedStoredFileAlerts
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import KvClaims
+from downloader.adapters.scheduling.output_alerts import OUTPUTS_LOST
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
-from downloader.core.fetching.domain.resume import ResponseHead
+from downloader.core.fetching.domain.responses import ResponseHead
 from downloader.core.fetching.domain.ssrf_guard import parse_allowed_hosts
 from downloader.core.fetching.fetch import Fetcher, FetchLimits
 from downloader.core.fetching.ports import Response
+from downloader.core.scheduling.domain.outputs import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
-from downloader.edges.events import OutputsHandler, outputs_consumer
+from downloader.edges.events import output_handlers, outputs_consumer
 from mediakit.facts import Facts
 from mediakit.formats import Kind
 from rushes.common.v1.media_pb2 import MEDIA_KIND_IMAGE
@@ -223,7 +223,6 @@ async def _run(case: OutageCase) -> Result:
             storage=storage,
             spool=SimulatedSpool(),
             prober=SimulatedProber(),
-            alerts=LoggedStoredFileAlerts(),
             clock=clock,
             allowed=parse_allowed_hosts([]),
             limits=FetchLimits(),
@@ -237,7 +236,7 @@ async def _run(case: OutageCase) -> Result:
             expected_hosts=ExpectedHosts(),
             clock=clock,
         )
-        log.handlers.append(OutputsHandler(downloads, clock).succeeded)
+        log.handlers.append(output_handlers(downloads, clock)["prediction.succeeded"])
         log.leased.append(set())
     for output in case.outputs:
         loop.call_at(output.arrival, log.add, event(output))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from downloader.core.fetching.domain import data_urls
 from downloader.core.fetching.domain.data_urls import decode_data_url
-from downloader.core.fetching.domain.fetch_errors import ERRORS, ErrorCode, FetchError, GiveUp
-from downloader.core.fetching.domain.resume import (
+from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
+from downloader.core.fetching.domain.responses import (
     BodyUse,
     Representation,
     ResponseHead,
@@ -253,7 +253,3 @@ def test_a_large_data_url_comes_in_pieces(monkeypatch) -> None:
     assert max(map(len, pieces)) <= 1024
     escaped = "%00" * 3000
     assert b"".join(decode_data_url("data:," + escaped)) == bytes(3000)
-
-
-def test_every_code_has_its_row() -> None:
-    assert set(ERRORS) == set(ErrorCode)

@@ -15,14 +15,14 @@ import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import capture_logs
 
-from downloader.adapters.alerts import OUTPUTS_AT_RISK, OUTPUTS_LOST, LoggedOutputAlerts
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.scheduling.event_publisher import DownloadEventPublisher
 from downloader.adapters.scheduling.kv_claims import BUCKET, KvClaims
-from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
+from downloader.adapters.scheduling.output_alerts import OUTPUTS_AT_RISK, OUTPUTS_LOST, LoggedOutputAlerts
+from downloader.core.scheduling.domain.outputs import ExpectedHosts
 from downloader.core.scheduling.download_outputs import DownloadOutputs
 from downloader.core.scheduling.slot_scheduler import SlotScheduler
-from downloader.edges.events import REMOVALS, OutputsHandler, RemovalsHandler, outputs_consumer
+from downloader.edges.events import REMOVALS, output_handlers, outputs_consumer, removal_handlers
 from events.topology import streams
 from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO, MEDIA_KIND_IMAGE, MEDIA_KIND_VIDEO
 from rushes.events.v1.events_pb2 import (
@@ -53,10 +53,8 @@ class Replica:
             expected_hosts=ExpectedHosts(["replicate.delivery"]),
             clock=harness.clock,
         )
-        self.outputs = Consumer(
-            log, outputs_consumer(100), OutputsHandler(downloads, harness.clock).handlers()
-        )
-        self.removals = Consumer(log, REMOVALS, RemovalsHandler(BlobStorage(harness.blobs)).handlers())
+        self.outputs = Consumer(log, outputs_consumer(100), output_handlers(downloads, harness.clock))
+        self.removals = Consumer(log, REMOVALS, removal_handlers(BlobStorage(harness.blobs)))
 
 
 @asynccontextmanager

@@ -229,7 +229,9 @@ async def test_a_redirect_in_whichever_bytes_is_followed(harness, origin, media,
     assert origin.requests[-1].path == requested
 
 
-@pytest.mark.parametrize("host", ["a..example", "x" * 70 + ".example", "xn--.example..", ".."])
+@pytest.mark.parametrize(
+    "host", ["a..example", "x" * 70 + ".example", "xn--.example..", "..", "[2001:4860::1%é]"]
+)
 async def test_a_host_that_is_no_name_is_refused(harness, host) -> None:
     error = await harness.refusal_of(f"http://{host}/x", retry=False)
     assert error.code in (ErrorCode.BAD_ADDRESS, ErrorCode.UNREACHABLE)

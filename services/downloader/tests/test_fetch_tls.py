@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from downloader.adapters.alerts import LoggedStoredFileAlerts
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.fetching.http_origin import HttpOrigin
 from downloader.core.fetching.domain.fetch_errors import ErrorCode
@@ -47,7 +46,6 @@ async def secure(harness, blobs, prober, origin) -> AsyncIterator[Secure]:
                 storage=BlobStorage(blobs),
                 spool=harness.spool,
                 prober=prober,
-                alerts=LoggedStoredFileAlerts(),
                 clock=harness.clock,
                 allowed=allowed,
                 limits=harness.fetcher.limits,

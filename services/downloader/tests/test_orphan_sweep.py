@@ -12,7 +12,6 @@ import pytest_asyncio
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from downloader.adapters.alerts import LoggedSweepReport
 from downloader.adapters.blob_store import OWNER_KEY, BlobStorage
 from downloader.adapters.orphans.catalog_client import CatalogClient
 from downloader.core.orphans import orphan_sweep
@@ -76,7 +75,7 @@ async def sweep(blobs, catalog, clock) -> AsyncIterator[OrphanSweep]:
     await server.start()
     channel = GrpcChannel(f"127.0.0.1:{server.port}")
     records = CatalogClient(channel.stub(storage_pb2_grpc.StorageServiceStub))
-    yield OrphanSweep(BlobStorage(blobs), records, LoggedSweepReport(), clock, older_than=timedelta(days=1))
+    yield OrphanSweep(BlobStorage(blobs), records, clock, older_than=timedelta(days=1))
     await channel.stop()
     await server.stop()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from downloader.config import Settings
-from downloader.core.fetching.domain.fetch_errors import ERRORS
+from downloader.core.fetching.domain.fetch_errors import ErrorCode
 from downloader.main import build
 from servicekit.config import ConfigError, describe
 
@@ -21,10 +21,9 @@ def test_every_setting_is_documented(row) -> None:
     assert f"| `{env}` | {kind} | {shown} | {doc} |".replace("|  |", "| |") in README
 
 
-@pytest.mark.parametrize("code", ERRORS, ids=str)
+@pytest.mark.parametrize("code", ErrorCode, ids=str)
 def test_every_error_is_documented(code) -> None:
-    give_up, meaning = ERRORS[code]
-    assert f"| `{code}` | {meaning} | {give_up.value} |" in README
+    assert f"| `{code}` | {code.meaning} | {code.give_up.value} |" in README
 
 
 def test_a_wrong_allow_list_is_an_error_before_anything_starts() -> None:

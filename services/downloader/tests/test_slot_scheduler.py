@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.scheduling.attempt import Attempt
 from downloader.core.scheduling.domain.outputs import Output
+from downloader.core.scheduling.download_outputs import PermittedFetch
 from downloader.core.scheduling.slot_scheduler import (
     DOWN_AFTER_ERRORS,
     MAX_WAITING,
@@ -86,9 +86,9 @@ async def take_down(here: Holders, host: str) -> None:
     raise AssertionError("it never counts as down")
 
 
-def an_attempt(permit, *, contacts_host: bool) -> Attempt:
+def an_attempt(permit, *, contacts_host: bool) -> PermittedFetch:
     output = Output("gen_1", "att_1", "p1", 1, 0, "http://a/x", "media/gen_1/0", None, NOW)
-    return Attempt(output, permit, None, SimulatedClock(), contacts_host=contacts_host)
+    return PermittedFetch(output, permit, None, SimulatedClock(), contacts_host=contacts_host)
 
 
 # Pauses ---------------------------------------------------------------------------------------------

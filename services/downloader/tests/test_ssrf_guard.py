@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.adapters.fetching.ssrf_transport import GuardedBackend
+from downloader.adapters.fetching.guarded_network import GuardedBackend
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.host_allowlist_report import ExpectedHosts
-from downloader.core.fetching.domain.redirects import MAX_REDIRECTS, redirect_target
+from downloader.core.fetching.domain.responses import MAX_REDIRECTS, redirect_target
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url, is_public, parse_allowed_hosts
+from downloader.core.scheduling.domain.outputs import ExpectedHosts
 
 NO_EXCEPTIONS = AllowedHosts()
 

@@ -19,11 +19,10 @@ from generator.adapters.runs.replicate_predictions import ReplicatePredictions
 from generator.adapters.runs.wakeups import LogWakeUps
 from generator.adapters.scenes.photo_features import BlobPhotoFeatures
 from generator.config import Settings, check
-from generator.core.models.default_models import DefaultModels
 from generator.core.models.domain.prices import PriceFileError, PriceTable, load_prices
-from generator.core.models.model_catalog import ModelCatalog
-from generator.core.runs.ports import OperatorLog, RunPorts, RunSettings
-from generator.core.runs.rate_limiter import SharedRateLimiter
+from generator.core.models.model_catalog import DefaultModels, ModelCatalog
+from generator.core.runs.ports import RunPorts, RunSettings
+from generator.core.runs.rate_limiter import RateLimiter
 from generator.core.runs.run_results import ModelRunResults
 from generator.edges.events import consumers
 from generator.edges.models import ModelService
@@ -32,7 +31,7 @@ from generator.edges.webhooks import WebhookService
 from rushes.catalog.v1.attempts_pb2_grpc import AttemptServiceStub
 from rushes.catalog.v1.generations_pb2_grpc import GenerationServiceStub
 from servicekit.blobs import BlobStore
-from servicekit.clock import Clock, SystemClock
+from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.events import EventLog
 from servicekit.grpc.client import GrpcChannel
@@ -45,7 +44,7 @@ PROVIDER = "replicate"
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
     settings = check(load(Settings, environ))
-    clock, prices = SystemClock(), _load_prices(settings)
+    clock, prices = SystemClock(), _load_prices(settings.prices_file)
     log = EventLog(settings.nats_url, service="generator", clock=clock, streams=streams())
     blobs = BlobStore(
         settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
@@ -55,7 +54,22 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     predictions = ReplicatePredictions(client, clock)
     models = ModelCatalog(ReplicateModels(client), clock, ttl=settings.models_ttl.total_seconds())
     operators = StructlogOperatorLog(PROVIDER)
-    limiter = wire_rate_limiter(settings, log, clock, operators)
+    limiter = RateLimiter(
+        KeyValueCell(log, provider=PROVIDER),
+        clock,
+        operators,
+        delay=settings.start_delay_ms / 1000,
+        probe_every=settings.probe_every.total_seconds(),
+    )
+    uploads = BlobAssetUploads(
+        blobs,
+        predictions.upload,
+        clock,
+        public_url=settings.public_url,
+        signing_key=settings.signing_key,
+        life=settings.deadline + timedelta(hours=1),  # signed addresses work for as long as a run may take
+    )
+    deadline = settings.deadline.total_seconds()
     ports = RunPorts(
         provider=predictions,
         attempts=CatalogAttempts(
@@ -63,18 +77,18 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         ),
         limiter=limiter,
         events=LogEventPublisher(log),
-        uploads=wire_uploads(settings, blobs, predictions, clock),
+        uploads=uploads,
         wakeups=LogWakeUps(log, clock),
         results=ModelRunResults(models, prices),
         operators=operators,
         clock=clock,
-        settings=_run_settings(settings),
+        settings=RunSettings(settings.submit_window.total_seconds(), deadline, settings.public_url),
     )
     default_models = DefaultModels(
         models, scene=settings.scene_model, pair=settings.pair_model, music=settings.music_model
     )
     servicers = [
-        ModelService(models, prices, provider=PROVIDER, deadline=ports.settings.deadline),
+        ModelService(models, prices, provider=PROVIDER, deadline=deadline),
         PlanService(BlobPhotoFeatures(blobs), default_models),
         WebhookService(ports, predictions),
     ]
@@ -84,65 +98,16 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         models,
         blobs,
         log,
-        _ProbeAtStart(limiter),
+        limiter,
         Tasks(clock=clock).every(limiter.probe_every, limiter.tripped, "see whether the breaker is tripped"),
         GrpcServer(settings.grpc_listen, servicers, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]
 
 
-def wire_rate_limiter(
-    settings: Settings, log: EventLog, clock: Clock, operators: OperatorLog
-) -> SharedRateLimiter:
-    """The provider's limits, shared by all replicas."""
-    return SharedRateLimiter(
-        KeyValueCell(log, provider=PROVIDER),
-        clock,
-        operators,
-        delay=settings.start_delay_ms / 1000,
-        probe_every=settings.probe_every.total_seconds(),
-    )
-
-
-def wire_uploads(
-    settings: Settings, blobs: BlobStore, predictions: ReplicatePredictions, clock: Clock
-) -> BlobAssetUploads:
-    """Assets as the provider can read them, for as long as a run may take."""
-    return BlobAssetUploads(
-        blobs,
-        predictions.upload,
-        clock,
-        public_url=settings.public_url,
-        signing_key=settings.signing_key,
-        life=settings.deadline + timedelta(hours=1),
-    )
-
-
-def _run_settings(settings: Settings) -> RunSettings:
-    return RunSettings(
-        submit_window=settings.submit_window.total_seconds(),
-        deadline=settings.deadline.total_seconds(),
-        webhook_base=settings.public_url,
-    )
-
-
-def _load_prices(settings: Settings) -> PriceTable:
-    own = settings.prices_file
+def _load_prices(own: Path) -> PriceTable:
     file = resources.files("generator") / "prices.toml" if own == Path() else own
     try:
         return load_prices(file.read_text())
     except (OSError, UnicodeDecodeError, PriceFileError) as error:
         raise ConfigError(f"PRICES_FILE={str(own)!r} cannot be used: {error}") from error
-
-
-class _ProbeAtStart:
-    """Whoever restarts us may have put the token right: a tripped breaker is probed at once."""
-
-    def __init__(self, limiter: SharedRateLimiter) -> None:
-        self._limiter = limiter
-
-    async def start(self) -> None:
-        await self._limiter.probe_now()
-
-    async def stop(self) -> None:
-        """Nothing to release."""

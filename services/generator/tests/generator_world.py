@@ -18,7 +18,7 @@ from generator.core.runs.domain.events import PredictionEvent
 from generator.core.runs.domain.output_files import output_files
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.ports import RunPorts, RunSettings
-from generator.core.runs.rate_limiter import SharedRateLimiter
+from generator.core.runs.rate_limiter import RateLimiter
 from generator.core.runs.run_generation import GenerationRequest, run_generation
 from servicekit.errors import AppError, Invalid
 
@@ -112,9 +112,9 @@ class World:
         self.largest_event = 10**9
         self.settings = RunSettings(20.0, 1800.0, "https://rushes.test" if webhooks else "")
 
-    def new_limiter(self) -> SharedRateLimiter:
+    def new_limiter(self) -> RateLimiter:
         """The rate limiter as one more replica has it."""
-        return SharedRateLimiter(self.cell, self.clock, self.operators, delay=self.delay, probe_every=30.0)
+        return RateLimiter(self.cell, self.clock, self.operators, delay=self.delay, probe_every=30.0)
 
     def ports(self, kill: Kill | None = None) -> RunPorts:
         stop = kill or Kill()

@@ -15,20 +15,20 @@ from generator.core.models.domain.prices import Price, estimate
 from generator.core.runs.cancel_generation import cancel_generation
 from generator.core.runs.domain.attempt import AttemptState
 from generator.core.runs.domain.events import (
+    OUTPUTS_GONE,
     PredictionFailed,
     PredictionProgressed,
     PredictionRef,
     PredictionSucceeded,
 )
 from generator.core.runs.domain.prediction import Prediction
-from generator.core.runs.domain.prediction_outcome import OUTPUTS_GONE
 from generator.core.runs.domain.provider_errors import LONGEST_TEXT, Accepted, Error, classify_error
 from generator.core.runs.domain.run_cost import run_cost
 from generator.core.runs.handle_webhook import handle_webhook
 from generator.edges.events import GenerationHandlers
 from rushes.catalog.v1 import attempts_pb2
 from rushes.events.v1 import events_pb2
-from servicekit.errors import AppError, Unauthenticated, Unavailable
+from servicekit.errors import AppError, Invalid, Unauthenticated, Unavailable
 from servicekit.events import Event
 from servicekit.ids import new_id
 from servicekit.testing import SimulatedClock
@@ -84,6 +84,14 @@ async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     assert isinstance(result, Unavailable)
     assert result.retry_after == 30.0
     assert world.operators.alarms == ["lane_closed"]
+
+
+async def test_an_event_that_holds_no_message_is_refused_and_not_tried_again() -> None:
+    world = World()
+    handlers = GenerationHandlers(world.ports())
+    for handle in (handlers.requested, handlers.fetch_requested, handlers.cancel_requested):
+        (result,) = await world.clock.run(handle(Event(id="x", type="a.b", key="x", data=b"\xff")))
+        assert isinstance(result, Invalid)
 
 
 async def test_a_webhook_for_an_attempt_that_was_given_up_brings_its_outputs_home() -> None:

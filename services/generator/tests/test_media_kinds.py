@@ -13,8 +13,7 @@ from generator.adapters.replicate_client import ReplicateClient
 from generator.core.inputs.prepare_input import prepare_input
 from generator.core.models.domain.media_kinds import MediaKind
 from generator.core.models.domain.prices import Price, PriceTable
-from generator.core.models.model_catalog import ModelCatalog
-from generator.core.models.ports import Collection, Model
+from generator.core.models.model_catalog import Collection, Model, ModelCatalog
 from generator.edges.models import ModelService
 from rushes.common.v1 import media_pb2
 from rushes.generator.v1 import models_pb2

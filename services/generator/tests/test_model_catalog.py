@@ -9,10 +9,8 @@ from typing import Any, TypeVar
 import pytest
 from generator_world import World
 
-from generator.core.models.default_models import DefaultModels
 from generator.core.models.domain.prices import Price, PriceTable
-from generator.core.models.model_catalog import ModelCatalog
-from generator.core.models.ports import Collection, Model
+from generator.core.models.model_catalog import Collection, DefaultModels, Model, ModelCatalog
 from generator.core.models.provider_cache import BACK_OFF, FIRST_PATIENCE, STALE_PATIENCE, ProviderCache
 from generator.core.scenes.domain.photos import Photo, PhotoFeatures
 from generator.edges.models import ModelService

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.core.inputs.domain.asset_references import referenced_assets, secret_fields
 from generator.core.inputs.domain.input_validation import LONGEST_TEXT, check_input, whole_numbers
+from generator.core.inputs.domain.run_spec import referenced_assets, secret_fields
 from generator.core.models.domain.model_schema import Parameter, ParameterType, read_parameters
 from servicekit.errors import Invalid
 

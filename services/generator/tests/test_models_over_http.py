@@ -11,11 +11,10 @@ import pytest
 from generator.adapters.models.replicate_models import ReplicateModels
 from generator.adapters.replicate_client import ReplicateClient
 from generator.core.inputs.prepare_input import prepare_input
-from generator.core.models.default_models import DefaultModels
 from generator.core.models.domain.media_kinds import MediaKind
 from generator.core.models.domain.model_schema import read_parameters
 from generator.core.models.domain.prices import load_prices
-from generator.core.models.model_catalog import ModelCatalog
+from generator.core.models.model_catalog import DefaultModels, ModelCatalog
 from servicekit.clock import SystemClock
 from servicekit.errors import Invalid, NotFound, TimedOut, Unavailable
 

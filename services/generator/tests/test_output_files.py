@@ -14,8 +14,7 @@ from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.models.domain.media_kinds import MediaKind
 from generator.core.models.domain.model_schema import read_output_schema
 from generator.core.models.domain.prices import Price, PriceTable
-from generator.core.models.model_catalog import ModelCatalog
-from generator.core.models.ports import Collection, Model
+from generator.core.models.model_catalog import Collection, Model, ModelCatalog
 from generator.core.runs.domain.events import PredictionSucceeded
 from generator.core.runs.domain.output_files import output_files
 from generator.core.runs.domain.prediction import Prediction

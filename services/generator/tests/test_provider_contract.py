@@ -20,6 +20,7 @@ from generator.adapters.replicate_client import ReplicateClient
 from generator.adapters.runs.replicate_predictions import ReplicatePredictions
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.models.model_catalog import ModelCatalog
+from generator.core.runs.domain.attempt import Attempt, AttemptState
 from generator.core.runs.domain.match_predictions import matching_predictions
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import (
@@ -354,11 +355,8 @@ async def test_a_lost_purchase_is_found_whatever_time_the_provider_has(behind: f
     await client.start()
     pick = partial(
         matching_predictions,
-        attempt_id="att_1",
-        model="a/b",
-        version="",
-        sent={"prompt": "x"},
-        intended_at=now,
+        attempt=Attempt("att_1", "gen_1", 1, AttemptState.INTENDED, now),
+        run=RunSpec("a/b", input={"prompt": "x"}),
         window=20.0,
     )
     listed = await ReplicatePredictions(client, SystemClock()).created_since(

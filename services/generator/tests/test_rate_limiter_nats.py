@@ -20,8 +20,7 @@ from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.events import PredictionSucceeded
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import SubmissionOutcome
-from generator.core.runs.ports import OperatorLog
-from generator.core.runs.rate_limiter import SharedRateLimiter
+from generator.core.runs.rate_limiter import OperatorLog, RateLimiter
 from generator.edges.events import consumers
 from rushes.events.v1 import events_pb2
 from servicekit.clock import SystemClock
@@ -79,12 +78,12 @@ async def test_a_start_granted_before_a_429_waits_for_its_end() -> None:
 async def test_three_rate_limiters_racing_keep_their_distance(logs: list[EventLog]) -> None:
     operators = RecordingOperatorLog()
     limiters = [
-        SharedRateLimiter(WatchedCell(log, provider="replicate"), SystemClock(), operators, delay=DELAY)
+        RateLimiter(WatchedCell(log, provider="replicate"), SystemClock(), operators, delay=DELAY)
         for log in logs
     ]
     starts: list[float] = []
 
-    async def work(limiter: SharedRateLimiter) -> None:
+    async def work(limiter: RateLimiter) -> None:
         for _ in range(7):
             await limiter.acquire()
             starts.append(time.monotonic())
@@ -100,7 +99,7 @@ async def test_three_rate_limiters_racing_keep_their_distance(logs: list[EventLo
 async def test_one_replica_trips_the_breaker_for_all_and_one_resets_it(logs: list[EventLog]) -> None:
     operator_logs = RecordingOperatorLog(), RecordingOperatorLog()
     one, two = (
-        SharedRateLimiter(
+        RateLimiter(
             KeyValueCell(log, provider="replicate"),
             SystemClock(),
             operators,
@@ -117,7 +116,7 @@ async def test_one_replica_trips_the_breaker_for_all_and_one_resets_it(logs: lis
         await two.acquire()
     assert caught.value.retry_after is not None
     assert caught.value.retry_after > 25
-    await two.probe_now()
+    await two.start()
     probes = await asyncio.gather(one.acquire(), two.acquire(), return_exceptions=True)
     assert sum(isinstance(each, Limited) for each in probes) == 1  # one probe over all replicas
     await one.reset()
@@ -134,15 +133,15 @@ async def test_each_process_reports_once_that_the_breaker_is_tripped_and_knows_w
     ours, others = StructlogOperatorLog("replicate"), RecordingOperatorLog()
     shows = BREAKER_TRIPPED.labels("replicate")
 
-    def replica(operators: OperatorLog) -> SharedRateLimiter:
-        return SharedRateLimiter(world.cell, SystemClock(), operators, delay=0.0)
+    def replica(operators: OperatorLog) -> RateLimiter:
+        return RateLimiter(world.cell, SystemClock(), operators, delay=0.0)
 
     here, elsewhere = replica(ours), replica(others)
     await here.trip("402 no credit")
     assert shows._value.get() == 1
     restarted = RecordingOperatorLog()
     again = replica(restarted)
-    await again.probe_now()  # what a start does
+    await again.start()  # what a start does
     await again.trip("402 no credit")  # the probe is refused
     assert await again.tripped() == "402 no credit"
     assert restarted.alarms == ["lane_closed"]
@@ -189,7 +188,7 @@ async def test_three_generators_share_one_limit(logs: list[EventLog]) -> None:
     world = World(clock=SystemClock(), reads=1, delay=0.1)
     replicas = []
     for log in logs:
-        limiter = SharedRateLimiter(
+        limiter = RateLimiter(
             KeyValueCell(log, provider="replicate"), SystemClock(), world.operators, delay=world.delay
         )
         ports = replace(world.ports(), limiter=limiter)

@@ -13,9 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from generator.core.models.domain.media_kinds import MediaKind
-from generator.core.models.domain.model_schema import Parameter, ParameterType
+from generator.core.models.domain.model_schema import Parameter, ParameterType, number_of
 from generator.core.models.domain.output_bounds import ROUNDED_UP
-from generator.core.models.domain.parameter_names import number_of
 from generator.core.models.domain.prices import (
     DEADLINE_GRACE,
     Price,

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generator.adapters.runs.event_publisher import event_message
+from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain import rate_limit_state as limits
+from generator.core.runs.domain.attempt import Attempt, AttemptState
 from generator.core.runs.domain.events import PredictionFailed, PredictionRef
 from generator.core.runs.domain.match_predictions import matching_predictions, same_input
 from generator.core.runs.domain.prediction import (
@@ -256,11 +258,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def match(*predictions: Prediction, sent: dict[str, object] | None = None) -> list[str]:
     found = matching_predictions(
         predictions,
-        attempt_id="att_1",
-        model="a/b",
-        version="",
-        sent=sent or {"p": 1},
-        intended_at=NOW,
+        Attempt("att_1", "gen_1", 1, AttemptState.INTENDED, NOW),
+        RunSpec("a/b", input=sent or {"p": 1}),
         window=20,
     )
     return [each.id for each in found]

@@ -20,8 +20,7 @@ from generator.core.models.domain.model_schema import Parameter, ParameterType
 from generator.core.models.domain.prices import PriceFileError, estimate, load_prices
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.run_cost import run_cost
-from generator.core.scenes.domain.photo_labels import label_photo
-from generator.core.scenes.domain.photos import Photo, PhotoFeatures
+from generator.core.scenes.domain.photos import Photo, PhotoFeatures, label_photo
 from generator.core.scenes.domain.scene_planner import ScenePlanRequest, plan_scenes
 from generator.core.scenes.domain.scene_to_input import SceneInput, fit_scene, nearest_allowed
 from mediakit.errors import MediaError

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from downloader.core.orphans.ports import ListedBlob
+from downloader.core.orphans.orphan_sweep import OWNER_KEY, ListedBlob
 from mediakit.formats import BY_EXTENSION
 from servicekit.blobs import BlobStore
 from servicekit.blobs.upload import Upload
 from servicekit.errors import NotFound, Unavailable
 
-OWNER_KEY = "system.txt"
-"""The blob that holds the name of the system that the store belongs to."""
-
 
 class BlobStorage:
-    """See `core.fetching.ports.Storage` and `core.orphans.ports.BlobInventory`."""
+    """See `core.fetching.ports.Storage` and `core.orphans.orphan_sweep.BlobInventory`."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs

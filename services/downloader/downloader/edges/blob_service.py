@@ -7,8 +7,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from downloader.core.orphans.orphan_sweep import OrphanSweep
-from downloader.core.orphans.ports import ListedBlob
+from downloader.core.orphans.orphan_sweep import ListedBlob, OrphanSweep
 from rushes.downloader.v1 import blobs_pb2 as pb
 from rushes.downloader.v1 import blobs_pb2_grpc
 from servicekit.errors import Precondition

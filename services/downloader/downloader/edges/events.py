@@ -41,44 +41,30 @@ def outputs_consumer(in_flight: int) -> ConsumerSpec:
     )
 
 
-class OutputsHandler:
-    """`prediction.succeeded` → fetch every output."""
-
-    def __init__(self, downloads: DownloadOutputs, clock: Clock) -> None:
-        self._downloads = downloads
-        self._clock = clock
-
-    def handlers(self) -> dict[str, Handler]:
-        """By event type."""
-        return {"prediction.succeeded": self.succeeded}
-
-    async def succeeded(self, event: Event) -> None:
+def output_handlers(downloads: DownloadOutputs, clock: Clock) -> dict[str, Handler]:
+    async def succeeded(event: Event) -> None:
         """Acknowledged when every output is stored or given up; else later."""
-        outputs = outputs_of(event, now=self._clock.now())
-        delay = await self._downloads.handle(outputs, deliveries=event.deliveries)
+        outputs = outputs_of(event, now=clock.now())
+        delay = await downloads.handle(outputs, deliveries=event.deliveries)
         if delay is not None:
             raise RetryLater(delay, "an output is not stored yet")
 
+    return {"prediction.succeeded": succeeded}
 
-class RemovalsHandler:
-    """`asset.deleted`, `media.deleted` → remove the bytes."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+def removal_handlers(storage: Storage) -> dict[str, Handler]:
+    async def asset_deleted(event: Event) -> None:
+        await _remove(storage, event.message(AssetDeleted).blob_keys)
 
-    def handlers(self) -> dict[str, Handler]:
-        """By event type."""
-        return {"asset.deleted": self.asset_deleted, "media.deleted": self.media_deleted}
+    async def media_deleted(event: Event) -> None:
+        await _remove(storage, event.message(MediaDeleted).blob_keys)
 
-    async def asset_deleted(self, event: Event) -> None:
-        await self._remove(event.message(AssetDeleted).blob_keys)
+    return {"asset.deleted": asset_deleted, "media.deleted": media_deleted}
 
-    async def media_deleted(self, event: Event) -> None:
-        await self._remove(event.message(MediaDeleted).blob_keys)
 
-    async def _remove(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            await self._storage.delete(key)
+async def _remove(storage: Storage, keys: Iterable[str]) -> None:
+    for key in keys:
+        await storage.delete(key)
 
 
 def outputs_of(event: Event, *, now: datetime) -> list[Output]:

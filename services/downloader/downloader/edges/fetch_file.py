@@ -9,9 +9,8 @@ import grpc.aio
 
 from downloader.core.fetching.domain.data_urls import is_data_url
 from downloader.core.fetching.domain.fetch_errors import FetchError, GiveUp
-from downloader.core.fetching.domain.media import StoredFile
-from downloader.core.fetching.existing_blob import UnreadableBlob
-from downloader.core.fetching.fetch import Fetcher, FetchRequest
+from downloader.core.fetching.domain.media import FetchRequest, StoredFile
+from downloader.core.fetching.fetch import Fetcher
 from downloader.core.scheduling.ports import Claims
 from downloader.proto_enums import facts_to_proto, kind_from_proto
 from rushes.downloader.v1 import downloader_pb2_grpc
@@ -50,7 +49,7 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
             if not is_ours:
                 raise Limited(f"{file.stem} is being fetched already", retry_after=2.0, code="busy")
             try:
-                stored = await self._find_stored(file) or await self._fetch(file)
+                stored = await self._fetcher.find_readable(file) or await self._fetch(file)
             except FetchError as error:
                 raise _refusal(error) from error
         extension = stored.key.rpartition(".")[2]
@@ -59,12 +58,6 @@ class DownloaderServicer(downloader_pb2_grpc.DownloaderServiceServicer):
             facts=facts_to_proto(stored),
             filename=filename(request.source_url, extension),
         )
-
-    async def _find_stored(self, file: FetchRequest) -> StoredFile | None:
-        try:
-            return await self._fetcher.find_stored(file)
-        except UnreadableBlob:  # the person who waits still has the address: it is fetched again
-            return None
 
     async def _fetch(self, file: FetchRequest) -> StoredFile:
         async with self._fetcher.begin(file) as fetch:

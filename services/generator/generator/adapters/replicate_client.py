@@ -12,16 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from generator.core.runs.domain.provider_errors import read_refusal
-from servicekit.errors import (
-    AppError,
-    Forbidden,
-    Invalid,
-    Limited,
-    NotFound,
-    TimedOut,
-    Unauthenticated,
-    Unavailable,
-)
+from servicekit import errors
 from servicekit.telemetry import traces
 
 READ_TIMEOUT = 30.0
@@ -69,7 +60,7 @@ class ReplicateClient:
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request to `/v1…`, or to an address that the API itself gave. Raises httpx's errors."""
         if self._client is None:
-            raise Unavailable("the connection to the provider is not open")
+            raise errors.Unavailable("the connection to the provider is not open")
         with traces.span(f"provider {method}", "client", attributes={"server.address": self.host}):
             response = await self._client.request(method, self._base + _path_of(path), **options)
         self.date = _date(response)
@@ -91,9 +82,11 @@ class ReplicateClient:
         try:
             response = await self.send(method, path, **options)
         except httpx.TimeoutException as error:
-            raise TimedOut(f"the provider gave no answer in time to {what}") from error
+            raise errors.TimedOut(f"the provider gave no answer in time to {what}") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Unavailable(f"the provider cannot be reached: {what}: {type(error).__name__}") from error
+            raise errors.Unavailable(
+                f"the provider cannot be reached: {what}: {type(error).__name__}"
+            ) from error
         if response.is_success:
             return _json(response, what)
         raise _error(response, what)
@@ -121,24 +114,24 @@ def _json(response: httpx.Response, what: str) -> Any:
     try:
         return response.json()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Unavailable(f"the provider's answer to {what} is no JSON") from error
+        raise errors.Unavailable(f"the provider's answer to {what} is no JSON") from error
 
 
-def _error(response: httpx.Response, what: str) -> AppError:
+def _error(response: httpx.Response, what: str) -> errors.AppError:
     refused = read_refusal(response.status_code, headers_of(response), response.text)
     text = f"{what}: {response.status_code} {refused.text}"
     match response.status_code:
         case 404 | 410:
-            return NotFound(text)
+            return errors.NotFound(text)
         case 401 | 402:
-            return Unauthenticated(text)
+            return errors.Unauthenticated(text)
         case 403:
-            return Forbidden(text)
+            return errors.Forbidden(text)
         case 429:
-            return Limited(text, retry_after=refused.retry_after)
+            return errors.Limited(text, retry_after=refused.retry_after)
         case status if status < 400 or status >= 500 or status in (408, 409, 425):
-            return Unavailable(text)
-    return Invalid(text)
+            return errors.Unavailable(text)
+    return errors.Invalid(text)
 
 
 def headers_of(response: httpx.Response) -> dict[str, str]:

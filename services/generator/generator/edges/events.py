@@ -19,28 +19,14 @@ def consumers(log: EventLog, ports: RunPorts, *, provider: str, concurrency: int
     What is paid for and only to be fetched once more does not stand in their queue.
     """
     handlers = GenerationHandlers(ports)
-    name = f"generator-{provider}"
+    name, subject = f"generator-{provider}", f"generation.requested.{provider}.>"
+    runs = ConsumerSpec(name, (subject,), slots=concurrency, max_in_flight=concurrency)
+    fetches = ConsumerSpec(f"{name}-fetch", (f"generation.fetch_requested.{provider}.>",))
+    cancels = ConsumerSpec(f"{name}-cancel", (f"generation.cancel_requested.{provider}.>",))
     return [
-        Consumer(
-            log,
-            ConsumerSpec(
-                name,
-                (f"generation.requested.{provider}.>",),
-                slots=concurrency,
-                max_in_flight=concurrency,
-            ),
-            {"generation.requested": handlers.requested},
-        ),
-        Consumer(
-            log,
-            ConsumerSpec(f"{name}-fetch", (f"generation.fetch_requested.{provider}.>",)),
-            {"generation.fetch_requested": handlers.fetch_requested},
-        ),
-        Consumer(
-            log,
-            ConsumerSpec(f"{name}-cancel", (f"generation.cancel_requested.{provider}.>",)),
-            {"generation.cancel_requested": handlers.cancel_requested},
-        ),
+        Consumer(log, runs, {"generation.requested": handlers.requested}),
+        Consumer(log, fetches, {"generation.fetch_requested": handlers.fetch_requested}),
+        Consumer(log, cancels, {"generation.cancel_requested": handlers.cancel_requested}),
     ]
 
 
@@ -51,26 +37,23 @@ class GenerationHandlers:
         self._ports = ports
 
     async def requested(self, event: Event) -> None:
-        message = events_pb2.GenerationRequested.FromString(event.data)
-        request = GenerationRequest(
-            message.generation_id,
-            round=max(message.round, 1),
-            lease_is_fresh=event.lease.fresh,
-            asset_ids=tuple(message.asset_ids),
-        )
-        async with trip_breaker_on_refusal(self._ports):
-            await run_generation(self._ports, request)
+        await self._run(event, event.message(events_pb2.GenerationRequested))
 
     async def fetch_requested(self, event: Event) -> None:
-        message = events_pb2.GenerationFetchRequested.FromString(event.data)
+        await self._run(event, event.message(events_pb2.GenerationFetchRequested))
+
+    async def _run(
+        self, event: Event, message: events_pb2.GenerationRequested | events_pb2.GenerationFetchRequested
+    ) -> None:
+        assets = message.asset_ids if isinstance(message, events_pb2.GenerationRequested) else ()
         request = GenerationRequest(
-            message.generation_id, round=max(message.round, 1), lease_is_fresh=event.lease.fresh
+            message.generation_id, max(message.round, 1), event.lease.fresh, tuple(assets)
         )
         async with trip_breaker_on_refusal(self._ports):
             await run_generation(self._ports, request)
 
     async def cancel_requested(self, event: Event) -> None:
-        message = events_pb2.GenerationCancelRequested.FromString(event.data)
+        message = event.message(events_pb2.GenerationCancelRequested)
         async with trip_breaker_on_refusal(self._ports):
             await cancel_generation(self._ports, message.generation_id)
 

@@ -15,22 +15,23 @@ from generator.core.models.model_catalog import ListedModel, ModelCatalog
 from generator.core.scenes.domain.scene_to_input import SceneInput
 from generator.edges.provider_access_errors import refused_access_is_unavailable
 from generator.proto_enums import MEDIA_KINDS
-from rushes.generator.v1 import models_pb2, models_pb2_grpc
+from rushes.generator.v1 import models_pb2 as pb
+from rushes.generator.v1 import models_pb2_grpc
 from servicekit.errors import Invalid
 
 PAGE_SIZE = 50
 
 PARAMETER_TYPES = {
-    ParameterType.STRING: models_pb2.PARAMETER_TYPE_STRING,
-    ParameterType.INTEGER: models_pb2.PARAMETER_TYPE_INTEGER,
-    ParameterType.NUMBER: models_pb2.PARAMETER_TYPE_NUMBER,
-    ParameterType.BOOLEAN: models_pb2.PARAMETER_TYPE_BOOLEAN,
-    ParameterType.FILE: models_pb2.PARAMETER_TYPE_FILE,
-    ParameterType.ARRAY: models_pb2.PARAMETER_TYPE_ARRAY,
-    ParameterType.OBJECT: models_pb2.PARAMETER_TYPE_OBJECT,
-    ParameterType.ANY: models_pb2.PARAMETER_TYPE_UNSPECIFIED,
+    ParameterType.STRING: pb.PARAMETER_TYPE_STRING,
+    ParameterType.INTEGER: pb.PARAMETER_TYPE_INTEGER,
+    ParameterType.NUMBER: pb.PARAMETER_TYPE_NUMBER,
+    ParameterType.BOOLEAN: pb.PARAMETER_TYPE_BOOLEAN,
+    ParameterType.FILE: pb.PARAMETER_TYPE_FILE,
+    ParameterType.ARRAY: pb.PARAMETER_TYPE_ARRAY,
+    ParameterType.OBJECT: pb.PARAMETER_TYPE_OBJECT,
+    ParameterType.ANY: pb.PARAMETER_TYPE_UNSPECIFIED,
 }
-_Context = grpc.aio.ServicerContext[Any, Any]
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ModelService(models_pb2_grpc.ModelServiceServicer):
@@ -41,16 +42,12 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         self._deadline = deadline
 
     @refused_access_is_unavailable()
-    async def ListModels(
-        self,
-        request: models_pb2.ListModelsRequest,
-        context: _Context,
-    ) -> models_pb2.ListModelsResponse:
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         start = _offset(request.page_token)
         cached = await self._catalog.models(request.collection)
         wanted = [listed for listed in cached.value if _matches(listed, request.q)]
         end = start + (request.page_size or PAGE_SIZE)
-        return models_pb2.ListModelsResponse(
+        return pb.ListModelsResponse(
             models=[self._model(listed) for listed in wanted[start:end]],
             next_page_token=str(end) if end < len(wanted) else "",
             stale=cached.stale,
@@ -58,37 +55,27 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
 
     @refused_access_is_unavailable()
     async def ListCollections(
-        self,
-        request: models_pb2.ListCollectionsRequest,
-        context: _Context,
-    ) -> models_pb2.ListCollectionsResponse:
+        self, request: pb.ListCollectionsRequest, context: Context
+    ) -> pb.ListCollectionsResponse:
         cached = await self._catalog.collections()
-        return models_pb2.ListCollectionsResponse(
+        return pb.ListCollectionsResponse(
             collections=[
-                models_pb2.Collection(slug=each.slug, name=each.name, description=each.description)
+                pb.Collection(slug=each.slug, name=each.name, description=each.description)
                 for each in cached.value
             ],
             stale=cached.stale,
         )
 
     @refused_access_is_unavailable()
-    async def GetModel(
-        self,
-        request: models_pb2.GetModelRequest,
-        context: _Context,
-    ) -> models_pb2.Model:
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         return self._model(await self._catalog.listed_model(request.owner, request.name))
 
     @refused_access_is_unavailable()
-    async def GetModelSchema(
-        self,
-        request: models_pb2.GetModelSchemaRequest,
-        context: _Context,
-    ) -> models_pb2.ModelSchema:
+    async def GetModelSchema(self, request: pb.GetModelSchemaRequest, context: Context) -> pb.ModelSchema:
         """A model's parameters, in order; none when it publishes no schema."""
         model = await self._catalog.model(request.owner, request.name)
         parameters = await self._catalog.parameters(request.owner, request.name, request.version)
-        return models_pb2.ModelSchema(
+        return pb.ModelSchema(
             model=model.full_name,
             version=request.version or model.version,
             parameters=[_parameter(each) for each in parameters or ()],
@@ -96,21 +83,16 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
 
     @refused_access_is_unavailable()
     async def PrepareInput(
-        self,
-        request: models_pb2.PrepareInputRequest,
-        context: _Context,
-    ) -> models_pb2.PrepareInputResponse:
-        given = (
-            _scene_input(request.scene)
-            if request.HasField("scene")
-            else json_format.MessageToDict(request.input)
-        )
+        self, request: pb.PrepareInputRequest, context: Context
+    ) -> pb.PrepareInputResponse:
+        scene, raw = request.scene, request.input
+        given = _scene_input(scene) if request.HasField("scene") else json_format.MessageToDict(raw)
         priced = await prepare_input(
             self._catalog, self._prices, request.model, request.version, given, longest=self._deadline
         )
         run, checked = priced.spec, Struct()
         checked.update(run.input)
-        return models_pb2.PrepareInputResponse(
+        return pb.PrepareInputResponse(
             model=run.model,
             version=run.version,
             input=checked,
@@ -124,10 +106,10 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             asset_ids=run.asset_ids,
         )
 
-    def _model(self, listed: ListedModel) -> models_pb2.Model:
+    def _model(self, listed: ListedModel) -> pb.Model:
         model = listed.model
         price = self._prices.own_price(model.full_name)
-        return models_pb2.Model(
+        return pb.Model(
             owner=model.owner,
             name=model.name,
             description=model.description,
@@ -153,19 +135,14 @@ def _offset(token: str) -> int:
     return int(token or 0)
 
 
-def _scene_input(scene: models_pb2.SceneInput) -> SceneInput:
+def _scene_input(scene: pb.SceneInput) -> SceneInput:
     return SceneInput(
-        prompt=scene.prompt,
-        first_image=scene.first_image,
-        last_image=scene.last_image,
-        seconds=scene.seconds,
-        width=scene.width,
-        height=scene.height,
+        scene.prompt, scene.first_image, scene.last_image, scene.seconds, scene.width, scene.height
     )
 
 
-def _parameter(each: Parameter) -> models_pb2.Parameter:
-    return models_pb2.Parameter(
+def _parameter(each: Parameter) -> pb.Parameter:
+    return pb.Parameter(
         name=each.name,
         type=PARAMETER_TYPES[each.type],
         title=each.title,
@@ -179,7 +156,7 @@ def _parameter(each: Parameter) -> models_pb2.Parameter:
         max_length=each.max_length,
         format=each.format,
         multiple=each.type is ParameterType.ARRAY,
-        item_type=PARAMETER_TYPES[each.items.type] if each.items else models_pb2.PARAMETER_TYPE_UNSPECIFIED,
+        item_type=PARAMETER_TYPES[each.items.type] if each.items else pb.PARAMETER_TYPE_UNSPECIFIED,
         secret=each.secret,
         items=_parameter(each.items) if each.items else None,
         variants=[_parameter(variant) for variant in each.variants],

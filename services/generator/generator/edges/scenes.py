@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import grpc.aio
 
-from generator.core.models.default_models import DefaultModels
-from generator.core.scenes.domain.photos import Photo
+from generator.core.models.model_catalog import DefaultModels
+from generator.core.scenes.domain.photos import Photo, PhotoFeatures
 from generator.core.scenes.domain.scene_planner import ScenePlanRequest, plan_scenes
-from generator.core.scenes.ports import PhotoFeatureReader
 from generator.edges.provider_access_errors import refused_access_is_unavailable
-from rushes.generator.v1 import plan_pb2, plan_pb2_grpc
+from rushes.generator.v1 import plan_pb2 as pb
+from rushes.generator.v1 import plan_pb2_grpc
 from servicekit.errors import Invalid
 
 DETERMINISTIC = "deterministic"
 PLANNERS = ("", DETERMINISTIC, "llm")
 """What a request may name; one for a language model is answered that this planner chose instead."""
+
+
+class PhotoFeatureReader(Protocol):
+    """Measures photos."""
+
+    async def read(self, photos: Sequence[Photo]) -> dict[str, PhotoFeatures]:
+        """By asset id; photos that cannot be read are missing."""
+        ...
 
 
 class PlanService(plan_pb2_grpc.PlanServiceServicer):
@@ -28,10 +37,8 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
 
     @refused_access_is_unavailable()
     async def PlanScenes(
-        self,
-        request: plan_pb2.PlanScenesRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
-    ) -> plan_pb2.PlanScenesResponse:
+        self, request: pb.PlanScenesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.PlanScenesResponse:
         if request.planner not in PLANNERS:
             message = f"{request.planner[:40]!r} is no planner: write deterministic or llm, or leave it out"
             raise Invalid.field("planner", message, sentence=message)
@@ -46,9 +53,9 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
             height=request.height or 1080,
         )
         model = request.model or await self._default_models.scene()
-        return plan_pb2.PlanScenesResponse(
+        return pb.PlanScenesResponse(
             scenes=[
-                plan_pb2.PlannedScene(
+                pb.PlannedScene(
                     first_asset_id=scene.asset_id,
                     prompt=scene.prompt,
                     seconds=scene.seconds,
@@ -63,7 +70,7 @@ class PlanService(plan_pb2_grpc.PlanServiceServicer):
         )
 
 
-def _photo(photo: plan_pb2.Photo) -> Photo:
+def _photo(photo: pb.Photo) -> Photo:
     return Photo(
         asset_id=photo.asset_id,
         name=photo.name,

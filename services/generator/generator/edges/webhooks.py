@@ -10,7 +10,8 @@ from generator.core.runs.domain.webhook_signature import verify_signature
 from generator.core.runs.handle_webhook import handle_webhook
 from generator.core.runs.ports import RunPorts
 from generator.edges.provider_access_errors import refused_access_is_unavailable
-from rushes.generator.v1 import webhooks_pb2, webhooks_pb2_grpc
+from rushes.generator.v1 import webhooks_pb2 as pb
+from rushes.generator.v1 import webhooks_pb2_grpc
 from servicekit.errors import Unauthenticated
 
 
@@ -35,15 +36,12 @@ class WebhookService(webhooks_pb2_grpc.WebhookServiceServicer):
         self._refreshed_at = -REFRESH_EVERY
 
     async def ReceiveWebhook(
-        self,
-        request: webhooks_pb2.ReceiveWebhookRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
-    ) -> webhooks_pb2.ReceiveWebhookResponse:
+        self, request: pb.ReceiveWebhookRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ReceiveWebhookResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         await self._verify(headers, request.body)
-        return webhooks_pb2.ReceiveWebhookResponse(
-            new=await handle_webhook(self._ports, request.attempt_id, request.body)
-        )
+        new = await handle_webhook(self._ports, request.attempt_id, request.body)
+        return pb.ReceiveWebhookResponse(new=new)
 
     async def _verify(self, headers: dict[str, str], body: bytes) -> None:
         secret = await self._secret()

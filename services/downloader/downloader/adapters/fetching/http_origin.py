@@ -9,10 +9,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpcore
 
-from downloader.adapters.fetching.socket_backend import SocketBackend
-from downloader.adapters.fetching.ssrf_transport import GuardedBackend
+from downloader.adapters.fetching.guarded_network import GuardedBackend, SocketBackend
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.resume import ResponseHead
+from downloader.core.fetching.domain.responses import ResponseHead
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts
 from downloader.core.fetching.ports import Response
 
@@ -52,9 +51,11 @@ class HttpOrigin:
         """See `core.fetching.ports.Origin`. Nothing is sent but a few fixed headers and the given ones."""
         timeouts = {"connect": CONNECT_S, "read": RESPONSE_S, "write": RESPONSE_S, "pool": RESPONSE_S}
         with _errors_before_body():
-            sent = {"Host": _host_header(url), "Accept": "*/*", "User-Agent": "rushes-downloader"} | headers
+            address = _ascii_url(url)
+            host = urlsplit(address.decode()).netloc
+            sent = {"Host": host, "Accept": "*/*", "User-Agent": "rushes-downloader"} | headers
             request = httpcore.Request(
-                "GET", _ascii_url(url), headers=list(sent.items()), extensions={"timeout": timeouts}
+                "GET", address, headers=list(sent.items()), extensions={"timeout": timeouts}
             )
             response = await self._pool(secure=url[:5].lower() != "http:").handle_async_request(request)
         timeouts["read"] = self._idle_s
@@ -113,9 +114,8 @@ def _errors_before_body() -> Iterator[None]:
     except (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError, UnicodeError) as error:
         raise FetchError(ErrorCode.BAD_ADDRESS, "its address cannot be requested") from error
     except (httpcore.TimeoutException, TimeoutError) as error:
-        raise FetchError(
-            ErrorCode.UNREACHABLE, f"the origin does not answer ({type(error).__name__})"
-        ) from error
+        message = f"the origin does not answer ({type(error).__name__})"
+        raise FetchError(ErrorCode.UNREACHABLE, message) from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
         # httpcore drops the cause, but keeps it among the arguments of its own error.
         why = "TLS" if any(isinstance(cause, ssl.SSLError) for cause in error.args) else type(error).__name__
@@ -131,7 +131,3 @@ def _ascii_url(url: str) -> bytes:
     safe = "/%:;?&=+$,@!~*'()#[]"
     address = (parts.scheme, netloc, quote(parts.path, safe), quote(parts.query, safe), "")
     return urlunsplit(address).encode("ascii")
-
-
-def _host_header(url: str) -> str:
-    return urlsplit(_ascii_url(url).decode()).netloc

@@ -70,16 +70,10 @@ class ProbePool:
 
     async def probe(self, path: Path, container: Format, *, start_decoded: bool = False) -> Facts:
         response = await self._call(path, container, start_decoded=start_decoded)
-        if "code" in response:
-            raise FetchError(ErrorCode(response["code"]), response["message"])
-        return Facts(
-            kind=Kind(response["kind"]),
-            duration_s=response["duration_s"],
-            width=response["width"],
-            height=response["height"],
-            fps=response["fps"],
-            codecs=tuple(response["codecs"]),
-        )
+        if "error" in response:
+            raise FetchError(ErrorCode[response["error"]], response["message"])
+        kind, codecs = Kind(response["kind"]), tuple(response["codecs"])
+        return Facts(**{**response, "kind": kind, "codecs": codecs})
 
     async def start_decodes(self, path: Path, container: Format) -> bool:
         """False also when no process is idle: whole files go first."""
@@ -156,9 +150,8 @@ class ProbePool:
                 line = await process.stdout.readline()
         except TimeoutError as error:
             self._log.warning("decoder stopped: it took too long", seconds=self._timeout_s)
-            raise FetchError(
-                ErrorCode.UNDECODABLE, f"decoding it was not done within {self._timeout_s:g} seconds"
-            ) from error
+            message = f"decoding it was not done within {self._timeout_s:g} seconds"
+            raise FetchError(ErrorCode.UNDECODABLE, message) from error
         if not line.endswith(b"\n"):
             status = await process.wait()
             self._log.warning("decoder died", status=status)

@@ -36,22 +36,23 @@ RETAINED = 4 * 1024**2
 
 
 def respond(request: dict[str, Any]) -> dict[str, object]:
-    """The facts; or whether the `start_decodes`; or the error as `code` and `message`."""
+    """The facts; or whether the `start_decodes`; or the name of the `error`, and a `message`."""
     path, extension = Path(request["path"]), request["extension"]
     try:
         if request["incomplete"]:
             return {"start_decodes": start_decodes(path, BY_EXTENSION[extension])}
         facts = check_file(path, BY_EXTENSION[extension], start_decoded=request["start_decoded"])
     except MediaError as error:
-        return {"code": CODES[error.problem].value, "message": error.message}
+        return _refusal(CODES[error.problem], error.message)
     except MemoryError:
-        return {"code": ErrorCode.TOO_BIG.value, "message": "decoding it takes more memory than allowed"}
+        return _refusal(ErrorCode.TOO_BIG, "decoding it takes more memory than allowed")
     except Exception as error:  # noqa: BLE001  # decoders raise whatever they like at broken files
-        return {
-            "code": ErrorCode.UNDECODABLE.value,
-            "message": f"it cannot be decoded ({type(error).__name__})",
-        }
+        return _refusal(ErrorCode.UNDECODABLE, f"it cannot be decoded ({type(error).__name__})")
     return asdict(facts)
+
+
+def _refusal(error: ErrorCode, message: str) -> dict[str, object]:
+    return {"error": error.name, "message": message}
 
 
 class MemoryTrimmer:

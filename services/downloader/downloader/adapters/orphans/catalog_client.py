@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from downloader.core.orphans.ports import BlobReference
+from downloader.core.orphans.orphan_sweep import BlobReference
 from rushes.catalog.v1 import storage_pb2, storage_pb2_grpc
 
 _PAGE = 200
 
 
 class CatalogClient:
-    """`core.orphans.ports.Records`; its channel raises `AppError`s."""
+    """`core.orphans.orphan_sweep.Records`; its channel raises `AppError`s."""
 
     def __init__(self, storage: storage_pb2_grpc.StorageServiceAsyncStub) -> None:
         self._storage = storage

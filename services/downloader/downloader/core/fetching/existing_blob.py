@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import dataclass
+
+import structlog
 
 from downloader.core.fetching.domain.fetch_errors import FetchError
 from downloader.core.fetching.domain.media import StoredFile, check_kind
-from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage, StoredFileAlerts
+from downloader.core.fetching.ports import Prober, Spool, SpoolFile, Storage
 from mediakit.formats import BY_EXTENSION, Kind, by_content
 from servicekit.errors import Unavailable
 
 _HASH_BLOCK = 1024 * 1024
+_log = structlog.get_logger("downloader")
 
 
 class UnreadableBlob(Unavailable):
     """The store lists a file and does not give it: it may be whole, and readable later."""
 
 
+@dataclass(frozen=True)
 class ExistingBlobs:
     """What lies in the store under a stem.
 
@@ -27,11 +32,9 @@ class ExistingBlobs:
     another extension stays for the orphan sweep, which knows the records.
     """
 
-    def __init__(self, storage: Storage, spool: Spool, prober: Prober, alerts: StoredFileAlerts) -> None:
-        self._storage = storage
-        self._spool = spool
-        self._prober = prober
-        self._alerts = alerts
+    storage: Storage
+    spool: Spool
+    prober: Prober
 
     async def find_whole(self, stem: str, required_kind: Kind | None) -> StoredFile | None:
         """The one that passes its check; None: there is none, so fetch it.
@@ -41,13 +44,13 @@ class ExistingBlobs:
             Unavailable: the store, the spool or the decoders are in trouble.
         """
         unreadable: UnreadableBlob | None = None
-        for key in await self._storage.find(stem):
+        for key in await self.storage.find(stem):
             try:
                 return await self._measure(key, required_kind)
             except FetchError as damage:
-                self._alerts.damaged(key, damage.message)
+                _log.error("what is stored is damaged: fetched again", blob=key, reason=damage.message)
             except UnreadableBlob as error:
-                self._alerts.unreadable(key, error.message)
+                _log.error("what is stored cannot be read: fetched again", blob=key, reason=error.message)
                 unreadable = error
         if unreadable is not None:
             raise unreadable
@@ -55,13 +58,13 @@ class ExistingBlobs:
 
     async def _measure(self, key: str, required_kind: Kind | None) -> StoredFile:
         container = BY_EXTENSION[key.rpartition(".")[2]]
-        async with self._spool.file() as file:
+        async with self.spool.file() as file:
             try:
-                await self._storage.read(key, file.path)
+                await self.storage.read(key, file.path)
             except Unavailable as error:
                 raise UnreadableBlob(error.message, retry_after=error.retry_after) from error
             sha256, size = await asyncio.to_thread(_digest, file)
-            facts = await self._prober.probe(file.path, container)
+            facts = await self.prober.probe(file.path, container)
         check_kind(facts.kind, required_kind, container)
         return StoredFile(key, by_content(container, facts.kind).content_type, size, sha256, facts)
 

@@ -7,31 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from downloader.core.fetching.domain import responses
 from downloader.core.fetching.domain.content_encoding import Unpacker, compressions
 from downloader.core.fetching.domain.data_urls import decode_data_url, is_data_url
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError, GiveUp
-from downloader.core.fetching.domain.media import StoredFile, check_kind
-from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES, redirect_target
-from downloader.core.fetching.domain.resume import (
-    BodyUse,
-    Representation,
-    evaluate_response,
-    request_headers,
-)
+from downloader.core.fetching.domain.media import FetchRequest, StoredFile, check_kind
+from downloader.core.fetching.domain.responses import REDIRECT_STATUSES, BodyUse, redirect_target
 from downloader.core.fetching.domain.ssrf_guard import AllowedHosts, check_url
 from downloader.core.fetching.existing_blob import ExistingBlobs, UnreadableBlob
-from downloader.core.fetching.ports import (
-    FetchListener,
-    Origin,
-    Prober,
-    Response,
-    Spool,
-    Storage,
-    StoredFileAlerts,
-)
-from downloader.core.fetching.throughput import ThroughputMonitor
+from downloader.core.fetching.ports import FetchListener, Origin, Prober, Response, Spool, Storage
 from downloader.core.fetching.transfer import Transfer
-from mediakit.formats import Kind, by_content
+from mediakit.formats import by_content
 from servicekit.clock import Clock
 
 MAX_RESTARTS = 5
@@ -41,6 +27,9 @@ CLAIM_CERTAIN_S = 3.0
 """Seconds for which a claim certainly holds by itself: a third of its life (adapters/scheduling/kv_claims).
 Nobody else can have stored the file within them, so the store need not be looked into again after a fetch
 that was this quick."""
+
+PROGRESS_INTERVAL_S = 1.0
+"""Between two reports of how far a fetch is."""
 
 
 @dataclass(frozen=True)
@@ -53,57 +42,29 @@ class FetchLimits:
     least_rate: float = 1024.0
 
 
-@dataclass(frozen=True)
-class FetchRequest:
-    """A file to fetch, and where to store it.
-
-    Args:
-        url: its address.
-        stem: its key in the store, without the extension.
-        required_kind: what it must be; None: any.
-        likely_kind: what it probably is, when that is no condition: it only spares a second upload when a
-            container may hold either film or sound.
-        max_bytes: the most bytes to accept, within `FetchLimits`; 0: as many as those allow.
-        min_bytes: the fewest.
-        claimed_at: when it was claimed, on the monotonic clock; None: unknown.
-    """
-
-    url: str
-    stem: str
-    required_kind: Kind | None = None
-    likely_kind: Kind | None = None
-    max_bytes: int = 0
-    min_bytes: int = 0
-    claimed_at: float | None = None
-
-
+@dataclass(kw_only=True)
 class Fetcher:
     """Fetches files, each at most once: what is already stored is measured, not fetched."""
 
-    def __init__(
-        self,
-        *,
-        origin: Origin,
-        storage: Storage,
-        spool: Spool,
-        prober: Prober,
-        alerts: StoredFileAlerts,
-        clock: Clock,
-        allowed: AllowedHosts,
-        limits: FetchLimits,
-    ) -> None:
-        self.origin = origin
-        self.storage = storage
-        self.spool = spool
-        self.prober = prober
-        self.clock = clock
-        self.allowed = allowed
-        self.limits = limits
-        self._existing = ExistingBlobs(storage, spool, prober, alerts)
+    origin: Origin
+    storage: Storage
+    spool: Spool
+    prober: Prober
+    clock: Clock
+    allowed: AllowedHosts
+    limits: FetchLimits
 
     async def find_stored(self, request: FetchRequest) -> StoredFile | None:
         """What is stored already; None: nothing that is whole. Raises as `ExistingBlobs.find_whole` does."""
-        return await self._existing.find_whole(request.stem, request.required_kind)
+        existing = ExistingBlobs(self.storage, self.spool, self.prober)
+        return await existing.find_whole(request.stem, request.required_kind)
+
+    async def find_readable(self, request: FetchRequest) -> StoredFile | None:
+        """As `find_stored`; None also when it cannot be read, for whoever has the file, or can fetch it."""
+        try:
+            return await self.find_stored(request)
+        except UnreadableBlob:
+            return None
 
     @asynccontextmanager
     async def begin(
@@ -119,24 +80,15 @@ class Fetcher:
         """
         limits = self.limits
         async with self.spool.file() as file:
-            transfer = Transfer(
-                self.storage,
-                self.prober,
-                file,
-                request.stem,
-                required_kind=request.required_kind,
-                likely_kind=request.likely_kind,
-                max_bytes=min(request.max_bytes or limits.max_bytes, limits.max_bytes),
-                min_bytes=request.min_bytes,
-            )
+            max_bytes = min(request.max_bytes or limits.max_bytes, limits.max_bytes)
+            transfer = Transfer(self.storage, self.prober, file, request, max_bytes=max_bytes)
             monitor = ThroughputMonitor(self.clock, limits.window_s, limits.least_rate, listener)
             try:
                 async with asyncio.timeout(limits.total_s):
                     yield Fetch(self, request, transfer, monitor)
             except TimeoutError as error:
-                raise FetchError(
-                    ErrorCode.TOO_SLOW, f"it was not here after {limits.total_s:g} seconds"
-                ) from error
+                message = f"it was not here after {limits.total_s:g} seconds"
+                raise FetchError(ErrorCode.TOO_SLOW, message) from error
             finally:
                 await transfer.abort()
 
@@ -209,8 +161,8 @@ class Fetch:
         """Send one request and take what its response brings; whether all is here now."""
         transfer = self._transfer
         before = transfer.offset
-        async with self._get(request_headers(before, transfer.representation)) as response:
-            use, representation = evaluate_response(response.head, before, transfer.representation)
+        async with self._get(responses.request_headers(before, transfer.representation)) as response:
+            use, representation = responses.evaluate_response(response.head, before, transfer.representation)
             if use is not BodyUse.APPEND and (before or transfer.representation is not None):
                 await transfer.restart()
             if use is BodyUse.DISCARD:
@@ -245,7 +197,8 @@ class Fetch:
         transfer = self._transfer
         facts = await transfer.probe()
         check_kind(facts.kind, self._request.required_kind, transfer.container)
-        if not self._is_claim_certain() and (theirs := await self._stored_by_another()) is not None:
+        # Somebody who was faster may have stored it; what is not whole is replaced.
+        if not self._is_claim_certain() and (theirs := await self._fetcher.find_readable(self._request)):
             return theirs
         container = by_content(transfer.container, facts.kind)
         if container is not transfer.container:
@@ -257,16 +210,67 @@ class Fetch:
         claimed_at = self._request.claimed_at
         return claimed_at is not None and self._fetcher.clock.monotonic() - claimed_at < CLAIM_CERTAIN_S
 
-    async def _stored_by_another(self) -> StoredFile | None:
-        """What somebody stored who was faster. What is not whole is replaced."""
-        try:
-            return await self._fetcher.find_stored(self._request)
-        except UnreadableBlob:
-            return None
 
-
-def _is_whole(representation: Representation, offset: int) -> bool:
+def _is_whole(representation: responses.Representation, offset: int) -> bool:
     total = representation.total
     if total is not None and offset > total:
         raise FetchError(ErrorCode.TRUNCATED, f"it has {offset} bytes, but {total} were announced")
     return total is None or offset == total
+
+
+class ThroughputMonitor:
+    """Watches one fetch, over all of its responses.
+
+    A slow drip would keep a connection alive for ever, whatever the timeout of a single read: within each
+    window of `window_s` seconds at least `least_rate` bytes a second must arrive.
+    """
+
+    def __init__(
+        self, clock: Clock, window_s: float, least_rate: float, listener: FetchListener | None
+    ) -> None:
+        self._clock = clock
+        self._window_s = window_s
+        self._least_rate = least_rate
+        self._listener = listener
+        self._announced = 0
+        self._most_received = 0
+        self._has_new_bytes = False
+        self._window_start: tuple[float, int] | None = None
+        self._reported_at = clock.monotonic()
+
+    def begin_response(self, announced: int) -> None:
+        """A body begins; `announced` bytes are to come in all (0: unknown)."""
+        self._announced = announced
+        self._has_new_bytes = False
+        self._window_start = None
+
+    async def received(self, offset: int) -> None:
+        """`offset` bytes of the content are here.
+
+        Raises:
+            FetchError: `too_slow`.
+        """
+        is_new = offset > self._most_received and not self._has_new_bytes
+        self._most_received = max(self._most_received, offset)
+        if is_new:
+            self._has_new_bytes = True
+            if self._listener is not None:
+                self._listener.host_answered()
+        now = self._clock.monotonic()
+        self._check_rate(now, offset)
+        if self._listener is not None and now - self._reported_at >= PROGRESS_INTERVAL_S:
+            self._reported_at = now
+            await self._listener.progressed(offset, self._announced)
+
+    def _check_rate(self, now: float, offset: int) -> None:
+        if self._window_start is None:
+            self._window_start = (now, offset)
+            return
+        started_at, offset_then = self._window_start
+        if now - started_at < self._window_s:
+            return
+        self._window_start = (now, offset)
+        rate = (offset - offset_then) / (now - started_at)
+        if rate < self._least_rate:
+            message = f"it came at {rate:.0f} bytes a second; under {self._least_rate:g} is given up"
+            raise FetchError(ErrorCode.TOO_SLOW, message)

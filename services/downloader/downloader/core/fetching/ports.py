@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from downloader.core.fetching.domain.resume import ResponseHead
+from downloader.core.fetching.domain.responses import ResponseHead
 from mediakit.facts import Facts
 from mediakit.formats import Format
 
@@ -123,11 +123,3 @@ class Prober(Protocol):
     async def start_decodes(self, path: Path, container: Format) -> bool:
         """Decode the start of a file that is still growing. False: unknown for now, probe the whole file."""
         ...
-
-
-class StoredFileAlerts(Protocol):
-    """What operators must know of files in the store."""
-
-    def damaged(self, key: str, reason: str) -> None: ...
-
-    def unreadable(self, key: str, reason: str) -> None: ...

@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.media import recognise
-from downloader.core.fetching.domain.resume import Representation
+from downloader.core.fetching.domain.media import FetchRequest, recognise
+from downloader.core.fetching.domain.responses import Representation
 from downloader.core.fetching.ports import Prober, SpoolFile, Storage, Upload
 from mediakit.facts import Facts
-from mediakit.formats import HEAD, Format, Kind, by_content
+from mediakit.formats import HEAD, Format, by_content
 from servicekit.concurrency import end
 
 BLOCK = 1024 * 1024
@@ -29,25 +29,13 @@ class Transfer:
     """
 
     def __init__(
-        self,
-        storage: Storage,
-        prober: Prober,
-        file: SpoolFile,
-        stem: str,
-        *,
-        required_kind: Kind | None,
-        likely_kind: Kind | None,
-        max_bytes: int,
-        min_bytes: int,
+        self, storage: Storage, prober: Prober, file: SpoolFile, request: FetchRequest, *, max_bytes: int
     ) -> None:
         self._storage = storage
         self._prober = prober
         self._file = file
-        self._stem = stem
-        self._required_kind = required_kind
-        self._likely_kind = likely_kind
+        self._request = request
         self._max_bytes = max_bytes
-        self._min_bytes = min_bytes
         self._block = bytearray()
         self._hash = hashlib.sha256()
         self._upload: Upload | None = None
@@ -60,7 +48,7 @@ class Transfer:
 
     @property
     def key(self) -> str:
-        return f"{self._stem}.{self.container.extension}"
+        return f"{self._request.stem}.{self.container.extension}"
 
     @property
     def container(self) -> Format:
@@ -146,16 +134,13 @@ class Transfer:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
-            raise FetchError(
-                ErrorCode.TOO_BIG, f"it has {size} bytes or more; at most {self._max_bytes} are accepted"
-            )
+            message = f"it has {size} bytes or more; at most {self._max_bytes} are accepted"
+            raise FetchError(ErrorCode.TOO_BIG, message)
 
     def _start_upload(self, *, is_whole: bool) -> None:
-        head = bytes(self._block[:HEAD])
-        container = recognise(
-            head, is_whole=is_whole, required=self._required_kind, min_bytes=self._min_bytes
-        )
-        kind = self._required_kind or self._likely_kind
+        head, required = bytes(self._block[:HEAD]), self._request.required_kind
+        container = recognise(head, is_whole=is_whole, required=required, min_bytes=self._request.min_bytes)
+        kind = required or self._request.likely_kind
         self._recognised = container if kind is None else by_content(container, kind)
         self._upload = self._storage.upload(self.key, self._recognised.content_type)
 

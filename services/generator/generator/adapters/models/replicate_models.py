@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from generator.adapters.replicate_client import ReplicateClient
-from generator.core.models.ports import Collection, Model
+from generator.core.models.model_catalog import Collection, Model
 from servicekit.errors import Unavailable
 
 _MOST_PAGES = 20

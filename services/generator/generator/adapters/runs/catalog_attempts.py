@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -14,25 +14,27 @@ from generator.core.models.domain.media_kinds import MediaKind
 from generator.core.runs.domain.attempt import Attempt, AttemptState, NextStep, NextStepAnswer
 from generator.core.runs.domain.provider_errors import Error
 from generator.proto_enums import MEDIA_KIND_OF
-from rushes.catalog.v1 import attempts_pb2, attempts_pb2_grpc, generations_pb2, generations_pb2_grpc
+from rushes.catalog.v1 import attempts_pb2 as pb
+from rushes.catalog.v1 import attempts_pb2_grpc, generations_pb2, generations_pb2_grpc
 from rushes.common.v1 import media_pb2
 from servicekit.clock import Clock
 from servicekit.errors import NotFound
 
 _NEXT_STEPS = {
-    attempts_pb2.NEXT_STEP_SUBMIT: NextStep.SUBMIT,
-    attempts_pb2.NEXT_STEP_RECONCILE: NextStep.RECONCILE,
-    attempts_pb2.NEXT_STEP_FOLLOW: NextStep.FOLLOW,
+    pb.NEXT_STEP_SUBMIT: NextStep.SUBMIT,
+    pb.NEXT_STEP_RECONCILE: NextStep.RECONCILE,
+    pb.NEXT_STEP_FOLLOW: NextStep.FOLLOW,
 }
 _STATES = {
-    attempts_pb2.ATTEMPT_STATE_INTENDED: AttemptState.INTENDED,
-    attempts_pb2.ATTEMPT_STATE_SUBMITTED: AttemptState.SUBMITTED,
-    attempts_pb2.ATTEMPT_STATE_SUCCEEDED: AttemptState.SUCCEEDED,
-    attempts_pb2.ATTEMPT_STATE_FAILED: AttemptState.FAILED,
-    attempts_pb2.ATTEMPT_STATE_CANCELED: AttemptState.CANCELED,
+    pb.ATTEMPT_STATE_INTENDED: AttemptState.INTENDED,
+    pb.ATTEMPT_STATE_SUBMITTED: AttemptState.SUBMITTED,
+    pb.ATTEMPT_STATE_SUCCEEDED: AttemptState.SUCCEEDED,
+    pb.ATTEMPT_STATE_FAILED: AttemptState.FAILED,
+    pb.ATTEMPT_STATE_CANCELED: AttemptState.CANCELED,
 }
 
 
+@dataclass(frozen=True)
 class CatalogAttempts:
     """`AttemptRecords` at catalog; its channel raises `AppError`s.
 
@@ -40,30 +42,20 @@ class CatalogAttempts:
     that nobody whose clock is ahead reconciles what is still being sent.
     """
 
-    def __init__(
-        self,
-        attempts: attempts_pb2_grpc.AttemptServiceAsyncStub,
-        generations: generations_pb2_grpc.GenerationServiceAsyncStub,
-        clock: Clock,
-    ) -> None:
-        self._attempts = attempts
-        self._generations = generations
-        self._clock = clock
+    attempts: attempts_pb2_grpc.AttemptServiceAsyncStub
+    generations: generations_pb2_grpc.GenerationServiceAsyncStub
+    clock: Clock
 
     async def next_step(self, generation_id: str) -> NextStepAnswer:
-        answer = await self._attempts.GetNextStep(
-            attempts_pb2.GetNextStepRequest(generation_id=generation_id)
-        )
+        answer = await self.attempts.GetNextStep(pb.GetNextStepRequest(generation_id=generation_id))
         return NextStepAnswer(_NEXT_STEPS.get(answer.next_step, NextStep.NOTHING), answer.reason)
 
     async def begin(self, generation_id: str) -> NextStepAnswer:
-        answer = await self._attempts.BeginAttempt(
-            attempts_pb2.BeginAttemptRequest(generation_id=generation_id)
-        )
+        answer = await self.attempts.BeginAttempt(pb.BeginAttemptRequest(generation_id=generation_id))
         attempt = _attempt(answer.attempt) if answer.HasField("attempt") else None
         if attempt is not None and answer.HasField("intent_age_s"):
             age = timedelta(seconds=answer.intent_age_s)
-            attempt = replace(attempt, intended_at=self._clock.now() - age)
+            attempt = replace(attempt, intended_at=self.clock.now() - age)
         run = RunSpec(
             model=answer.model,
             version=answer.version,
@@ -78,15 +70,15 @@ class CatalogAttempts:
         return NextStepAnswer(next_step, answer.reason, attempt, run)
 
     async def record_submitted(self, attempt_id: str, prediction_id: str) -> None:
-        await self._attempts.RecordSubmitted(
-            attempts_pb2.RecordSubmittedRequest(attempt_id=attempt_id, prediction_id=prediction_id)
+        await self.attempts.RecordSubmitted(
+            pb.RecordSubmittedRequest(attempt_id=attempt_id, prediction_id=prediction_id)
         )
 
     async def release(
         self, attempt_id: str, error: Error, *, fail_generation: bool = False, retry_after: float = 0.0
     ) -> None:
-        await self._attempts.ReleaseAttempt(
-            attempts_pb2.ReleaseAttemptRequest(
+        await self.attempts.ReleaseAttempt(
+            pb.ReleaseAttemptRequest(
                 attempt_id=attempt_id,
                 error=media_pb2.Error(code=error.code, message=error.message, retryable=error.retryable),
                 fail_generation=fail_generation,
@@ -95,16 +87,16 @@ class CatalogAttempts:
         )
 
     async def get(self, attempt_id: str) -> Attempt:
-        return _attempt(await self._attempts.GetAttempt(attempts_pb2.GetAttemptRequest(id=attempt_id)))
+        return _attempt(await self.attempts.GetAttempt(pb.GetAttemptRequest(id=attempt_id)))
 
     async def find_by_prediction(self, prediction_id: str) -> Attempt | None:
-        return await self._find(attempts_pb2.FindAttemptRequest(prediction_id=prediction_id))
+        return await self._find(pb.FindAttemptRequest(prediction_id=prediction_id))
 
     async def find_newest(self, generation_id: str) -> Attempt | None:
-        return await self._find(attempts_pb2.FindAttemptRequest(generation_id=generation_id))
+        return await self._find(pb.FindAttemptRequest(generation_id=generation_id))
 
     async def run_of(self, attempt: Attempt) -> RunSpec:
-        generation = await self._generations.GetGeneration(
+        generation = await self.generations.GetGeneration(
             generations_pb2.GetGenerationRequest(id=attempt.generation_id)
         )
         return RunSpec(
@@ -116,14 +108,14 @@ class CatalogAttempts:
             campaign_id=generation.campaign_id,
         )
 
-    async def _find(self, request: attempts_pb2.FindAttemptRequest) -> Attempt | None:
+    async def _find(self, request: pb.FindAttemptRequest) -> Attempt | None:
         try:
-            return _attempt(await self._attempts.FindAttempt(request))
+            return _attempt(await self.attempts.FindAttempt(request))
         except NotFound:
             return None
 
 
-def _attempt(message: attempts_pb2.Attempt) -> Attempt:
+def _attempt(message: pb.Attempt) -> Attempt:
     return Attempt(
         id=message.id,
         generation_id=message.generation_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf.message import Message
@@ -9,19 +10,10 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from events.envelope import envelope
-from generator.core.runs.domain.events import (
-    GONE,
-    PredictionCanceled,
-    PredictionEvent,
-    PredictionFailed,
-    PredictionProgressed,
-    PredictionRef,
-    PredictionStarted,
-    PredictionSucceeded,
-)
+from generator.core.runs.domain import events as domain
 from generator.proto_enums import MEDIA_KINDS
 from rushes.common.v1 import media_pb2
-from rushes.events.v1 import events_pb2
+from rushes.events.v1 import events_pb2 as pb
 from servicekit.events import EventLog
 
 
@@ -31,62 +23,48 @@ class LogEventPublisher:
     def __init__(self, log: EventLog) -> None:
         self._log = log
 
-    async def publish(self, event: PredictionEvent) -> None:
+    async def publish(self, event: domain.PredictionEvent) -> None:
         await self._log.publish(envelope(event_message(event)))
 
 
-def event_message(event: PredictionEvent) -> Message:
+def event_message(event: domain.PredictionEvent) -> Message:
     """The event as its contract."""
-    ref = _ref(event.prediction)
+    ref = pb.PredictionRef(**asdict(event.prediction))
     match event:
-        case PredictionStarted():
-            return events_pb2.PredictionStarted(prediction=ref)
-        case PredictionProgressed():
+        case domain.PredictionStarted():
+            return pb.PredictionStarted(prediction=ref)
+        case domain.PredictionProgressed():
             progress = media_pb2.Progress(percent=event.percent, message=event.message)
-            return events_pb2.PredictionProgressed(prediction=ref, progress=progress)
-        case PredictionSucceeded():
+            return pb.PredictionProgressed(prediction=ref, progress=progress)
+        case domain.PredictionSucceeded():
             return _succeeded(event, ref)
-        case PredictionFailed():
+        case domain.PredictionFailed():
             error = event.error
-            return events_pb2.PredictionFailed(
+            return pb.PredictionFailed(
                 prediction=ref,
                 error=media_pb2.Error(code=error.code, message=error.message, retryable=error.retryable),
                 retry_after_s=error.retry_after,
                 cost_micros=event.cost_micros,
                 most_retries=error.most_retries,
                 # A later round requests the outputs once more: that they are gone is the answer to it.
-                gone_in_round=event.prediction.round if error.code == GONE else 0,
+                gone_in_round=event.prediction.round if error.code == domain.GONE else 0,
             )
-        case PredictionCanceled():
-            return events_pb2.PredictionCanceled(
+        case domain.PredictionCanceled():
+            return pb.PredictionCanceled(
                 prediction=ref, cost_micros=event.cost_micros, by_deadline=event.by_deadline
             )
 
 
-def _ref(ref: PredictionRef) -> events_pb2.PredictionRef:
-    return events_pb2.PredictionRef(
-        generation_id=ref.generation_id,
-        attempt_id=ref.attempt_id,
-        prediction_id=ref.prediction_id,
-        job_id=ref.job_id,
-        campaign_id=ref.campaign_id,
-        round=ref.round,
-    )
-
-
-def _succeeded(event: PredictionSucceeded, ref: events_pb2.PredictionRef) -> events_pb2.PredictionSucceeded:
-    expires, completed, metrics = Timestamp(), Timestamp(), Struct()
+def _succeeded(event: domain.PredictionSucceeded, ref: pb.PredictionRef) -> pb.PredictionSucceeded:
+    generation, metrics = event.prediction.generation_id, Struct()
+    expires, completed = Timestamp(), Timestamp()
     expires.FromDatetime(event.expires_at)
     completed.FromDatetime(event.completed_at)
     metrics.update({name: value for name, value in event.metrics.items() if _is_scalar(value)})
-    return events_pb2.PredictionSucceeded(
+    return pb.PredictionSucceeded(
         prediction=ref,
         outputs=[
-            events_pb2.Output(
-                index=index,
-                source_url=address,
-                blob_key_stem=f"media/{event.prediction.generation_id}/{index}",
-            )
+            pb.Output(index=index, source_url=address, blob_key_stem=f"media/{generation}/{index}")
             for index, address in enumerate(event.addresses)
         ],
         kind=MEDIA_KINDS[event.kind],

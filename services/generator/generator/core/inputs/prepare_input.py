@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from generator.core.inputs.domain.asset_references import referenced_assets, secret_fields
 from generator.core.inputs.domain.input_validation import check_input
-from generator.core.inputs.domain.run_spec import PricedRun, RunSpec
+from generator.core.inputs.domain.run_spec import RunSpec, referenced_assets, secret_fields
 from generator.core.models.domain.model_schema import Parameter
-from generator.core.models.domain.prices import DEADLINES, PriceTable, estimate, reserve, run_deadline
-from generator.core.models.model_catalog import ModelCatalog
-from generator.core.models.ports import Model
+from generator.core.models.domain.prices import (
+    DEADLINES,
+    Estimate,
+    PriceTable,
+    estimate,
+    reserve,
+    run_deadline,
+)
+from generator.core.models.model_catalog import Model, ModelCatalog
 from generator.core.scenes.domain.scene_to_input import SceneInput, fit_scene
 from servicekit.errors import FieldProblem, Invalid, NotFound
 
 _NAME = re.compile(r"([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)")
+
+
+@dataclass(frozen=True)
+class PricedRun:
+    """A run with what it should cost, and the most that it can cost, in micro-dollars."""
+
+    spec: RunSpec
+    estimate: Estimate
+    reserve_micros: int
 
 
 async def prepare_input(
@@ -46,16 +61,9 @@ async def prepare_input(
     kind = await catalog.kind_of(found)
     price = prices.price_of(model, kind)
     deadline = run_deadline(price, longest)
+    secrets, assets = secret_fields(parameters, checked), referenced_assets(parameters, checked)
     return PricedRun(
-        RunSpec(
-            model,
-            runnable,
-            checked,
-            kind,
-            deadline,
-            secret_fields(parameters, checked),
-            referenced_assets(parameters, checked),
-        ),
+        RunSpec(model, runnable, checked, kind, deadline, secrets, assets),
         estimate(price, model=model, parameters=parameters, given=checked),
         reserve(price, parameters=parameters, given=checked, deadline=deadline),
     )

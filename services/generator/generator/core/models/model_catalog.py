@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
+from generator.core.models.domain import model_schema as schema
 from generator.core.models.domain.media_kinds import (
     MediaKind,
     kind_of_collections,
     kind_of_example,
     lists_media_models,
 )
-from generator.core.models.domain.model_schema import (
-    OutputSchema,
-    Parameter,
-    read_output_schema,
-    read_parameters,
-)
-from generator.core.models.ports import Collection, Model, ModelSource
+from generator.core.models.domain.model_schema import Parameter
 from generator.core.models.provider_cache import Cached, ProviderCache
 from servicekit.clock import Clock
 from servicekit.errors import AppError, NotFound
@@ -32,6 +27,55 @@ _MODELS_CACHED = 200
 
 _COLLECTIONS_CACHED = 1_000
 """As many as the provider has."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A group of models, made by the provider."""
+
+    slug: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Something that the provider can run.
+
+    Args:
+        example: the output of the model's example run; None when it has none.
+        openapi: its schema as published; None when it publishes none.
+    """
+
+    owner: str
+    name: str
+    description: str = ""
+    cover_image_url: str = ""
+    run_count: int = 0
+    official: bool = False
+    version: str = ""
+    example: Any = None
+    openapi: Any = None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+
+class ModelSource(Protocol):
+    """What the provider offers. NotFound where a name is unknown; Unavailable while it is away."""
+
+    async def collections(self) -> list[Collection]: ...
+
+    async def models_in(self, slug: str) -> list[Model]:
+        """The models of a collection."""
+        ...
+
+    async def model(self, owner: str, name: str) -> Model: ...
+
+    async def version_schema(self, owner: str, name: str, version: str) -> Any:
+        """The `openapi_schema` of one version of a model; None when it has none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -168,11 +212,11 @@ class ModelCatalog:
         Raises:
             NotFound: no such model, or the version is not one of its versions.
         """
-        return read_parameters(await self._openapi(owner, name, version))
+        return schema.read_parameters(await self._openapi(owner, name, version))
 
-    async def output_schema(self, owner: str, name: str, version: str = "") -> OutputSchema | None:
+    async def output_schema(self, owner: str, name: str, version: str = "") -> schema.OutputSchema | None:
         """What a model's output is, or that of one of its versions; errors as those of `parameters`."""
-        return read_output_schema(await self._openapi(owner, name, version))
+        return schema.read_output_schema(await self._openapi(owner, name, version))
 
     async def _openapi(self, owner: str, name: str, version: str) -> Any:
         model = await self.model(owner, name)
@@ -223,3 +267,27 @@ class ModelCatalog:
                 return [replace(model, openapi=None) for model in await self._source.models_in(slug)]
 
         return await self._collections.get(("collection", slug), fetch)
+
+
+class DefaultModels:
+    """The models where nobody names one: the operator's, else ours where it exists, else a public one."""
+
+    def __init__(self, catalog: ModelCatalog, *, scene: str = "", pair: str = "", music: str = "") -> None:
+        self._catalog = catalog
+        self._scene, self._pair, self._music = scene, pair, music
+
+    async def scene(self) -> str:
+        """For a scene from one photo."""
+        return self._scene or await self._choose("rushes/camera-move", "google/veo-3-fast")
+
+    async def pair(self) -> str:
+        """For a scene from a first to a last photo."""
+        return self._pair or await self._choose("rushes/first-last", "kwaivgi/kling-v2.1")
+
+    async def music(self) -> str:
+        """For the music of a cut."""
+        return self._music or await self._choose("rushes/music-bed", "meta/musicgen")
+
+    async def _choose(self, own: str, public: str) -> str:
+        """`own` exists at the sandbox alone."""
+        return own if await self._catalog.has(own) else public

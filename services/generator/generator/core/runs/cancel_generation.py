@@ -32,5 +32,5 @@ async def cancel_generation(ports: RunPorts, generation_id: str) -> None:
         prediction = None
     if prediction is not None and prediction.is_final:
         run = await ports.attempts.run_of(attempt)
-        await publish_outcome(ports, run, attempt, prediction, attempt.round)
+        await publish_outcome(ports, run, attempt, prediction)
     await ports.wakeups.send(attempt.id)

@@ -45,7 +45,7 @@ async def handle_webhook(ports: RunPorts, attempt_id: str, body: bytes) -> bool:
             ) from error
     if prediction.is_final:
         run = await ports.attempts.run_of(attempt)
-        await publish_outcome(ports, run, attempt, prediction, attempt.round)
+        await publish_outcome(ports, run, attempt, prediction)
     await ports.wakeups.send(attempt.id)
     return True
 

@@ -13,7 +13,7 @@ from generator.core.runs.domain.attempt import Attempt, NextStepAnswer
 from generator.core.runs.domain.events import PredictionEvent
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import Error, SubmissionOutcome
-from generator.core.runs.domain.rate_limit_state import StartGranted
+from generator.core.runs.rate_limiter import OperatorLog, RateLimiter
 from servicekit.clock import Clock
 
 
@@ -144,43 +144,6 @@ class RunResults(Protocol):
 
     async def cost(self, run: RunSpec, prediction: Prediction | None) -> int:
         """Micro-dollars of a finished run; the estimate where the provider has no record of it any more."""
-        ...
-
-
-class RateLimiter(Protocol):
-    """When runs may be submitted, over all replicas; with the circuit breaker that 401 and 402 trip."""
-
-    async def acquire(self) -> StartGranted:
-        """Wait for the next start. Limited when the breaker is tripped, or the wait is long."""
-        ...
-
-    async def block(self, wait: float, spacing: float) -> None:
-        """After a 429: nobody starts for `wait` seconds; then `spacing` seconds apart, when that is not 0."""
-        ...
-
-    async def trip(self, reason: str) -> None:
-        """After a 401 or 402: nobody starts until a probe succeeds."""
-        ...
-
-    async def reset(self) -> None:
-        """A probe has succeeded."""
-        ...
-
-    @property
-    def probe_every(self) -> float:
-        """Seconds between two probes."""
-        ...
-
-
-class OperatorLog(Protocol):
-    """What operators read."""
-
-    def note(self, event: str, **details: object) -> None:
-        """Worth knowing."""
-        ...
-
-    def alarm(self, event: str, **details: object) -> None:
-        """Somebody has to act."""
         ...
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.attempt import Attempt
-from generator.core.runs.domain.events import PredictionFailed, PredictionRef
+from generator.core.runs.domain.events import PredictionFailed, PredictionRef, prediction_outcome
 from generator.core.runs.domain.output_files import has_inline_files
 from generator.core.runs.domain.prediction import Prediction
-from generator.core.runs.domain.prediction_outcome import prediction_outcome
 from generator.core.runs.domain.provider_errors import Error
 from generator.core.runs.ports import RunPorts
 from servicekit.errors import Invalid, NotFound
@@ -17,32 +16,28 @@ INLINE_WAITS = (0.0, 1.0, 2.0, 4.0, 8.0)
 (docs/provider.md, Predictions)."""
 
 
-def prediction_ref(run: RunSpec, attempt: Attempt, prediction_id: str, round_: int) -> PredictionRef:
+def prediction_ref(run: RunSpec, attempt: Attempt, prediction_id: str) -> PredictionRef:
     return PredictionRef(
-        attempt.generation_id, attempt.id, prediction_id, run.job_id, run.campaign_id, round_
+        attempt.generation_id, attempt.id, prediction_id, run.job_id, run.campaign_id, attempt.round
     )
 
 
-async def publish_outcome(
-    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, round_: int
-) -> None:
+async def publish_outcome(ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction) -> None:
     try:
-        await _publish(ports, run, attempt, prediction, round_)
+        await _publish(ports, run, attempt, prediction)
     except Invalid as error:  # outputs inside the answer itself (`data:`) that no event can carry
         if prediction.status != "succeeded":
             raise
-        await _publish_addresses(ports, run, attempt, prediction, round_, error)
+        await _publish_addresses(ports, run, attempt, prediction, error)
 
 
-async def _publish(
-    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, round_: int
-) -> None:
+async def _publish(ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction) -> None:
     canceled = attempt.cancel_requested
     if not canceled and prediction.status not in ("succeeded", "failed"):
         canceled = (await ports.attempts.get(attempt.id)).cancel_requested  # perhaps requested meanwhile
     event = prediction_outcome(
         prediction,
-        prediction_ref(run, attempt, prediction.id, round_),
+        prediction_ref(run, attempt, prediction.id),
         files=await ports.results.files(run, prediction),
         kind=run.kind,
         cost=await ports.results.cost(run, prediction),
@@ -53,7 +48,7 @@ async def _publish(
 
 
 async def _publish_addresses(
-    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, round_: int, error: Invalid
+    ports: RunPorts, run: RunSpec, attempt: Attempt, prediction: Prediction, error: Invalid
 ) -> None:
     """Read it again for addresses of what stood in the answer itself; without them it has failed."""
     for wait in INLINE_WAITS if has_inline_files(prediction.output) else ():
@@ -63,8 +58,8 @@ async def _publish_addresses(
         except NotFound:
             break
         if not has_inline_files(later.output):
-            await _publish(ports, run, attempt, later, round_)
+            await _publish(ports, run, attempt, later)
             return
     too_large = Error("output_too_large", f"the model answered more than can be taken in: {error.message}")
-    ref = prediction_ref(run, attempt, prediction.id, round_)
+    ref = prediction_ref(run, attempt, prediction.id)
     await ports.events.publish(PredictionFailed(ref, too_large, await ports.results.cost(run, prediction)))

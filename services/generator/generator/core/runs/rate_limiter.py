@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from generator.core.runs.domain import rate_limit_state as limits
 from generator.core.runs.domain.rate_limit_state import RateLimitState, StartDenied, StartGranted
-from generator.core.runs.ports import OperatorLog
 from servicekit.clock import Clock
 from servicekit.errors import Limited, Unavailable
 
@@ -27,8 +26,20 @@ class SharedCell(Protocol):
         ...
 
 
-class SharedRateLimiter:
-    """A `RateLimiter` over a shared cell.
+class OperatorLog(Protocol):
+    """What operators read."""
+
+    def note(self, event: str, **details: object) -> None:
+        """Worth knowing."""
+        ...
+
+    def alarm(self, event: str, **details: object) -> None:
+        """Somebody has to act."""
+        ...
+
+
+class RateLimiter:
+    """Says when runs may be submitted, over all replicas. A `Part`.
 
     Args:
         cell: where the state lies.
@@ -58,8 +69,15 @@ class SharedRateLimiter:
         self._reported_tripped = False
         self.probe_every = probe_every
 
+    async def start(self) -> None:
+        """Let the next caller probe at once: whoever restarted us may have put the token right."""
+        await self._update(lambda state: RateLimitState(tripped=state.tripped) if state.tripped else state)
+
+    async def stop(self) -> None:
+        """Nothing to release."""
+
     async def acquire(self) -> StartGranted:
-        """Wait for the next start; Limited when there is none soon."""
+        """Wait for the next start. Limited when the breaker is tripped, or the wait is long."""
         while True:
             answer: StartGranted | StartDenied = await self._change(self._take_start)
             if isinstance(answer, StartDenied):
@@ -70,27 +88,19 @@ class SharedRateLimiter:
                 return answer
 
     async def block(self, wait: float, spacing: float) -> None:
-        await self._change(lambda state: (limits.block(state, self._now(), wait=wait, spacing=spacing), None))
+        """After a 429: nobody starts for `wait` seconds; then `spacing` seconds apart, when that is not 0."""
+        await self._update(lambda state: limits.block(state, self._now(), wait=wait, spacing=spacing))
         self._operators.note("provider_limited", wait_s=round(wait, 1), spacing_s=spacing)
 
     async def trip(self, reason: str) -> None:
-        await self._change(
-            lambda state: (
-                limits.trip(state, self._now(), reason=reason, probe_every=self.probe_every),
-                None,
-            )
+        """After a 401 or 402: nobody starts until a probe succeeds."""
+        await self._update(
+            lambda state: limits.trip(state, self._now(), reason=reason, probe_every=self.probe_every)
         )
 
     async def reset(self) -> None:
-        await self._change(lambda state: (limits.reset(state), None))
-
-    async def probe_now(self) -> None:
-        """Let the next caller probe at once: an operator may have acted while we were away."""
-
-        def due(state: RateLimitState) -> tuple[RateLimitState, None]:
-            return (RateLimitState(tripped=state.tripped) if state.tripped else state), None
-
-        await self._change(due)
+        """A probe has succeeded."""
+        await self._update(limits.reset)
 
     async def tripped(self) -> str:
         """Why nothing may be submitted, as the replicas share it; empty when it may."""
@@ -116,6 +126,9 @@ class SharedRateLimiter:
 
     async def _state(self) -> RateLimitState:
         return self._report(RateLimitState.load((await self._cell.read())[0]))
+
+    async def _update(self, update: Callable[[RateLimitState], RateLimitState]) -> None:
+        await self._change(lambda state: (update(state), None))
 
     async def _change(self, decide: Callable[[RateLimitState], tuple[RateLimitState, Any]]) -> Any:
         """Read, decide, write if unchanged; again while others were faster."""

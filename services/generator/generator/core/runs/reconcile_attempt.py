@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
-from generator.core.inputs.domain.input_validation import whole_numbers
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.attempt import Attempt
 from generator.core.runs.domain.match_predictions import matching_predictions
@@ -60,11 +59,6 @@ async def reconcile_attempt(ports: RunPorts, run: RunSpec, attempt: Attempt) -> 
     return None
 
 
-def sent_input(run: RunSpec) -> dict[str, object]:
-    """The input as it is sent: a Struct has made every number a double."""
-    return {key: whole_numbers(value) for key, value in run.input.items()}
-
-
 def unsent_wait(attempt: Attempt) -> float:
     """Seconds before an attempt that came to nothing is followed by another.
 
@@ -78,19 +72,13 @@ def unsent_wait(attempt: Attempt) -> float:
 
 async def _find(ports: RunPorts, run: RunSpec, attempt: Attempt) -> Prediction | None:
     """Search the provider's list, and record what is found."""
-    match = partial(
-        matching_predictions,
-        attempt_id=attempt.id,
-        model=run.model,
-        version=run.version,
-        sent={name: value for name, value in sent_input(run).items() if name not in run.secret_fields},
-        intended_at=attempt.intended_at,
-        window=ports.settings.submit_window,
-    )
-    listed = await ports.provider.created_since(
-        attempt.intended_at - _LOOKBACK, lambda each: bool(match([each]))
-    )
-    for prediction in match(listed):
+
+    def matching(listed: Sequence[Prediction]) -> list[Prediction]:
+        return matching_predictions(listed, attempt, run, window=ports.settings.submit_window)
+
+    start = attempt.intended_at - _LOOKBACK
+    listed = await ports.provider.created_since(start, lambda each: bool(matching([each])))
+    for prediction in matching(listed):
         owner = await ports.attempts.find_by_prediction(prediction.id)
         if owner is not None and owner.id != attempt.id:
             continue

@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 
 from generator.core.inputs.domain.run_spec import RunSpec
 from generator.core.runs.domain.attempt import Attempt, NextStep
+from generator.core.runs.domain.match_predictions import sent_input
 from generator.core.runs.domain.prediction import Prediction
 from generator.core.runs.domain.provider_errors import Accepted, Error, RefusalReason, Refused, Unknown
 from generator.core.runs.domain.rate_limit_state import StartGranted
 from generator.core.runs.ports import RunPorts
-from generator.core.runs.reconcile_attempt import (
-    reconcile_attempt,
-    sent_input,
-    submit_window_left,
-    unsent_wait,
-)
+from generator.core.runs.reconcile_attempt import reconcile_attempt, submit_window_left, unsent_wait
 from generator.core.runs.track_prediction import track_prediction, track_with
 from servicekit.errors import AppError, Conflict, ErrorKind, Invalid, NotFound, Unauthenticated, Unavailable
 
@@ -68,12 +64,12 @@ async def run_generation(ports: RunPorts, request: GenerationRequest) -> None:
         start = await _acquire_start(ports, request) if expected.next_step is NextStep.SUBMIT else None
         began = ports.clock.monotonic()
         answer = await ports.attempts.begin(request.generation_id)
-        attempt, run = answer.attempt, answer.run
-        if answer.next_step is NextStep.NOTHING or attempt is None or run is None:
+        if answer.next_step is NextStep.NOTHING or answer.attempt is None or answer.run is None:
             _note_nothing_to_do(ports, request, answer.reason)
             return
+        attempt, run = replace(answer.attempt, round=request.round), answer.run
         if answer.next_step is NextStep.FOLLOW:
-            await track_prediction(ports, run, attempt, request.round)
+            await track_prediction(ports, run, attempt)
             return
         if answer.next_step is NextStep.SUBMIT:
             if start is not None:
@@ -85,7 +81,7 @@ async def run_generation(ports: RunPorts, request: GenerationRequest) -> None:
             await ports.clock.sleep(left)
             waited_for = attempt.id
         elif found := await reconcile_attempt(ports, run, attempt):
-            await track_prediction(ports, run, replace(attempt, prediction_id=found.id), request.round)
+            await track_prediction(ports, run, replace(attempt, prediction_id=found.id))
             return
         # Begin anew: somebody may have recorded it; or it was never sent, and a fresh intent follows.
 
@@ -119,7 +115,7 @@ async def _submit_and_track(
     async with ports.wakeups.subscribe(attempt.id, prediction.id) as wakeups:
         await _record_submitted(ports, attempt, prediction)
         submitted = replace(attempt, prediction_id=prediction.id)
-        await track_with(ports, run, submitted, request.round, wakeups, prediction)
+        await track_with(ports, run, submitted, wakeups, prediction)
 
 
 async def _submit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, StrEnum
+from typing import Self
 
 
 class GiveUp(Enum):
@@ -17,73 +18,62 @@ class GiveUp(Enum):
 
 
 class ErrorCode(StrEnum):
-    """Why an output is not stored: the `code` of `download.failed` and of the gRPC error."""
+    """Why an output is not stored: the `code` of `download.failed` and of the gRPC error.
 
-    BAD_ADDRESS = "bad_address"
-    PRIVATE_ADDRESS = "private_address"
-    REDIRECTS = "redirects"
-    TOO_BIG = "too_big"
-    WRONG_KIND = "wrong_kind"
-    TOO_SMALL = "too_small"
-    NOT_MEDIA = "not_media"
-    TRUNCATED = "truncated"
-    UNDECODABLE = "undecodable"
-    ENCODED = "encoded"
-    GONE = "gone"
-    UNREACHABLE = "unreachable"
-    ORIGIN_ERROR = "origin_error"
-    INTERRUPTED = "interrupted"
-    TOO_SLOW = "too_slow"
-    CHANGING = "changing"
-    OURS = "ours"
-    EXPIRED = "expired"
+    Beside it: when it is given up, and what it means. The README shows the same table; a test compares them.
+    """
 
+    _value_: str
+    give_up: GiveUp
+    meaning: str
 
-ERRORS: dict[ErrorCode, tuple[GiveUp, str]] = {
-    ErrorCode.BAD_ADDRESS: (GiveUp.AT_ONCE, "not an http, https or data address that can be read"),
-    ErrorCode.PRIVATE_ADDRESS: (
+    BAD_ADDRESS = "bad_address", GiveUp.AT_ONCE, "not an http, https or data address that can be read"
+    PRIVATE_ADDRESS = (
+        "private_address",
         GiveUp.AT_ONCE,
         "its host is, or resolves to, an address that is not public; `FETCH_ALLOW` lists exceptions",
-    ),
-    ErrorCode.REDIRECTS: (GiveUp.AT_ONCE, "more than 5 redirects, or one that leads nowhere"),
-    ErrorCode.TOO_BIG: (GiveUp.AT_ONCE, "more bytes, or more pixels, than allowed"),
-    ErrorCode.WRONG_KIND: (
+    )
+    REDIRECTS = "redirects", GiveUp.AT_ONCE, "more than 5 redirects, or one that leads nowhere"
+    TOO_BIG = "too_big", GiveUp.AT_ONCE, "more bytes, or more pixels, than allowed"
+    WRONG_KIND = (
+        "wrong_kind",
         GiveUp.AT_ONCE,
         "a picture where a video is required, and the like (`FetchFile` only)",
-    ),
-    ErrorCode.TOO_SMALL: (GiveUp.AFTER_FEW_TRIES, "an output under 1 KB"),
-    ErrorCode.NOT_MEDIA: (
+    )
+    TOO_SMALL = "too_small", GiveUp.AFTER_FEW_TRIES, "an output under 1 KB"
+    NOT_MEDIA = (
+        "not_media",
         GiveUp.AFTER_FEW_TRIES,
         "its first bytes are HTML, JSON, text or an unknown format",
-    ),
-    ErrorCode.TRUNCATED: (
+    )
+    TRUNCATED = (
+        "truncated",
         GiveUp.AFTER_FEW_TRIES,
         "fewer bytes than announced, or a tail missing inside the container",
-    ),
-    ErrorCode.UNDECODABLE: (
+    )
+    UNDECODABLE = (
+        "undecodable",
         GiveUp.AFTER_FEW_TRIES,
         "the container does not open, or its packets or frames are broken",
-    ),
-    ErrorCode.ENCODED: (
+    )
+    ENCODED = (
+        "encoded",
         GiveUp.AFTER_FEW_TRIES,
         "sent with a Content-Encoding that cannot be unpacked: Brotli, Zstandard, a broken gzip",
-    ),
-    ErrorCode.GONE: (GiveUp.AFTER_FEW_TRIES, "the origin answers 4xx: deleted, expired or never there"),
-    ErrorCode.UNREACHABLE: (GiveUp.AT_EXPIRY, "no name, no connection, no TLS, no answer"),
-    ErrorCode.ORIGIN_ERROR: (GiveUp.AT_EXPIRY, "the origin answers 5xx, 408, 425 or 429"),
-    ErrorCode.INTERRUPTED: (GiveUp.AT_EXPIRY, "the connection breaks in the middle"),
-    ErrorCode.TOO_SLOW: (
-        GiveUp.AT_EXPIRY,
-        "too few bytes for too long, or not done within the total time",
-    ),
-    ErrorCode.CHANGING: (GiveUp.AT_EXPIRY, "the content changes with every resume"),
-    ErrorCode.OURS: (GiveUp.AT_EXPIRY, "the spool, the store or the event log is away or full"),
-    ErrorCode.EXPIRED: (
-        GiveUp.AT_ONCE,
-        "not stored by the time the provider deletes it: the output is lost",
-    ),
-}
-"""The README shows the same table; a test compares them."""
+    )
+    GONE = "gone", GiveUp.AFTER_FEW_TRIES, "the origin answers 4xx: deleted, expired or never there"
+    UNREACHABLE = "unreachable", GiveUp.AT_EXPIRY, "no name, no connection, no TLS, no answer"
+    ORIGIN_ERROR = "origin_error", GiveUp.AT_EXPIRY, "the origin answers 5xx, 408, 425 or 429"
+    INTERRUPTED = "interrupted", GiveUp.AT_EXPIRY, "the connection breaks in the middle"
+    TOO_SLOW = "too_slow", GiveUp.AT_EXPIRY, "too few bytes for too long, or not done within the total time"
+    CHANGING = "changing", GiveUp.AT_EXPIRY, "the content changes with every resume"
+    OURS = "ours", GiveUp.AT_EXPIRY, "the spool, the store or the event log is away or full"
+    EXPIRED = "expired", GiveUp.AT_ONCE, "not stored by the time the provider deletes it: the output is lost"
+
+    def __new__(cls, code: str, give_up: GiveUp, meaning: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_, member.give_up, member.meaning = code, give_up, meaning
+        return member
 
 
 class FetchError(Exception):
@@ -103,7 +93,7 @@ class FetchError(Exception):
 
     @property
     def give_up(self) -> GiveUp:
-        return ERRORS[self.code][0]
+        return self.code.give_up
 
     @property
     def is_retryable(self) -> bool:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from generator.core.inputs.domain.asset_references import referenced_asset
+from generator.core.inputs.domain.run_spec import referenced_asset
 from generator.core.models.domain.model_schema import Parameter, ParameterType
 from servicekit.errors import FieldProblem, Invalid
 

@@ -12,16 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from generator.core.models.domain import model_schema as schema
 from generator.core.models.domain.model_schema import Parameter, ParameterType
-from generator.core.models.domain.parameter_names import (
-    FRAME_RATE,
-    FRAMES,
-    NUMERIC,
-    OUTPUT_COUNT,
-    SECONDS,
-    find_parameters,
-    number_of,
-)
 
 SECONDS_GUESSED = 5.0
 """Seconds of output of a model that says nothing about its length."""
@@ -79,9 +71,9 @@ def output_count(
 def _length(
     parameters: Sequence[Parameter] | None, given: Mapping[str, Any], unbounded: float
 ) -> tuple[float, float]:
-    lengths = _numbers_named(parameters, given, SECONDS)
-    frames = _numbers_named(parameters, given, FRAMES)
-    rates = _numbers_named(parameters, given, FRAME_RATE)
+    lengths = _numbers_named(parameters, given, schema.SECONDS)
+    frames = _numbers_named(parameters, given, schema.FRAMES)
+    rates = _numbers_named(parameters, given, schema.FRAME_RATE)
     typical = _typical(lengths[:1], given) or _typical(frames[:1], given) / (
         _typical(rates[:1], given) or math.inf
     )
@@ -104,7 +96,7 @@ def _requested_count(
     parameters: Sequence[Parameter] | None, given: Mapping[str, Any], *, unbounded: int
 ) -> Quantity | None:
     """What the parameters that count outputs say; None when there is none."""
-    counts = _numbers_named(parameters, given, OUTPUT_COUNT)
+    counts = _numbers_named(parameters, given, schema.OUTPUT_COUNT)
     if not counts:
         return None
     typical = float(max(int(_typical(counts[:1], given)), 1))
@@ -123,12 +115,12 @@ def _numbers_named(
     """The parameters with these names, the most telling first; without a schema, those that the input has."""
     if parameters is None:
         return [Parameter(name, ParameterType.NUMBER) for name in names if name in given]
-    return find_parameters(parameters, names, NUMERIC)
+    return schema.find_parameters(parameters, names, schema.NUMERIC)
 
 
 def _chosen(parameter: Parameter, given: Mapping[str, Any]) -> float | None:
     """The number that the run will use; None when the model chooses it."""
-    number = number_of(given.get(parameter.name, parameter.default))
+    number = schema.number_of(given.get(parameter.name, parameter.default))
     return min(number, _LARGEST) if number is not None and number > 0 else None
 
 
@@ -155,4 +147,4 @@ def _least(parameter: Parameter, given: Mapping[str, Any]) -> float:
 
 
 def _options(parameter: Parameter) -> list[float]:
-    return [option for each in parameter.enum if (option := number_of(each)) and option > 0]
+    return [option for each in parameter.enum if (option := schema.number_of(each)) and option > 0]

@@ -151,11 +151,7 @@ def estimate(
 
 
 def reserve(
-    price: Price,
-    *,
-    parameters: Sequence[Parameter] | None,
-    given: Mapping[str, Any],
-    deadline: float,
+    price: Price, *, parameters: Sequence[Parameter] | None, given: Mapping[str, Any], deadline: float
 ) -> int:
     """The most that a run with this checked input can cost, in micro-dollars.
 

@@ -1,4 +1,4 @@
-"""An attempt to run a generation, as catalog records it, and the next step that catalog decides on."""
+"""Describes an attempt to run a generation, as catalog records it, and the next step that catalog answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Attempt:
         number: of the generation's attempts, from 1.
         intended_at: in our own clock where the attempt came with a next step.
         prediction_id: empty until the submission is recorded.
-        round: in which its generation was requested last.
+        round: of the request that is being worked on; where it came with none, of the last one.
     """
 
     id: str

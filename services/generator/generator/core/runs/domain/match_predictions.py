@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from generator.core.inputs.domain.asset_references import referenced_asset
+from generator.core.inputs.domain.input_validation import whole_numbers
+from generator.core.inputs.domain.run_spec import RunSpec, referenced_asset
+from generator.core.runs.domain.attempt import Attempt
 from generator.core.runs.domain.prediction import Prediction
 
 CLOCKS_APART = timedelta(seconds=5)
@@ -14,14 +16,7 @@ CLOCKS_APART = timedelta(seconds=5)
 
 
 def matching_predictions(
-    predictions: Iterable[Prediction],
-    *,
-    attempt_id: str,
-    model: str,
-    version: str,
-    sent: Mapping[str, Any],
-    intended_at: datetime,
-    window: float,
+    predictions: Iterable[Prediction], attempt: Attempt, run: RunSpec, *, window: float
 ) -> list[Prediction]:
     """The predictions that may be the attempt's, the surest first.
 
@@ -29,19 +24,14 @@ def matching_predictions(
     attempt, of the same model, with the same input, created within `window` seconds after the intent. After
     an hour the provider removes inputs: one that has none any more may be the attempt's, and comes last.
 
-    Args:
-        predictions: the provider's list since the intent.
-        attempt_id: ours; the last part of the webhook address.
-        model: `owner/name`.
-        version: empty for an official model.
-        sent: the input as we would send it, assets still written `asset:<id>`.
-        intended_at: when the intent was recorded.
-        window: seconds after it in which a submission may have been sent.
+    `predictions`: the provider's list since the intent, or any part of it.
     """
     listed = list(predictions)
-    named = [each for each in listed if attempt_of_webhook(each.webhook) == attempt_id]
+    named = [each for each in listed if attempt_of_webhook(each.webhook) == attempt.id]
     if named:
         return named
+    intended_at = attempt.intended_at
+    sent = {name: value for name, value in sent_input(run).items() if name not in run.secret_fields}
     latest = intended_at + timedelta(seconds=window) + CLOCKS_APART
     return sorted(
         (
@@ -50,11 +40,16 @@ def matching_predictions(
             if each.created_at is not None
             and intended_at - CLOCKS_APART <= each.created_at <= latest
             and not attempt_of_webhook(each.webhook)
-            and _same_model(each, model, version)
+            and _same_model(each, run)
             and (each.data_removed or same_input(sent, each.input))
         ),
         key=lambda each: (each.data_removed, each.created_at or intended_at),
     )
+
+
+def sent_input(run: RunSpec) -> dict[str, Any]:
+    """The input as it is sent, assets still written `asset:<id>`: a Struct has made every number a double."""
+    return {key: whole_numbers(value) for key, value in run.input.items()}
 
 
 def same_input(sent: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
@@ -79,10 +74,10 @@ def _may_be_asset(address: str, asset_id: str) -> bool:
     return f"/assets/{asset_id}/" in address or "/api/v3/assets/" not in address
 
 
-def _same_model(prediction: Prediction, model: str, version: str) -> bool:
-    if version and prediction.version == version:
+def _same_model(prediction: Prediction, run: RunSpec) -> bool:
+    if run.version and prediction.version == run.version:
         return True
-    return not prediction.model or prediction.model == model
+    return prediction.model in ("", run.model)
 
 
 def attempt_of_webhook(address: str) -> str:

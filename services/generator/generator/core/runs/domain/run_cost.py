@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from generator.core.models.domain.model_schema import OutputSchema, Parameter
-from generator.core.models.domain.prices import (
-    COMPUTE_SECONDS_GUESSED,
-    Price,
-    expected_output,
-    whole_micros,
-)
+from generator.core.models.domain.prices import COMPUTE_SECONDS_GUESSED, Price, expected_output, whole_micros
 from generator.core.runs.domain.output_files import output_files
 from generator.core.runs.domain.prediction import Prediction
 

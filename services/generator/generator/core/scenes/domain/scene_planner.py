@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from generator.core.scenes.domain.photo_labels import PhotoLabel, label_photo
-from generator.core.scenes.domain.photos import Photo, PhotoFeatures
+from generator.core.scenes.domain.photos import Photo, PhotoFeatures, PhotoLabel, label_photo
 
 NEAR_DUPLICATE = 8
 """Bits of 64 by which two difference hashes may differ and still show nearly the same."""
@@ -108,8 +107,7 @@ def _photos_of_one_place(scored: Sequence[ScoredPhoto], request: ScenePlanReques
         return list(scored)
     named = [place for place in sufficient if place.replace(" ", "") in brief]
     best = max(
-        named or sufficient,
-        key=lambda place: (_best_scores(sufficient[place], request.scene_count), place),
+        named or sufficient, key=lambda place: (_best_scores(sufficient[place], request.scene_count), place)
     )
     return sufficient[best]
 

@@ -7,18 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from generator.core.models.domain import model_schema as schema
 from generator.core.models.domain.model_schema import Parameter, ParameterType
-from generator.core.models.domain.parameter_names import (
-    FIRST_IMAGE,
-    FRAME_RATE,
-    FRAMES,
-    LAST_IMAGE,
-    NUMERIC,
-    PROMPT,
-    SECONDS,
-    find_parameters,
-    number_of,
-)
 from servicekit.errors import FieldProblem, Invalid
 
 _FALLBACK_FRAME_RATE = 24.0
@@ -48,7 +38,7 @@ def fit_scene(model: str, parameters: Sequence[Parameter] | None, scene: SceneIn
             sentence=f"{model} publishes no schema, so {way_out}",
         )
     fitted: dict[str, Any] = {}
-    prompt = _find(parameters, PROMPT, (ParameterType.STRING,))
+    prompt = _find(parameters, schema.PROMPT, (ParameterType.STRING,))
     if prompt is not None and scene.prompt:
         fitted[prompt.name] = scene.prompt[: prompt.max_length] if prompt.max_length else scene.prompt
     fitted |= _pictures(model, parameters, scene)
@@ -60,14 +50,14 @@ def fit_scene(model: str, parameters: Sequence[Parameter] | None, scene: SceneIn
 def _find(
     parameters: Sequence[Parameter], names: Sequence[str], types: Sequence[ParameterType]
 ) -> Parameter | None:
-    return next(iter(find_parameters(parameters, names, types)), None)
+    return next(iter(schema.find_parameters(parameters, names, types)), None)
 
 
 def _pictures(model: str, parameters: Sequence[Parameter], scene: SceneInput) -> dict[str, Any]:
     fitted: dict[str, Any] = {}
     problems: list[FieldProblem] = []
-    first = _find(parameters, FIRST_IMAGE, (ParameterType.FILE,)) or _only_file(parameters)
-    last = _find(parameters, LAST_IMAGE, (ParameterType.FILE,))
+    first = _find(parameters, schema.FIRST_IMAGE, (ParameterType.FILE,)) or _only_file(parameters)
+    last = _find(parameters, schema.LAST_IMAGE, (ParameterType.FILE,))
     file_list = next((each for each in parameters if _takes_files(each)), None)
     if scene.first_image and first is not None:
         fitted[first.name] = scene.first_image
@@ -103,7 +93,9 @@ def _takes_files(parameter: Parameter) -> bool:
 def _only_file(parameters: Sequence[Parameter]) -> Parameter | None:
     """The only file that is required, else the only one that is called an image."""
     files = [
-        each for each in parameters if each.type is ParameterType.FILE and each.name.lower() not in LAST_IMAGE
+        each
+        for each in parameters
+        if each.type is ParameterType.FILE and each.name.lower() not in schema.LAST_IMAGE
     ]
     required = [each for each in files if each.required]
     named = [each for each in files if "image" in each.name.lower() and "mask" not in each.name.lower()]
@@ -116,14 +108,14 @@ def _only_file(parameters: Sequence[Parameter]) -> Parameter | None:
 def _length(parameters: Sequence[Parameter], seconds: float) -> dict[str, Any]:
     if seconds <= 0:
         return {}
-    parameter = _find(parameters, SECONDS, NUMERIC)
+    parameter = _find(parameters, schema.SECONDS, schema.NUMERIC)
     if parameter is not None and (value := nearest_allowed(parameter, seconds)) is not None:
         return {parameter.name: value}
-    frames = _find(parameters, FRAMES, NUMERIC)
+    frames = _find(parameters, schema.FRAMES, schema.NUMERIC)
     if frames is None:
         return {}
-    rate = _find(parameters, FRAME_RATE, NUMERIC)
-    fps = number_of(rate.default) if rate is not None else None
+    rate = _find(parameters, schema.FRAME_RATE, schema.NUMERIC)
+    fps = schema.number_of(rate.default) if rate is not None else None
     value = nearest_allowed(frames, seconds * (fps or _FALLBACK_FRAME_RATE))
     return {frames.name: value} if value is not None else {}
 
@@ -131,7 +123,9 @@ def _length(parameters: Sequence[Parameter], seconds: float) -> dict[str, Any]:
 def nearest_allowed(parameter: Parameter, wanted: float) -> Any:
     """The least allowed value that is enough; the largest when none is. None for free text."""
     if parameter.enum:
-        numbers = [(number, option) for option in parameter.enum if (number := number_of(option)) is not None]
+        numbers = [
+            (number, option) for option in parameter.enum if (number := schema.number_of(option)) is not None
+        ]
         enough = [pair for pair in numbers if pair[0] >= wanted - 1e-6]
         best = min(enough or numbers, key=lambda pair: abs(pair[0] - wanted), default=None)
         return best[1] if best else None
@@ -175,7 +169,7 @@ def _size(parameters: Sequence[Parameter], width: int, height: int) -> dict[str,
 
 def _resolutions(parameter: Parameter) -> list[tuple[float, Any]]:
     """The options that name a size, with their lines of picture."""
-    lines = [(_RESOLUTIONS.get(str(each).lower(), number_of(each)), each) for each in parameter.enum]
+    lines = [(_RESOLUTIONS.get(str(each).lower(), schema.number_of(each)), each) for each in parameter.enum]
     return [(number, option) for number, option in lines if number is not None and number >= 100]
 
 

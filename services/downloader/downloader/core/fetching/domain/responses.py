@@ -1,4 +1,4 @@
-"""Decides whether a response continues what has been received: ranges, validators, and starting again."""
+"""Decides what a response is good for: a redirect, the rest of what was received, the whole, or an error."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from urllib.parse import urljoin, urlsplit
 
 from downloader.core.fetching.domain.content_encoding import compressions
 from downloader.core.fetching.domain.fetch_errors import ErrorCode, FetchError
-from downloader.core.fetching.domain.redirects import REDIRECT_STATUSES
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE | re.ASCII)
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
@@ -145,3 +145,31 @@ def _refuse_status(head: ResponseHead) -> None:
     wait = (head.get("retry-after") or "").strip()
     seconds = min(float(wait), 3600.0) if wait.isascii() and wait.isdigit() else None
     raise FetchError(ErrorCode.ORIGIN_ERROR, f"the origin answers {status}", retry_after=seconds)
+
+
+MAX_REDIRECTS = 5
+"""For one request."""
+
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+
+
+def redirect_target(url: str, location: str | None, *, followed: int) -> str:
+    """The next address after `followed` redirects so far. The caller checks it like the first one.
+
+    Raises:
+        FetchError: `redirects`: one too many, without a Location, or from https down to http.
+    """
+    if followed >= MAX_REDIRECTS:
+        raise FetchError(ErrorCode.REDIRECTS, f"it is redirected more than {MAX_REDIRECTS} times")
+    if not location or not location.strip():
+        raise FetchError(ErrorCode.REDIRECTS, "it is redirected without saying where to")
+    try:
+        target = urljoin(url, location.strip().replace(" ", "%20"))  # as browsers do
+        scheme = urlsplit(target).scheme
+    except ValueError as error:
+        raise FetchError(ErrorCode.REDIRECTS, "it is redirected to an address that cannot be read") from error
+    if urlsplit(url).scheme == "https" and scheme == "http":
+        raise FetchError(
+            ErrorCode.REDIRECTS, "it is redirected from https to http, where anybody may change it"
+        )
+    return target

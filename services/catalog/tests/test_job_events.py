@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,7 +39,7 @@ from catalog.core.jobs.domain.model import Job, JobRequest, Pair
 from catalog.core.shared.domain import RunSpec
 from servicekit.database.engine import open_engine
 
-EVENT_TYPES: tuple[type[Any], ...] = typing.get_args(je.JobEvent)
+EVENT_TYPES: tuple[type[Any], ...] = tuple(je.JobEvent.__subclasses__())
 BY_NAME = {event_type.__name__: event_type for event_type in EVENT_TYPES}
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -42,7 +42,12 @@ RECORD_TYPES: dict[Entity, type[Any]] = {
 }
 EVENT_TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (*get_args(GenerationEvent), *get_args(JobEvent), Deletion, TimelineCarriedOver)
+    for cls in (
+        *GenerationEvent.__subclasses__(),
+        *JobEvent.__subclasses__(),
+        Deletion,
+        TimelineCarriedOver,
+    )
 }
 _SNAPSHOT = Snapshot.__name__
 

@@ -30,7 +30,7 @@ from catalog.core.storage.orphans import OrphanFinder
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events, timers
-from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
+from catalog.edges.grpc import access, attempts, campaigns, generations, jobs, storage
 from events.topology import streams
 from rushes.generator.v1.models_pb2_grpc import ModelServiceStub
 from rushes.generator.v1.plan_pb2_grpc import PlanServiceStub
@@ -138,11 +138,11 @@ def wire_use_cases(
 
 def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcServer:
     servicers = [
-        clients.ClientServicer(use_cases.clients),
+        campaigns.ClientServicer(use_cases.clients),
         campaigns.CampaignServicer(use_cases.campaigns),
-        assets.AssetServicer(use_cases.assets),
-        media.MediaServicer(use_cases.media),
-        keys.KeyServicer(use_cases.api_keys),
+        campaigns.AssetServicer(use_cases.assets),
+        storage.MediaServicer(use_cases.media),
+        access.KeyServicer(use_cases.api_keys),
         generations.GenerationServicer(use_cases.generations, use_cases.storage_admin),
         generations.DownloadServicer(use_cases.generations, clock),
         attempts.AttemptServicer(use_cases.attempts),

@@ -14,7 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.shared.domain import MICROS_PER_CENT, MediaKind
-from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, PageRequest
+from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from catalog.proto_enums import KIND_FROM_PROTO
 from rushes.common.v1 import media_pb2
 from servicekit.grpc.limits import PAGE_LIMIT
@@ -36,16 +36,20 @@ def page_request(request: Paged) -> PageRequest:
 
 
 async def page_that_fits(
-    request: Paged, fetch: Callable[[PageRequest], Awaitable[Answer]], *, limit: int = PAGE_LIMIT
+    request: Paged,
+    fetch: Callable[[PageRequest], Awaitable[Page[T]]],
+    message: Callable[[Page[T]], Answer],
+    *,
+    limit: int = PAGE_LIMIT,
 ) -> Answer:
-    """The page that `fetch` answers, of fewer records when they are too large together for a message.
+    """The message of the requested page, of fewer records when they are too large together for one.
 
     Inputs and metadata may have a megabyte each. The page's own token says where the next one begins, so a
     shorter page loses nothing.
     """
     paging = page_request(request)
     while True:
-        answer = await fetch(paging)
+        answer = message(await fetch(paging))
         if answer.ByteSize() <= limit or paging.size == 1:
             return answer
         paging = replace(paging, size=max((paging.size or DEFAULT_PAGE_SIZE) // 2, 1))

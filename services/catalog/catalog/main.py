@@ -21,7 +21,6 @@ from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.service import GenerationService
 from catalog.core.inbox.service import Inbox
 from catalog.core.jobs.planning import Planning
-from catalog.core.jobs.planning_retries import PlanningRetries
 from catalog.core.jobs.service import JobService
 from catalog.core.shared.domain import MICROS_PER_CENT
 from catalog.core.storage.admin import StorageAdmin
@@ -78,8 +77,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     generation_service = GenerationService(database, generator, attempt_service, clock)
     patience = settings.plan_patience.total_seconds()
     planning = Planning(database, generator, stitcher, clock, patience=patience)
-    planning_retries = PlanningRetries(planning)
-    reconciler = Reconciler(database, generation_service, planning_retries, clock)
+    reconciler = Reconciler(database, generation_service, planning, clock)
     api_keys = ApiKeyService(database, clock)
     storage_admin = StorageAdmin(database, clock)
     servicers = [
@@ -104,7 +102,6 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
         AdminKey(api_keys, settings.admin_key),
         relay,
         planning,
-        planning_retries,
         *wire_consumers(settings, log, Inbox(database, clock)),
         wire_tasks(settings, clock, database, reconciler),
         server,

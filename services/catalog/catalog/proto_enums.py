@@ -28,17 +28,8 @@ def error_from_proto(message: media_pb2.Error) -> Error:
 
 
 def facts_to_proto(facts: Facts) -> media_pb2.MediaFacts:
-    return media_pb2.MediaFacts(
-        kind=PROTO_KINDS[facts.kind],
-        content_type=facts.content_type,
-        size_bytes=facts.size_bytes,
-        sha256=facts.sha256,
-        duration_s=facts.duration_s,
-        width=facts.width,
-        height=facts.height,
-        fps=facts.fps,
-        codecs=list(facts.codecs),
-    )
+    """Each fact has the same name there."""
+    return media_pb2.MediaFacts(**{**vars(facts), "kind": PROTO_KINDS[facts.kind]})
 
 
 def facts_from_proto(message: media_pb2.MediaFacts) -> Facts:

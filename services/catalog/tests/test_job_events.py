@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from catalog_core import CatalogCore
 from hypothesis import given, settings
@@ -17,7 +18,6 @@ from job_scenario import CHECKED, EDIT, MUSIC, MUSIC_ID, REFUSED, SCENES, approv
 from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.jobs.domain import events as je
@@ -58,7 +58,8 @@ for event_type in (je.JobCreated, je.JobPlanned):
 
 def stored_and_read(event: je.JobEvent) -> je.JobEvent:
     """The event as it comes back from where it was written as JSON."""
-    return load(BY_NAME[type(event).__name__], json.loads(json.dumps(dump(event))))
+    document = json.loads(json.dumps(msgspec.to_builtins(event)))
+    return msgspec.convert(document, BY_NAME[type(event).__name__])
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)

@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from catalog_core import PRICE, RUN, CatalogCore
 from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters.db import tables
-from catalog.adapters.db.json_columns import dump
-from catalog.adapters.db.legacy_run_json import make_run
 from catalog.adapters.db.migrate import Migrator
+from catalog.adapters.db.rows import make_run
 from catalog.adapters.unit_of_work import INBOX_RETENTION
 from catalog.core.access.domain import Scope
 from catalog.core.access.service import ApiKeyService, digest
@@ -68,13 +68,14 @@ async def test_a_run_from_before_an_upgrade_keeps_its_files(core: CatalogCore) -
     photo, other = new_id("asset"), new_id("asset")
     given = {"image": f"asset:{photo}", "more": [f"asset:{other}"], "prompt": "asset: a villa"}
     made = await core.generation(run=replace(RUN, input=given, assets=(photo, other)))
-    document = {name: value for name, value in dump(made.run).items() if name not in ("assets", "secrets")}
+    document = msgspec.to_builtins(made.run)
+    del document["assets"], document["secrets"]
     async with core.database.write() as unit:
         old = update(tables.generations).where(tables.generations.c.id == made.id)
         await unit._connection.execute(old.values(run=document))
     assert (await core.get(made.id)).run == made.run
     run = replace(RUN, input=given, assets=())
-    assert make_run(dump(run)) == run, "a document that names none has none"
+    assert make_run(msgspec.to_builtins(run)) == run, "a document that names none has none"
 
 
 async def test_sixty_four_race_for_the_last_money(core: CatalogCore) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.legacy_run_json import make_run
-from catalog.adapters.db.rows import from_row, to_row
+from catalog.adapters.db.rows import from_row, make_run, to_row
 from catalog.core.generations.domain.media import LostOutput
 from catalog.core.generations.domain.model import Attempt, Generation, Output
 from catalog.core.generations.domain.recovery import stalled_at

@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import page_of
-from catalog.adapters.db.legacy_run_json import make_run
 from catalog.adapters.db.outbox_messages import job_messages
-from catalog.adapters.db.rows import changed, from_row
+from catalog.adapters.db.rows import changed, from_row, make_run
 from catalog.adapters.jobs import rows
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.jobs.domain import events as ev

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from catalog.adapters.db.json_columns import dump, load
 from catalog.core.access.domain import ApiKey
 from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.generations.domain.events import GenerationEvent
@@ -108,7 +107,7 @@ def entry_of(data: bytes) -> Entry:
 
 
 def dump_events(events: Iterable[Any]) -> list[dict[str, Any]]:
-    return [{"type": type(event).__name__, **dump(event)} for event in events]
+    return [{"type": type(event).__name__, **msgspec.to_builtins(event)} for event in events]
 
 
 def load_events(entity: Entity, documents: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
@@ -122,6 +121,6 @@ def load_events(entity: Entity, documents: Sequence[Mapping[str, Any]]) -> tuple
 
 def _load(entity: Entity, document: Mapping[str, Any]) -> Any:
     if document["type"] == _SNAPSHOT:
-        record = load(RECORD_TYPES[entity], document["record"])
+        record = msgspec.convert(document["record"], RECORD_TYPES[entity])
         return Snapshot(msgspec.convert(document["at"], datetime), record)
-    return load(EVENT_TYPES[document["type"]], document)
+    return msgspec.convert(document, EVENT_TYPES[document["type"]])

@@ -10,11 +10,10 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode
 from catalog.core.generations.domain.model import OPEN, OutputState
 from catalog.core.jobs.domain.model import FINAL
-from catalog.core.shared.domain import Facts, MediaKind
+from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from catalog.core.storage.domain.files import (
     CleanUpCandidate,
@@ -178,7 +177,7 @@ def _output_file(row: Row[Any]) -> StoredFile:
     return StoredFile(
         kind=MediaKind(row.kind),
         size_bytes=row.size_bytes,
-        sha256=load(Facts, row.facts).sha256,
+        sha256=row.facts.get("sha256", ""),
         created_at=row.created_at,
         media_id=row.id,
         generation_id=row.generation_id,
@@ -190,7 +189,7 @@ def _cut_file(row: Row[Any]) -> StoredFile:
     return StoredFile(
         kind=MediaKind.VIDEO,
         size_bytes=row.size_bytes,
-        sha256=load(Facts, row.facts).sha256,
+        sha256=row.facts.get("sha256", ""),
         created_at=row.created_at,
         job_id=row.job_id,
         version=row.version,

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from catalog.core.campaigns.domain import Asset
 from catalog.core.jobs.domain.events import JobEvent
-from catalog.core.jobs.domain.model import EditDocument, Job, JobStatus, TimelineEntry
+from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, TimelineEntry
 from catalog.core.shared.domain import RunSpec
 from catalog.core.shared.paging import Page, PageRequest
 
@@ -50,15 +50,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanRequest:
+    """The request of a job, and what its scenes are chosen from and after."""
+
+    job: JobRequest
     photos: tuple[Asset, ...]
     brief: str
     brand_guidelines: str
-    scene_count: int
-    scene_seconds: float
-    planner: str
-    model: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
-from catalog.adapters.generations.rows import generation_row, output_row
+from catalog.adapters.generations.repository import generation_row, output_row
 from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain.deletion import delete_generation

@@ -374,7 +374,7 @@ async def test_an_older_database_begins_its_journal_with_snapshots(
     engine = open_engine(sqlite_database)
     upgraded = SqlDatabase(engine, core.clock, stalled_after=STALLED_AFTER)
     async with upgraded.write() as unit:
-        assert [(each.type, each.message) for each in await unit.jobs.timeline(job.id)] == lines
+        assert [(each.type, each.message) for each in (await unit.jobs.timelines(job.id))[job.id]] == lines
         generation = await unit.generations.get(clip.id, lock=True, deleted=True)
         assert generation.revision > 1_000_000
     await publish_all(sqlite_database, log)

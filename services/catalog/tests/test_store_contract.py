@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters.db import tables
+from catalog.adapters.db.keyset_pagination import encode
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.db.rows import make_run
 from catalog.adapters.unit_of_work import INBOX_RETENTION
@@ -26,6 +28,8 @@ from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Stage
 from catalog.core.generations.domain.requesting import cancel_generation
 from catalog.core.generations.ports import GenerationFilter
+from catalog.core.jobs.planning import Planning
+from catalog.core.jobs.service import JobService
 from catalog.core.shared.domain import Error, Facts, MediaKind
 from catalog.core.shared.paging import PageRequest
 from servicekit.database.engine import open_engine
@@ -169,6 +173,30 @@ async def test_pages_go_through_everything_once_newest_first(core: CatalogCore) 
         for token in ("xyz", "e30", "WzFd"):
             with pytest.raises(Invalid, match="page_token"):
                 await unit.generations.page(PageRequest(token=token), GenerationFilter())
+        for moment in ("yesterday", "2026-01-01T00:00:00"):
+            with pytest.raises(Invalid, match="page_token"):
+                await unit.generations.lost(PageRequest(token=encode(moment, "gen_1", 0)))
+
+
+async def test_a_page_of_jobs_takes_no_more_queries_for_more_jobs(core: CatalogCore) -> None:
+    nobody: Any = None  # nothing is planned here
+    planning = Planning(core.database, nobody, nobody, core.clock)
+    jobs = JobService(core.database, planning, core.attempts, core.clock)
+    campaign = await core.campaign()
+    made = [await core.job(campaign) for _ in range(3)]
+    for job in made:
+        await core.generation(campaign, job_id=job.id)
+    sent: list[str] = []
+    engine = core.database._reading.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    await jobs.page(PageRequest(size=1), campaign_id=campaign, status=None)
+    for_one, sent[:] = len(sent), []
+    page = await jobs.page(PageRequest(), campaign_id=campaign, status=None)
+    assert len(sent) == for_one
+    assert [each.job.id for each in page.items] == [job.id for job in reversed(made)]
+    for each in page.items:
+        assert [generation.job_id for generation in each.generations.values()] == [each.job.id]
+        assert [line.type for line in each.timeline] == ["job.created"]
 
 
 async def test_an_event_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:

@@ -106,7 +106,7 @@ async def _snapshots(connection: AsyncConnection, clock: Clock, revision: int) -
         async for record in _all(records):
             yield _entry(records.entity, now, record)
     async for job in _all(unit.jobs):
-        lines = tuple(await unit.jobs.timeline(job.id))
+        lines = tuple((await unit.jobs.timelines(job.id))[job.id])
         more = (TimelineCarriedOver(now, lines),) if lines else ()
         yield _entry(Entity.JOB, now, job, *more, job_id=job.id)
     async for generation in _all(unit.generations):

@@ -89,7 +89,7 @@ class SqlRepository(Generic[T]):
         return [self._record(row) for row in await self._connection.execute(query)]
 
     async def _page(self, query: Select[Any], paging: PageRequest) -> Page[T]:
-        return await page_of(self._connection, query, self.table, paging, self._record)
+        return await page_of(self._connection, query, (self.table.c.id,), paging, self._record)
 
     # What a kind of record may have of its own ----------------------------------------------------
 

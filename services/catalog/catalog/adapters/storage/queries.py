@@ -63,8 +63,7 @@ class SqlStoredFiles:
         items = tuple(found[:size])
         if len(found) <= size:
             return Page(items)
-        created_at, record_id, version = _sort_key(items[-1])
-        return Page(items, encode(created_at.isoformat(), record_id, version))
+        return Page(items, encode(*_sort_key(items[-1])))
 
     async def ended_generations(
         self, before: datetime, after: CleanUpCandidate | None, limit: int
@@ -151,8 +150,7 @@ def _newest(token: str) -> tuple[Select[Any], Select[Any]]:
     older_cuts: ColumnElement[bool] = true()
     media, cuts = t.media.c, t.cuts.c
     if token:
-        created_at, record_id, version = decode(token, str, str, int)
-        at = datetime.fromisoformat(created_at)
+        at, record_id, version = decode(token, datetime, str, int)
         older_outputs = tuple_(media.created_at, media.id) < (at, record_id)
         older_cuts = tuple_(cuts.created_at, cuts.job_id, cuts.version) < (at, record_id, version)
     outputs = (

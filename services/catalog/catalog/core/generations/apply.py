@@ -48,7 +48,7 @@ async def save_job(unit: UnitOfWork, job: Job, events: je.Events) -> Job:
     after = await unit.jobs.save(job, events)
     for event in events:
         if isinstance(event, je.JobCanceled | je.JobFailed):
-            for generation in await unit.generations.of_job(job.id, lock=True):
+            for generation in await unit.generations.of_jobs(job.id, lock=True):
                 if isinstance(event, je.JobCanceled) or _is_unpaid(generation):
                     await unit.generations.save(generation, cancel_generation(generation, event.at))
     return after

@@ -48,8 +48,8 @@ class Generations(Protocol):
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]: ...
 
-    async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
-        """All of a job, oldest first; deleted ones too, for what they have cost."""
+    async def of_jobs(self, *job_ids: str, lock: bool = False) -> Sequence[Generation]:
+        """All of these jobs, oldest first; deleted ones too, for what they have cost."""
         ...
 
     async def of_attempt(self, attempt_id: str) -> str:

@@ -71,7 +71,7 @@ class Inbox:
                     cut_key=keys[0],
                     thumbnail_key=keys[1],
                     facts=facts,
-                    cost_micros=sum(each.cost_micros for each in await unit.generations.of_job(job_id)),
+                    cost_micros=sum(each.cost_micros for each in await unit.generations.of_jobs(job_id)),
                 )
                 await save_job(unit, job, events)
 

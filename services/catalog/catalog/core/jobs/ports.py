@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -85,8 +85,8 @@ class Jobs(Protocol):
         self, paging: PageRequest, *, campaign_id: str = "", status: JobStatus | None = None
     ) -> Page[Job]: ...
 
-    async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
-        """What has happened, oldest first."""
+    async def timelines(self, *job_ids: str) -> Mapping[str, Sequence[TimelineEntry]]:
+        """What has happened to each of these jobs, oldest first."""
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:

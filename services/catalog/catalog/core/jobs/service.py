@@ -78,14 +78,14 @@ class JobService:
 
     async def get(self, job_id: str) -> JobDetails:
         async with self._database.read() as unit:
-            return await _details(unit, await unit.jobs.get(job_id))
+            return (await _details(unit, [await unit.jobs.get(job_id)]))[0]
 
     async def page(
         self, paging: PageRequest, *, campaign_id: str, status: JobStatus | None
     ) -> Page[JobDetails]:
         async with self._database.read() as unit:
             page = await unit.jobs.page(paging, campaign_id=campaign_id, status=status)
-            return Page(tuple([await _details(unit, job) for job in page.items]), page.next_token)
+            return Page(await _details(unit, page.items), page.next_token)
 
     async def approve(self, job_id: str) -> JobDetails:
         """Create a generation for each scene, and for composed music, in one transaction."""
@@ -131,7 +131,7 @@ class JobService:
             events = resume_job(job, now)
             await unit.jobs.save(job, events)
             if events:
-                for generation in await unit.generations.of_job(job_id, lock=True):
+                for generation in await unit.generations.of_jobs(job_id, lock=True):
                     again = request_again(generation, now)
                     await unit.generations.save(generation, again)
         return await self.get(job_id)
@@ -147,9 +147,14 @@ class JobService:
         return await self.get(job_id)
 
 
-async def _details(unit: UnitOfWork, job: Job) -> JobDetails:
-    generations = {each.id: each for each in await unit.generations.of_job(job.id)}
-    return JobDetails(job, generations, await unit.jobs.timeline(job.id))
+async def _details(unit: UnitOfWork, jobs: Sequence[Job]) -> tuple[JobDetails, ...]:
+    """The details of jobs: as many queries for a page of them as for one."""
+    ids = [job.id for job in jobs]
+    timelines = await unit.jobs.timelines(*ids)
+    generations: dict[str, dict[str, Generation]] = {job_id: {} for job_id in ids}
+    for each in await unit.generations.of_jobs(*ids):
+        generations[each.job_id][each.id] = each
+    return tuple(JobDetails(job, generations[job.id], timelines[job.id]) for job in jobs)
 
 
 async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:

@@ -55,7 +55,7 @@ class SqlRepository(Generic[T]):
         return self._record(row)
 
     async def save(self, record: T) -> T:
-        saved = _next(record, record.revision + 1)
+        saved = _next(record)
         row = self.row(saved)
         # One that has changed since it was read is inserted, which its id does not allow.
         known = (self.table.c.id == record.id, self.table.c.revision == record.revision)
@@ -69,7 +69,7 @@ class SqlRepository(Generic[T]):
     async def delete(self, record: T) -> None:
         await self._connection.execute(delete(self.table).where(self.table.c.id == record.id))
         messages = await self._deleted(record)
-        deleted = _next(record, record.revision + 1)
+        deleted = _next(record)
         await self._add_entry(deleted, Deletion(self._journal.now()), messages)
 
     async def _add_entry(
@@ -117,7 +117,8 @@ class SqlRepository(Generic[T]):
         return ()
 
 
-def _next(record: T, revision: int) -> T:
+def _next(record: T) -> T:
+    """The record with its next revision."""
     changed: Any = record
-    result: T = dataclasses.replace(changed, revision=revision)
+    result: T = dataclasses.replace(changed, revision=record.revision + 1)
     return result

@@ -22,8 +22,7 @@ from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.budget.domain import Posting
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
-from catalog.core.generations.domain.media import LostOutput, Media
-from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
+from catalog.core.generations.domain.model import Attempt, Generation, LostOutput, Media, Output, OutputState
 from catalog.core.generations.domain.postings import postings
 from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.generations.ports import GenerationFilter

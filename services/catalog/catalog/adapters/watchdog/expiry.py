@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.generations.repository import LOST_OUTPUTS, make_lost
-from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import OutputState
+from catalog.core.generations.domain.model import LostOutput, OutputState
 
 _OUTPUTS = t.outputs.c
 # Written out as in `ix_outputs_expiring`: of parameters a database cannot know that the index has them all.

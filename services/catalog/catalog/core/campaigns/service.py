@@ -109,7 +109,7 @@ class CampaignService:
                 only = GenerationFilter(campaign_id=campaign_id, status=status)
                 if (await unit.generations.page(PageRequest(size=1), only)).items:
                     raise Precondition(
-                        f"campaign {campaign_id} pays for generations that are under way: cancel them first",
+                        f"campaign {campaign_id} pays for generations under way: cancel or await them",
                         code="in_use",
                     )
             for asset in await unit.assets.of(campaign_id=campaign_id):

@@ -72,7 +72,7 @@ class AttemptService:
                 instruction,
                 attempt_id=new_id("attempt"),
                 # Locked only for those who submit: everybody pays from the account of the day.
-                accounts=await self.accounts(unit, generation.campaign_id) if submits else (),
+                accounts=(await self.accounts(unit, generation.campaign_id)).values() if submits else (),
                 max_attempts=self._limits.max_attempts,
             )
             after = await save_generation(unit, job, generation, events)
@@ -82,11 +82,8 @@ class AttemptService:
         age = max((self._clock.now() - attempt.intended_at).total_seconds(), 0.0)
         return BeginAnswer(instruction.step, after, attempt, instruction.reason, age)
 
-    async def accounts(self, unit: UnitOfWork, campaign_id: str) -> tuple[Account, ...]:
-        """The accounts that pay today, with their caps, locked."""
-        return tuple((await self.accounts_by_name(unit, campaign_id)).values())
-
-    async def accounts_by_name(self, unit: UnitOfWork, campaign_id: str) -> dict[str, Account]:
+    async def accounts(self, unit: UnitOfWork, campaign_id: str) -> dict[str, Account]:
+        """The accounts that pay today by their names, with their caps, locked."""
         day = day_account(self._clock.now())
         caps: dict[str, int | None] = {day: self._limits.daily_micros or None}
         if campaign_id:

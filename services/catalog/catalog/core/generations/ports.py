@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from catalog.core.generations.domain.events import GenerationEvent
-from catalog.core.generations.domain.media import LostOutput, Media
-from catalog.core.generations.domain.model import Attempt, Generation, Status
+from catalog.core.generations.domain.model import Attempt, Generation, LostOutput, Media, Status
 from catalog.core.shared.domain import MediaKind, RunSpec
 from catalog.core.shared.paging import Page, PageRequest
 

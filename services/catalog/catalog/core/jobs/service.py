@@ -97,7 +97,7 @@ class JobService:
             music_id = new_id("generation") if music else ""
             accounts = await self._attempts.accounts(unit, job.campaign_id)
             events = approve_job(
-                job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts
+                job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts.values()
             )
             job = await unit.jobs.save(job, events)
             for scene in job.scenes:

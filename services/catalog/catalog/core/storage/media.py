@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.generations.domain.media import Media
+from catalog.core.generations.domain.model import Media
 from catalog.core.jobs.domain.model import Cut
 from catalog.core.storage.domain.blob_keys import thumbnail_key
 from catalog.core.storage.domain.files import StoredObject

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from catalog.core.generations.domain.media import LostOutput
+from catalog.core.generations.domain.model import LostOutput
 
 
 class ExpiringOutputs(Protocol):

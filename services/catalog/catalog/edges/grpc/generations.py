@@ -6,8 +6,7 @@ from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import Generation, Output, Stage, Status
+from catalog.core.generations.domain.model import Generation, LostOutput, Output, Stage, Status
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.generations.service import GenerationRequest, GenerationService
 from catalog.core.jobs.domain.progress import generation_percent

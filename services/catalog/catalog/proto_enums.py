@@ -1,6 +1,10 @@
-"""Converts the values that edges and adapters both meet in messages: kinds, errors, measured files."""
+"""Converts the values that edges and adapters both meet in messages: kinds, times, errors, measured files."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.shared.domain import Error, Facts, MediaKind
 from rushes.common.v1 import media_pb2
@@ -12,6 +16,18 @@ PROTO_KINDS = {
     MediaKind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
 }
 KIND_FROM_PROTO = {proto: kind for kind, proto in PROTO_KINDS.items()}
+
+
+def timestamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(at)
+    return message
+
+
+def datetime_of(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)
 
 
 def error_to_proto(error: Error) -> media_pb2.Error:

@@ -10,14 +10,7 @@ from catalog.core.generations.apply import save_job
 from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.requesting import create_generation, request_again
-from catalog.core.jobs.domain.decide import (
-    Decision,
-    approve_job,
-    cancel_job,
-    create_job,
-    pause_job,
-    resume_job,
-)
+from catalog.core.jobs.domain import decide
 from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, Music, TimelineEntry
 from catalog.core.jobs.planning import Planning, photos_of
 from catalog.core.shared.domain import MediaKind, RunSpec
@@ -71,7 +64,7 @@ class JobService:
                 )
             if music is not None and music.asset_id:
                 music = await _uploaded(unit, music)
-            created = create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
+            created = decide.create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
             job = await unit.jobs.save(None, created)
         await self._planning.begin(job.id)
         return await self.get(job.id)
@@ -96,7 +89,7 @@ class JobService:
             ids = tuple(new_id("generation") for _ in job.scenes)
             music_id = new_id("generation") if music else ""
             accounts = await self._attempts.accounts(unit, job.campaign_id)
-            events = approve_job(
+            events = decide.approve_job(
                 job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts.values()
             )
             job = await unit.jobs.save(job, events)
@@ -121,14 +114,14 @@ class JobService:
 
     async def pause(self, job_id: str) -> JobDetails:
         """Submit nothing new; what runs at the provider goes on."""
-        return await self._apply(job_id, pause_job)
+        return await self._apply(job_id, decide.pause_job)
 
     async def resume(self, job_id: str) -> JobDetails:
         """Submit again: what was not submitted while it was paused is requested again."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            events = resume_job(job, now)
+            events = decide.resume_job(job, now)
             await unit.jobs.save(job, events)
             if events:
                 for generation in await unit.generations.of_jobs(job_id, lock=True):
@@ -138,9 +131,9 @@ class JobService:
 
     async def cancel(self, job_id: str) -> JobDetails:
         """Stop it and its generations."""
-        return await self._apply(job_id, cancel_job)
+        return await self._apply(job_id, decide.cancel_job)
 
-    async def _apply(self, job_id: str, decision: Decision) -> JobDetails:
+    async def _apply(self, job_id: str, decision: decide.Decision) -> JobDetails:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
             await save_job(unit, job, decision(job, self._clock.now()))

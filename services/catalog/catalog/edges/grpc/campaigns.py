@@ -11,7 +11,7 @@ from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
 from catalog.edges.grpc import proto_mapping
 from catalog.edges.grpc.proto_mapping import Context, given_fields, page_that_fits
-from catalog.proto_enums import PROTO_KINDS, facts_from_proto, facts_to_proto
+from catalog.proto_enums import PROTO_KINDS, facts_from_proto, facts_to_proto, timestamp
 from rushes.catalog.v1 import assets_pb2 as asset_pb
 from rushes.catalog.v1 import campaigns_pb2 as campaign_pb
 from rushes.catalog.v1 import clients_pb2 as client_pb
@@ -139,8 +139,8 @@ def client_message(client: Client) -> client_pb.Client:
         name=client.name,
         brand_guidelines=client.brand_guidelines,
         metadata=proto_mapping.dict_to_struct(client.metadata),
-        created_at=proto_mapping.timestamp(client.created_at),
-        updated_at=proto_mapping.timestamp(client.updated_at),
+        created_at=timestamp(client.created_at),
+        updated_at=timestamp(client.updated_at),
     )
 
 
@@ -154,8 +154,8 @@ def campaign_message(campaign: Campaign) -> campaign_pb.Campaign:
         spent_cents=proto_mapping.cents(campaign.spent_micros),
         reserved_cents=proto_mapping.cents(campaign.reserved_micros),
         metadata=proto_mapping.dict_to_struct(campaign.metadata),
-        created_at=proto_mapping.timestamp(campaign.created_at),
-        updated_at=proto_mapping.timestamp(campaign.updated_at),
+        created_at=timestamp(campaign.created_at),
+        updated_at=timestamp(campaign.updated_at),
     )
 
 
@@ -173,8 +173,8 @@ def asset_message(asset: Asset) -> asset_pb.Asset:
         url=proto_mapping.asset_url(asset.id),
         thumbnail_url=proto_mapping.asset_thumbnail_url(asset.id) if asset.facts.kind.has_thumbnail else "",
         metadata=proto_mapping.dict_to_struct(asset.metadata),
-        created_at=proto_mapping.timestamp(asset.created_at),
-        updated_at=proto_mapping.timestamp(asset.updated_at),
+        created_at=timestamp(asset.created_at),
+        updated_at=timestamp(asset.updated_at),
     )
 
 

@@ -13,8 +13,8 @@ from catalog.core.jobs.domain.progress import generation_percent
 from catalog.core.shared.domain import Facts
 from catalog.core.storage.admin import StorageAdmin
 from catalog.edges.grpc import proto_mapping
-from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits, timestamp
-from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
+from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits
+from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto, timestamp
 from rushes.catalog.v1 import generations_pb2 as pb
 from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2

@@ -11,9 +11,9 @@ from catalog.core.jobs.domain.request import request_for_pairs, request_for_plan
 from catalog.core.jobs.service import JobDetails, JobService
 from catalog.edges.grpc import proto_mapping
 from catalog.edges.grpc.generations import output_message
-from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits, timestamp
+from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits
 from catalog.edit_message import edit_document, resolved_edit
-from catalog.proto_enums import error_to_proto, facts_to_proto
+from catalog.proto_enums import error_to_proto, facts_to_proto, timestamp
 from rushes.catalog.v1 import jobs_pb2 as pb
 from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2

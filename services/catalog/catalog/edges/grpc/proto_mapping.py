@@ -1,17 +1,15 @@
-"""What every servicer needs to translate: times, money, objects, pages, and the addresses people see."""
+"""What every servicer needs to translate: money, objects, pages, and the addresses people see."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.shared.domain import MICROS_PER_CENT, MediaKind
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
@@ -61,18 +59,6 @@ def given_fields(request: Message, *names: str) -> dict[str, Any]:
     return {
         name: struct_to_dict(value) if isinstance(value, Struct) else value for name, value in given.items()
     }
-
-
-def timestamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(at)
-    return message
-
-
-def datetime_of(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)
 
 
 def cents(micros: int) -> float:

@@ -10,8 +10,8 @@ from catalog.core.storage.domain.files import StoredFile, StoredObject, Usage, U
 from catalog.core.storage.media import MediaService
 from catalog.core.storage.orphans import OrphanFinder
 from catalog.edges.grpc import proto_mapping
-from catalog.edges.grpc.proto_mapping import Context, page_request, timestamp
-from catalog.proto_enums import PROTO_KINDS, facts_to_proto
+from catalog.edges.grpc.proto_mapping import Context, page_request
+from catalog.proto_enums import PROTO_KINDS, facts_to_proto, timestamp
 from rushes.catalog.v1 import media_pb2 as media_pb
 from rushes.catalog.v1 import media_pb2_grpc, storage_pb2_grpc
 from rushes.catalog.v1 import storage_pb2 as pb

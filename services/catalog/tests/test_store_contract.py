@@ -26,7 +26,7 @@ from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Stage
-from catalog.core.generations.domain.requesting import cancel_generation
+from catalog.core.generations.domain.requesting import cancel_generation, create_generation
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.jobs.planning import Planning
 from catalog.core.jobs.service import JobService
@@ -280,6 +280,26 @@ async def test_what_has_parts_is_not_removed(core: CatalogCore) -> None:
     await core.clients.delete(client_id)
     with pytest.raises(NotFound, match=client_id):
         await core.clients.get(client_id)
+
+
+async def test_a_campaign_is_not_deleted_under_a_generation_that_is_being_recorded(core: CatalogCore) -> None:
+    campaign_id = await core.campaign()
+    sent: list[str] = []
+    engine = core.database._writing.sync_engine
+    group = core.database._group_commit
+    async with core.database.write() as unit:
+        await core.attempts.accounts(unit, campaign_id)
+        events = create_generation(core.clock.now(), new_id("generation"), RUN, campaign_id=campaign_id)
+        await unit.generations.save(None, events)
+        event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+        deleting = asyncio.create_task(core.campaigns.delete(campaign_id))
+        # SQLite has one writer; PostgreSQL's second one waits for the account.
+        waits = "INSERT INTO accounts"
+        await eventually(
+            lambda: deleting.done() or any(waits in each for each in sent) or bool(group and group._queue)
+        )
+    with pytest.raises(Precondition, match="under way"):
+        await deleting
 
 
 async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(core: CatalogCore) -> None:

@@ -37,8 +37,6 @@ async def page_that_fits(
     request: Paged,
     fetch: Callable[[PageRequest], Awaitable[Page[T]]],
     message: Callable[[Page[T]], Answer],
-    *,
-    limit: int = PAGE_LIMIT,
 ) -> Answer:
     """The message of the requested page, of fewer records when they are too large together for one.
 
@@ -48,7 +46,7 @@ async def page_that_fits(
     paging = page_request(request)
     while True:
         answer = message(await fetch(paging))
-        if answer.ByteSize() <= limit or paging.size == 1:
+        if answer.ByteSize() <= PAGE_LIMIT or paging.size == 1:
             return answer
         paging = replace(paging, size=max((paging.size or DEFAULT_PAGE_SIZE) // 2, 1))
 

@@ -78,9 +78,7 @@ def _status(  # noqa: PLR0911  # one case each
             return None
 
 
-def _parts(  # one case each
-    state: Job, event: ev.JobEvent
-) -> Job | None:
+def _parts(state: Job, event: ev.JobEvent) -> Job | None:
     """The state after an event about a clip or the music; None for other events."""
     match event:
         case ev.ClipStored():

@@ -13,7 +13,7 @@ from catalog.core.generations.domain.requesting import create_generation, reques
 from catalog.core.jobs.domain import decide
 from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, Music, TimelineEntry
 from catalog.core.jobs.planning import Planning, photos_of
-from catalog.core.shared.domain import MediaKind, RunSpec
+from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
 from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
@@ -93,24 +93,13 @@ class JobService:
                 job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts.values()
             )
             job = await unit.jobs.save(job, events)
-            for scene in job.scenes:
-                await self._request(unit, job, scene.run, scene.generation_id, scene.id)
-            if music:
-                await self._request(unit, job, music, music_id, "")
+            runs = [(scene.generation_id, scene.run, scene.id) for scene in job.scenes]
+            for generation_id, run, scene_id in [*runs, *([(music_id, music, "")] if music else [])]:
+                requested = create_generation(
+                    now, generation_id, run, campaign_id=job.campaign_id, job_id=job.id, scene_id=scene_id
+                )
+                await unit.generations.save(None, requested)
         return await self.get(job_id)
-
-    async def _request(
-        self, unit: UnitOfWork, job: Job, run: RunSpec, generation_id: str, scene_id: str
-    ) -> None:
-        events = create_generation(
-            self._clock.now(),
-            generation_id,
-            run,
-            campaign_id=job.campaign_id,
-            job_id=job.id,
-            scene_id=scene_id,
-        )
-        await unit.generations.save(None, events)
 
     async def pause(self, job_id: str) -> JobDetails:
         """Submit nothing new; what runs at the provider goes on."""

@@ -59,9 +59,11 @@ class RebuildReport:
 
 
 class Rebuild:
-    """Args:
-    stalled_after: the setting of the catalog: it decides when what was under way is requested again.
-    report: called with the number of entries that were read by now.
+    """Reads the journal, and writes the rows of the records that it makes.
+
+    Args:
+        stalled_after: the setting of the catalog: it decides when what was under way is requested again.
+        report: called with the number of entries that were read by now.
     """
 
     def __init__(

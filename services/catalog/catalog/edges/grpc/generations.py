@@ -14,7 +14,7 @@ from catalog.core.shared.domain import Facts
 from catalog.core.storage.admin import StorageAdmin
 from catalog.edges.grpc import proto_mapping
 from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits
-from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto, timestamp
+from catalog.proto_enums import PROTO_KINDS, error_to_proto, timestamp
 from rushes.catalog.v1 import generations_pb2 as pb
 from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -141,15 +141,7 @@ def generation_message(generation: Generation) -> pb.Generation:
 
 def output_message(generation_id: str, output: Output) -> media_pb2.Media:
     facts = output.facts or Facts()
-    return media_pb2.Media(
-        id=output.media_id,
-        generation_id=generation_id,
-        index=output.index,
-        facts=facts_to_proto(facts),
-        url=proto_mapping.media_url(output.media_id),
-        thumbnail_url=proto_mapping.media_thumbnail_url(output.media_id) if facts.kind.has_thumbnail else "",
-        created_at=timestamp(output.at),
-    )
+    return proto_mapping.media_message(output.media_id, generation_id, output.index, facts, output.at)
 
 
 def _generation_request(request: pb.CreateGenerationRequest) -> GenerationRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import grpc.aio
@@ -11,9 +12,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
-from catalog.core.shared.domain import MICROS_PER_CENT, MediaKind
+from catalog.core.shared.domain import MICROS_PER_CENT, Facts, MediaKind
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
-from catalog.proto_enums import KIND_FROM_PROTO
+from catalog.proto_enums import KIND_FROM_PROTO, facts_to_proto, timestamp
+from rushes.catalog.v1 import media_pb2 as catalog_media_pb2
 from rushes.common.v1 import media_pb2
 from servicekit.grpc.limits import PAGE_LIMIT
 
@@ -78,6 +80,20 @@ def media_kind_filter(value: media_pb2.MediaKind.ValueType) -> MediaKind | None:
     return None if kind is MediaKind.UNKNOWN else kind
 
 
+def media_message(
+    media_id: str, generation_id: str, index: int, facts: Facts, created_at: datetime
+) -> catalog_media_pb2.Media:
+    return catalog_media_pb2.Media(
+        id=media_id,
+        generation_id=generation_id,
+        index=index,
+        facts=facts_to_proto(facts),
+        url=media_url(media_id),
+        thumbnail_url=f"{media_url(media_id)}/thumbnail" if facts.kind.has_thumbnail else "",
+        created_at=timestamp(created_at),
+    )
+
+
 def asset_url(asset_id: str) -> str:
     return f"/api/v3/assets/{asset_id}/data"
 
@@ -88,10 +104,6 @@ def asset_thumbnail_url(asset_id: str) -> str:
 
 def media_url(media_id: str) -> str:
     return f"/api/v3/media/{media_id}"
-
-
-def media_thumbnail_url(media_id: str) -> str:
-    return f"/api/v3/media/{media_id}/thumbnail"
 
 
 def clip_url(job_id: str, position: int, media_id: str) -> str:

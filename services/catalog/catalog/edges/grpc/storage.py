@@ -11,7 +11,7 @@ from catalog.core.storage.media import MediaService
 from catalog.core.storage.orphans import OrphanFinder
 from catalog.edges.grpc import proto_mapping
 from catalog.edges.grpc.proto_mapping import Context, page_request
-from catalog.proto_enums import PROTO_KINDS, facts_to_proto, timestamp
+from catalog.proto_enums import PROTO_KINDS, timestamp
 from rushes.catalog.v1 import media_pb2 as media_pb
 from rushes.catalog.v1 import media_pb2_grpc, storage_pb2_grpc
 from rushes.catalog.v1 import storage_pb2 as pb
@@ -26,16 +26,8 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
 
     async def GetMedia(self, request: media_pb.GetMediaRequest, context: Context) -> media_pb.Media:
         media = await self._media.get(request.id)
-        return media_pb.Media(
-            id=media.id,
-            generation_id=media.generation_id,
-            index=media.index,
-            facts=facts_to_proto(media.facts),
-            url=proto_mapping.media_url(media.id),
-            thumbnail_url=proto_mapping.media_thumbnail_url(media.id)
-            if media.facts.kind.has_thumbnail
-            else "",
-            created_at=timestamp(media.created_at),
+        return proto_mapping.media_message(
+            media.id, media.generation_id, media.index, media.facts, media.created_at
         )
 
     async def LocateObject(

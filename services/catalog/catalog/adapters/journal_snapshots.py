@@ -15,8 +15,7 @@ from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.adapters.repository import SqlRepository
 from catalog.adapters.unit_of_work import SqlUnitOfWork
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
 from servicekit.events import Event, EventLog

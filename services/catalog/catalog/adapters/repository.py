@@ -13,8 +13,7 @@ from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import DelayedMessage
 from catalog.adapters.db.rows import from_row, to_row
 from catalog.adapters.journal.repository import SqlJournal
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import NotFound
 

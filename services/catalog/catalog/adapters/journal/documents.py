@@ -19,8 +19,7 @@ from catalog.core.generations.domain.events import GenerationEvent
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.events import JobEvent
 from catalog.core.jobs.domain.model import Job
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.errors import Invalid
 from servicekit.events import Event, StreamSpec
 

@@ -142,14 +142,9 @@ async def _details(unit: UnitOfWork, jobs: Sequence[Job]) -> tuple[JobDetails, .
 async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
     problems: list[FieldProblem] = []
     for number, pair in enumerate(request.pairs):
-        for name, asset_id in (
-            ("first_asset_id", pair.first_asset_id),
-            ("last_asset_id", pair.last_asset_id),
-        ):
-            message = await asset_problem(unit, asset_id)
-            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not MediaKind.IMAGE:
-                message = f"asset {asset_id} is {kind}, and a scene needs a picture"
-            if message:
+        ends = {"first_asset_id": pair.first_asset_id, "last_asset_id": pair.last_asset_id}
+        for name, asset_id in ends.items():
+            if message := await asset_problem(unit, asset_id, MediaKind.IMAGE, "a scene needs a picture"):
                 problems.append(FieldProblem(f"pairs[{number}].{name}", message))
     if problems:
         raise Invalid("; ".join(f"{each.field}: {each.message}" for each in problems), fields=problems)
@@ -157,10 +152,6 @@ async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
 
 async def _uploaded(unit: UnitOfWork, music: Music) -> Music:
     """Uploaded music with its blob key filled in; Invalid when there is none."""
-    if message := await asset_problem(unit, music.asset_id):
+    if message := await asset_problem(unit, music.asset_id, MediaKind.AUDIO, "music must be audio"):
         raise Invalid.field("music.asset_id", message)
-    asset = await unit.assets.get(music.asset_id)
-    if asset.facts.kind is not MediaKind.AUDIO:
-        message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
-        raise Invalid.field("music.asset_id", message)
-    return replace(music, blob_key=asset.blob_key)
+    return replace(music, blob_key=(await unit.assets.get(music.asset_id)).blob_key)

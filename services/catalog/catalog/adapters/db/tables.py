@@ -75,7 +75,7 @@ system = Table(
     metadata,
     # One row, made with the database: a restored backup has the same, a fresh database another.
     Column("id", _ID, primary_key=True),
-    # The form in which the journal has every record; 0: it has not.
+    # The form in which the journal has every record; 0: it does not have them all.
     Column("journal_form", Integer, nullable=False, server_default="0"),
     # When it was made again from the journal. What was uploaded before, and has no record, may have lost it.
     Column("rebuilt_at", Moment),

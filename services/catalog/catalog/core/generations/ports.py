@@ -60,11 +60,11 @@ class Generations(Protocol):
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those with no event for too long by then, but for some; the longest first."""
+        """Those with no event for too long by then, the longest first; not the ones in `without`."""
         ...
 
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those whose lost outputs are to be requested again by then, but for some; the first due first."""
+        """Those whose lost outputs are to be requested again by then; not the ones in `without`."""
         ...
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:

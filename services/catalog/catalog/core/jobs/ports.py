@@ -50,7 +50,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """The request of a job, and what its scenes are chosen from and after."""
+    """The request of a job, the photos that scenes are chosen from, and the texts that guide the choice."""
 
     job: JobRequest
     photos: tuple[Asset, ...]
@@ -90,7 +90,7 @@ class Jobs(Protocol):
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those of which an event should have come by now, but for some; the first due first."""
+        """Those with no event for too long by then, the longest first; not the ones in `without`."""
         ...
 
 

@@ -38,7 +38,7 @@ class GenerationRequested(GenerationEvent):
 
 @dataclass(frozen=True)
 class RequestPostponed(GenerationEvent):
-    """It has stalled for a good reason (its job is paused): it is looked at again later."""
+    """It has stalled for a good reason (its job is paused): the reconciler comes back to it later."""
 
 
 @dataclass(frozen=True)

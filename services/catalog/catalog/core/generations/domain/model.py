@@ -1,4 +1,4 @@
-"""Holds the state of a generation: its stage, its attempts, its outputs; and outputs read by themselves."""
+"""Holds the state of a generation: its stage, attempts and outputs; and outputs as they are read alone."""
 
 from __future__ import annotations
 

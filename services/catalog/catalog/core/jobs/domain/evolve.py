@@ -12,7 +12,6 @@ from catalog.core.jobs.domain.model import Cut, Job, JobStatus
 
 
 def fold(state: Job | None, events: Iterable[ev.JobEvent]) -> Job | None:
-    """The state after all of them."""
     for event in events:
         state = evolve(state, event)
     return state

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from catalog_core import PRICE, RUN, CatalogCore
+from catalog_core import PRICE, RUN, VIDEO, CatalogCore
 from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
@@ -176,6 +176,25 @@ async def test_pages_go_through_everything_once_newest_first(core: CatalogCore) 
         for moment in ("yesterday", "2026-01-01T00:00:00"):
             with pytest.raises(Invalid, match="page_token"):
                 await unit.generations.lost(PageRequest(token=encode(moment, "gen_1", 0)))
+
+
+@pytest.mark.usefixtures("rows_by_hand")
+async def test_pages_of_lost_outputs_go_through_all_of_them_once_newest_first(core: CatalogCore) -> None:
+    made = [await core.made(VIDEO, lose=True) for _ in range(5)]
+    async with core.database.transaction() as connection:
+        several = tables.outputs.c.generation_id.in_([each.id for each in made[1:4]])
+        await connection.execute(update(tables.outputs).where(several).values(at=core.clock.now()))
+    seen: list[tuple[datetime, str]] = []
+    request = PageRequest(size=2)
+    while True:
+        async with core.database.read() as unit:
+            page = await unit.generations.lost(request)
+        seen += [(each.failed_at, each.generation_id) for each in page.items]
+        if not page.next_token:
+            break
+        request = replace(request, token=page.next_token)
+    assert seen == sorted(seen, reverse=True)
+    assert sorted(generation_id for _, generation_id in seen) == sorted(each.id for each in made)
 
 
 async def test_a_page_of_jobs_takes_no_more_queries_for_more_jobs(core: CatalogCore) -> None:

@@ -21,7 +21,6 @@ from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.service import GenerationService
 from catalog.core.inbox.service import Inbox
 from catalog.core.jobs.planning import Planning
-from catalog.core.jobs.planning_retries import PlanningRetries
 from catalog.core.jobs.service import JobService
 from catalog.core.shared.domain import MICROS_PER_CENT
 from catalog.core.storage.admin import StorageAdmin
@@ -30,7 +29,7 @@ from catalog.core.storage.orphans import OrphanFinder
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts
 from catalog.core.watchdog.reconciler import Reconciler
 from catalog.edges import events, timers
-from catalog.edges.grpc import assets, attempts, campaigns, clients, generations, jobs, keys, media, storage
+from catalog.edges.grpc import access, attempts, campaigns, generations, jobs, storage
 from events.topology import streams
 from rushes.generator.v1.models_pb2_grpc import ModelServiceStub
 from rushes.generator.v1.plan_pb2_grpc import PlanServiceStub
@@ -56,22 +55,6 @@ class Catalog:
     server: GrpcServer
 
 
-@dataclass(frozen=True)
-class UseCases:
-    clients: ClientService
-    campaigns: CampaignService
-    assets: AssetService
-    media: MediaService
-    api_keys: ApiKeyService
-    attempts: AttemptService
-    generations: GenerationService
-    planning: Planning
-    jobs: JobService
-    storage_admin: StorageAdmin
-    orphan_finder: OrphanFinder
-    inbox: Inbox
-
-
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     return compose(load(Settings, environ), SystemClock()).parts
 
@@ -82,74 +65,48 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)
-    generator, stitcher = GrpcChannel(settings.generator_address), GrpcChannel(settings.stitcher_address)
+    to_generator, to_stitcher = (
+        GrpcChannel(settings.generator_address),
+        GrpcChannel(settings.stitcher_address),
+    )
+    generator = GrpcGenerator(to_generator.stub(ModelServiceStub), to_generator.stub(PlanServiceStub))
+    stitcher = GrpcStitcher(to_stitcher.stub(StitcherServiceStub))
 
-    use_cases = wire_use_cases(settings, clock, database, generator, stitcher)
-    planning_retries = PlanningRetries(use_cases.planning)
-    reconciler = Reconciler(database, use_cases.generations, planning_retries, clock)
-    server = wire_server(settings, clock, use_cases)
+    limits = AttemptLimits(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
+    attempt_service = AttemptService(database, clock, limits)
+    generation_service = GenerationService(database, generator, attempt_service, clock)
+    patience = settings.plan_patience.total_seconds()
+    planning = Planning(database, generator, stitcher, clock, patience=patience)
+    reconciler = Reconciler(database, generation_service, planning, clock)
+    api_keys = ApiKeyService(database, clock)
+    storage_admin = StorageAdmin(database, clock)
+    servicers = [
+        campaigns.ClientServicer(ClientService(database, clock)),
+        campaigns.CampaignServicer(CampaignService(database, clock)),
+        campaigns.AssetServicer(AssetService(database, clock)),
+        storage.MediaServicer(MediaService(database)),
+        access.KeyServicer(api_keys),
+        generations.GenerationServicer(generation_service, storage_admin),
+        generations.DownloadServicer(generation_service, clock),
+        attempts.AttemptServicer(attempt_service),
+        jobs.JobServicer(JobService(database, planning, attempt_service, clock), fps=settings.cut_fps),
+        storage.StorageServicer(storage_admin, OrphanFinder(database)),
+    ]
+    server = GrpcServer(settings.grpc_listen, servicers, clock=clock, service="catalog")
     parts: list[Part] = [
         Migrator(engine),
-        generator,
-        stitcher,
+        to_generator,
+        to_stitcher,
         log,
         JournalSnapshots(engine, log, clock),
-        AdminKey(use_cases.api_keys, settings.admin_key),
+        AdminKey(api_keys, settings.admin_key),
         relay,
-        use_cases.planning,
-        planning_retries,
-        *wire_consumers(settings, log, use_cases.inbox),
+        planning,
+        *wire_consumers(settings, log, Inbox(database, clock)),
         wire_tasks(settings, clock, database, reconciler),
         server,
     ]
     return Catalog(parts, database, relay, reconciler, server)
-
-
-def wire_use_cases(
-    settings: Settings,
-    clock: Clock,
-    database: SqlDatabase,
-    generator_channel: GrpcChannel,
-    stitcher_channel: GrpcChannel,
-) -> UseCases:
-    generator = GrpcGenerator(
-        generator_channel.stub(ModelServiceStub), generator_channel.stub(PlanServiceStub)
-    )
-    stitcher = GrpcStitcher(stitcher_channel.stub(StitcherServiceStub))
-    limits = AttemptLimits(settings.max_attempts, settings.daily_budget_cents * MICROS_PER_CENT)
-    attempt_service = AttemptService(database, clock, limits)
-    patience = settings.plan_patience.total_seconds()
-    planning = Planning(database, generator, stitcher, clock, patience=patience)
-    return UseCases(
-        clients=ClientService(database, clock),
-        campaigns=CampaignService(database, clock),
-        assets=AssetService(database, clock),
-        media=MediaService(database),
-        api_keys=ApiKeyService(database, clock),
-        attempts=attempt_service,
-        generations=GenerationService(database, generator, attempt_service, clock),
-        planning=planning,
-        jobs=JobService(database, planning, attempt_service, clock),
-        storage_admin=StorageAdmin(database, clock),
-        orphan_finder=OrphanFinder(database),
-        inbox=Inbox(database, clock),
-    )
-
-
-def wire_server(settings: Settings, clock: Clock, use_cases: UseCases) -> GrpcServer:
-    servicers = [
-        clients.ClientServicer(use_cases.clients),
-        campaigns.CampaignServicer(use_cases.campaigns),
-        assets.AssetServicer(use_cases.assets),
-        media.MediaServicer(use_cases.media),
-        keys.KeyServicer(use_cases.api_keys),
-        generations.GenerationServicer(use_cases.generations, use_cases.storage_admin),
-        generations.DownloadServicer(use_cases.generations, clock),
-        attempts.AttemptServicer(use_cases.attempts),
-        jobs.JobServicer(use_cases.jobs, fps=settings.cut_fps),
-        storage.StorageServicer(use_cases.storage_admin, use_cases.orphan_finder),
-    ]
-    return GrpcServer(settings.grpc_listen, servicers, clock=clock, service="catalog")
 
 
 def wire_consumers(settings: Settings, log: EventLog, inbox: Inbox) -> list[Consumer]:

@@ -1,6 +1,10 @@
-"""Converts the values that edges and adapters both meet in messages: kinds, errors, measured files."""
+"""Converts the values that edges and adapters both meet in messages: kinds, times, errors, measured files."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.shared.domain import Error, Facts, MediaKind
 from rushes.common.v1 import media_pb2
@@ -12,6 +16,18 @@ PROTO_KINDS = {
     MediaKind.AUDIO: media_pb2.MEDIA_KIND_AUDIO,
 }
 KIND_FROM_PROTO = {proto: kind for kind, proto in PROTO_KINDS.items()}
+
+
+def timestamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(at)
+    return message
+
+
+def datetime_of(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)
 
 
 def error_to_proto(error: Error) -> media_pb2.Error:
@@ -28,17 +44,8 @@ def error_from_proto(message: media_pb2.Error) -> Error:
 
 
 def facts_to_proto(facts: Facts) -> media_pb2.MediaFacts:
-    return media_pb2.MediaFacts(
-        kind=PROTO_KINDS[facts.kind],
-        content_type=facts.content_type,
-        size_bytes=facts.size_bytes,
-        sha256=facts.sha256,
-        duration_s=facts.duration_s,
-        width=facts.width,
-        height=facts.height,
-        fps=facts.fps,
-        codecs=list(facts.codecs),
-    )
+    """Each fact has the same name there."""
+    return media_pb2.MediaFacts(**{**vars(facts), "kind": PROTO_KINDS[facts.kind]})
 
 
 def facts_from_proto(message: media_pb2.MediaFacts) -> Facts:

@@ -12,12 +12,11 @@ from sqlalchemy import Connection, column, insert, select, table
 
 from catalog.adapters.db import tables
 from catalog.adapters.db.migrate import alembic_config
-from catalog.adapters.generations.rows import generation_row, output_row
+from catalog.adapters.generations.repository import generation_row, output_row
 from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.core.generations.domain.deletion import delete_generation
-from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import OutputState, Stage
+from catalog.core.generations.domain.model import LostOutput, OutputState, Stage
 from catalog.core.generations.domain.recovery import count_loss, requeue_download, warn_of_expiry
 from catalog.core.shared.domain import EXPIRED
 from catalog.core.watchdog.expiry_alerts import ExpiryAlerts

@@ -73,6 +73,15 @@ def test_what_is_deleted_stays_deleted_and_the_books_stay(steps: list[Any]) -> N
             assert account.spent == after.cost_micros
 
 
+def test_who_deletes_one_that_waits_for_a_lost_output_is_not_sent_to_a_cancel_that_does_nothing() -> None:
+    life = Life()
+    life.do(lost(life.fetching()))
+    assert life.do(cancel_generation, NOW) == ()
+    with pytest.raises(Precondition, match="wait until its outputs are stored") as refused:
+        life.do(delete_generation, NOW)
+    assert "/cancel" not in refused.value.message
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["canceled", "refused", "completed", "lost"]), st.lists(received, max_size=10))
 def test_no_event_brings_a_deleted_one_back(how: str, events: list[Any]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from catalog_core import IMAGE, VIDEO, CatalogCore
 from generation_life import (
@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.generations.repository import SqlGenerations
 from catalog.adapters.unit_of_work import SqlDatabase
@@ -40,7 +39,7 @@ from catalog.core.generations.domain.requesting import cancel_generation, postpo
 from catalog.core.shared.domain import RunSpec
 from servicekit.database.engine import open_engine
 
-EVENT_TYPES: tuple[type[Any], ...] = typing.get_args(ge.GenerationEvent)
+EVENT_TYPES: tuple[type[Any], ...] = tuple(ge.GenerationEvent.__subclasses__())
 BY_NAME = {event_type.__name__: event_type for event_type in EVENT_TYPES}
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -56,7 +55,8 @@ st.register_type_strategy(RunSpec, st.builds(RunSpec, input=st.dictionaries(st.t
 
 def stored(event: ge.GenerationEvent) -> ge.GenerationEvent:
     """The event as it comes back from where it was written as JSON."""
-    return load(BY_NAME[type(event).__name__], json.loads(json.dumps(dump(event))))
+    document = json.loads(json.dumps(msgspec.to_builtins(event)))
+    return msgspec.convert(document, BY_NAME[type(event).__name__])
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import typing
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from catalog_core import CatalogCore
 from hypothesis import given, settings
@@ -18,7 +18,6 @@ from job_scenario import CHECKED, EDIT, MUSIC, MUSIC_ID, REFUSED, SCENES, approv
 from sqlalchemy import select
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.migrate import Migrator
 from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.jobs.domain import events as je
@@ -40,7 +39,7 @@ from catalog.core.jobs.domain.model import Job, JobRequest, Pair
 from catalog.core.shared.domain import RunSpec
 from servicekit.database.engine import open_engine
 
-EVENT_TYPES: tuple[type[Any], ...] = typing.get_args(je.JobEvent)
+EVENT_TYPES: tuple[type[Any], ...] = tuple(je.JobEvent.__subclasses__())
 BY_NAME = {event_type.__name__: event_type for event_type in EVENT_TYPES}
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -59,7 +58,8 @@ for event_type in (je.JobCreated, je.JobPlanned):
 
 def stored_and_read(event: je.JobEvent) -> je.JobEvent:
     """The event as it comes back from where it was written as JSON."""
-    return load(BY_NAME[type(event).__name__], json.loads(json.dumps(dump(event))))
+    document = json.loads(json.dumps(msgspec.to_builtins(event)))
+    return msgspec.convert(document, BY_NAME[type(event).__name__])
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES, ids=lambda event_type: event_type.__name__)

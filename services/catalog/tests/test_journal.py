@@ -38,8 +38,7 @@ from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.deletion import delete_generation
 from catalog.core.generations.domain.postings import balance
 from catalog.core.generations.domain.requesting import cancel_generation
-from catalog.core.journal.domain.entry import Entity, Entry, generation_entry, is_progress
-from catalog.core.journal.domain.events import Deletion, Snapshot
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, generation_entry, is_progress
 from catalog.core.journal.domain.replay import Gap, Replay
 from events.topology import streams
 from rushes.catalog.v1 import assets_pb2, clients_pb2, generations_pb2, jobs_pb2
@@ -374,7 +373,7 @@ async def test_an_older_database_begins_its_journal_with_snapshots(
     engine = open_engine(sqlite_database)
     upgraded = SqlDatabase(engine, core.clock, stalled_after=STALLED_AFTER)
     async with upgraded.write() as unit:
-        assert [(each.type, each.message) for each in await unit.jobs.timeline(job.id)] == lines
+        assert [(each.type, each.message) for each in (await unit.jobs.timelines(job.id))[job.id]] == lines
         generation = await unit.generations.get(clip.id, lock=True, deleted=True)
         assert generation.revision > 1_000_000
     await publish_all(sqlite_database, log)

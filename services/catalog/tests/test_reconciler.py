@@ -14,8 +14,7 @@ from sqlalchemy import update
 from catalog.adapters.db import tables
 from catalog.core.generations.domain.model import Stage
 from catalog.core.generations.service import GenerationService
-from catalog.core.jobs.planning import Planning
-from catalog.core.jobs.planning_retries import CONCURRENCY, PlanningRetries
+from catalog.core.jobs.planning import CONCURRENT_RETRIES, Planning
 from catalog.core.jobs.ports import Plan, PlanRequest
 from catalog.core.watchdog import reconciler as reconcile
 from catalog.core.watchdog.reconciler import Reconciler
@@ -42,9 +41,8 @@ class Watch:
         self.core = core
         self.generator: Any = StuckGenerator()
         self.planning = Planning(core.database, self.generator, self.generator, SystemClock(), patience=3600)
-        self.drafts = PlanningRetries(self.planning)
         generating = GenerationService(core.database, self.generator, core.attempts, core.clock)
-        self.reconciler = Reconciler(core.database, generating, self.drafts, core.clock)
+        self.reconciler = Reconciler(core.database, generating, self.planning, core.clock)
 
     async def corrupt(self, table: Any, id_: str) -> None:
         column = table.c.stage if "stage" in table.c else table.c.status
@@ -56,24 +54,25 @@ class Watch:
 async def watch(core: CatalogCore) -> AsyncIterator[Watch]:
     watch = Watch(core)
     yield watch
-    await watch.drafts.stop()
     await watch.planning.stop()
 
 
 async def test_a_stuck_planner_holds_nothing_up(watch: Watch) -> None:
     core = watch.core
     campaign = await core.campaign()
-    jobs = [await core.job(campaign) for _ in range(CONCURRENCY + 3)]
+    jobs = [await core.job(campaign) for _ in range(CONCURRENT_RETRIES + 3)]
     lost = await core.made(lose=True, may_come=True)
     core.clock.advance(61)
     report = await asyncio.wait_for(watch.reconciler.run_once(), 5)
     assert (report.drafts, report.downloads) == (len(jobs), 1)
     assert (await core.get(lost.id)).stage is Stage.FETCHING
-    await eventually(lambda: watch.generator.requests == CONCURRENCY)
+    await eventually(lambda: watch.generator.requests == CONCURRENT_RETRIES)
     core.clock.advance(121)
     report = await watch.reconciler.run_once()
     assert report.drafts == len(jobs)
-    assert watch.generator.requests == CONCURRENCY, "what is planned or waits for its turn is not begun twice"
+    assert watch.generator.requests == CONCURRENT_RETRIES, (
+        "what is planned or waits for its turn is not begun twice"
+    )
 
 
 @pytest.mark.usefixtures("rows_by_hand")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
-from catalog_core import PRICE, RUN, CatalogCore
+from catalog_core import PRICE, RUN, VIDEO, CatalogCore
 from generation_life import failed, lost, stored, succeeded
 from sqlalchemy import event, inspect, select, update
 
 from catalog.adapters.db import tables
-from catalog.adapters.db.json_columns import dump
-from catalog.adapters.db.legacy_run_json import make_run
+from catalog.adapters.db.keyset_pagination import encode
 from catalog.adapters.db.migrate import Migrator
+from catalog.adapters.db.rows import make_run
 from catalog.adapters.unit_of_work import INBOX_RETENTION
 from catalog.core.access.domain import Scope
 from catalog.core.access.service import ApiKeyService, digest
@@ -24,8 +26,10 @@ from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Stage
-from catalog.core.generations.domain.requesting import cancel_generation
+from catalog.core.generations.domain.requesting import cancel_generation, create_generation
 from catalog.core.generations.ports import GenerationFilter
+from catalog.core.jobs.planning import Planning
+from catalog.core.jobs.service import JobService
 from catalog.core.shared.domain import Error, Facts, MediaKind
 from catalog.core.shared.paging import PageRequest
 from servicekit.database.engine import open_engine
@@ -68,13 +72,14 @@ async def test_a_run_from_before_an_upgrade_keeps_its_files(core: CatalogCore) -
     photo, other = new_id("asset"), new_id("asset")
     given = {"image": f"asset:{photo}", "more": [f"asset:{other}"], "prompt": "asset: a villa"}
     made = await core.generation(run=replace(RUN, input=given, assets=(photo, other)))
-    document = {name: value for name, value in dump(made.run).items() if name not in ("assets", "secrets")}
+    document = msgspec.to_builtins(made.run)
+    del document["assets"], document["secrets"]
     async with core.database.write() as unit:
         old = update(tables.generations).where(tables.generations.c.id == made.id)
         await unit._connection.execute(old.values(run=document))
     assert (await core.get(made.id)).run == made.run
     run = replace(RUN, input=given, assets=())
-    assert make_run(dump(run)) == run, "a document that names none has none"
+    assert make_run(msgspec.to_builtins(run)) == run, "a document that names none has none"
 
 
 async def test_sixty_four_race_for_the_last_money(core: CatalogCore) -> None:
@@ -168,6 +173,49 @@ async def test_pages_go_through_everything_once_newest_first(core: CatalogCore) 
         for token in ("xyz", "e30", "WzFd"):
             with pytest.raises(Invalid, match="page_token"):
                 await unit.generations.page(PageRequest(token=token), GenerationFilter())
+        for moment in ("yesterday", "2026-01-01T00:00:00"):
+            with pytest.raises(Invalid, match="page_token"):
+                await unit.generations.lost(PageRequest(token=encode(moment, "gen_1", 0)))
+
+
+@pytest.mark.usefixtures("rows_by_hand")
+async def test_pages_of_lost_outputs_go_through_all_of_them_once_newest_first(core: CatalogCore) -> None:
+    made = [await core.made(VIDEO, lose=True) for _ in range(5)]
+    async with core.database.transaction() as connection:
+        several = tables.outputs.c.generation_id.in_([each.id for each in made[1:4]])
+        await connection.execute(update(tables.outputs).where(several).values(at=core.clock.now()))
+    seen: list[tuple[datetime, str]] = []
+    request = PageRequest(size=2)
+    while True:
+        async with core.database.read() as unit:
+            page = await unit.generations.lost(request)
+        seen += [(each.failed_at, each.generation_id) for each in page.items]
+        if not page.next_token:
+            break
+        request = replace(request, token=page.next_token)
+    assert seen == sorted(seen, reverse=True)
+    assert sorted(generation_id for _, generation_id in seen) == sorted(each.id for each in made)
+
+
+async def test_a_page_of_jobs_takes_no_more_queries_for_more_jobs(core: CatalogCore) -> None:
+    nobody: Any = None  # nothing is planned here
+    planning = Planning(core.database, nobody, nobody, core.clock)
+    jobs = JobService(core.database, planning, core.attempts, core.clock)
+    campaign = await core.campaign()
+    made = [await core.job(campaign) for _ in range(3)]
+    for job in made:
+        await core.generation(campaign, job_id=job.id)
+    sent: list[str] = []
+    engine = core.database._reading.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    await jobs.page(PageRequest(size=1), campaign_id=campaign, status=None)
+    for_one, sent[:] = len(sent), []
+    page = await jobs.page(PageRequest(), campaign_id=campaign, status=None)
+    assert len(sent) == for_one
+    assert [each.job.id for each in page.items] == [job.id for job in reversed(made)]
+    for each in page.items:
+        assert [generation.job_id for generation in each.generations.values()] == [each.job.id]
+        assert [line.type for line in each.timeline] == ["job.created"]
 
 
 async def test_an_event_is_applied_once_with_its_inbox_row_or_not_at_all(core: CatalogCore) -> None:
@@ -251,6 +299,26 @@ async def test_what_has_parts_is_not_removed(core: CatalogCore) -> None:
     await core.clients.delete(client_id)
     with pytest.raises(NotFound, match=client_id):
         await core.clients.get(client_id)
+
+
+async def test_a_campaign_is_not_deleted_under_a_generation_that_is_being_recorded(core: CatalogCore) -> None:
+    campaign_id = await core.campaign()
+    sent: list[str] = []
+    engine = core.database._writing.sync_engine
+    group = core.database._group_commit
+    async with core.database.write() as unit:
+        await core.attempts.accounts(unit, campaign_id)
+        events = create_generation(core.clock.now(), new_id("generation"), RUN, campaign_id=campaign_id)
+        await unit.generations.save(None, events)
+        event.listen(engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+        deleting = asyncio.create_task(core.campaigns.delete(campaign_id))
+        # SQLite has one writer; PostgreSQL's second one waits for the account.
+        waits = "INSERT INTO accounts"
+        await eventually(
+            lambda: deleting.done() or any(waits in each for each in sent) or bool(group and group._queue)
+        )
+    with pytest.raises(Precondition, match="under way"):
+        await deleting
 
 
 async def test_a_key_that_is_revoked_while_it_is_used_stays_revoked(core: CatalogCore) -> None:

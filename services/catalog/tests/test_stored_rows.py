@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import create_engine, insert, select
 
 from catalog.adapters.db import tables
-from catalog.adapters.db.json_columns import dump, load
 from catalog.adapters.db.rows import changed, from_row, to_row
 from catalog.core.access.domain import ApiKey, Scope
 from catalog.core.campaigns.domain import Asset, Campaign, Client
@@ -45,16 +44,16 @@ ERROR = '{"code": "E005", "message": "refused", "retryable": true}'
     [(RunSpec, RUN), (Music, MUSIC), (JobRequest, PAIRS), (Facts, FACTS), (Error, ERROR)],
 )
 def test_a_document_of_before_is_read_and_written_to_the_letter(cls: type[Any], stored: str) -> None:
-    record = load(cls, json.loads(stored))
+    record = msgspec.convert(json.loads(stored), cls)
     assert isinstance(record, cls)
-    assert json.dumps(dump(record)) == stored
+    assert json.dumps(msgspec.to_builtins(record)) == stored
 
 
 def test_a_document_that_lacks_a_field_takes_its_default_and_an_unknown_field_is_passed_over() -> None:
     stored = {"provider": "replicate", "model": "m", "version": "", "kind": "video", "later": 1}
-    assert load(RunSpec, stored) == RunSpec("replicate", "m", "", MediaKind.VIDEO)
+    assert msgspec.convert(stored, RunSpec) == RunSpec("replicate", "m", "", MediaKind.VIDEO)
     with pytest.raises(msgspec.ValidationError, match="nowhere"):
-        load(RunSpec, {**stored, "kind": "nowhere"})
+        msgspec.convert({**stored, "kind": "nowhere"}, RunSpec)
 
 
 @pytest.mark.usefixtures("rows_by_hand")
@@ -65,7 +64,7 @@ def test_records_come_back_from_their_rows() -> None:
     campaign = Campaign("cmp_1", "cli_1", "Spring", now, now, "brief", 0)
     asset = Asset("ast_1", "cli_1", "n", "f.png", "k", facts, now, now, tags=("a", "b"), metadata={})
     key = ApiKey("key_1", "ci", "rsh_1234", "c" * 64, Scope.READ, now, expires_at=now)
-    run = load(RunSpec, json.loads(RUN))
+    run = msgspec.convert(json.loads(RUN), RunSpec)
     scene = Scene("scn_1", 1, "p", 4.0, "ast_1", "", "", run, error=Error("x", "y"))
     engine = create_engine("sqlite://")
     tables.metadata.create_all(engine)

@@ -15,8 +15,7 @@ from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.adapters.repository import SqlRepository
 from catalog.adapters.unit_of_work import SqlUnitOfWork
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
 from servicekit.events import Event, EventLog
@@ -106,7 +105,7 @@ async def _snapshots(connection: AsyncConnection, clock: Clock, revision: int) -
         async for record in _all(records):
             yield _entry(records.entity, now, record)
     async for job in _all(unit.jobs):
-        lines = tuple(await unit.jobs.timeline(job.id))
+        lines = tuple((await unit.jobs.timelines(job.id))[job.id])
         more = (TimelineCarriedOver(now, lines),) if lines else ()
         yield _entry(Entity.JOB, now, job, *more, job_id=job.id)
     async for generation in _all(unit.generations):

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from catalog.adapters.access.repository import SqlApiKeys
 from catalog.adapters.campaigns.repository import SqlAssets, SqlCampaigns, SqlClients, tag_rows
 from catalog.adapters.db import tables as t
-from catalog.adapters.generations import rows as of_generations
-from catalog.adapters.jobs import rows as of_jobs
+from catalog.adapters.generations import repository as of_generations
+from catalog.adapters.jobs import repository as of_jobs
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import journal_row
 from catalog.core.budget.domain import Account
@@ -59,9 +59,11 @@ class RebuildReport:
 
 
 class Rebuild:
-    """Args:
-    stalled_after: the setting of the catalog: it decides when what was under way is requested again.
-    report: called with the number of entries that were read by now.
+    """Reads the journal, and writes the rows of the records that it makes.
+
+    Args:
+        stalled_after: the setting of the catalog: it decides when what was under way is requested again.
+        report: called with the number of entries that were read by now.
     """
 
     def __init__(
@@ -151,8 +153,8 @@ def _tables(replay: Replay, stalled_after: timedelta) -> Iterator[tuple[Table, R
     yield t.generations, (of_generations.generation_row(each, stalled_after) for each in generations)
     yield t.attempts, (of_generations.attempt_row(g.id, each) for g in generations for each in g.attempts)
     yield t.outputs, (of_generations.output_row(g.id, each) for g in generations for each in g.outputs)
-    fetched = ((g.id, output) for g in generations for output in g.outputs if output.media_id)
-    yield t.media, (of_generations.media_row(generation_id, output) for generation_id, output in fetched)
+    with_media = of_generations.with_media
+    yield t.media, (of_generations.media_row(g.id, each) for g in generations for each in with_media(g))
     yield t.accounts, _account_rows(generations)
     yield t.journal, _journal_rows(replay.timelines)
 

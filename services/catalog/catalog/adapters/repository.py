@@ -13,8 +13,7 @@ from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import DelayedMessage
 from catalog.adapters.db.rows import from_row, to_row
 from catalog.adapters.journal.repository import SqlJournal
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import NotFound
 
@@ -55,7 +54,7 @@ class SqlRepository(Generic[T]):
         return self._record(row)
 
     async def save(self, record: T) -> T:
-        saved = _next(record, record.revision + 1)
+        saved = _next(record)
         row = self.row(saved)
         # One that has changed since it was read is inserted, which its id does not allow.
         known = (self.table.c.id == record.id, self.table.c.revision == record.revision)
@@ -69,7 +68,7 @@ class SqlRepository(Generic[T]):
     async def delete(self, record: T) -> None:
         await self._connection.execute(delete(self.table).where(self.table.c.id == record.id))
         messages = await self._deleted(record)
-        deleted = _next(record, record.revision + 1)
+        deleted = _next(record)
         await self._add_entry(deleted, Deletion(self._journal.now()), messages)
 
     async def _add_entry(
@@ -89,7 +88,7 @@ class SqlRepository(Generic[T]):
         return [self._record(row) for row in await self._connection.execute(query)]
 
     async def _page(self, query: Select[Any], paging: PageRequest) -> Page[T]:
-        return await page_of(self._connection, query, self.table, paging, self._record)
+        return await page_of(self._connection, query, (self.table.c.id,), paging, self._record)
 
     # What a kind of record may have of its own ----------------------------------------------------
 
@@ -117,7 +116,8 @@ class SqlRepository(Generic[T]):
         return ()
 
 
-def _next(record: T, revision: int) -> T:
+def _next(record: T) -> T:
+    """The record with its next revision."""
     changed: Any = record
-    result: T = dataclasses.replace(changed, revision=revision)
+    result: T = dataclasses.replace(changed, revision=record.revision + 1)
     return result

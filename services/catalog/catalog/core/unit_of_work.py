@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from catalog.core.access.ports import ApiKeys
-from catalog.core.budget.ports import Accounts
+from catalog.core.budget.domain import Account
 from catalog.core.campaigns.ports import Assets, Campaigns, Clients
 from catalog.core.generations.ports import Generations
 from catalog.core.jobs.ports import Jobs
 from catalog.core.storage.ports import BlobReferences, StoredFiles
 from catalog.core.watchdog.ports import ExpiringOutputs
+
+
+class Accounts(Protocol):
+    async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
+        """The accounts (without caps), locked until the unit of work ends, in the order of their names."""
+        ...
 
 
 class UnitOfWork(Protocol):

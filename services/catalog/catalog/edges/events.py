@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 
 import structlog
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from catalog.core.generations.domain.attempts import (
-    record_canceled,
-    record_failed,
-    record_started,
-    record_succeeded,
-)
-from catalog.core.generations.domain.outputs import record_stored
-from catalog.core.generations.domain.recovery import record_lost
+from catalog.core.generations.domain import attempts, outputs, recovery
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.inbox.service import Inbox
-from catalog.proto_enums import error_from_proto, facts_from_proto, plain_text
+from catalog.proto_enums import datetime_of, error_from_proto, facts_from_proto, plain_text
 from rushes.events.v1 import events_pb2 as pb
 from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.ids import new_id
@@ -57,33 +48,36 @@ class PredictionEvents:
     async def started(self, event: Event) -> None:
         prediction = event.message(pb.PredictionStarted).prediction
         decision = partial(
-            record_started, attempt_id=prediction.attempt_id, prediction_id=prediction.prediction_id
+            attempts.record_started,
+            attempt_id=prediction.attempt_id,
+            prediction_id=prediction.prediction_id,
         )
         await self._apply(event, prediction, decision)
 
     async def progressed(self, event: Event) -> None:
         message = event.message(pb.PredictionProgressed)
         progress = message.progress
-        await self._inbox.report_run_progress(
-            message.prediction.generation_id, progress.percent, plain_text(progress.message)
+        decision = partial(
+            attempts.record_run_progress, percent=progress.percent, message=plain_text(progress.message)
         )
+        await self._inbox.report_progress(message.prediction.generation_id, decision)
 
     async def succeeded(self, event: Event) -> None:
         message = event.message(pb.PredictionSucceeded)
         decision = partial(
-            record_succeeded,
+            attempts.record_succeeded,
             attempt_id=message.prediction.attempt_id,
             prediction_id=message.prediction.prediction_id,
             output_count=len(message.outputs),
             cost_micros=message.cost_micros,
-            expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
+            expires_at=datetime_of(message.expires_at) if message.HasField("expires_at") else None,
         )
         await self._apply(event, message.prediction, decision)
 
     async def failed(self, event: Event) -> None:
         message = event.message(pb.PredictionFailed)
         decision = partial(
-            record_failed,
+            attempts.record_failed,
             attempt_id=message.prediction.attempt_id,
             prediction_id=message.prediction.prediction_id,
             error=error_from_proto(message.error),
@@ -97,7 +91,7 @@ class PredictionEvents:
     async def canceled(self, event: Event) -> None:
         message = event.message(pb.PredictionCanceled)
         decision = partial(
-            record_canceled,
+            attempts.record_canceled,
             attempt_id=message.prediction.attempt_id,
             prediction_id=message.prediction.prediction_id,
             cost_micros=message.cost_micros,
@@ -135,12 +129,13 @@ class DownloadEvents:
         message = event.message(pb.DownloadProgressed)
         percent = 100 * message.received_bytes / message.total_bytes if message.total_bytes > 0 else 0.0
         text = f"fetching from the provider: {message.received_bytes / 1e6:.1f} MB"
-        await self._inbox.report_fetch_progress(message.prediction.generation_id, min(percent, 100.0), text)
+        decision = partial(outputs.record_fetch_progress, percent=min(percent, 100.0), message=text)
+        await self._inbox.report_progress(message.prediction.generation_id, decision)
 
     async def completed(self, event: Event) -> None:
         message = event.message(pb.DownloadCompleted)
         decision = partial(
-            record_stored,
+            outputs.record_stored,
             attempt_id=message.prediction.attempt_id,
             index=message.index,
             media_id=new_id("media"),
@@ -152,12 +147,12 @@ class DownloadEvents:
     async def failed(self, event: Event) -> None:
         message = event.message(pb.DownloadFailed)
         decision = partial(
-            record_lost,
+            recovery.record_lost,
             attempt_id=message.prediction.attempt_id,
             index=message.index,
             error=error_from_proto(message.error),
             in_round=message.prediction.round,
-            expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
+            expires_at=datetime_of(message.expires_at) if message.HasField("expires_at") else None,
         )
         await self._inbox.apply(DOWNLOADS.name, event.id, message.prediction.generation_id, decision)
 
@@ -201,7 +196,3 @@ class StitchEvents:
         await self._inbox.record_stitch_failed(
             STITCHES.name, event.id, message.job_id, message.version, error
         )
-
-
-def _time(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)

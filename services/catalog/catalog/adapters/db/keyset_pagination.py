@@ -6,9 +6,10 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, Table
+from sqlalchemy import Column, Row, Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
@@ -17,41 +18,49 @@ from servicekit.errors import Invalid
 T = TypeVar("T")
 
 
-def encode(*values: object) -> str:
+def encode(*values: str | int | datetime) -> str:
     """The page token for the row with these key values."""
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+    text = json.dumps(values, default=datetime.isoformat)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(token: str, *kinds: type) -> list[Any]:
+def decode(token: str, *kinds: type) -> tuple[Any, ...]:
     """The key values of a token; Invalid when it is none of ours."""
     try:
         padded = token + "=" * (-len(token) % 4)
         values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise _invalid_token(token) from error
-    fits = isinstance(values, list) and [type(value) for value in values] == list(kinds)
-    if not fits:
-        raise _invalid_token(token)
-    return list(values)
+        return tuple(_value(value, kind) for value, kind in zip(values, kinds, strict=True))
+    except (binascii.Error, ValueError, TypeError) as error:
+        message = f"{token[:40]!r} is no page token; pass next_page_token of the page before, or none"
+        raise Invalid.field("page_token", message) from error
 
 
-def _invalid_token(token: str) -> Invalid:
-    message = f"{token[:40]!r} is no page token; pass next_page_token of the page before, or none"
-    return Invalid.field("page_token", message)
+def _value(value: Any, kind: type) -> Any:
+    if kind is datetime:
+        at = datetime.fromisoformat(value)
+        if at.tzinfo is None:
+            raise ValueError(f"{value} lacks its time zone")
+        return at
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
 
 
 async def page_of(
     connection: AsyncConnection,
     query: Select[Any],
-    table: Table,
+    key: tuple[Column[Any], ...],
     paging: PageRequest,
     make: Callable[[Row[Any]], T],
 ) -> Page[T]:
-    """A page of the query's rows, which are of `table`: newest first, for ids sort by time."""
+    """A page of the query's rows, the greatest keys first: an id sorts by time, so that is newest first."""
     size = paging.size or DEFAULT_PAGE_SIZE
     if paging.token:
-        (last_id,) = decode(paging.token, str)
-        query = query.where(table.c.id < last_id)
-    found = (await connection.execute(query.order_by(table.c.id.desc()).limit(size + 1))).all()
+        query = query.where(tuple_(*key) < decode(paging.token, *(column.type.python_type for column in key)))
+    ordered = query.order_by(*(column.desc() for column in key))
+    found = (await connection.execute(ordered.limit(size + 1))).all()
     items = tuple(make(row) for row in found[:size])
-    return Page(items, encode(found[size - 1].id) if len(found) > size else "")
+    if len(found) <= size:
+        return Page(items)
+    last = found[size - 1]._mapping  # noqa: SLF001  # public in spite of its name
+    return Page(items, encode(*(last[column] for column in key)))

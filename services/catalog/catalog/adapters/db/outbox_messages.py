@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from catalog.core.campaigns.domain import Asset
 from catalog.core.generations.domain import events as ge
@@ -16,7 +14,7 @@ from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.model import Job
 from catalog.core.storage.domain.blob_keys import cut_key, cut_thumbnail_key, thumbnail_key
 from catalog.edit_message import resolved_edit
-from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
+from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto, timestamp
 from rushes.events.v1 import events_pb2 as pb
 
 DelayedMessage = tuple[Message, float]
@@ -81,7 +79,7 @@ def _of_generation(state: Generation, event: ge.GenerationEvent) -> DelayedMessa
             message = pb.GenerationFailed(**ids, error=error_to_proto(event.error), round=state.round)
         case ge.OutputDeleted() | ge.OutputRefused():
             keys = [event.blob_key, thumbnail_key(event.media_id)]
-            late_at = _timestamp(event.at) if isinstance(event, ge.OutputRefused) else None
+            late_at = timestamp(event.at) if isinstance(event, ge.OutputRefused) else None
             message = pb.MediaDeleted(**ids, media_id=event.media_id, blob_keys=keys, late_at=late_at)
         case ge.GenerationDeleted():
             message = pb.GenerationDeleted(**ids)
@@ -121,9 +119,9 @@ def _of_job(state: Job, event: je.JobEvent) -> DelayedMessage | None:
         case je.JobApproved():
             message = pb.JobApproved(**ids)
         case je.JobPaused():
-            message = pb.JobPaused(**ids, at=_timestamp(event.at))
+            message = pb.JobPaused(**ids, at=timestamp(event.at))
         case je.JobResumed():
-            message = pb.JobResumed(**ids, at=_timestamp(event.at))
+            message = pb.JobResumed(**ids, at=timestamp(event.at))
         case je.StitchRequested():
             message, delay = _stitch_requested(state, event), event.delay
         case je.CutDeleted():
@@ -143,12 +141,6 @@ def _of_job(state: Job, event: je.JobEvent) -> DelayedMessage | None:
         case _:
             return None
     return message, delay
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 def _stitch_requested(job: Job, event: je.StitchRequested) -> pb.StitchRequested:

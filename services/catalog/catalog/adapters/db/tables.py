@@ -32,6 +32,10 @@ class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
+
     def process_bind_param(self, value: datetime | None, _dialect: Any) -> int | None:
         return None if value is None else micros(value)
 
@@ -40,16 +44,27 @@ class Moment(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
-_ID = String(40)
-_NOT_DELETED: dict[str, Any] = {
-    "sqlite_where": text("deleted_at IS NULL"),
-    "postgresql_where": text("deleted_at IS NULL"),
-}
+_ID, _WORD = String(40), String(20)
 
 
-def _revision() -> Column[int]:
-    """How many entries the journal has of the record; a snapshot leaves some out."""
-    return Column("revision", BigInteger, nullable=False, server_default="0")
+def _required(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=False) for name in names]
+
+
+def _optional(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind) for name in names]
+
+
+def _record(name: str, *columns: Any) -> Table:
+    """A table of records that the journal has."""
+    # How many entries the journal has of the record; a snapshot leaves some out.
+    revision = Column("revision", BigInteger, nullable=False, server_default="0")
+    return Table(name, metadata, Column("id", _ID, primary_key=True), revision, *columns)
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """The options of an index that has only the rows which meet a condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
 outbox = outbox_table(metadata)
@@ -60,56 +75,40 @@ system = Table(
     metadata,
     # One row, made with the database: a restored backup has the same, a fresh database another.
     Column("id", _ID, primary_key=True),
-    # The form in which the journal has every record; 0: it has not.
+    # The form in which the journal has every record; 0: it does not have them all.
     Column("journal_form", Integer, nullable=False, server_default="0"),
     # When it was made again from the journal. What was uploaded before, and has no record, may have lost it.
     Column("rebuilt_at", Moment),
 )
 
-clients = Table(
+clients = _record(
     "clients",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _revision(),
-    Column("name", Text, nullable=False),
-    Column("brand_guidelines", Text),
-    Column("metadata", JSON),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    *_required(Text, "name"),
+    *_optional(Text, "brand_guidelines"),
+    *_optional(JSON, "metadata"),
+    *_required(Moment, "created_at", "updated_at"),
 )
 
-campaigns = Table(
+campaigns = _record(
     "campaigns",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _revision(),
-    Column("client_id", _ID, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("brief", Text),
-    Column("budget_cents", BigInteger),
-    Column("metadata", JSON),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    *_required(_ID, "client_id"),
+    *_required(Text, "name"),
+    *_optional(Text, "brief"),
+    *_optional(BigInteger, "budget_cents"),
+    *_optional(JSON, "metadata"),
+    *_required(Moment, "created_at", "updated_at"),
     Index("ix_campaigns_client", "client_id", "id"),
 )
 
-assets = Table(
+assets = _record(
     "assets",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _revision(),
-    Column("client_id", _ID, nullable=False),
-    Column("campaign_id", _ID, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("description", Text),
-    Column("filename", Text, nullable=False),
-    Column("blob_key", Text, nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("facts", JSON, nullable=False),
-    Column("tags", JSON, nullable=False),
-    Column("metadata", JSON),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    *_required(_ID, "client_id", "campaign_id"),
+    *_required(Text, "name", "filename", "blob_key"),
+    *_optional(Text, "description"),
+    *_required(_WORD, "kind"),
+    *_required(JSON, "facts", "tags"),
+    *_optional(JSON, "metadata"),
+    *_required(Moment, "created_at", "updated_at"),
     Index("ix_assets_client", "client_id", "id"),
     Index("ix_assets_campaign", "campaign_id", "id"),
     Index("ix_assets_kind", "kind", "id"),
@@ -128,35 +127,23 @@ accounts = Table(
     metadata,
     # "campaign:<id>" or "day:<date>": locked, in the order of the names, by whoever reserves money.
     Column("account", String(60), primary_key=True),
-    Column("spent_micros", BigInteger, nullable=False),
-    Column("reserved_micros", BigInteger, nullable=False),
+    *_required(BigInteger, "spent_micros", "reserved_micros"),
 )
 
-jobs = Table(
+jobs = _record(
     "jobs",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _revision(),
-    Column("campaign_id", _ID, nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("paused", Boolean, nullable=False),
-    Column("request", JSON, nullable=False),
-    Column("edit", JSON, nullable=False),
-    Column("music", JSON),
-    Column("planner", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("stitch_round", Integer, nullable=False),
-    Column("stitch_errors", Integer, nullable=False),
-    Column("percent", Float, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("error", JSON),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
-    Column("finished_at", Moment),
-    Column("last_event_at", Moment, nullable=False),
-    Column("stalled_rounds", Integer, nullable=False),
+    *_required(_ID, "campaign_id"),
+    *_required(_WORD, "status"),
+    *_required(Boolean, "paused"),
+    *_required(JSON, "request", "edit"),
+    *_optional(JSON, "music", "error"),
+    *_required(Text, "planner", "message"),
+    *_required(Integer, "version", "stitch_round", "stitch_errors", "stalled_rounds"),
+    *_required(Float, "percent"),
+    *_required(Moment, "created_at", "updated_at", "last_event_at"),
+    *_optional(Moment, "finished_at"),
     # When the reconciler requests it again; null when no event is due.
-    Column("stalled_at", Moment),
+    *_optional(Moment, "stalled_at"),
     Index("ix_jobs_campaign", "campaign_id", "id"),
     Index("ix_jobs_status", "status", "id"),
     Index("ix_jobs_stalled", "stalled_at"),
@@ -167,57 +154,33 @@ scenes = Table(
     "scenes",
     metadata,
     Column("id", _ID, primary_key=True),
-    Column("job_id", _ID, nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("prompt", Text, nullable=False),
-    Column("seconds", Float, nullable=False),
-    Column("first_asset_id", _ID, nullable=False),
-    Column("last_asset_id", _ID, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("run", JSON, nullable=False),
-    Column("generation_id", _ID, nullable=False),
-    Column("media_id", _ID, nullable=False),
-    Column("blob_key", Text, nullable=False),
-    Column("error", JSON),
+    *_required(_ID, "job_id", "first_asset_id", "last_asset_id", "generation_id", "media_id"),
+    *_required(Integer, "position"),
+    *_required(Text, "prompt", "reason", "blob_key"),
+    *_required(Float, "seconds"),
+    *_required(JSON, "run"),
+    *_optional(JSON, "error"),
     Index("ix_scenes_job", "job_id", "position"),
     Index("ix_scenes_first_asset", "first_asset_id"),
     Index("ix_scenes_last_asset", "last_asset_id"),
 )
 
-generations = Table(
+generations = _record(
     "generations",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _revision(),
-    Column("campaign_id", _ID, nullable=False),
-    Column("job_id", _ID, nullable=False),
-    Column("scene_id", _ID, nullable=False),
-    Column("provider", String(40), nullable=False),
-    Column("model", String(200), nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("run", JSON, nullable=False),
-    Column("stage", String(20), nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("percent", Float, nullable=False),
-    Column("message", Text, nullable=False),
-    Column("error", JSON),
-    Column("round", Integer, nullable=False),
-    Column("cancel_requested", Boolean, nullable=False),
-    Column("not_before", Moment),
-    Column("winner", _ID, nullable=False),
-    Column("output_count", Integer, nullable=False),
-    Column("expires_at", Moment),
-    Column("requeues", Integer, nullable=False),
-    Column("requeue_round", Integer, nullable=False),
-    Column("requeue_at", Moment),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
-    Column("finished_at", Moment),
-    Column("last_event_at", Moment, nullable=False),
-    Column("stalled_rounds", Integer, nullable=False),
-    Column("stalled_at", Moment),
+    *_required(_ID, "campaign_id", "job_id", "scene_id", "winner"),
+    *_required(String(40), "provider"),
+    *_required(String(200), "model"),
+    *_required(_WORD, "kind", "stage", "status"),
+    *_required(JSON, "run"),
+    *_optional(JSON, "error"),
+    *_required(Float, "percent"),
+    *_required(Text, "message"),
+    *_required(Integer, "round", "output_count", "requeues", "requeue_round", "stalled_rounds"),
+    *_required(Boolean, "cancel_requested"),
+    *_required(Moment, "created_at", "updated_at", "last_event_at"),
+    *_optional(Moment, "not_before", "expires_at", "requeue_at", "finished_at", "stalled_at"),
     # A deleted one stays for the accounts, and so that late events about it find that it is deleted.
-    Column("deleted_at", Moment),
+    *_optional(Moment, "deleted_at"),
     # Every list is "newest first" within a filter: an id sorts by time, so each index ends with it.
     Index("ix_generations_job", "job_id", "id"),
     Index("ix_generations_campaign", "campaign_id", "id"),
@@ -229,33 +192,23 @@ generations = Table(
     Index("ix_generations_requeue", "requeue_at"),
     # What the clean-up goes through, and what the statistics add up.
     Index(
-        "ix_generations_ended",
-        "finished_at",
-        "id",
-        sqlite_where=text("deleted_at IS NULL AND finished_at IS NOT NULL"),
-        postgresql_where=text("deleted_at IS NULL AND finished_at IS NOT NULL"),
+        "ix_generations_ended", "finished_at", "id", **_only("deleted_at IS NULL AND finished_at IS NOT NULL")
     ),
-    Index(
-        "ix_generations_requeued",
-        "requeues",
-        sqlite_where=text("deleted_at IS NULL AND requeues > 0"),
-        postgresql_where=text("deleted_at IS NULL AND requeues > 0"),
-    ),
+    Index("ix_generations_requeued", "requeues", **_only("deleted_at IS NULL AND requeues > 0")),
 )
 
 attempts = Table(
     "attempts",
     metadata,
     Column("id", _ID, primary_key=True),
-    Column("generation_id", _ID, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("prediction_id", String(200)),
-    Column("reserved_micros", BigInteger, nullable=False),
-    Column("cost_micros", BigInteger, nullable=False),
-    Column("intended_at", Moment, nullable=False),
-    Column("submitted_at", Moment),
-    Column("error", JSON),
+    *_required(_ID, "generation_id"),
+    *_required(Integer, "number"),
+    *_required(_WORD, "state"),
+    *_optional(String(200), "prediction_id"),
+    *_required(BigInteger, "reserved_micros", "cost_micros"),
+    *_required(Moment, "intended_at"),
+    *_optional(Moment, "submitted_at"),
+    *_optional(JSON, "error"),
     UniqueConstraint("generation_id", "number", name="uq_attempts_number"),
     UniqueConstraint("prediction_id", name="uq_attempts_prediction"),
 )
@@ -265,30 +218,19 @@ outputs = Table(
     metadata,
     Column("generation_id", _ID, primary_key=True),
     Column("index", Integer, primary_key=True),
-    Column("state", String(20), nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("media_id", _ID, nullable=False),
-    Column("error", JSON),
-    Column("expires_at", Moment),
+    *_required(_WORD, "state"),
+    *_required(Moment, "at"),
+    *_required(_ID, "media_id"),
+    *_optional(JSON, "error"),
+    *_optional(Moment, "expires_at"),
     # Of a lost one: when it is requested again by itself.
-    Column("requeue_at", Moment),
+    *_optional(Moment, "requeue_at"),
     # When operators were warned that it expires, and when it was counted as lost.
-    Column("warned_at", Moment),
-    Column("counted_at", Moment),
+    *_optional(Moment, "warned_at", "counted_at"),
     # What is lost is little: the retry queue and the alarms read only this.
+    Index("ix_outputs_lost", "at", "generation_id", "index", **_only("state = 'lost'")),
     Index(
-        "ix_outputs_lost",
-        "at",
-        "generation_id",
-        "index",
-        sqlite_where=text("state = 'lost'"),
-        postgresql_where=text("state = 'lost'"),
-    ),
-    Index(
-        "ix_outputs_expiring",
-        "expires_at",
-        sqlite_where=text("state IN ('lost', 'pending') AND counted_at IS NULL"),
-        postgresql_where=text("state IN ('lost', 'pending') AND counted_at IS NULL"),
+        "ix_outputs_expiring", "expires_at", **_only("state IN ('lost', 'pending') AND counted_at IS NULL")
     ),
 )
 
@@ -296,19 +238,19 @@ media = Table(
     "media",
     metadata,
     Column("id", _ID, primary_key=True),
-    Column("generation_id", _ID, nullable=False),
-    Column("index", Integer, nullable=False),
-    Column("blob_key", Text, nullable=False),
-    Column("facts", JSON, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    *_required(_ID, "generation_id"),
+    *_required(Integer, "index"),
+    *_required(Text, "blob_key"),
+    *_required(JSON, "facts"),
+    *_required(Moment, "created_at"),
     # Two of the facts, to be added up.
-    Column("kind", String(20), nullable=False, server_default="unknown"),
+    Column("kind", _WORD, nullable=False, server_default="unknown"),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
-    Column("deleted_at", Moment),
+    *_optional(Moment, "deleted_at"),
     UniqueConstraint("generation_id", "index", name="uq_media_output"),
     # The statistics read nothing but this, the list of files begins with that.
-    Index("ix_media_kept", "kind", "size_bytes", "deleted_at", **_NOT_DELETED),
-    Index("ix_media_newest", "created_at", "id", **_NOT_DELETED),
+    Index("ix_media_kept", "kind", "size_bytes", "deleted_at", **_only("deleted_at IS NULL")),
+    Index("ix_media_newest", "created_at", "id", **_only("deleted_at IS NULL")),
 )
 
 cuts = Table(
@@ -316,14 +258,13 @@ cuts = Table(
     metadata,
     Column("job_id", _ID, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("cut_key", Text, nullable=False),
-    Column("thumbnail_key", Text, nullable=False),
-    Column("facts", JSON, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    *_required(Text, "cut_key", "thumbnail_key"),
+    *_required(JSON, "facts"),
+    *_required(Moment, "created_at"),
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
-    Column("deleted_at", Moment),
-    Index("ix_cuts_kept", "size_bytes", "deleted_at", **_NOT_DELETED),
-    Index("ix_cuts_newest", "created_at", "job_id", "version", **_NOT_DELETED),
+    *_optional(Moment, "deleted_at"),
+    Index("ix_cuts_kept", "size_bytes", "deleted_at", **_only("deleted_at IS NULL")),
+    Index("ix_cuts_newest", "created_at", "job_id", "version", **_only("deleted_at IS NULL")),
 )
 
 # The entries of jobs and of their generations, for timelines. The stream `JOURNAL` has those of all records.
@@ -331,26 +272,19 @@ journal = Table(
     "journal",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("job_id", _ID, nullable=False),
-    Column("entity", String(20), nullable=False),
-    Column("record_id", _ID, nullable=False),
-    Column("revision", BigInteger, nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("events", JSON, nullable=False),
+    *_required(_ID, "job_id", "record_id"),
+    *_required(_WORD, "entity"),
+    *_required(BigInteger, "revision"),
+    *_required(Moment, "at"),
+    *_required(JSON, "events"),
     Index("ix_journal_job", "job_id", "id"),
 )
 
-api_keys = Table(
+api_keys = _record(
     "api_keys",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _revision(),
-    Column("name", Text, nullable=False),
-    Column("prefix", String(20), nullable=False),
+    *_required(Text, "name"),
+    *_required(_WORD, "prefix", "scope"),
     Column("sha256", String(64), nullable=False, unique=True),
-    Column("scope", String(20), nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment),
-    Column("last_used_at", Moment),
-    Column("revoked_at", Moment),
+    *_required(Moment, "created_at"),
+    *_optional(Moment, "expires_at", "last_used_at", "revoked_at"),
 )

@@ -1,4 +1,4 @@
-"""Reads generations from their tables, and saves their events: in rows, accounts, outbox and timeline."""
+"""Reads generations from their tables, and saves their events: in rows, accounts, journal and outbox."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Row, Select, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.keyset_pagination import decode, encode, page_of
+from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import generation_messages
-from catalog.adapters.db.rows import changed, from_row
-from catalog.adapters.generations import rows
+from catalog.adapters.db.parts import write_parts
+from catalog.adapters.db.rows import changed, from_row, make_run, to_row
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.budget.domain import Posting
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
-from catalog.core.generations.domain.media import LostOutput, Media
-from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState
+from catalog.core.generations.domain.model import Attempt, Generation, LostOutput, Media, Output, OutputState
 from catalog.core.generations.domain.postings import postings
+from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.journal.domain.entry import generation_entry, is_progress
-from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
+from catalog.core.shared.domain import Error, Facts
+from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import Conflict, NotFound
 
 # The statements that each step of a run executes: to build them each time would cost more than to run them.
@@ -50,14 +52,8 @@ _ADD = insert(t.generations)
 _CHANGE = update(t.generations).where(
     t.generations.c.id == bindparam("of"), t.generations.c.revision == bindparam("known_revision")
 )
-_ADD_ATTEMPT, _CHANGE_ATTEMPT = (
-    insert(t.attempts),
-    update(t.attempts).where(t.attempts.c.id == bindparam("of")),
-)
-_ADD_MEDIA, _ADD_OUTPUT = insert(t.media), insert(t.outputs)
-_DELETE_MEDIA = update(t.media).where(t.media.c.id == bindparam("of"))
-_CHANGE_OUTPUT = update(t.outputs).where(
-    t.outputs.c.generation_id == bindparam("of"), t.outputs.c.index == bindparam("at_index")
+LOST_OUTPUTS = select(t.outputs, t.generations.c.job_id, t.generations.c.model).join(
+    t.generations, t.generations.c.id == t.outputs.c.generation_id
 )
 
 
@@ -84,10 +80,7 @@ class SqlGenerations:
         return (await self._with_parts(found))[0]
 
     async def job_of(self, generation_id: str) -> str:
-        job_id = (await self._connection.execute(_JOB_OF, {"of": generation_id})).scalar_one_or_none()
-        if job_id is None:
-            raise NotFound(f"there is no generation {generation_id}")
-        return str(job_id)
+        return await self._id(_JOB_OF, generation_id, "generation")
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]:
         columns = t.generations.c
@@ -100,24 +93,21 @@ class SqlGenerations:
         )
         conditions = [column == value for column, value in wanted if value]
         query = select(t.generations).where(columns.deleted_at.is_(None), *conditions)
-        page = await page_of(self._connection, query, t.generations, paging, lambda row: row)
+        page = await page_of(self._connection, query, (columns.id,), paging, lambda row: row)
         return Page(tuple(await self._with_parts(page.items)), page.next_token)
 
-    async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
-        query = select(t.generations).where(t.generations.c.job_id == job_id).order_by(t.generations.c.id)
+    async def of_jobs(self, *job_ids: str, lock: bool = False) -> Sequence[Generation]:
+        query = select(t.generations).where(t.generations.c.job_id.in_(job_ids)).order_by(t.generations.c.id)
         return await self._with_parts(
             (await self._connection.execute(query.with_for_update() if lock else query)).all()
         )
 
     async def of_attempt(self, attempt_id: str) -> str:
-        found = (await self._connection.execute(_OF_ATTEMPT, {"of": attempt_id})).scalar_one_or_none()
-        if found is None:
-            raise NotFound(f"there is no attempt {attempt_id}")
-        return str(found)
+        return await self._id(_OF_ATTEMPT, attempt_id, "attempt")
 
     async def of_prediction(self, prediction_id: str) -> tuple[str, Attempt] | None:
         row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
-        return None if row is None else (row.generation_id, rows.make_attempt(row))
+        return None if row is None else (row.generation_id, make_attempt(row))
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
         return await self._due(t.generations.c.stalled_at, at, limit, without)
@@ -127,26 +117,9 @@ class SqlGenerations:
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         columns = t.outputs.c
+        query = LOST_OUTPUTS.where(columns.state == OutputState.LOST.value)
         key = (columns.at, columns.generation_id, columns.index)
-        query = (
-            select(t.outputs, t.generations.c.job_id, t.generations.c.model)
-            .join(t.generations, t.generations.c.id == columns.generation_id)
-            .where(columns.state == "lost")
-            .order_by(*(column.desc() for column in key))
-        )
-        if paging.token:
-            at, generation_id, index = decode(paging.token, str, str, int)
-            moment = datetime.fromisoformat(at)
-            same = and_(columns.generation_id == generation_id, columns.index < index)
-            within = and_(columns.at == moment, or_(columns.generation_id < generation_id, same))
-            query = query.where(or_(columns.at < moment, within))
-        size = paging.size or DEFAULT_PAGE_SIZE
-        found = (await self._connection.execute(query.limit(size + 1))).all()
-        items = tuple(rows.make_lost(row) for row in found[:size])
-        if len(found) <= size:
-            return Page(items)
-        last = items[-1]
-        return Page(items, encode(last.failed_at.isoformat(), last.generation_id, last.index))
+        return await page_of(self._connection, query, key, paging, make_lost)
 
     async def media(self, media_id: str) -> Media:
         query = (
@@ -159,6 +132,12 @@ class SqlGenerations:
             raise NotFound(f"there is no media {media_id}")
         return from_row(Media, row)
 
+    async def _id(self, query: Select[Any], of: str, noun: str) -> str:
+        found = (await self._connection.execute(query, {"of": of})).scalar_one_or_none()
+        if found is None:
+            raise NotFound(f"there is no {noun} {of}")
+        return str(found)
+
     async def _due(self, column: Any, at: datetime, limit: int, without: Collection[str]) -> Sequence[str]:
         due = select(t.generations.c.id).where(column <= at, t.generations.c.id.not_in(without))
         return list((await self._connection.execute(due.order_by(column).limit(limit))).scalars())
@@ -170,10 +149,10 @@ class SqlGenerations:
         outputs: dict[str, list[Output]] = defaultdict(list)
         if ids:
             for row in await self._connection.execute(_ATTEMPTS, {"of": ids}):
-                attempts[row.generation_id].append(rows.make_attempt(row))
+                attempts[row.generation_id].append(make_attempt(row))
             for row in await self._connection.execute(_OUTPUTS, {"of": ids}):
-                outputs[row.generation_id].append(rows.make_output(row))
-        return [rows.make_generation(row, attempts[row.id], outputs[row.id]) for row in found]
+                outputs[row.generation_id].append(make_output(row))
+        return [make_generation(row, attempts[row.id], outputs[row.id]) for row in found]
 
     async def after(self, generation_id: str, limit: int) -> Sequence[Generation]:
         """The next ones by their ids, deleted ones too."""
@@ -202,36 +181,77 @@ class SqlGenerations:
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:
-        row = rows.generation_row(after, self._stalled_after)
+        row = generation_row(after, self._stalled_after)
         if before is None:
             await self._connection.execute(_ADD, row)
-        elif changes := changed(rows.generation_row(before, self._stalled_after), row):
+        elif changes := changed(generation_row(before, self._stalled_after), row):
             key = {"of": after.id, "known_revision": before.revision}
             if (await self._connection.execute(_CHANGE, {**changes, **key})).rowcount == 0:
                 raise Conflict(f"somebody else has changed {after.id} since it was read: read it again")
-        known = {attempt.id: attempt for attempt in before.attempts} if before else {}
-        for attempt in after.attempts:
-            values = rows.attempt_row(after.id, attempt)
-            if attempt.id not in known:
-                await self._connection.execute(_ADD_ATTEMPT, values)
-            elif attempt != known[attempt.id]:
-                await self._connection.execute(_CHANGE_ATTEMPT, {**values, "of": attempt.id})
-        await self._write_outputs(before, after)
+        old, write = before or replace(after, attempts=(), outputs=()), partial(write_parts, self._connection)
+        await write(t.attempts, attempt_row, after.id, old.attempts, after.attempts, key="id")
+        await write(t.outputs, output_row, after.id, old.outputs, after.outputs, key="index")
+        await write(t.media, media_row, after.id, with_media(old), with_media(after), key="index")
 
-    async def _write_outputs(self, before: Generation | None, after: Generation) -> None:
-        known = {output.index: output for output in before.outputs} if before else {}
-        for output in after.outputs:
-            if output == known.get(output.index):
-                continue
-            row = rows.output_row(after.id, output)
-            if output.index in known:
-                await self._connection.execute(
-                    _CHANGE_OUTPUT, {**row, "of": after.id, "at_index": output.index}
-                )
-            else:
-                await self._connection.execute(_ADD_OUTPUT, row)
-            if output.state is OutputState.DELETED:
-                deleted = {"deleted_at": output.deleted_at, "of": output.media_id}
-                await self._connection.execute(_DELETE_MEDIA, deleted)
-            elif output.state is OutputState.STORED:
-                await self._connection.execute(_ADD_MEDIA, rows.media_row(after.id, output))
+
+def generation_row(state: Generation, stalled_after: timedelta) -> dict[str, Any]:
+    over = state.final and not state.open_attempts
+    return to_row(
+        t.generations,
+        state,
+        provider=state.run.provider,
+        model=state.run.model,
+        kind=state.run.kind.value,
+        status=state.status.value,
+        requeue_at=state.requeue_at,
+        stalled_at=None if over else stalled_at(state.last_event_at, state.stalled_rounds, stalled_after),
+    )
+
+
+def attempt_row(generation_id: str, attempt: Attempt) -> dict[str, Any]:
+    # Null, because the unique index would take the empty text for a prediction.
+    return to_row(
+        t.attempts, attempt, generation_id=generation_id, prediction_id=attempt.prediction_id or None
+    )
+
+
+def output_row(generation_id: str, output: Output) -> dict[str, Any]:
+    """The row of an output. What is stored of it is a row of its own, see `media_row`."""
+    return to_row(t.outputs, output, generation_id=generation_id)
+
+
+def media_row(generation_id: str, output: Output) -> dict[str, Any]:
+    facts = output.facts or Facts()
+    return to_row(
+        t.media,
+        output,
+        id=output.media_id,
+        generation_id=generation_id,
+        kind=facts.kind.value,
+        size_bytes=facts.size_bytes,
+        created_at=output.at,
+    )
+
+
+def with_media(state: Generation) -> list[Output]:
+    """The outputs that have a row in `media`: those that came here."""
+    return [output for output in state.outputs if output.media_id]
+
+
+def make_generation(row: Row[Any], attempts: Sequence[Attempt], outputs: Sequence[Output]) -> Generation:
+    return from_row(Generation, row, run=make_run(row.run), attempts=tuple(attempts), outputs=tuple(outputs))
+
+
+def make_attempt(row: Row[Any]) -> Attempt:
+    return from_row(Attempt, row, prediction_id=row.prediction_id or "")
+
+
+def make_output(row: Row[Any]) -> Output:
+    """An output of its row, joined with the media's."""
+    return from_row(Output, row, blob_key=row.blob_key or "")
+
+
+def make_lost(row: Row[Any]) -> LostOutput:
+    """A lost output of its row, joined with its generation's."""
+    error = row.error or Error("download", "could not be fetched")
+    return from_row(LostOutput, row, error=error, failed_at=row.at)

@@ -29,33 +29,25 @@ class GrpcGenerator:
 
     async def prepare(self, model: str, version: str, input: Mapping[str, Any]) -> RunSpec:  # noqa: A002  # the contract's word
         given = json_format.ParseDict(dict(input), Struct())
-        request = models_pb2.PrepareInputRequest(model=model, version=version, input=given)
-        return _run(await self._prepare(request))
+        return await self._prepare(models_pb2.PrepareInputRequest(model=model, version=version, input=given))
 
     async def prepare_scene(self, model: str, parts: SceneParts) -> RunSpec:
-        scene = models_pb2.SceneInput(
-            prompt=parts.prompt,
-            first_image=parts.first_image,
-            last_image=parts.last_image,
-            seconds=parts.seconds,
-            width=parts.width,
-            height=parts.height,
-        )
-        answer = await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
-        return _run(answer)
+        scene = models_pb2.SceneInput(**vars(parts))  # its fields have the same names
+        return await self._prepare(models_pb2.PrepareInputRequest(model=model, scene=scene))
 
     async def plan(self, request: PlanRequest) -> Plan:
+        job = request.job
         answer = await self._plans.PlanScenes(
             plan_pb2.PlanScenesRequest(
                 photos=[_photo(asset) for asset in request.photos],
                 brief=request.brief,
                 brand_guidelines=request.brand_guidelines,
-                scene_count=request.scene_count,
-                scene_seconds=request.scene_seconds,
-                planner=request.planner,
-                model=request.model,
-                width=request.width,
-                height=request.height,
+                scene_count=job.scene_count,
+                scene_seconds=job.scene_seconds,
+                planner=job.planner,
+                model=job.model,
+                width=job.width,
+                height=job.height,
             ),
             timeout=PLAN_S,
         )
@@ -64,32 +56,29 @@ class GrpcGenerator:
                 each.first_asset_id,
                 each.last_asset_id,
                 each.prompt,
-                each.seconds or request.scene_seconds,
+                each.seconds or job.scene_seconds,
                 each.reason,
-                each.model or request.model,
+                each.model or job.model,
             )
             for each in answer.scenes
         )
         return Plan(scenes, answer.planner, answer.music_model, answer.pair_model)
 
-    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> models_pb2.PrepareInputResponse:
-        return await self._models.PrepareInput(request, timeout=PREPARE_S)
-
-
-def _run(answer: models_pb2.PrepareInputResponse) -> RunSpec:
-    return RunSpec(
-        provider=answer.provider,
-        model=answer.model,
-        version=answer.version,
-        kind=KIND_FROM_PROTO[answer.kind],
-        input=json_format.MessageToDict(answer.input),
-        estimate_micros=answer.estimate_micros,
-        basis=answer.estimate_basis,
-        reserve_micros=answer.reserve_micros,
-        deadline_s=answer.deadline_s,
-        secrets=tuple(answer.secret_fields),
-        assets=tuple(answer.asset_ids),
-    )
+    async def _prepare(self, request: models_pb2.PrepareInputRequest) -> RunSpec:
+        answer = await self._models.PrepareInput(request, timeout=PREPARE_S)
+        return RunSpec(
+            provider=answer.provider,
+            model=answer.model,
+            version=answer.version,
+            kind=KIND_FROM_PROTO[answer.kind],
+            input=json_format.MessageToDict(answer.input),
+            estimate_micros=answer.estimate_micros,
+            basis=answer.estimate_basis,
+            reserve_micros=answer.reserve_micros,
+            deadline_s=answer.deadline_s,
+            secrets=tuple(answer.secret_fields),
+            assets=tuple(answer.asset_ids),
+        )
 
 
 def _photo(asset: Asset) -> plan_pb2.Photo:

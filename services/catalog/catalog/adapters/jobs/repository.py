@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,27 +13,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.keyset_pagination import page_of
-from catalog.adapters.db.legacy_run_json import make_run
 from catalog.adapters.db.outbox_messages import job_messages
-from catalog.adapters.db.rows import changed, from_row
-from catalog.adapters.jobs import rows
+from catalog.adapters.db.parts import write_parts
+from catalog.adapters.db.rows import changed, from_row, make_run, to_row
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
 from catalog.core.jobs.domain.model import Cut, Job, JobStatus, Scene, TimelineEntry
-from catalog.core.journal.domain.entry import is_progress, job_entry
+from catalog.core.journal.domain.entry import Entry, is_progress, job_entry
 from catalog.core.journal.domain.timeline import timeline
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import Conflict, NotFound
 
+_MAY_STALL = frozenset({JobStatus.DRAFT, JobStatus.STITCHING})
+"""Where events of the job itself are due, and not of its generations or from people."""
+
 
 class SqlJobs:
-    def __init__(
-        self,
-        connection: AsyncConnection,
-        journal: SqlJournal,
-        stalled_after: timedelta,
-    ) -> None:
+    def __init__(self, connection: AsyncConnection, journal: SqlJournal, stalled_after: timedelta) -> None:
         self._connection = connection
         self._journal = journal
         self._stalled_after = stalled_after
@@ -57,7 +55,7 @@ class SqlJobs:
             query = query.where(t.jobs.c.campaign_id == campaign_id)
         if status is not None:
             query = query.where(t.jobs.c.status == status)
-        page = await page_of(self._connection, query, t.jobs, paging, lambda row: row)
+        page = await page_of(self._connection, query, (t.jobs.c.id,), paging, lambda row: row)
         return Page(tuple(await self._with_parts(page.items)), page.next_token)
 
     async def after(self, job_id: str, limit: int) -> Sequence[Job]:
@@ -65,8 +63,11 @@ class SqlJobs:
         query = select(t.jobs).where(t.jobs.c.id > job_id).order_by(t.jobs.c.id).limit(limit)
         return await self._with_parts((await self._connection.execute(query)).all())
 
-    async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
-        return timeline(await self._journal.of_job(job_id))
+    async def timelines(self, *job_ids: str) -> Mapping[str, Sequence[TimelineEntry]]:
+        entries: dict[str, list[Entry]] = {job_id: [] for job_id in job_ids}
+        for entry in await self._journal.of_jobs(job_ids):
+            entries[entry.job_id].append(entry)
+        return {job_id: timeline(of_job) for job_id, of_job in entries.items()}
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
         due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at, t.jobs.c.id.not_in(without))
@@ -84,39 +85,21 @@ class SqlJobs:
             return after
         after = replace(after, revision=after.revision + 1)
         await self._write(before, after)
-        await self._write_scenes(before, after)
-        await self._write_cuts(before, after)
+        old = before or replace(after, scenes=(), cuts=())
+        await write_parts(self._connection, t.scenes, scene_row, after.id, old.scenes, after.scenes, key="id")
+        await write_parts(self._connection, t.cuts, cut_row, after.id, old.cuts, after.cuts, key="version")
         await self._journal.add(job_entry(before, after, events), job_messages(after, events))
         return after
 
     async def _write(self, before: Job | None, after: Job) -> None:
-        row = rows.job_row(after, self._stalled_after)
+        row = job_row(after, self._stalled_after)
         if before is None:
             await self._connection.execute(insert(t.jobs).values(row))
-        elif changes := changed(rows.job_row(before, self._stalled_after), row):
+        elif changes := changed(job_row(before, self._stalled_after), row):
             key = (t.jobs.c.id == after.id, t.jobs.c.revision == before.revision)
             done = await self._connection.execute(update(t.jobs).where(*key).values(changes))
             if done.rowcount == 0:
                 raise Conflict(f"somebody else has changed {after.id} since it was read: read it again")
-
-    async def _write_scenes(self, before: Job | None, after: Job) -> None:
-        known = {scene.id: scene for scene in before.scenes} if before else {}
-        for scene in after.scenes:
-            row = rows.scene_row(after.id, scene)
-            if scene.id not in known:
-                await self._connection.execute(insert(t.scenes).values(row))
-            elif scene != known[scene.id]:
-                await self._connection.execute(update(t.scenes).where(t.scenes.c.id == scene.id).values(row))
-
-    async def _write_cuts(self, before: Job | None, after: Job) -> None:
-        known = {cut.version: cut for cut in before.cuts} if before else {}
-        for cut in after.cuts:
-            row = rows.cut_row(after.id, cut)
-            if cut.version not in known:
-                await self._connection.execute(insert(t.cuts).values(row))
-            elif cut != known[cut.version]:
-                key = (t.cuts.c.job_id == after.id, t.cuts.c.version == cut.version)
-                await self._connection.execute(update(t.cuts).where(*key).values(row))
 
     async def _with_parts(self, found: Sequence[Row[Any]]) -> list[Job]:
         """The jobs of these rows, with their scenes and cuts: two queries for all."""
@@ -131,3 +114,16 @@ class SqlJobs:
             for row in await self._connection.execute(of_jobs):
                 cuts[row.job_id].append(from_row(Cut, row))
         return [from_row(Job, row, scenes=tuple(scenes[row.id]), cuts=tuple(cuts[row.id])) for row in found]
+
+
+def job_row(job: Job, stalled_after: timedelta) -> dict[str, Any]:
+    due = stalled_at(job.last_event_at, job.stalled_rounds, stalled_after)
+    return to_row(t.jobs, job, stalled_at=due if job.status in _MAY_STALL else None)
+
+
+def scene_row(job_id: str, scene: Scene) -> dict[str, Any]:
+    return to_row(t.scenes, scene, job_id=job_id)
+
+
+def cut_row(job_id: str, cut: Cut) -> dict[str, Any]:
+    return to_row(t.cuts, cut, job_id=job_id, size_bytes=cut.facts.size_bytes)

@@ -7,21 +7,19 @@ after which older documents cannot be read needs a new `FORM`, and brings a snap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from catalog.adapters.db.json_columns import dump, load
 from catalog.core.access.domain import ApiKey
 from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.generations.domain.events import GenerationEvent
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.events import JobEvent
 from catalog.core.jobs.domain.model import Job
-from catalog.core.journal.domain.entry import Entity, Entry, Progress
-from catalog.core.journal.domain.events import Deletion, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.errors import Invalid
 from servicekit.events import Event, StreamSpec
 
@@ -42,42 +40,24 @@ RECORD_TYPES: dict[Entity, type[Any]] = {
 }
 EVENT_TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (*get_args(GenerationEvent), *get_args(JobEvent), Deletion, TimelineCarriedOver)
+    for cls in (
+        *GenerationEvent.__subclasses__(),
+        *JobEvent.__subclasses__(),
+        Deletion,
+        TimelineCarriedOver,
+    )
 }
 _SNAPSHOT = Snapshot.__name__
 
 
-@dataclass(frozen=True)
-class _Document:
-    """The body of a message. Fields are those of `Entry`."""
-
-    entity: Entity
-    record_id: str
-    revision: int
-    at: datetime
-    events: list[dict[str, Any]]
-    job_id: str = ""
-    progress: Progress | None = None
-    place: int = 0
+_DECODER = msgspec.json.Decoder(Entry)
 
 
 def event_of(entry: Entry) -> Event:
     """The entry as the event log takes it."""
-    document = _Document(
-        entry.entity,
-        entry.record_id,
-        entry.revision,
-        entry.at,
-        [{"type": type(event).__name__, **vars(event)} for event in entry.events],
-        entry.job_id,
-        entry.progress,
-        entry.place,
-    )
-    body = msgspec.json.encode(document)
+    events = [{"type": type(event).__name__, **vars(event)} for event in entry.events]
+    body = msgspec.json.encode({**vars(entry), "events": events})
     return Event(id=entry.id, type=f"journal.{entry.entity}", key=entry.record_id, data=body, time=entry.at)
-
-
-_DECODER = msgspec.json.Decoder(_Document)
 
 
 def entry_of(data: bytes) -> Entry:
@@ -87,23 +67,14 @@ def entry_of(data: bytes) -> Entry:
         Invalid: it is none, or of a form that is not read any more.
     """
     try:
-        found = _DECODER.decode(data)
-        return Entry(
-            found.entity,
-            found.record_id,
-            found.revision,
-            found.at,
-            load_events(found.entity, found.events),
-            found.job_id,
-            found.progress,
-            found.place,
-        )
+        entry = _DECODER.decode(data)
+        return replace(entry, events=load_events(entry.entity, entry.events))
     except (msgspec.MsgspecError, KeyError) as error:
         raise Invalid(f"an entry of the journal cannot be read: {error}") from error
 
 
 def dump_events(events: Iterable[Any]) -> list[dict[str, Any]]:
-    return [{"type": type(event).__name__, **dump(event)} for event in events]
+    return [{"type": type(event).__name__, **msgspec.to_builtins(event)} for event in events]
 
 
 def load_events(entity: Entity, documents: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
@@ -117,6 +88,6 @@ def load_events(entity: Entity, documents: Sequence[Mapping[str, Any]]) -> tuple
 
 def _load(entity: Entity, document: Mapping[str, Any]) -> Any:
     if document["type"] == _SNAPSHOT:
-        record = load(RECORD_TYPES[entity], document["record"])
+        record = msgspec.convert(document["record"], RECORD_TYPES[entity])
         return Snapshot(msgspec.convert(document["at"], datetime), record)
-    return load(EVENT_TYPES[document["type"]], document)
+    return msgspec.convert(document, EVENT_TYPES[document["type"]])

@@ -40,9 +40,9 @@ class SqlJournal:
             events = [envelope(message) for message, wait in messages if wait == delay]
             await append(self._connection, t.outbox, events, clock=self._clock, delay=delay)
 
-    async def of_job(self, job_id: str) -> Sequence[Entry]:
-        """The entries of a job and of its generations, oldest first."""
-        query = select(t.journal).where(t.journal.c.job_id == job_id).order_by(t.journal.c.id)
+    async def of_jobs(self, job_ids: Sequence[str]) -> Sequence[Entry]:
+        """The entries of these jobs and of their generations, oldest first."""
+        query = select(t.journal).where(t.journal.c.job_id.in_(job_ids)).order_by(t.journal.c.id)
         return [_entry(row) for row in await self._connection.execute(query)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Column, ColumnElement, Select, select, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
@@ -16,6 +16,13 @@ from catalog.core.jobs.domain.model import FINAL as FINAL_JOB_STATUSES
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from catalog.core.storage.domain.blob_keys import BlobKey, BlobOwner, NamedBlob
 from servicekit.ids import made_at
+
+_NAMED: tuple[tuple[tuple[Column[Any], ...], Column[Any], ColumnElement[bool]], ...] = (
+    ((t.assets.c.id,), t.assets.c.blob_key, true()),
+    ((t.media.c.id,), t.media.c.blob_key, t.media.c.deleted_at.is_(None)),
+    ((t.cuts.c.job_id, t.cuts.c.version), t.cuts.c.cut_key, t.cuts.c.deleted_at.is_(None)),
+)
+"""Of each table that names blobs: the key of its rows, the column of the blob's key, the rows that count."""
 
 
 class SqlBlobReferences:
@@ -100,37 +107,17 @@ class SqlBlobReferences:
     async def page(self, paging: PageRequest) -> Page[NamedBlob]:
         """Assets, then outputs, then cuts; each page is of one table."""
         size = paging.size or DEFAULT_PAGE_SIZE
-        table, after, version = decode(paging.token, int, str, int) if paging.token else (0, "", 0)
-        tables = (self._asset_blobs, self._output_blobs, self._cut_blobs)
-        if not 0 <= table < len(tables):
+        table, *after = decode(paging.token, int, str, int) if paging.token else (0, "", 0)
+        if not 0 <= table < len(_NAMED):
             return Page(())
-        found = await tables[table](after, version, size)
-        blobs = tuple(blob for blob, _ in found)
-        if len(found) == size:
-            last, last_version = found[-1]
-            return Page(blobs, encode(table, last.id, last_version))
-        return Page(blobs, encode(table + 1, "", 0) if table + 1 < len(tables) else "")
-
-    async def _asset_blobs(self, after: str, _version: int, size: int) -> list[tuple[NamedBlob, int]]:
-        columns = t.assets.c
-        query = select(columns.id, columns.blob_key).where(columns.id > after)
-        rows = await self._connection.execute(query.order_by(columns.id).limit(size))
-        return [(NamedBlob(row.id, row.blob_key), 0) for row in rows]
-
-    async def _output_blobs(self, after: str, _version: int, size: int) -> list[tuple[NamedBlob, int]]:
-        columns = t.media.c
-        query = select(columns.id, columns.blob_key).where(columns.id > after, columns.deleted_at.is_(None))
-        rows = await self._connection.execute(query.order_by(columns.id).limit(size))
-        return [(NamedBlob(row.id, row.blob_key), 0) for row in rows]
-
-    async def _cut_blobs(self, after: str, version: int, size: int) -> list[tuple[NamedBlob, int]]:
-        columns = t.cuts.c
-        later = or_(columns.job_id > after, (columns.job_id == after) & (columns.version > version))
-        query = select(columns.job_id, columns.version, columns.cut_key).where(
-            later, columns.deleted_at.is_(None)
-        )
-        rows = await self._connection.execute(query.order_by(columns.job_id, columns.version).limit(size))
-        return [(NamedBlob(row.job_id, row.cut_key), row.version) for row in rows]
+        key, blob_key, present = _NAMED[table]
+        query = select(blob_key, *key).where(present, tuple_(*key) > tuple(after[: len(key)]))
+        rows = (await self._connection.execute(query.order_by(*key).limit(size))).all()
+        blobs = tuple(NamedBlob(row[1], row[0]) for row in rows)
+        if len(rows) == size:
+            record_id, version = (*rows[-1][1:], 0)[:2]
+            return Page(blobs, encode(table, record_id, version))
+        return Page(blobs, encode(table + 1, "", 0) if table + 1 < len(_NAMED) else "")
 
 
 def _without_row(keys: Sequence[BlobKey], ids: Iterable[str]) -> set[str]:

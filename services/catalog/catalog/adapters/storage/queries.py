@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.db.json_columns import load
 from catalog.adapters.db.keyset_pagination import decode, encode
 from catalog.core.generations.domain.model import OPEN, OutputState
 from catalog.core.jobs.domain.model import FINAL
-from catalog.core.shared.domain import Facts, MediaKind
+from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
 from catalog.core.storage.domain.files import (
     CleanUpCandidate,
@@ -58,24 +57,20 @@ class SqlStoredFiles:
         """A page of each table, and of both together the newest."""
         size = paging.size or DEFAULT_PAGE_SIZE
         outputs, cuts = _newest(paging.token)
-        found = [_output_file(row) for row in await self._connection.execute(outputs.limit(size + 1))]
-        found += [_cut_file(row) for row in await self._connection.execute(cuts.limit(size + 1))]
+        found = [_file_of_output(row) for row in await self._connection.execute(outputs.limit(size + 1))]
+        found += [_file_of_cut(row) for row in await self._connection.execute(cuts.limit(size + 1))]
         found.sort(key=_sort_key, reverse=True)
         items = tuple(found[:size])
         if len(found) <= size:
             return Page(items)
-        created_at, record_id, version = _sort_key(items[-1])
-        return Page(items, encode(created_at.isoformat(), record_id, version))
+        return Page(items, encode(*_sort_key(items[-1])))
 
     async def ended_generations(
         self, before: datetime, after: CleanUpCandidate | None, limit: int
     ) -> Sequence[CleanUpCandidate]:
         columns = t.generations.c
         query = _ended_generations(columns.finished_at, columns.job_id, columns.id, before=before)
-        if after is not None:
-            query = query.where(_ended_after(columns, after.ended_at, after.generation_id))
-        query = query.order_by(columns.finished_at, columns.id).limit(limit)
-        return [CleanUpCandidate(*row) for row in await self._connection.execute(query)]
+        return await self._candidates(query, columns, after, limit)
 
     async def ended_jobs_with_cuts(
         self, before: datetime, after: CleanUpCandidate | None, limit: int
@@ -83,10 +78,17 @@ class SqlStoredFiles:
         columns = t.jobs.c
         has_cuts = select(t.cuts.c.version).where(t.cuts.c.job_id == columns.id, _CUT_PRESENT).exists()
         query = select(columns.finished_at, columns.id).where(_job_ended(before), has_cuts)
+        return await self._candidates(query, columns, after, limit)
+
+    async def _candidates(
+        self, query: Select[Any], columns: Any, after: CleanUpCandidate | None, limit: int
+    ) -> Sequence[CleanUpCandidate]:
+        """The first to end, behind the one that a batch before ended with."""
+        key = (columns.finished_at, columns.id)
         if after is not None:
-            query = query.where(_ended_after(columns, after.ended_at, after.job_id))
-        query = query.order_by(columns.finished_at, columns.id).limit(limit)
-        return [CleanUpCandidate(*row) for row in await self._connection.execute(query)]
+            query = query.where(tuple_(*key) > (after.ended_at, after.generation_id or after.job_id))
+        rows = await self._connection.execute(query.order_by(*key).limit(limit))
+        return [CleanUpCandidate(*row) for row in rows]
 
     async def clean_up_totals(self, before: datetime) -> CleanUpTotals:
         count = (await self._connection.execute(_ended_generations(func.count(), before=before))).scalar_one()
@@ -117,11 +119,6 @@ def _job_ended(before: datetime) -> ColumnElement[bool]:
     return and_(t.jobs.c.finished_at < before, t.jobs.c.status.in_(_FINAL_JOB_STATUSES))
 
 
-def _ended_after(columns: Any, ended_at: datetime, record_id: str) -> ColumnElement[bool]:
-    later: ColumnElement[bool] = tuple_(columns.finished_at, columns.id) > (ended_at, record_id)
-    return later
-
-
 def _ended_generations(
     *columns: Any, before: datetime, join: ColumnElement[bool] | None = None
 ) -> Select[Any]:
@@ -148,50 +145,36 @@ def _ended_generations(
 
 def _newest(token: str) -> tuple[Select[Any], Select[Any]]:
     """The outputs and the cuts, newest first, from the end of the page before on."""
-    older_outputs: ColumnElement[bool] = true()
-    older_cuts: ColumnElement[bool] = true()
-    media, cuts = t.media.c, t.cuts.c
-    if token:
-        created_at, record_id, version = decode(token, str, str, int)
-        at = datetime.fromisoformat(created_at)
-        older_outputs = tuple_(media.created_at, media.id) < (at, record_id)
-        older_cuts = tuple_(cuts.created_at, cuts.job_id, cuts.version) < (at, record_id, version)
+    of_outputs = (t.media.c.created_at, t.media.c.id)
+    of_cuts = (t.cuts.c.created_at, t.cuts.c.job_id, t.cuts.c.version)
     outputs = (
         select(t.media, t.generations.c.job_id)
-        .join(t.generations, t.generations.c.id == media.generation_id)
-        .where(_MEDIA_PRESENT, older_outputs)
-        .order_by(media.created_at.desc(), media.id.desc())
+        .join(t.generations, t.generations.c.id == t.media.c.generation_id)
+        .where(_MEDIA_PRESENT)
+        .order_by(*(column.desc() for column in of_outputs))
     )
-    newest_cuts = (
-        select(t.cuts)
-        .where(_CUT_PRESENT, older_cuts)
-        .order_by(cuts.created_at.desc(), cuts.job_id.desc(), cuts.version.desc())
+    cuts = select(t.cuts).where(_CUT_PRESENT).order_by(*(column.desc() for column in of_cuts))
+    if not token:
+        return outputs, cuts
+    at, record_id, version = decode(token, datetime, str, int)
+    return (
+        outputs.where(tuple_(*of_outputs) < (at, record_id)),
+        cuts.where(tuple_(*of_cuts) < (at, record_id, version)),
     )
-    return outputs, newest_cuts
 
 
 def _sort_key(file: StoredFile) -> tuple[datetime, str, int]:
     return file.created_at, file.media_id or file.job_id, file.version
 
 
-def _output_file(row: Row[Any]) -> StoredFile:
-    return StoredFile(
-        kind=MediaKind(row.kind),
-        size_bytes=row.size_bytes,
-        sha256=load(Facts, row.facts).sha256,
-        created_at=row.created_at,
-        media_id=row.id,
-        generation_id=row.generation_id,
-        job_id=row.job_id,
-    )
+def _file_of_output(row: Row[Any]) -> StoredFile:
+    owner = {"media_id": row.id, "generation_id": row.generation_id, "job_id": row.job_id}
+    return _file(row, MediaKind(row.kind), **owner)
 
 
-def _cut_file(row: Row[Any]) -> StoredFile:
-    return StoredFile(
-        kind=MediaKind.VIDEO,
-        size_bytes=row.size_bytes,
-        sha256=load(Facts, row.facts).sha256,
-        created_at=row.created_at,
-        job_id=row.job_id,
-        version=row.version,
-    )
+def _file_of_cut(row: Row[Any]) -> StoredFile:
+    return _file(row, MediaKind.VIDEO, job_id=row.job_id, version=row.version)
+
+
+def _file(row: Row[Any], kind: MediaKind, **owner: Any) -> StoredFile:
+    return StoredFile(kind, row.size_bytes, row.facts.get("sha256", ""), row.created_at, **owner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from catalog.core.generations.domain.media import LostOutput
+from catalog.core.generations.domain.model import LostOutput
 from servicekit.telemetry.alert_metrics import OUTPUTS_AT_RISK, OUTPUTS_LOST
 
 

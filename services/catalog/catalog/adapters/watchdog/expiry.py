@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, literal_column, select
+from sqlalchemy import ColumnElement, and_, literal_column
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
-from catalog.adapters.generations.rows import make_lost
-from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import OutputState
+from catalog.adapters.generations.repository import LOST_OUTPUTS, make_lost
+from catalog.core.generations.domain.model import LostOutput, OutputState
 
 _OUTPUTS = t.outputs.c
 # Written out as in `ix_outputs_expiring`: of parameters a database cannot know that the index has them all.
@@ -40,9 +39,7 @@ class SqlExpiringOutputs:
         self, limit: int, without: Collection[str], *conditions: ColumnElement[bool]
     ) -> Sequence[LostOutput]:
         query = (
-            select(t.outputs, t.generations.c.job_id, t.generations.c.model)
-            .join(t.generations, t.generations.c.id == _OUTPUTS.generation_id)
-            .where(*conditions, _OUTPUTS.generation_id.not_in(without))
+            LOST_OUTPUTS.where(*conditions, _OUTPUTS.generation_id.not_in(without))
             .order_by(_OUTPUTS.expires_at)
             .limit(limit)
         )

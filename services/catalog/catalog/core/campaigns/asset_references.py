@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from catalog.core.shared.domain import RunSpec
+from catalog.core.shared.domain import MediaKind, RunSpec
 from catalog.core.unit_of_work import UnitOfWork
 from servicekit.errors import FieldProblem, NotFound
 
 
-async def asset_problem(unit: UnitOfWork, asset_id: str) -> str:
-    """Why the asset cannot be used, and the way out; empty when it exists."""
+async def asset_problem(
+    unit: UnitOfWork, asset_id: str, kind: MediaKind | None = None, need: str = ""
+) -> str:
+    """Why the asset cannot be used, and the way out; empty when it exists, and is of the kind that is needed.
+
+    `need`: what needs that kind, as a clause.
+    """
     try:
-        await unit.assets.get(asset_id)
+        asset = await unit.assets.get(asset_id)
     except NotFound:
         return f"there is no asset {asset_id}: upload the file to /api/v3/assets first, or name another asset"
-    return ""
+    return "" if kind in (None, asset.facts.kind) else f"asset {asset_id} is {asset.facts.kind}, and {need}"
 
 
 async def reference_problems(

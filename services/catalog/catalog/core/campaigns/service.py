@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from catalog.core.budget.domain import campaign_account
 from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.generations.domain.model import Status
 from catalog.core.generations.ports import GenerationFilter
@@ -105,11 +106,13 @@ class CampaignService:
                     f"campaign {campaign_id} has {number} jobs, which keep their record: it stays",
                     code="has_jobs",
                 )
+            # Who records a generation locks its account before: it is seen here, or finds no campaign.
+            await unit.accounts.lock([campaign_account(campaign_id)])
             for status in (Status.QUEUED, Status.PROCESSING):
                 only = GenerationFilter(campaign_id=campaign_id, status=status)
                 if (await unit.generations.page(PageRequest(size=1), only)).items:
                     raise Precondition(
-                        f"campaign {campaign_id} pays for generations that are under way: cancel them first",
+                        f"campaign {campaign_id} pays for generations under way: cancel or await them",
                         code="in_use",
                     )
             for asset in await unit.assets.of(campaign_id=campaign_id):

@@ -43,12 +43,12 @@ async def save_generation(
 async def save_job(unit: UnitOfWork, job: Job, events: je.Events) -> Job:
     """Save what has happened to a (locked) job; when it ends, its generations are stopped.
 
-    One that has failed lets those go on that are paid for: their outputs are worth keeping.
+    When it has failed, generations that are paid for go on: their outputs are worth keeping.
     """
     after = await unit.jobs.save(job, events)
     for event in events:
         if isinstance(event, je.JobCanceled | je.JobFailed):
-            for generation in await unit.generations.of_job(job.id, lock=True):
+            for generation in await unit.generations.of_jobs(job.id, lock=True):
                 if isinstance(event, je.JobCanceled) or _is_unpaid(generation):
                     await unit.generations.save(generation, cancel_generation(generation, event.at))
     return after

@@ -6,15 +6,9 @@ from dataclasses import dataclass, replace
 
 from catalog.core.budget.domain import Account, campaign_account, day_account
 from catalog.core.generations.apply import lock_generation, save_generation
+from catalog.core.generations.domain import attempts as decide
 from catalog.core.generations.domain import events as ge
-from catalog.core.generations.domain.attempts import (
-    Instruction,
-    NextStep,
-    begin_attempt,
-    next_step,
-    record_submitted,
-    release_attempt,
-)
+from catalog.core.generations.domain.attempts import Instruction, NextStep
 from catalog.core.generations.domain.model import Attempt, Generation
 from catalog.core.jobs.domain.model import Job
 from catalog.core.shared.domain import MICROS_PER_CENT, Error
@@ -57,22 +51,22 @@ class AttemptService:
         async with self._database.read() as unit:
             generation = await unit.generations.get(generation_id, deleted=True)
             job = await unit.jobs.get(generation.job_id) if generation.job_id else None
-        return next_step(generation, self._clock.now(), job.block_reason if job is not None else "")
+        return decide.next_step(generation, self._clock.now(), job.block_reason if job is not None else "")
 
     async def begin(self, generation_id: str) -> BeginAnswer:
         """What to do next for a generation. SUBMIT is answered once for each attempt."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id, deleted=True)
-            instruction = next_step(generation, now, job.block_reason if job is not None else "")
+            instruction = decide.next_step(generation, now, job.block_reason if job is not None else "")
             submits = instruction.step is NextStep.SUBMIT
-            events, instruction = begin_attempt(
+            events, instruction = decide.begin_attempt(
                 generation,
                 now,
                 instruction,
                 attempt_id=new_id("attempt"),
                 # Locked only for those who submit: everybody pays from the account of the day.
-                accounts=await self.accounts(unit, generation.campaign_id) if submits else (),
+                accounts=(await self.accounts(unit, generation.campaign_id)).values() if submits else (),
                 max_attempts=self._limits.max_attempts,
             )
             after = await save_generation(unit, job, generation, events)
@@ -82,11 +76,8 @@ class AttemptService:
         age = max((self._clock.now() - attempt.intended_at).total_seconds(), 0.0)
         return BeginAnswer(instruction.step, after, attempt, instruction.reason, age)
 
-    async def accounts(self, unit: UnitOfWork, campaign_id: str) -> tuple[Account, ...]:
-        """The accounts that pay today, with their caps, locked."""
-        return tuple((await self.accounts_by_name(unit, campaign_id)).values())
-
-    async def accounts_by_name(self, unit: UnitOfWork, campaign_id: str) -> dict[str, Account]:
+    async def accounts(self, unit: UnitOfWork, campaign_id: str) -> dict[str, Account]:
+        """The accounts that pay today by their names, with their caps, locked."""
         day = day_account(self._clock.now())
         caps: dict[str, int | None] = {day: self._limits.daily_micros or None}
         if campaign_id:
@@ -106,7 +97,7 @@ class AttemptService:
                     code="other_attempt",
                 )
             job, generation = await self._lock_of_attempt(unit, attempt_id)
-            events = record_submitted(
+            events = decide.record_submitted(
                 generation, self._clock.now(), attempt_id=attempt_id, prediction_id=prediction_id
             )
             after = await save_generation(unit, job, generation, events)
@@ -119,7 +110,7 @@ class AttemptService:
         """It cost nothing: its reserve is free again. Conflict: the provider has it."""
         async with self._database.write() as unit:
             job, generation = await self._lock_of_attempt(unit, attempt_id)
-            events = release_attempt(
+            events = decide.release_attempt(
                 generation,
                 self._clock.now(),
                 attempt_id=attempt_id,

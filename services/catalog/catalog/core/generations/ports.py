@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from catalog.core.generations.domain.events import GenerationEvent
-from catalog.core.generations.domain.media import LostOutput, Media
-from catalog.core.generations.domain.model import Attempt, Generation, Status
+from catalog.core.generations.domain.model import Attempt, Generation, LostOutput, Media, Status
 from catalog.core.shared.domain import MediaKind, RunSpec
 from catalog.core.shared.paging import Page, PageRequest
 
@@ -48,8 +47,8 @@ class Generations(Protocol):
 
     async def page(self, paging: PageRequest, only: GenerationFilter) -> Page[Generation]: ...
 
-    async def of_job(self, job_id: str, *, lock: bool = False) -> Sequence[Generation]:
-        """All of a job, oldest first; deleted ones too, for what they have cost."""
+    async def of_jobs(self, *job_ids: str, lock: bool = False) -> Sequence[Generation]:
+        """All of these jobs, oldest first; deleted ones too, for what they have cost."""
         ...
 
     async def of_attempt(self, attempt_id: str) -> str:
@@ -61,11 +60,11 @@ class Generations(Protocol):
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those with no event for too long by then, but for some; the longest first."""
+        """Those with no event for too long by then, the longest first; not the ones in `without`."""
         ...
 
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those whose lost outputs are to be requested again by then, but for some; the first due first."""
+        """Those whose lost outputs are to be requested again by then; not the ones in `without`."""
         ...
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:

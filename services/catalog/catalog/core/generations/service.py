@@ -12,8 +12,7 @@ from catalog.core.budget.domain import campaign_account, day_account
 from catalog.core.campaigns.asset_references import reference_problems
 from catalog.core.generations.apply import lock_generation, save_generation
 from catalog.core.generations.attempts import AttemptService
-from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import Generation, Stage
+from catalog.core.generations.domain.model import Generation, LostOutput, Stage
 from catalog.core.generations.domain.recovery import requeue_download
 from catalog.core.generations.domain.requesting import cancel_generation, create_generation
 from catalog.core.generations.ports import GenerationFilter, Generator
@@ -129,7 +128,7 @@ class GenerationService:
         total = sum(run.reserve_or_estimate_micros for run, _ in requests)
         for campaign_id in campaigns:
             own = sum(run.reserve_or_estimate_micros for run, paid_by in requests if paid_by == campaign_id)
-            for name, account in (await self._attempts.accounts_by_name(unit, campaign_id)).items():
+            for name, account in (await self._attempts.accounts(unit, campaign_id)).items():
                 if name == campaign_account(campaign_id):
                     most, cap = own, f"{campaign_id}: raise its budget_cents"
                 else:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from catalog.core.generations.apply import lock_generation, save_generation, save_job
-from catalog.core.generations.domain.attempts import record_run_progress
-from catalog.core.generations.domain.outputs import record_fetch_progress
 from catalog.core.generations.domain.postings import Overrun, overrun
 from catalog.core.generations.domain.requesting import Decision
 from catalog.core.jobs.domain import decide
@@ -37,13 +33,7 @@ class Inbox:
             await save_generation(unit, job, generation, events)
         return overrun(generation, events)
 
-    async def report_run_progress(self, generation_id: str, percent: float, message: str) -> None:
-        await self._report(generation_id, partial(record_run_progress, percent=percent, message=message))
-
-    async def report_fetch_progress(self, generation_id: str, percent: float, message: str) -> None:
-        await self._report(generation_id, partial(record_fetch_progress, percent=percent, message=message))
-
-    async def _report(self, generation_id: str, decision: Decision) -> None:
+    async def report_progress(self, generation_id: str, decision: Decision) -> None:
         """Save progress. It comes every second, and may be saved twice: no inbox row, no lock on the job."""
         async with self._database.write() as unit:
             generation = await unit.generations.get(generation_id, lock=True, deleted=True)
@@ -71,7 +61,7 @@ class Inbox:
                     cut_key=keys[0],
                     thumbnail_key=keys[1],
                     facts=facts,
-                    cost_micros=sum(each.cost_micros for each in await unit.generations.of_job(job_id)),
+                    cost_micros=sum(each.cost_micros for each in await unit.generations.of_jobs(job_id)),
                 )
                 await save_job(unit, job, events)
 

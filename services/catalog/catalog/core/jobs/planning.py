@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,6 +24,9 @@ MAX_PHOTOS = 2000
 
 TRIES = 6
 """Times that planning is tried while it may succeed later, before it is left to the reconciler."""
+
+CONCURRENT_RETRIES = 8
+"""Drafts planned again at the same time; each makes room when it is planned, or the patience ends."""
 
 DEFAULT_PROMPT = "A slow, steady camera move from the first picture to the last"
 
@@ -49,18 +53,15 @@ class Planning:
         self._clock = clock
         self._patience = patience
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._retries: dict[str, asyncio.Task[None]] = {}
+        self._retry_slots = asyncio.Semaphore(CONCURRENT_RETRIES)
 
     async def start(self) -> None:
         """Nothing to do: tasks begin with jobs."""
 
     async def stop(self) -> None:
         """End the tasks: the reconciler finds their drafts after the next start."""
-        tasks = list(self._tasks.values())
-        await end(*tasks)
-
-    def is_planning(self, job_id: str) -> bool:
-        """Whether a task of this process plans it now."""
-        return job_id in self._tasks
+        await end(*self._retries.values(), *self._tasks.values())
 
     async def begin(self, job_id: str) -> None:
         """Plan it; return when it is planned, or after `patience`, while the task goes on.
@@ -78,6 +79,19 @@ class Planning:
             error = task.exception()
             if isinstance(error, Invalid | NotFound):
                 raise error
+
+    def begin_again(self, job_id: str) -> None:
+        """Have a draft planned whose planning has stalled, unless that is under way; returns at once."""
+        if job_id in self._retries or job_id in self._tasks:
+            return
+        task = asyncio.create_task(self._begin_in_a_slot(job_id), name=f"plan {job_id} again")
+        self._retries[job_id] = task
+        task.add_done_callback(lambda _done: self._retries.pop(job_id, None))
+
+    async def _begin_in_a_slot(self, job_id: str) -> None:
+        async with self._retry_slots:
+            with contextlib.suppress(AppError):  # the job has failed for that reason, and its record has it
+                await self.begin(job_id)
 
     def _forget(self, job_id: str, done: asyncio.Task[None]) -> None:
         self._tasks.pop(job_id, None)
@@ -112,18 +126,9 @@ class Planning:
             assets = await unit.assets.of(campaign_id=campaign.id)
             paired = [await unit.assets.get(pair.first_asset_id) for pair in job.request.pairs]
         photos = tuple(paired) or photos_of(assets)
-        request = PlanRequest(
-            photos=photos,
-            brief=campaign.brief or "",
-            brand_guidelines=client.brand_guidelines or "",
-            scene_count=job.request.scene_count,
-            scene_seconds=job.request.scene_seconds,
-            planner=job.request.planner,
-            model=job.request.model,
-            width=job.request.width,
-            height=job.request.height,
+        plan = await self._planner.plan(
+            PlanRequest(job.request, photos, campaign.brief or "", client.brand_guidelines or "")
         )
-        plan = await self._planner.plan(request)
         chosen = _scenes_of_pairs(job, plan) if job.request.pairs else plan.scenes
         planner = "image pairs" if job.request.pairs else plan.planner
         runs = await asyncio.gather(*(self._scene_run(job, scene) for scene in chosen))

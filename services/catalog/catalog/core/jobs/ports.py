@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from catalog.core.campaigns.domain import Asset
 from catalog.core.jobs.domain.events import JobEvent
-from catalog.core.jobs.domain.model import EditDocument, Job, JobStatus, TimelineEntry
+from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, TimelineEntry
 from catalog.core.shared.domain import RunSpec
 from catalog.core.shared.paging import Page, PageRequest
 
@@ -50,15 +50,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class PlanRequest:
+    """The request of a job, the photos that scenes are chosen from, and the texts that guide the choice."""
+
+    job: JobRequest
     photos: tuple[Asset, ...]
     brief: str
     brand_guidelines: str
-    scene_count: int
-    scene_seconds: float
-    planner: str
-    model: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,12 @@ class Jobs(Protocol):
         self, paging: PageRequest, *, campaign_id: str = "", status: JobStatus | None = None
     ) -> Page[Job]: ...
 
-    async def timeline(self, job_id: str) -> Sequence[TimelineEntry]:
-        """What has happened, oldest first."""
+    async def timelines(self, *job_ids: str) -> Mapping[str, Sequence[TimelineEntry]]:
+        """What has happened to each of these jobs, oldest first."""
         ...
 
     async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those of which an event should have come by now, but for some; the first due first."""
+        """Those with no event for too long by then, the longest first; not the ones in `without`."""
         ...
 
 

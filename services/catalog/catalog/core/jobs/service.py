@@ -10,17 +10,10 @@ from catalog.core.generations.apply import save_job
 from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.requesting import create_generation, request_again
-from catalog.core.jobs.domain.decide import (
-    Decision,
-    approve_job,
-    cancel_job,
-    create_job,
-    pause_job,
-    resume_job,
-)
+from catalog.core.jobs.domain import decide
 from catalog.core.jobs.domain.model import EditDocument, Job, JobRequest, JobStatus, Music, TimelineEntry
 from catalog.core.jobs.planning import Planning, photos_of
-from catalog.core.shared.domain import MediaKind, RunSpec
+from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
 from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
@@ -71,21 +64,21 @@ class JobService:
                 )
             if music is not None and music.asset_id:
                 music = await _uploaded(unit, music)
-            created = create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
+            created = decide.create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
             job = await unit.jobs.save(None, created)
         await self._planning.begin(job.id)
         return await self.get(job.id)
 
     async def get(self, job_id: str) -> JobDetails:
         async with self._database.read() as unit:
-            return await _details(unit, await unit.jobs.get(job_id))
+            return (await _details(unit, [await unit.jobs.get(job_id)]))[0]
 
     async def page(
         self, paging: PageRequest, *, campaign_id: str, status: JobStatus | None
     ) -> Page[JobDetails]:
         async with self._database.read() as unit:
             page = await unit.jobs.page(paging, campaign_id=campaign_id, status=status)
-            return Page(tuple([await _details(unit, job) for job in page.items]), page.next_token)
+            return Page(await _details(unit, page.items), page.next_token)
 
     async def approve(self, job_id: str) -> JobDetails:
         """Create a generation for each scene, and for composed music, in one transaction."""
@@ -96,73 +89,62 @@ class JobService:
             ids = tuple(new_id("generation") for _ in job.scenes)
             music_id = new_id("generation") if music else ""
             accounts = await self._attempts.accounts(unit, job.campaign_id)
-            events = approve_job(
-                job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts
+            events = decide.approve_job(
+                job, now, generation_ids=ids, music_generation_id=music_id, accounts=accounts.values()
             )
             job = await unit.jobs.save(job, events)
-            for scene in job.scenes:
-                await self._request(unit, job, scene.run, scene.generation_id, scene.id)
-            if music:
-                await self._request(unit, job, music, music_id, "")
+            runs = [(scene.generation_id, scene.run, scene.id) for scene in job.scenes]
+            for generation_id, run, scene_id in [*runs, *([(music_id, music, "")] if music else [])]:
+                requested = create_generation(
+                    now, generation_id, run, campaign_id=job.campaign_id, job_id=job.id, scene_id=scene_id
+                )
+                await unit.generations.save(None, requested)
         return await self.get(job_id)
-
-    async def _request(
-        self, unit: UnitOfWork, job: Job, run: RunSpec, generation_id: str, scene_id: str
-    ) -> None:
-        events = create_generation(
-            self._clock.now(),
-            generation_id,
-            run,
-            campaign_id=job.campaign_id,
-            job_id=job.id,
-            scene_id=scene_id,
-        )
-        await unit.generations.save(None, events)
 
     async def pause(self, job_id: str) -> JobDetails:
         """Submit nothing new; what runs at the provider goes on."""
-        return await self._apply(job_id, pause_job)
+        return await self._apply(job_id, decide.pause_job)
 
     async def resume(self, job_id: str) -> JobDetails:
         """Submit again: what was not submitted while it was paused is requested again."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            events = resume_job(job, now)
+            events = decide.resume_job(job, now)
             await unit.jobs.save(job, events)
             if events:
-                for generation in await unit.generations.of_job(job_id, lock=True):
+                for generation in await unit.generations.of_jobs(job_id, lock=True):
                     again = request_again(generation, now)
                     await unit.generations.save(generation, again)
         return await self.get(job_id)
 
     async def cancel(self, job_id: str) -> JobDetails:
         """Stop it and its generations."""
-        return await self._apply(job_id, cancel_job)
+        return await self._apply(job_id, decide.cancel_job)
 
-    async def _apply(self, job_id: str, decision: Decision) -> JobDetails:
+    async def _apply(self, job_id: str, decision: decide.Decision) -> JobDetails:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
             await save_job(unit, job, decision(job, self._clock.now()))
         return await self.get(job_id)
 
 
-async def _details(unit: UnitOfWork, job: Job) -> JobDetails:
-    generations = {each.id: each for each in await unit.generations.of_job(job.id)}
-    return JobDetails(job, generations, await unit.jobs.timeline(job.id))
+async def _details(unit: UnitOfWork, jobs: Sequence[Job]) -> tuple[JobDetails, ...]:
+    """The details of jobs: as many queries for a page of them as for one."""
+    ids = [job.id for job in jobs]
+    timelines = await unit.jobs.timelines(*ids)
+    generations: dict[str, dict[str, Generation]] = {job_id: {} for job_id in ids}
+    for each in await unit.generations.of_jobs(*ids):
+        generations[each.job_id][each.id] = each
+    return tuple(JobDetails(job, generations[job.id], timelines[job.id]) for job in jobs)
 
 
 async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
     problems: list[FieldProblem] = []
     for number, pair in enumerate(request.pairs):
-        for name, asset_id in (
-            ("first_asset_id", pair.first_asset_id),
-            ("last_asset_id", pair.last_asset_id),
-        ):
-            message = await asset_problem(unit, asset_id)
-            if not message and (kind := (await unit.assets.get(asset_id)).facts.kind) is not MediaKind.IMAGE:
-                message = f"asset {asset_id} is {kind}, and a scene needs a picture"
-            if message:
+        ends = {"first_asset_id": pair.first_asset_id, "last_asset_id": pair.last_asset_id}
+        for name, asset_id in ends.items():
+            if message := await asset_problem(unit, asset_id, MediaKind.IMAGE, "a scene needs a picture"):
                 problems.append(FieldProblem(f"pairs[{number}].{name}", message))
     if problems:
         raise Invalid("; ".join(f"{each.field}: {each.message}" for each in problems), fields=problems)
@@ -170,10 +152,6 @@ async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
 
 async def _uploaded(unit: UnitOfWork, music: Music) -> Music:
     """Uploaded music with its blob key filled in; Invalid when there is none."""
-    if message := await asset_problem(unit, music.asset_id):
+    if message := await asset_problem(unit, music.asset_id, MediaKind.AUDIO, "music must be audio"):
         raise Invalid.field("music.asset_id", message)
-    asset = await unit.assets.get(music.asset_id)
-    if asset.facts.kind is not MediaKind.AUDIO:
-        message = f"asset {asset.id} is {asset.facts.kind}, and music must be audio"
-        raise Invalid.field("music.asset_id", message)
-    return replace(music, blob_key=asset.blob_key)
+    return replace(music, blob_key=(await unit.assets.get(music.asset_id)).blob_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from catalog.core.storage.domain.files import (
 )
 from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
-from servicekit.errors import AppError, Invalid
+from servicekit.errors import Invalid
 from servicekit.ids import check_id
 
 BATCH_SIZE = 50
@@ -185,11 +186,9 @@ class StorageAdmin:
 def deletable_kind(record_id: str) -> str:
     """The kind of record that an id names: "generation", "media" or "job"; Invalid when none of them."""
     for kind in _DELETABLE_KINDS:
-        try:
+        with contextlib.suppress(Invalid):
             check_id(record_id, kind)
-        except AppError:
-            continue
-        return kind
+            return kind
     message = (
         f"{record_id[:40]!r} names nothing that can be deleted here: a generation (gen_…), a media (med_…), "
         "or a job (job_…) for its cuts"

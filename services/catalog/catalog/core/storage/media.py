@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from catalog.core.campaigns.domain import Asset
-from catalog.core.generations.domain.media import Media
+from catalog.core.generations.domain.model import Media
 from catalog.core.jobs.domain.model import Cut
 from catalog.core.storage.domain.blob_keys import thumbnail_key
 from catalog.core.storage.domain.files import StoredObject
@@ -29,15 +29,7 @@ class MediaService:
             asset = await unit.assets.get(asset_id)
         if thumbnail:
             return _thumbnail(asset)
-        facts = asset.facts
-        return StoredObject(
-            asset.blob_key,
-            facts.content_type,
-            asset.created_at,
-            asset.filename,
-            facts.size_bytes,
-            facts.sha256,
-        )
+        return _stored(asset, asset.filename)
 
     async def locate_media(self, media_id: str, *, thumbnail: bool, job_id: str = "") -> StoredObject:
         """A stored output, of that job if one is named."""
@@ -46,17 +38,9 @@ class MediaService:
             raise NotFound(f"job {job_id} has no clip {media_id}")
         if thumbnail:
             return _thumbnail(media)
-        facts = media.facts
         extension = media.blob_key.rpartition(".")[2]
         name = media.model.rpartition("/")[2] or "output"
-        return StoredObject(
-            media.blob_key,
-            facts.content_type,
-            media.created_at,
-            f"{name}-{media.id}.{extension}",
-            facts.size_bytes,
-            facts.sha256,
-        )
+        return _stored(media, f"{name}-{media.id}.{extension}")
 
     async def locate_clip(self, job_id: str, filename: str, *, thumbnail: bool) -> StoredObject:
         """A clip by the file name that its address ends with."""
@@ -93,6 +77,13 @@ def _cut_of_version(job_id: str, cuts: tuple[Cut, ...], version: int) -> Cut:
             return cut
     which = f"version {version}" if version else "cut"
     raise NotFound(f"job {job_id} has no {which} yet")
+
+
+def _stored(record: Asset | Media, filename: str) -> StoredObject:
+    facts = record.facts
+    return StoredObject(
+        record.blob_key, facts.content_type, record.created_at, filename, facts.size_bytes, facts.sha256
+    )
 
 
 def _thumbnail(record: Asset | Media) -> StoredObject:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from catalog.core.generations.domain.media import LostOutput
+from catalog.core.generations.domain.model import LostOutput
 
 
 class ExpiringOutputs(Protocol):
@@ -15,13 +15,13 @@ class ExpiringOutputs(Protocol):
     async def at_risk(
         self, at: datetime, until: datetime, limit: int, *, without: Collection[str] = ()
     ) -> Sequence[LostOutput]:
-        """Those that expire by then, and were not warned of; not those of some generations."""
+        """Those that expire by `until` and were not warned of; not of the generations in `without`."""
         ...
 
     async def expired(
         self, at: datetime, limit: int, *, without: Collection[str] = ()
     ) -> Sequence[LostOutput]:
-        """Those that are lost and have expired, and were not counted; not those of some generations."""
+        """Those that are lost, have expired and were not counted; not of the generations in `without`."""
         ...
 
 

@@ -11,7 +11,7 @@ from catalog.core.generations.domain.requesting import postpone_request, request
 from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain.decide import repeat_planning, request_stitch_again
 from catalog.core.jobs.domain.model import JobStatus
-from catalog.core.jobs.planning_retries import PlanningRetries
+from catalog.core.jobs.planning import Planning
 from catalog.core.unit_of_work import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
@@ -39,15 +39,11 @@ class Reconciler:
     """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
 
     def __init__(
-        self,
-        database: Database,
-        generations: GenerationService,
-        planning_retries: PlanningRetries,
-        clock: Clock,
+        self, database: Database, generations: GenerationService, planning: Planning, clock: Clock
     ) -> None:
         self._database = database
         self._generations = generations
-        self._planning_retries = planning_retries
+        self._planning = planning
         self._clock = clock
         self._failed_requeues = FailedRecords(clock, put_off=PUT_OFF)
         self._failed = FailedRecords(clock, put_off=timedelta(seconds=60))
@@ -101,5 +97,5 @@ class Reconciler:
             elif job.status is JobStatus.DRAFT:
                 await save_job(unit, job, repeat_planning(job, now))
         if job.status is JobStatus.DRAFT:
-            self._planning_retries.begin(job_id)
+            self._planning.begin_again(job_id)
         return job.status

@@ -9,8 +9,8 @@ import structlog
 from catalog.core.generations.attempts import AttemptService
 from catalog.core.generations.domain.attempts import NextStep
 from catalog.core.generations.domain.model import Attempt, AttemptState, Generation
-from catalog.edges.grpc.proto_mapping import Context, dict_to_struct, timestamp
-from catalog.proto_enums import PROTO_KINDS, error_from_proto
+from catalog.edges.grpc.proto_mapping import Context, dict_to_struct
+from catalog.proto_enums import PROTO_KINDS, error_from_proto, timestamp
 from rushes.catalog.v1 import attempts_pb2 as pb
 from rushes.catalog.v1 import attempts_pb2_grpc
 

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from google.protobuf.empty_pb2 import Empty
 
-from catalog.core.generations.domain.media import LostOutput
-from catalog.core.generations.domain.model import Generation, Output, Stage, Status
+from catalog.core.generations.domain.model import Generation, LostOutput, Output, Stage, Status
 from catalog.core.generations.ports import GenerationFilter
 from catalog.core.generations.service import GenerationRequest, GenerationService
 from catalog.core.jobs.domain.progress import generation_percent
 from catalog.core.shared.domain import Facts
-from catalog.core.shared.paging import PageRequest
 from catalog.core.storage.admin import StorageAdmin
-from catalog.edges.grpc.proto_mapping import (
-    Context,
-    cents,
-    dict_to_struct,
-    media_kind_filter,
-    media_thumbnail_url,
-    media_url,
-    page_request,
-    page_that_fits,
-    struct_to_dict,
-    timestamp,
-)
-from catalog.proto_enums import PROTO_KINDS, error_to_proto, facts_to_proto
+from catalog.edges.grpc import proto_mapping
+from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits
+from catalog.proto_enums import PROTO_KINDS, error_to_proto, timestamp
 from rushes.catalog.v1 import generations_pb2 as pb
 from rushes.catalog.v1 import generations_pb2_grpc, media_pb2
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -44,20 +34,16 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         return generation_message(await self._generations.create(_generation_request(request)))
 
     async def BatchCreateGenerations(
-        self,
-        request: pb.BatchCreateGenerationsRequest,
-        context: Context,
+        self, request: pb.BatchCreateGenerationsRequest, context: Context
     ) -> pb.BatchCreateGenerationsResponse:
         made = await self._generations.create_all([_generation_request(each) for each in request.requests])
         return pb.BatchCreateGenerationsResponse(generations=[generation_message(each) for each in made])
 
     async def EstimateGeneration(
-        self,
-        request: pb.EstimateGenerationRequest,
-        context: Context,
+        self, request: pb.EstimateGenerationRequest, context: Context
     ) -> pb.EstimateGenerationResponse:
         run = await self._generations.estimate(
-            GenerationRequest(request.model, request.version, struct_to_dict(request.input))
+            GenerationRequest(request.model, request.version, proto_mapping.struct_to_dict(request.input))
         )
         return pb.EstimateGenerationResponse(
             estimated_cost_cents=cents(run.estimate_micros),
@@ -69,26 +55,22 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         return generation_message(await self._generations.get(request.id))
 
     async def ListGenerations(
-        self,
-        request: pb.ListGenerationsRequest,
-        context: Context,
+        self, request: pb.ListGenerationsRequest, context: Context
     ) -> pb.ListGenerationsResponse:
         only = GenerationFilter(
-            kind=media_kind_filter(request.kind),
+            kind=proto_mapping.media_kind_filter(request.kind),
             status=_STATUS_OF.get(request.status),
             model=request.model,
             campaign_id=request.campaign_id,
             job_id=request.job_id,
         )
-
-        async def fetch_page(paging: PageRequest) -> pb.ListGenerationsResponse:
-            page = await self._generations.page(paging, only)
-            return pb.ListGenerationsResponse(
-                generations=[generation_message(each) for each in page.items],
-                next_page_token=page.next_token,
-            )
-
-        return await page_that_fits(request, fetch_page)
+        return await page_that_fits(
+            request,
+            partial(self._generations.page, only=only),
+            lambda page: pb.ListGenerationsResponse(
+                generations=[generation_message(each) for each in page.items], next_page_token=page.next_token
+            ),
+        )
 
     async def CancelGeneration(self, request: pb.CancelGenerationRequest, context: Context) -> pb.Generation:
         return generation_message(await self._generations.cancel(request.id))
@@ -107,11 +89,9 @@ class DownloadServicer(generations_pb2_grpc.DownloadServiceServicer):
         self._clock = clock
 
     async def ListLostOutputs(
-        self,
-        request: pb.ListLostOutputsRequest,
-        context: Context,
+        self, request: pb.ListLostOutputsRequest, context: Context
     ) -> pb.ListLostOutputsResponse:
-        page = await self._generations.lost(page_request(request))
+        page = await self._generations.lost(proto_mapping.page_request(request))
         return pb.ListLostOutputsResponse(
             downloads=[self._message(each) for each in page.items], next_page_token=page.next_token
         )
@@ -142,7 +122,7 @@ def generation_message(generation: Generation) -> pb.Generation:
         model=run.model,
         version=run.version,
         kind=PROTO_KINDS[run.kind],
-        input=dict_to_struct(run.shown_input),
+        input=proto_mapping.dict_to_struct(run.shown_input),
         error=error_to_proto(generation.error) if generation.error else None,
         media=[output_message(generation.id, each) for each in generation.stored],
         attempts=generation.submissions,
@@ -161,18 +141,10 @@ def generation_message(generation: Generation) -> pb.Generation:
 
 def output_message(generation_id: str, output: Output) -> media_pb2.Media:
     facts = output.facts or Facts()
-    return media_pb2.Media(
-        id=output.media_id,
-        generation_id=generation_id,
-        index=output.index,
-        facts=facts_to_proto(facts),
-        url=media_url(output.media_id),
-        thumbnail_url=media_thumbnail_url(output.media_id) if facts.kind.has_thumbnail else "",
-        created_at=timestamp(output.at),
-    )
+    return proto_mapping.media_message(output.media_id, generation_id, output.index, facts, output.at)
 
 
 def _generation_request(request: pb.CreateGenerationRequest) -> GenerationRequest:
     return GenerationRequest(
-        request.model, request.version, struct_to_dict(request.input), request.campaign_id
+        request.model, request.version, proto_mapping.struct_to_dict(request.input), request.campaign_id
     )

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from catalog.core.generations.domain.model import Generation, Output, OutputState, Stage
 from catalog.core.jobs.domain.model import Cut, Job, JobRequest, JobStatus, Music, Scene
 from catalog.core.jobs.domain.progress import generation_percent, job_progress
 from catalog.core.jobs.domain.request import request_for_pairs, request_for_planning, requested_music
 from catalog.core.jobs.service import JobDetails, JobService
-from catalog.core.shared.paging import PageRequest
+from catalog.edges.grpc import proto_mapping
 from catalog.edges.grpc.generations import output_message
-from catalog.edges.grpc.proto_mapping import (
-    Context,
-    cents,
-    clip_url,
-    cut_thumbnail_url,
-    cut_url,
-    page_that_fits,
-    timestamp,
-)
+from catalog.edges.grpc.proto_mapping import Context, cents, page_that_fits
 from catalog.edit_message import edit_document, resolved_edit
-from catalog.proto_enums import error_to_proto, facts_to_proto
+from catalog.proto_enums import error_to_proto, facts_to_proto, timestamp
 from rushes.catalog.v1 import jobs_pb2 as pb
 from rushes.catalog.v1 import jobs_pb2_grpc
 from rushes.common.v1 import media_pb2 as common_pb2
@@ -47,9 +41,7 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return await self._create(request, job_request)
 
     async def CreateJobFromImagePairs(
-        self,
-        request: pb.CreateJobFromImagePairsRequest,
-        context: Context,
+        self, request: pb.CreateJobFromImagePairsRequest, context: Context
     ) -> pb.Job:
         pairs = [(p.first_asset_id, p.last_asset_id, p.prompt, p.seconds) for p in request.pairs]
         return await self._create(request, request_for_pairs(pairs, model=request.model, size=request.size))
@@ -77,15 +69,13 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         return job_message(await self._jobs.get(request.id))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        async def fetch(paging: PageRequest) -> pb.ListJobsResponse:
-            page = await self._jobs.page(
-                paging, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)
-            )
-            return pb.ListJobsResponse(
+        return await page_that_fits(
+            request,
+            partial(self._jobs.page, campaign_id=request.campaign_id, status=_STATUS_OF.get(request.status)),
+            lambda page: pb.ListJobsResponse(
                 jobs=[job_message(each) for each in page.items], next_page_token=page.next_token
-            )
-
-        return await page_that_fits(request, fetch)
+            ),
+        )
 
     async def ApproveJob(self, request: pb.ApproveJobRequest, context: Context) -> pb.Job:
         return job_message(await self._jobs.approve(request.id))
@@ -146,7 +136,7 @@ def _scene(job: Job, scene: Scene, generation: Generation | None) -> pb.Scene:
         ),
         generation_id=scene.generation_id or None,
         clip=output_message(scene.generation_id, clip) if clip else None,
-        clip_url=clip_url(job.id, scene.position, clip.media_id) if clip else "",
+        clip_url=proto_mapping.clip_url(job.id, scene.position, clip.media_id) if clip else "",
         error=error_to_proto(error) if error else None,
     )
 
@@ -162,8 +152,8 @@ def _clip(scene: Scene, generation: Generation) -> Output | None:
 def _cut(job: Job, cut: Cut) -> pb.Cut:
     return pb.Cut(
         version=cut.version,
-        url=cut_url(job.id, cut.version),
-        thumbnail_url=cut_thumbnail_url(job.id, cut.version),
+        url=proto_mapping.cut_url(job.id, cut.version),
+        thumbnail_url=proto_mapping.cut_thumbnail_url(job.id, cut.version),
         facts=facts_to_proto(cut.facts),
         created_at=timestamp(cut.created_at),
     )

@@ -1,21 +1,21 @@
-"""What every servicer needs to translate: times, money, objects, pages, and the addresses people see."""
+"""What every servicer needs to translate: money, objects, pages, and the addresses people see."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from catalog.core.shared.domain import MICROS_PER_CENT, MediaKind
-from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, PageRequest
-from catalog.proto_enums import KIND_FROM_PROTO
+from catalog.core.shared.domain import MICROS_PER_CENT, Facts, MediaKind
+from catalog.core.shared.paging import DEFAULT_PAGE_SIZE, Page, PageRequest
+from catalog.proto_enums import KIND_FROM_PROTO, facts_to_proto, timestamp
+from rushes.catalog.v1 import media_pb2 as catalog_media_pb2
 from rushes.common.v1 import media_pb2
 from servicekit.grpc.limits import PAGE_LIMIT
 
@@ -36,17 +36,19 @@ def page_request(request: Paged) -> PageRequest:
 
 
 async def page_that_fits(
-    request: Paged, fetch: Callable[[PageRequest], Awaitable[Answer]], *, limit: int = PAGE_LIMIT
+    request: Paged,
+    fetch: Callable[[PageRequest], Awaitable[Page[T]]],
+    message: Callable[[Page[T]], Answer],
 ) -> Answer:
-    """The page that `fetch` answers, of fewer records when they are too large together for a message.
+    """The message of the requested page, of fewer records when they are too large together for one.
 
     Inputs and metadata may have a megabyte each. The page's own token says where the next one begins, so a
     shorter page loses nothing.
     """
     paging = page_request(request)
     while True:
-        answer = await fetch(paging)
-        if answer.ByteSize() <= limit or paging.size == 1:
+        answer = message(await fetch(paging))
+        if answer.ByteSize() <= PAGE_LIMIT or paging.size == 1:
             return answer
         paging = replace(paging, size=max((paging.size or DEFAULT_PAGE_SIZE) // 2, 1))
 
@@ -57,18 +59,6 @@ def given_fields(request: Message, *names: str) -> dict[str, Any]:
     return {
         name: struct_to_dict(value) if isinstance(value, Struct) else value for name, value in given.items()
     }
-
-
-def timestamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(at)
-    return message
-
-
-def datetime_of(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)
 
 
 def cents(micros: int) -> float:
@@ -90,6 +80,20 @@ def media_kind_filter(value: media_pb2.MediaKind.ValueType) -> MediaKind | None:
     return None if kind is MediaKind.UNKNOWN else kind
 
 
+def media_message(
+    media_id: str, generation_id: str, index: int, facts: Facts, created_at: datetime
+) -> catalog_media_pb2.Media:
+    return catalog_media_pb2.Media(
+        id=media_id,
+        generation_id=generation_id,
+        index=index,
+        facts=facts_to_proto(facts),
+        url=media_url(media_id),
+        thumbnail_url=f"{media_url(media_id)}/thumbnail" if facts.kind.has_thumbnail else "",
+        created_at=timestamp(created_at),
+    )
+
+
 def asset_url(asset_id: str) -> str:
     return f"/api/v3/assets/{asset_id}/data"
 
@@ -100,10 +104,6 @@ def asset_thumbnail_url(asset_id: str) -> str:
 
 def media_url(media_id: str) -> str:
     return f"/api/v3/media/{media_id}"
-
-
-def media_thumbnail_url(media_id: str) -> str:
-    return f"/api/v3/media/{media_id}/thumbnail"
 
 
 def clip_url(job_id: str, position: int, media_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Serves StorageService. The contract documents its methods."""
+"""Serves MediaService and StorageService. The contracts document their methods."""
 
 from __future__ import annotations
 
@@ -6,14 +6,48 @@ from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.shared.domain import MediaKind
 from catalog.core.storage.admin import StorageAdmin
-from catalog.core.storage.domain.files import StoredFile, Usage, UsageByKind
+from catalog.core.storage.domain.files import StoredFile, StoredObject, Usage, UsageByKind
+from catalog.core.storage.media import MediaService
 from catalog.core.storage.orphans import OrphanFinder
-from catalog.edges.grpc.proto_mapping import Context, cut_url, media_url, page_request, timestamp
-from catalog.proto_enums import PROTO_KINDS
+from catalog.edges.grpc import proto_mapping
+from catalog.edges.grpc.proto_mapping import Context, page_request
+from catalog.proto_enums import PROTO_KINDS, timestamp
+from rushes.catalog.v1 import media_pb2 as media_pb
+from rushes.catalog.v1 import media_pb2_grpc, storage_pb2_grpc
 from rushes.catalog.v1 import storage_pb2 as pb
-from rushes.catalog.v1 import storage_pb2_grpc
+from servicekit.errors import Invalid
 
 MEGA, GIGA = 10**6, 10**9
+
+
+class MediaServicer(media_pb2_grpc.MediaServiceServicer):
+    def __init__(self, media: MediaService) -> None:
+        self._media = media
+
+    async def GetMedia(self, request: media_pb.GetMediaRequest, context: Context) -> media_pb.Media:
+        media = await self._media.get(request.id)
+        return proto_mapping.media_message(
+            media.id, media.generation_id, media.index, media.facts, media.created_at
+        )
+
+    async def LocateObject(
+        self, request: media_pb.LocateObjectRequest, context: Context
+    ) -> media_pb.StoredObject:
+        thumbnail = request.thumbnail
+        match request.WhichOneof("object"):
+            case "media_id":
+                found = await self._media.locate_media(request.media_id, thumbnail=thumbnail)
+            case "asset_id":
+                found = await self._media.locate_asset(request.asset_id, thumbnail=thumbnail)
+            case "clip":
+                clip = request.clip
+                found = await self._media.locate_clip(clip.job_id, clip.filename, thumbnail=thumbnail)
+            case "cut":
+                cut = request.cut
+                found = await self._media.locate_cut(cut.job_id, cut.version, thumbnail=thumbnail)
+            case _:
+                raise Invalid("name what to locate: media_id, asset_id, clip or cut")
+        return _located(found)
 
 
 class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
@@ -71,6 +105,17 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
 
 
+def _located(found: StoredObject) -> media_pb.StoredObject:
+    return media_pb.StoredObject(
+        blob_key=found.blob_key,
+        content_type=found.content_type,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        modified_at=timestamp(found.modified_at),
+        filename=found.filename,
+    )
+
+
 def _by_kind(usage: UsageByKind) -> dict[str, pb.StorageUsage]:
     return {
         kind.value: pb.StorageUsage(count=used.count, size_bytes=used.size_bytes)
@@ -84,7 +129,9 @@ def _file(file: StoredFile) -> pb.StorageFile:
         kind=PROTO_KINDS[file.kind],
         size_bytes=file.size_bytes,
         sha256=file.sha256,
-        url=media_url(file.media_id) if file.media_id else cut_url(file.job_id, file.version),
+        url=proto_mapping.media_url(file.media_id)
+        if file.media_id
+        else proto_mapping.cut_url(file.job_id, file.version),
         generation_id=file.generation_id or None,
         job_id=file.job_id or None,
         version=file.version,

@@ -6,7 +6,7 @@ caller that finds an intent has to find out first whether it was submitted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,7 +73,7 @@ def begin_attempt(
     instruction: Instruction,
     *,
     attempt_id: str,
-    accounts: Sequence[Account],
+    accounts: Collection[Account],
     max_attempts: int,
 ) -> tuple[Events, Instruction]:
     """Carry out the instruction of `next_step`, and answer the one that the generator gets.
@@ -91,7 +91,7 @@ def begin_attempt(
 
 
 def _intend(
-    state: Generation, at: datetime, attempt_id: str, accounts: Sequence[Account], max_attempts: int
+    state: Generation, at: datetime, attempt_id: str, accounts: Collection[Account], max_attempts: int
 ) -> tuple[Events, Instruction]:
     reserve = state.run.reserve_or_estimate_micros
     if state.submissions >= max_attempts:

@@ -1,4 +1,4 @@
-"""Decides when a generation or an output may be deleted, and what becomes of bytes that come late."""
+"""Decides when a generation or an output may be deleted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.events import Events
-from catalog.core.generations.domain.model import Generation, Output
+from catalog.core.generations.domain.model import Generation, Stage
 from servicekit.errors import NotFound, Precondition
 
 
@@ -26,15 +26,21 @@ def delete_generation(
     going = [each for each in state.stored if index in (None, each.index)]
     if index is not None and not going:
         raise NotFound(f"generation {state.id} has no stored output {index}")
-    check_deletable(state, needed_by)
+    _check_deletable(state, needed_by)
     deleted = tuple(ev.OutputDeleted(at, each.index, each.media_id, each.blob_key) for each in going)
     if len(deleted) < len(state.stored) or (index is not None and state.lost):
         return deleted
     return (*deleted, ev.GenerationDeleted(at))
 
 
-def check_deletable(state: Generation, needed_by: str) -> None:
+def _check_deletable(state: Generation, needed_by: str) -> None:
     """Precondition unless nothing runs for it and nobody needs it."""
+    if state.stage is Stage.FETCHING:  # which `cancel_generation` leaves as it is
+        raise Precondition(
+            f"generation {state.id} is {state.stage}, and what is paid for is not canceled: "
+            "wait until its outputs are stored or have expired",
+            code="in_use",
+        )
     if not state.final:
         raise Precondition(
             f"generation {state.id} is {state.stage}: cancel it first "
@@ -53,9 +59,3 @@ def check_deletable(state: Generation, needed_by: str) -> None:
             f"(POST /api/v3/jobs/{needed_by}/cancel), or wait for it",
             code="in_use",
         )
-
-
-def refuse_bytes(known: Output | None, at: datetime, *, index: int, media_id: str, blob_key: str) -> Events:
-    """Bytes came for what was deleted: they go too. No record is made of them."""
-    media_id = (known.media_id if known is not None else "") or media_id
-    return (ev.OutputRefused(at, index, media_id, blob_key),)

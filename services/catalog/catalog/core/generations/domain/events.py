@@ -10,10 +10,16 @@ from catalog.core.shared.domain import Error, Facts, RunSpec
 
 
 @dataclass(frozen=True)
-class GenerationCreated:
-    """A user or a job requested a run."""
+class GenerationEvent:
+    """What happened to a generation, and when."""
 
     at: datetime
+
+
+@dataclass(frozen=True)
+class GenerationCreated(GenerationEvent):
+    """A user or a job requested a run."""
+
     id: str
     run: RunSpec
     campaign_id: str = ""
@@ -22,36 +28,31 @@ class GenerationCreated:
 
 
 @dataclass(frozen=True)
-class GenerationRequested:
+class GenerationRequested(GenerationEvent):
     """The generator is to run it, `delay` seconds from now. `stalled`: because no event came for too long."""
 
-    at: datetime
     round: int
     delay: float = 0.0
     stalled: bool = False
 
 
 @dataclass(frozen=True)
-class RequestPostponed:
-    """It has stalled for a good reason (its job is paused): it is looked at again later."""
-
-    at: datetime
+class RequestPostponed(GenerationEvent):
+    """It has stalled for a good reason (its job is paused): the reconciler comes back to it later."""
 
 
 @dataclass(frozen=True)
-class ProgressReported:
+class ProgressReported(GenerationEvent):
     """How far the provider, or the fetching of an output, is. It comes about once a second while it runs."""
 
-    at: datetime
     percent: float
     message: str
 
 
 @dataclass(frozen=True)
-class AttemptIntended:
+class AttemptIntended(GenerationEvent):
     """Its reserve is booked, and one submission is allowed."""
 
-    at: datetime
     attempt_id: str
     number: int
     reserved_micros: int
@@ -59,27 +60,24 @@ class AttemptIntended:
 
 
 @dataclass(frozen=True)
-class AttemptReconciliationStarted:
+class AttemptReconciliationStarted(GenerationEvent):
     """A second caller found the intent: whether it was submitted is to be found out."""
 
-    at: datetime
     attempt_id: str
 
 
 @dataclass(frozen=True)
-class AttemptSubmitted:
+class AttemptSubmitted(GenerationEvent):
     """The provider has it."""
 
-    at: datetime
     attempt_id: str
     prediction_id: str
 
 
 @dataclass(frozen=True)
-class AttemptAdopted:
+class AttemptAdopted(GenerationEvent):
     """The provider had taken an attempt that was released: its reserve is booked again, cap or no cap."""
 
-    at: datetime
     attempt_id: str
     prediction_id: str
     reserved_micros: int
@@ -87,19 +85,17 @@ class AttemptAdopted:
 
 
 @dataclass(frozen=True)
-class AttemptReleased:
+class AttemptReleased(GenerationEvent):
     """It cost nothing, and its reserve is free again."""
 
-    at: datetime
     attempt_id: str
     error: Error | None = None
 
 
 @dataclass(frozen=True)
-class AttemptEnded:
+class AttemptEnded(GenerationEvent):
     """It is over at the provider: the real cost replaces the reserve."""
 
-    at: datetime
     attempt_id: str
     state: AttemptState
     cost_micros: int
@@ -107,28 +103,25 @@ class AttemptEnded:
 
 
 @dataclass(frozen=True)
-class ReturnedToQueue:
+class ReturnedToQueue(GenerationEvent):
     """Its attempt came to nothing, and another may follow."""
 
-    at: datetime
     error: Error | None = None
 
 
 @dataclass(frozen=True)
-class OutputsAnnounced:
+class OutputsAnnounced(GenerationEvent):
     """The provider is done: so many outputs, which it keeps until `expires_at`."""
 
-    at: datetime
     attempt_id: str
     count: int
     expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class OutputStored:
+class OutputStored(GenerationEvent):
     """One output is in the blob store."""
 
-    at: datetime
     index: int
     media_id: str
     blob_key: str
@@ -136,13 +129,12 @@ class OutputStored:
 
 
 @dataclass(frozen=True)
-class OutputLost:
+class OutputLost(GenerationEvent):
     """The fetching of one output was given up; at `requeue_at` it is requested again, None: not by itself.
 
     The provider keeps it until `expires_at`.
     """
 
-    at: datetime
     index: int
     error: Error
     expires_at: datetime | None = None
@@ -150,111 +142,70 @@ class OutputLost:
 
 
 @dataclass(frozen=True)
-class OutputExpiryWarned:
+class OutputExpiryWarned(GenerationEvent):
     """Operators were warned that an output that is not stored expires soon."""
 
-    at: datetime
     index: int
 
 
 @dataclass(frozen=True)
-class OutputLossCounted:
+class OutputLossCounted(GenerationEvent):
     """An output that is not stored has expired, and was counted as lost."""
 
-    at: datetime
     index: int
 
 
 @dataclass(frozen=True)
-class CancelRequested:
+class CancelRequested(GenerationEvent):
     """It is to be stopped at the provider, which may have it."""
-
-    at: datetime
 
 
 @dataclass(frozen=True)
-class DownloadRequeued:
+class DownloadRequeued(GenerationEvent):
     """These lost outputs are fetched once more."""
 
-    at: datetime
     automatic: bool
     indexes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class GenerationCompleted:
+class GenerationCompleted(GenerationEvent):
     """Every output is stored, or those that are not are lost for good and not what it was run for."""
-
-    at: datetime
 
 
 @dataclass(frozen=True)
-class GenerationFailed:
+class GenerationFailed(GenerationEvent):
     """Given up, for good."""
 
-    at: datetime
     error: Error
 
 
 @dataclass(frozen=True)
-class GenerationCanceled:
+class GenerationCanceled(GenerationEvent):
     """Stopped by request."""
 
-    at: datetime
-
 
 @dataclass(frozen=True)
-class OutputDeleted:
+class OutputDeleted(GenerationEvent):
     """One output was deleted; its bytes are to be removed."""
 
-    at: datetime
     index: int
     media_id: str
     blob_key: str
 
 
 @dataclass(frozen=True)
-class OutputRefused:
+class OutputRefused(GenerationEvent):
     """Bytes came for what was deleted: they are to be removed, and nothing is recorded of them."""
 
-    at: datetime
     index: int
     media_id: str
     blob_key: str
 
 
 @dataclass(frozen=True)
-class GenerationDeleted:
+class GenerationDeleted(GenerationEvent):
     """Nobody is shown it any more. What it has cost stays."""
 
-    at: datetime
-
-
-GenerationEvent = (
-    GenerationCreated
-    | GenerationRequested
-    | RequestPostponed
-    | ProgressReported
-    | AttemptIntended
-    | AttemptReconciliationStarted
-    | AttemptSubmitted
-    | AttemptAdopted
-    | AttemptReleased
-    | AttemptEnded
-    | ReturnedToQueue
-    | OutputsAnnounced
-    | OutputStored
-    | OutputLost
-    | OutputExpiryWarned
-    | OutputLossCounted
-    | CancelRequested
-    | DownloadRequeued
-    | GenerationCompleted
-    | GenerationFailed
-    | GenerationCanceled
-    | OutputDeleted
-    | OutputRefused
-    | GenerationDeleted
-)
 
 Events = tuple[GenerationEvent, ...]

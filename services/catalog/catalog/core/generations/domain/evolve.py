@@ -33,8 +33,7 @@ def evolve(state: Generation | None, event: ev.GenerationEvent) -> Generation:
         return _created(event)
     if state is None:
         raise ValueError(f"{type(event).__name__} happened to no generation")
-    after = _attempts(state, event) or _outputs(state, event) or _deletion(state, event)
-    after = after or _stage(state, event)
+    after = _attempts(state, event) or _outputs(state, event) or _stage(state, event)
     if isinstance(event, _NO_NEWS):
         return after
     after = replace(after, updated_at=event.at)
@@ -137,6 +136,12 @@ def _outputs(  # noqa: PLR0911  # one case for each event
             return _with_output(state, event.index, counted_at=event.at)
         case ev.DownloadRequeued():
             return _requeued(state, event)
+        case ev.OutputDeleted():
+            return _with_output(state, event.index, state=OutputState.DELETED, deleted_at=event.at)
+        case ev.OutputRefused():
+            return state
+        case ev.GenerationDeleted():
+            return replace(state, outputs=_all_deleted(state, event.at), deleted_at=event.at)
         case _:
             return None
 
@@ -186,19 +191,6 @@ def _requeued(state: Generation, event: ev.DownloadRequeued) -> Generation:
         cancel_requested=False,
     )
     return _at(again, Stage.FETCHING, "fetching once more")
-
-
-def _deletion(state: Generation, event: ev.GenerationEvent) -> Generation | None:
-    """What is deleted; None for what is not."""
-    match event:
-        case ev.OutputDeleted():
-            return _with_output(state, event.index, state=OutputState.DELETED, deleted_at=event.at)
-        case ev.OutputRefused():
-            return state
-        case ev.GenerationDeleted():
-            return replace(state, outputs=_all_deleted(state, event.at), deleted_at=event.at)
-        case _:
-            return None
 
 
 def _all_deleted(state: Generation, at: datetime) -> tuple[Output, ...]:

@@ -1,4 +1,4 @@
-"""Holds the state of a generation: its stage, its attempts, its outputs."""
+"""Holds the state of a generation: its stage, attempts and outputs; and outputs as they are read alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from catalog.core.shared.domain import Error, Facts, MediaKind, RunSpec
+from catalog.core.shared.domain import GONE, Error, Facts, MediaKind, RunSpec
 from servicekit.errors import NotFound
 
 
@@ -261,3 +261,34 @@ class Generation:
     def output(self, index: int) -> Output | None:
         """What is known of an output."""
         return next((output for output in self.outputs if output.index == index), None)
+
+
+@dataclass(frozen=True)
+class Media:
+    """A stored output."""
+
+    id: str
+    generation_id: str
+    job_id: str
+    index: int
+    blob_key: str
+    facts: Facts
+    created_at: datetime
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class LostOutput:
+    """A paid output that is not stored here."""
+
+    generation_id: str
+    job_id: str
+    index: int
+    model: str
+    error: Error
+    failed_at: datetime
+    expires_at: datetime | None
+
+    def may_live(self, at: datetime) -> bool:
+        """Whether its address may still lead to it: it has not expired, and did not answer "gone"."""
+        return self.error.code != GONE and self.expires_at is not None and self.expires_at > at

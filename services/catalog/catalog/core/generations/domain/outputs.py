@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from catalog.core.generations.domain import events as ev
-from catalog.core.generations.domain.deletion import refuse_bytes
 from catalog.core.generations.domain.events import Events
 from catalog.core.generations.domain.model import Attempt, Generation, Output, OutputState, Stage
 from catalog.core.shared.domain import GONE, Error, Facts
@@ -35,7 +34,8 @@ def record_stored(
     if known is not None and known.state is OutputState.STORED:
         return ()
     if state.deleted_at is not None or (known is not None and known.state is OutputState.DELETED):
-        return refuse_bytes(known, at, index=index, media_id=media_id, blob_key=blob_key)
+        deleted = (known.media_id if known is not None else "") or media_id
+        return (ev.OutputRefused(at, index, deleted, blob_key),)
     if state.winner and state.winner != attempt.id:
         return ()
     stored = ev.OutputStored(at, index, media_id, blob_key, facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from catalog.core.budget.domain import Posting, campaign_account, day_account
 from catalog.core.generations.domain import events
@@ -26,22 +27,21 @@ def postings(before: Generation | None, event: events.GenerationEvent) -> tuple[
             spent, reserved, day = event.cost_micros, -attempt.reserved_micros, attempt.intended_at
         case _:
             return ()
-    accounts = [day_account(day)]
-    if before is not None and before.campaign_id:
-        accounts.insert(0, campaign_account(before.campaign_id))
-    return tuple(Posting(account, spent, reserved) for account in accounts)
+    return _posted(before.campaign_id if before is not None else "", day, spent, reserved)
 
 
 def balance(generation: Generation) -> tuple[Posting, ...]:
     """What all events of a generation have booked by now: the sum of their `postings`."""
-    booked = []
+    booked: tuple[Posting, ...] = ()
     for attempt in generation.attempts:
         spent, reserved = (0, attempt.reserved_micros) if attempt.open else (attempt.cost_micros, 0)
-        accounts = [day_account(attempt.intended_at)]
-        if generation.campaign_id:
-            accounts.insert(0, campaign_account(generation.campaign_id))
-        booked += [Posting(account, spent, reserved) for account in accounts]
-    return tuple(booked)
+        booked += _posted(generation.campaign_id, attempt.intended_at, spent, reserved)
+    return booked
+
+
+def _posted(campaign_id: str, day: datetime, spent: int, reserved: int) -> tuple[Posting, ...]:
+    accounts = [campaign_account(campaign_id)] if campaign_id else []
+    return tuple(Posting(account, spent, reserved) for account in (*accounts, day_account(day)))
 
 
 @dataclass(frozen=True)

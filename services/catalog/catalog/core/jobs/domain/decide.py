@@ -6,7 +6,7 @@ to change. It changes nothing itself; `evolve` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from catalog.core.budget.domain import Account
@@ -46,7 +46,7 @@ def approve_job(
     *,
     generation_ids: tuple[str, ...],
     music_generation_id: str = "",
-    accounts: Sequence[Account] = (),
+    accounts: Collection[Account] = (),
 ) -> Events:
     """Let it spend money: on these generations, in the order of its scenes, and on that of its music.
 

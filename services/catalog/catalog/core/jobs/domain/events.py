@@ -10,10 +10,16 @@ from catalog.core.shared.domain import Error, Facts
 
 
 @dataclass(frozen=True)
-class JobCreated:
-    """Somebody wants a video; its scenes are being chosen."""
+class JobEvent:
+    """What happened to a job, and when."""
 
     at: datetime
+
+
+@dataclass(frozen=True)
+class JobCreated(JobEvent):
+    """Somebody wants a video; its scenes are being chosen."""
+
     id: str
     campaign_id: str
     request: JobRequest
@@ -22,17 +28,14 @@ class JobCreated:
 
 
 @dataclass(frozen=True)
-class PlanningRepeated:
+class PlanningRepeated(JobEvent):
     """Nothing came of the planning, for the process died: it begins again."""
-
-    at: datetime
 
 
 @dataclass(frozen=True)
-class JobPlanned:
+class JobPlanned(JobEvent):
     """The scenes are chosen, checked and priced, and the edit has their clips; approval is awaited."""
 
-    at: datetime
     scenes: tuple[Scene, ...]
     planner: str
     edit: EditDocument
@@ -40,53 +43,48 @@ class JobPlanned:
 
 
 @dataclass(frozen=True)
-class JobApproved:
+class JobApproved(JobEvent):
     """Money may be spent on these generations: of the scenes, in their order, and of the music."""
 
-    at: datetime
     generation_ids: tuple[str, ...]
     music_generation_id: str = ""
 
 
 @dataclass(frozen=True)
-class JobPaused:
-    at: datetime
+class JobPaused(JobEvent):
+    pass
 
 
 @dataclass(frozen=True)
-class JobResumed:
-    at: datetime
+class JobResumed(JobEvent):
+    pass
 
 
 @dataclass(frozen=True)
-class ClipStored:
-    at: datetime
+class ClipStored(JobEvent):
     scene_id: str
     media_id: str
     blob_key: str
 
 
 @dataclass(frozen=True)
-class MusicStored:
-    at: datetime
+class MusicStored(JobEvent):
     media_id: str
     blob_key: str
 
 
 @dataclass(frozen=True)
-class SceneFailed:
+class SceneFailed(JobEvent):
     """The generation of a scene ended without a clip."""
 
-    at: datetime
     scene_id: str
     error: Error
 
 
 @dataclass(frozen=True)
-class StitchRequested:
+class StitchRequested(JobEvent):
     """A cut is requested, `delay` seconds from now; `stalled`: since no event came of the last request."""
 
-    at: datetime
     version: int
     round: int
     delay: float = 0.0
@@ -94,23 +92,20 @@ class StitchRequested:
 
 
 @dataclass(frozen=True)
-class StitchProgressed:
-    at: datetime
+class StitchProgressed(JobEvent):
     version: int
     percent: float
     message: str
 
 
 @dataclass(frozen=True)
-class StitchFailed:
-    at: datetime
+class StitchFailed(JobEvent):
     version: int
     error: Error
 
 
 @dataclass(frozen=True)
-class CutStored:
-    at: datetime
+class CutStored(JobEvent):
     version: int
     cut_key: str
     thumbnail_key: str
@@ -118,66 +113,40 @@ class CutStored:
 
 
 @dataclass(frozen=True)
-class JobCompleted:
+class JobCompleted(JobEvent):
     """The video is ready; `cost_micros`: of all its generations."""
 
-    at: datetime
     version: int
     cost_micros: int
 
 
 @dataclass(frozen=True)
-class JobFailed:
-    at: datetime
+class JobFailed(JobEvent):
     error: Error
 
 
 @dataclass(frozen=True)
-class JobCanceled:
-    at: datetime
+class JobCanceled(JobEvent):
+    pass
 
 
 @dataclass(frozen=True)
-class ClipDeleted:
-    at: datetime
+class ClipDeleted(JobEvent):
     scene_id: str
 
 
 @dataclass(frozen=True)
-class MusicDeleted:
-    at: datetime
+class MusicDeleted(JobEvent):
+    pass
 
 
 @dataclass(frozen=True)
-class CutDeleted:
+class CutDeleted(JobEvent):
     """A cut was deleted; its bytes and its thumbnail's are to be removed."""
 
-    at: datetime
     version: int
     cut_key: str
     thumbnail_key: str
 
-
-JobEvent = (
-    JobCreated
-    | PlanningRepeated
-    | JobPlanned
-    | JobApproved
-    | JobPaused
-    | JobResumed
-    | ClipStored
-    | MusicStored
-    | SceneFailed
-    | StitchRequested
-    | StitchProgressed
-    | StitchFailed
-    | CutStored
-    | JobCompleted
-    | JobFailed
-    | JobCanceled
-    | ClipDeleted
-    | MusicDeleted
-    | CutDeleted
-)
 
 Events = tuple[JobEvent, ...]

@@ -12,7 +12,6 @@ from catalog.core.jobs.domain.model import Cut, Job, JobStatus
 
 
 def fold(state: Job | None, events: Iterable[ev.JobEvent]) -> Job | None:
-    """The state after all of them."""
     for event in events:
         state = evolve(state, event)
     return state
@@ -78,9 +77,7 @@ def _status(  # noqa: PLR0911  # one case each
             return None
 
 
-def _parts(  # one case each
-    state: Job, event: ev.JobEvent
-) -> Job | None:
+def _parts(state: Job, event: ev.JobEvent) -> Job | None:
     """The state after an event about a clip or the music; None for other events."""
     match event:
         case ev.ClipStored():

@@ -1,4 +1,4 @@
-"""An entry of the journal: what one unit of work did to one record."""
+"""An entry of the journal: what one unit of work did to one record, and the events of its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 from catalog.core.generations.domain.events import GenerationEvent, ProgressReported
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.jobs.domain.events import JobEvent, StitchProgressed
-from catalog.core.jobs.domain.model import Job, JobStatus
-from catalog.core.journal.domain.events import Deletion, Snapshot
+from catalog.core.jobs.domain.model import Job, JobStatus, TimelineEntry
 
 
 class Entity(StrEnum):
@@ -25,6 +24,37 @@ class Entity(StrEnum):
     API_KEY = "api_key"
     JOB = "job"
     GENERATION = "generation"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole record, as it was then. It stands for every event before it."""
+
+    at: datetime
+    record: Any
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """The record was removed from its table."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class TimelineCarriedOver:
+    """What the timeline of a job said by then, in words. It stands for every entry before it."""
+
+    at: datetime
+    entries: tuple[TimelineEntry, ...]
+
+
+@dataclass(frozen=True)
+class System:
+    """The name of the database, by which a blob store knows whose it is (ADR 6)."""
+
+    id: str
+    revision: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 from catalog.core.generations.domain.evolve import evolve as evolve_generation
 from catalog.core.jobs.domain.evolve import evolve as evolve_job
-from catalog.core.journal.domain.entry import Entity, Entry
-from catalog.core.journal.domain.events import Deletion, Snapshot, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, TimelineCarriedOver
 
 _EVOLVE: dict[Entity, Callable[[Any, Any], Any]] = {
     Entity.GENERATION: evolve_generation,

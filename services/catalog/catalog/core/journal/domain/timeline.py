@@ -12,8 +12,7 @@ from catalog.core.generations.domain.evolve import lost_message
 from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain import events as je
 from catalog.core.jobs.domain.model import TimelineEntry
-from catalog.core.journal.domain.entry import Entry
-from catalog.core.journal.domain.events import Snapshot, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Entry, Snapshot, TimelineCarriedOver
 
 
 @dataclass

@@ -6,7 +6,8 @@ from google.protobuf.empty_pb2 import Empty
 
 from catalog.core.access.domain import ApiKey, Scope
 from catalog.core.access.service import ApiKeyService
-from catalog.edges.grpc.proto_mapping import Context, datetime_of, page_request, timestamp
+from catalog.edges.grpc.proto_mapping import Context, page_request
+from catalog.proto_enums import datetime_of, timestamp
 from rushes.catalog.v1 import keys_pb2 as pb
 from rushes.catalog.v1 import keys_pb2_grpc
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,9 @@ from sandbox.core.models.domain.catalog_public import COLLECTIONS, public_models
 from sandbox.core.models.domain.model import ModelCatalog
 from sandbox.core.predictions.domain.prediction import Prediction, from_rfc3339
 from sandbox.core.predictions.domain.rate_limit import TokenBucket
-from sandbox.core.predictions.expiry_sweep import ExpirySweeper
+from sandbox.core.predictions.expiry_sweep import EVERY_S, sweep
 from sandbox.core.predictions.prediction_runner import PredictionRunner, RunnerSettings
-from sandbox.core.predictions.webhook_signature import new_secret
-from sandbox.core.predictions.webhooks import Webhooks
+from sandbox.core.predictions.webhooks import Webhooks, new_secret
 from sandbox.edges.http.app import build as build_app
 from sandbox.edges.http.control_routes import ControlRoutes
 from sandbox.edges.http.fault_responses import FaultResponses
@@ -38,7 +38,7 @@ from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import Part
+from servicekit.process.lifecycle import Part, Tasks
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
@@ -86,7 +86,8 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         cover=_cover,
     )
     closing = _Closing(store, outbound, renderer)
-    return [closing, ExpirySweeper(store, clock), runner, *_servers(app, settings)]
+    sweeper = Tasks(clock=clock).every(EVERY_S, partial(sweep, store, clock), "expiry-sweep")
+    return [closing, sweeper, runner, *_servers(app, settings)]
 
 
 def _checked(settings: Settings) -> Settings:

@@ -35,6 +35,16 @@ JSON = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class _Run:
+    """A prediction that is not final. `deadline`: cancels it in time; `ended`: is set at its end."""
+
+    prediction: Prediction
+    work: asyncio.Task[None]
+    deadline: asyncio.Task[None] | None
+    ended: asyncio.Event
+
+
 @dataclass(frozen=True)
 class RunnerSettings:
     """`speed`: of the models; `ttl`: life of outputs; `folder`: where outputs are stored."""
@@ -67,25 +77,17 @@ class PredictionRunner:
         self._webhooks = webhooks
         self._faults = faults
         self._settings = settings
-        self._running: dict[str, Prediction] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._deadlines: dict[str, asyncio.Task[None]] = {}
-        self._final: dict[str, asyncio.Event] = {}
-        self._started = False
+        self._runs: dict[str, _Run] = {}
 
     async def start(self) -> None:
         """Start again what an earlier process has not finished."""
-        if self._started:
-            return
-        self._started = True
         for prediction in self._store.unfinished():
             self._launch(prediction)
         self._webhooks.resume()
 
     async def stop(self) -> None:
         """Stop all work. Unfinished predictions begin anew after the next start."""
-        tasks = [*self._tasks.values(), *self._deadlines.values()]
-        self._started = False
+        tasks = [task for run in self._runs.values() for task in (run.work, run.deadline) if task]
         await end(*tasks)
         await self._webhooks.stop()
 
@@ -123,29 +125,30 @@ class PredictionRunner:
         return prediction
 
     def get(self, prediction_id: str) -> Prediction | None:
-        return self._running.get(prediction_id) or self._store.get(prediction_id)
+        run = self._runs.get(prediction_id)
+        return run.prediction if run else self._store.get(prediction_id)
 
     def current(self, prediction: Prediction) -> Prediction:
         """The prediction with the logs and the state of its run, which the store has at its end only."""
-        return self._running.get(prediction.id, prediction)
+        run = self._runs.get(prediction.id)
+        return run.prediction if run else prediction
 
     def cancel(self, prediction_id: str, *, by_deadline: bool = False) -> Prediction | None:
         """Stop a prediction. One that is final stays as it is."""
-        prediction = self.get(prediction_id)
-        if prediction is None or prediction.is_final:
-            return prediction
-        task = self._tasks.get(prediction_id)
-        ended = pred.canceled(prediction, self._clock.now(), ttl=self._settings.ttl, by_deadline=by_deadline)
+        run = self._runs.get(prediction_id)
+        if run is None:
+            return self._store.get(prediction_id)
+        now, ttl = self._clock.now(), self._settings.ttl
+        ended = pred.canceled(run.prediction, now, ttl=ttl, by_deadline=by_deadline)
         self._finish(ended)
-        if task is not None:
-            task.cancel()
+        run.work.cancel()
         return ended
 
     async def wait(self, prediction_id: str, seconds: float) -> Prediction:
         """The prediction once it is final, or as it is after so many seconds."""
-        final = self._final.get(prediction_id)
-        if final is not None:
-            await first_of(final.wait(), self._clock.sleep(seconds))
+        run = self._runs.get(prediction_id)
+        if run is not None:
+            await first_of(run.ended.wait(), self._clock.sleep(seconds))
         found = self.get(prediction_id)
         if found is None:
             raise KeyError(prediction_id)
@@ -156,57 +159,50 @@ class PredictionRunner:
         seconds = float(value.get("duration", 5)) if model.price.second else 0.0
         amount = model.price.amount(seconds=seconds, files=int(value.get("num_outputs", 1)))
         return Charge(
-            prediction.id,
-            model.full_name,
-            prediction.created_at,
-            amount,
-            prediction.webhook,
+            prediction.id, model.full_name, prediction.created_at, amount, prediction.webhook,
             input_hash(prediction.input),
-        )
+        )  # fmt: skip
 
     def _launch(self, prediction: Prediction) -> None:
-        loop = asyncio.get_running_loop()
-        self._running[prediction.id] = prediction
-        self._final[prediction.id] = asyncio.Event()
-        self._tasks[prediction.id] = loop.create_task(self._run(prediction))
-        if prediction.deadline is not None:
-            self._deadlines[prediction.id] = loop.create_task(
-                self._cancel_at(prediction.deadline, prediction.id)
-            )
+        work = asyncio.create_task(self._run(prediction.id))
+        at, deadline = prediction.deadline, None
+        if at is not None:
+            deadline = asyncio.create_task(self._cancel_at(at, prediction.id))
+        self._runs[prediction.id] = _Run(prediction, work, deadline, asyncio.Event())
 
     async def _cancel_at(self, deadline: datetime, prediction_id: str) -> None:
         await self._clock.sleep((deadline - self._clock.now()).total_seconds())
-        self._deadlines.pop(prediction_id, None)
         self.cancel(prediction_id, by_deadline=True)
 
-    async def _run(self, prediction: Prediction) -> None:
+    async def _run(self, prediction_id: str) -> None:
+        run = self._runs[prediction_id]
+        prediction = run.prediction
         model = self._catalog.models[prediction.model]
-        fault = prediction.fault or {}
-        name = fault.get("fault", "")
+        name = (prediction.fault or {}).get("fault", "")
         boot = prediction.created_at + timedelta(seconds=model.boot_s / self._settings.speed)
         if boot > self._clock.now():
             await self._clock.sleep((boot - self._clock.now()).total_seconds())
         if await self._ends_before_start(prediction, name):
             return
-        self._running[prediction.id] = prediction = pred.started(prediction, self._clock.now())
-        self._webhooks.notify(prediction, "start")
+        run.prediction = pred.started(prediction, self._clock.now())
+        self._webhooks.notify(run.prediction, "start")
         shortest = asyncio.ensure_future(self._clock.sleep(model.run_s / self._settings.speed))
         try:
             if name in FAULTS and FAULTS[name].error:
                 await shortest
-                self._fail(prediction, FAULTS[name].error)
+                self._fail(run.prediction, FAULTS[name].error)
                 return
             if name == "stuck_processing":
                 await asyncio.Event().wait()
-            rendered = await self._render(prediction, model)
+            rendered = await self._render(run.prediction, model)
             await shortest
-            self._succeed(self._running[prediction.id], model, rendered, name)
+            self._succeed(run.prediction, model, rendered, name)
         except RenderError as refused:
             await shortest
-            self._fail(self._running[prediction.id], f"{refused} (E006)")
+            self._fail(run.prediction, f"{refused} (E006)")
         except Exception:  # noqa: BLE001 - a defect of a renderer must end the prediction
             _log.exception("rendering failed", extra={"prediction": prediction.id, "model": prediction.model})
-            self._fail(self._running[prediction.id], "Prediction failed for an unknown reason (E1000)")
+            self._fail(run.prediction, "Prediction failed for an unknown reason (E1000)")
         finally:
             shortest.cancel()
 
@@ -217,11 +213,9 @@ class PredictionRunner:
             self._finish(
                 pred.canceled(prediction, self._clock.now(), ttl=self._settings.ttl, by_deadline=True)
             )
-            return True
-        if name in ("E6716", "E8765", "E9828"):
+        elif name in ("E6716", "E8765", "E9828"):
             self._fail(prediction, FAULTS[name].error)
-            return True
-        return False
+        return prediction.id not in self._runs
 
     async def _render(self, prediction: Prediction, model: Model) -> Rendered:
         folder = self._settings.folder / prediction.id
@@ -240,13 +234,11 @@ class PredictionRunner:
         return await self._renderer.render(job, progress)
 
     def _log(self, prediction_id: str, line: str) -> None:
-        prediction = self._running.get(prediction_id)
-        if prediction is None:
-            return
-        self._running[prediction_id] = prediction = replace(
-            prediction, logs=f"{prediction.logs}{line.strip()}\n"
-        )
-        self._webhooks.notify(prediction, "logs")
+        run = self._runs.get(prediction_id)
+        if run is not None:
+            logs = f"{run.prediction.logs}{line.strip()}\n"
+            run.prediction = replace(run.prediction, logs=logs)
+            self._webhooks.notify(run.prediction, "logs")
 
     def _succeed(self, prediction: Prediction, model: Model, rendered: Rendered, fault: str) -> None:
         now = self._clock.now()
@@ -283,15 +275,11 @@ class PredictionRunner:
     def _finish(self, prediction: Prediction, files: list[OutputFile] | None = None) -> None:
         message = self._webhooks.terminal_message(prediction)
         self._store.save(prediction, files or (), message)
-        self._running.pop(prediction.id, None)
-        self._tasks.pop(prediction.id, None)
-        deadline = self._deadlines.pop(prediction.id, None)
-        if deadline is not None:
-            deadline.cancel()
+        run = self._runs.pop(prediction.id)
+        if run.deadline is not None:
+            run.deadline.cancel()
         self._webhooks.finish(prediction, message)
-        final = self._final.pop(prediction.id, None)
-        if final is not None:
-            final.set()
+        run.ended.set()
 
 
 def _new_prediction_id() -> str:

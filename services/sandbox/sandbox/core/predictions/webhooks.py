@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable
@@ -14,7 +17,6 @@ from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultRule, FaultRules
 from sandbox.core.predictions.domain.prediction import Prediction, Status
 from sandbox.core.predictions.ports import Store, WebhookMessage, WebhookSender
-from sandbox.core.predictions.webhook_signature import new_secret, sign
 from servicekit.concurrency import end
 
 THROTTLE_S = 0.5
@@ -92,8 +94,7 @@ class Webhooks:
 
     async def stop(self) -> None:
         """Stop sending; stored messages are sent after the next start."""
-        tasks = list(self._sending.values())
-        await end(*tasks)
+        await end(*self._sending.values())
 
     def _message(self, prediction: Prediction) -> WebhookMessage:
         body = json.dumps(self._to_api(prediction)).encode()
@@ -155,3 +156,18 @@ class Webhooks:
 def _is_retried(status: int) -> bool:
     """No answer, or an error. A redirect is neither: it is not followed, and the message is lost."""
     return status == 0 or status >= 400
+
+
+def new_secret() -> str:
+    """`whsec_` and 24 random bytes in standard base64, which has no `_`: clients split there."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The header `webhook-signature` of a message that is sent at `timestamp` (Unix seconds).
+
+    As Replicate signs: Standard Webhooks with a symmetric secret.
+    """
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    message = b".".join((message_id.encode(), str(timestamp).encode(), body))
+    return "v1," + base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,6 @@ from sandbox.core.models.domain.input_validation import validate_input
 from sandbox.core.models.domain.model import Model, ModelCatalog
 from sandbox.core.predictions.domain.prediction import EVENTS, Prediction, api_object
 from sandbox.core.predictions.domain.rate_limit import TokenBucket
-from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
 from sandbox.core.predictions.ports import Store
 from sandbox.core.predictions.prediction_runner import PredictionRunner
 from sandbox.edges.http.fault_responses import FaultResponses, throttled
@@ -33,6 +33,10 @@ JSON = dict[str, Any]
 PAGE = 100
 _READ_LIMITS = {"ratelimit-remaining": "59999", "ratelimit-reset": "1"}
 """The headers that the real provider sends with reads."""
+
+_WAIT = re.compile(r"^wait(?:=([1-9]|[1-5][0-9]|60))?$")
+_SPAN = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?$")
+SHORTEST_S, LONGEST_S = 5, 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -195,3 +199,27 @@ def _cancel_after(request: Request) -> int | None:
 
 def _wrong_body(what: str) -> Refused:
     return Refused(422, f"- {what}\n", "Invalid request body")
+
+
+def wait_seconds(value: str) -> float | None:
+    """How long a create waits for its end: 1 to 60 seconds, 60 for a bare `wait`; None: it does not wait."""
+    found = _WAIT.match(value.strip())
+    if not found:
+        return None
+    return float(found.group(1) or 60)
+
+
+def cancel_after_seconds(value: str) -> int:
+    """Seconds of a duration such as `30`, `30s`, `5m`, `2h` or `1h30m45s`.
+
+    Raises:
+        ValueError: not of that form, or outside 5 seconds to 24 hours.
+    """
+    found = _SPAN.match(value.strip())
+    if not found or not value.strip():
+        raise ValueError(f"Cancel-After {value!r} is not a duration such as 30, 30s, 5m or 1h30m45s")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if not SHORTEST_S <= total <= LONGEST_S:
+        raise ValueError(f"Cancel-After {value!r} must be between 5 seconds and 24 hours")
+    return total

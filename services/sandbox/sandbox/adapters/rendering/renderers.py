@@ -80,12 +80,8 @@ class LocalRenderer:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 planes = to_planes(drawing.draw("instant", 1, (400, 226)))
                 box = camera_moves.box_at("zoom-in", planes.size)
-                encode(
-                    (planes.sample(box(i / 24), (320, 180)) for i in range(25)),
-                    target,
-                    size=(320, 180),
-                    fps=25,
-                )
+                frames = (planes.sample(box(i / 24), (320, 180)) for i in range(25))
+                encode(frames, target, size=(320, 180), fps=25)
         progress(1.0, " ready")
         return _clip(target, 1.0)
 
@@ -158,19 +154,17 @@ def _moving(scene: Planes, move: str, total: int, size: tuple[int, int]) -> Iter
 
 def _between(scenes: list[Planes], total: int, size: tuple[int, int]) -> Iterator[Planes]:
     """A cross-fade with moves: the first frame shows the first picture, the last frame the last one."""
-    into, out = (
-        camera_moves.box_at("zoom-in", scenes[0].size),
-        camera_moves.box_at("zoom-out", scenes[1].size),
-    )
+    first, last = scenes
+    into, out = camera_moves.box_at("zoom-in", first.size), camera_moves.box_at("zoom-out", last.size)
     for index in range(total):
         moment = index / max(1, total - 1)
         share = camera_moves.ease(min(1.0, max(0.0, (moment - 0.25) / 0.5)))
-        first = scenes[0].sample(into(moment), size) if share < 1 else None
-        last = scenes[1].sample(out(moment), size) if share > 0 else None
-        if first is None or last is None:
-            yield first or last or scenes[0]
+        if share <= 0:
+            yield first.sample(into(moment), size)
+        elif share >= 1:
+            yield last.sample(out(moment), size)
         else:
-            yield first.blend(last, share)
+            yield first.sample(into(moment), size).blend(last.sample(out(moment), size), share)
 
 
 def _title(job: RenderJob, progress: Progress) -> Rendered:
@@ -193,12 +187,7 @@ def _title(job: RenderJob, progress: Progress) -> Rendered:
                 [int(v * strength) for v in range(256)]
             )
             small = text.resize((size[0] // 2, size[1] // 2), Image.Resampling.BOX)
-            yield Planes(
-                *(
-                    _inked(p, c, m)
-                    for p, c, m in ((back.y, ink, text), (back.u, 128, small), (back.v, 128, small))
-                )
-            )
+            yield Planes(_inked(back.y, ink, text), _inked(back.u, 128, small), _inked(back.v, 128, small))
 
     encode(_reported(frames(), total, progress), target, size=size, fps=fps)
     return _clip(target, total / fps, resolution_target=resolution)
@@ -218,13 +207,9 @@ def _pictures(job: RenderJob, progress: Progress) -> Rendered:
         progress((index + 1) / count, f" {index + 1}/{count} pictures")
         path = job.folder / f"out-{index}.{suffix}"
         picture = drawing.draw(str(job.input.get("prompt") or ""), _seed(job) + index, size)
-        picture.save(path, {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[suffix], **_quality(suffix))
+        picture.save(path, quality=88, compress_level=1)  # each format takes its own option of the two
         made.append(RenderedFile(path, path.name, "image/jpeg" if suffix == "jpg" else f"image/{suffix}"))
     return Rendered(tuple(made), 0.0, {"image_output_count": count})
-
-
-def _quality(suffix: str) -> dict[str, Any]:
-    return {"compress_level": 1} if suffix == "png" else {"quality": 88}
 
 
 def _music(job: RenderJob, progress: Progress) -> Rendered:

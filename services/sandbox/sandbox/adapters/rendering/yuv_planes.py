@@ -78,10 +78,6 @@ class Planes:
 
     def blend(self, other: Planes, share: float) -> Planes:
         """A mix with another picture of the same size: `share` 0 is this one, 1 the other."""
-        if share <= 0.0:
-            return self
-        if share >= 1.0:
-            return other
         return Planes(
             Image.blend(self.y, other.y, share),
             Image.blend(self.u, other.u, share),

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -168,10 +169,8 @@ def _measure_levels(path: Path, audio: AudioFacts) -> AudioFacts:
                 peak = max(peak, float(np.abs(values).max(initial=0.0)))
                 power += float(np.square(values).mean(axis=0).sum())
                 samples += planar.samples
-    return AudioFacts(
-        codec=audio.codec,
-        rate=audio.rate,
-        channels=audio.channels,
+    return replace(
+        audio,
         duration=samples / audio.rate if audio.rate else 0.0,
         peak=peak,
         rms=(power / samples) ** 0.5 if samples else 0.0,

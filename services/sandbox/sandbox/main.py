@@ -8,7 +8,6 @@ from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -22,10 +21,10 @@ from sandbox.core.faults import FaultRule, FaultRules
 from sandbox.core.models.domain.catalog_own import own_models
 from sandbox.core.models.domain.catalog_public import COLLECTIONS, public_models
 from sandbox.core.models.domain.model import ModelCatalog
-from sandbox.core.predictions.domain.prediction import Prediction, from_rfc3339
+from sandbox.core.predictions.domain.prediction import from_rfc3339
 from sandbox.core.predictions.domain.rate_limit import TokenBucket
 from sandbox.core.predictions.expiry_sweep import EVERY_S, sweep
-from sandbox.core.predictions.prediction_runner import PredictionRunner, RunnerSettings
+from sandbox.core.predictions.prediction_runner import PredictionRunner
 from sandbox.core.predictions.webhooks import Webhooks, new_secret
 from sandbox.edges.http.app import build as build_app
 from sandbox.edges.http.control_routes import ControlRoutes
@@ -54,11 +53,8 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     outbound = OutboundHttp(store)
     renderer = LocalRenderer(folder, at_once=settings.renderers)
 
-    def to_api(prediction: Prediction) -> dict[str, Any]:
-        return predictions.api_object(prediction, prediction.base)
-
     secret = _secret(store, "webhook_secret")
-    webhooks = Webhooks(store, outbound, clock, faults, secret, to_api)
+    webhooks = Webhooks(store, outbound, clock, faults, catalog, secret)
     runner = PredictionRunner(
         store=store,
         catalog=catalog,
@@ -67,7 +63,9 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         inputs=outbound,
         webhooks=webhooks,
         faults=faults,
-        settings=RunnerSettings(settings.speed, timedelta(seconds=settings.file_ttl_s), folder / "outputs"),
+        speed=settings.speed,
+        ttl=timedelta(seconds=settings.file_ttl_s),
+        folder=folder / "outputs",
     )
     fault_responses = FaultResponses(faults, clock)
     bucket = TokenBucket(settings.creates_per_minute)

@@ -223,7 +223,7 @@ def _music(job: RenderJob, progress: Progress) -> Rendered:
 def _speech(job: RenderJob, progress: Progress) -> Rendered:
     line = str(job.input.get("text") or "")
     if not line.strip():
-        raise RenderError("The input was invalid. There is no text to speak")
+        raise RenderError("There is no text to speak")
     progress(0.2, " speaking")
     speaker = str(job.input.get("voice") or job.input.get("voice_id") or "")
     return _sound(job, music.speak(line, speaker, _seed(job)), "mp3")

@@ -29,7 +29,7 @@ def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
     try:
         return _without_alpha(open_small(path, near=max(near), formats=None))
     except MediaError as error:
-        raise RenderError(f"The input was invalid. Picture cannot be decoded: {error.message}") from error
+        raise RenderError(f"Picture cannot be decoded: {error.message}") from error
 
 
 def _without_alpha(picture: Image.Image) -> Image.Image:

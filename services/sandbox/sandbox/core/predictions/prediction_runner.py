@@ -7,7 +7,7 @@ import base64
 import logging
 import mimetypes
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,51 +45,36 @@ class _Run:
     ended: asyncio.Event
 
 
-@dataclass(frozen=True)
-class RunnerSettings:
-    """`speed`: of the models; `ttl`: life of outputs; `folder`: where outputs are stored."""
+@dataclass(frozen=True, kw_only=True)
+class PredictionRunner:
+    """Runs each prediction from its create to its final state.
 
+    `speed`: of the models; `ttl`: life of outputs; `folder`: where outputs are stored.
+    """
+
+    store: Store
+    catalog: ModelCatalog
+    clock: SandboxClock
+    renderer: Renderer
+    inputs: InputFiles
+    webhooks: Webhooks
+    faults: FaultRules
     speed: float
     ttl: timedelta
     folder: Path
-
-
-class PredictionRunner:
-    """Runs each prediction from its create to its final state."""
-
-    def __init__(
-        self,
-        *,
-        store: Store,
-        catalog: ModelCatalog,
-        clock: SandboxClock,
-        renderer: Renderer,
-        inputs: InputFiles,
-        webhooks: Webhooks,
-        faults: FaultRules,
-        settings: RunnerSettings,
-    ) -> None:
-        self._store = store
-        self._catalog = catalog
-        self._clock = clock
-        self._renderer = renderer
-        self._inputs = inputs
-        self._webhooks = webhooks
-        self._faults = faults
-        self._settings = settings
-        self._runs: dict[str, _Run] = {}
+    _runs: dict[str, _Run] = field(init=False, default_factory=dict)
 
     async def start(self) -> None:
         """Start again what an earlier process has not finished."""
-        for prediction in self._store.unfinished():
+        for prediction in self.store.unfinished():
             self._launch(prediction)
-        self._webhooks.resume()
+        self.webhooks.resume()
 
     async def stop(self) -> None:
         """Stop all work. Unfinished predictions begin anew after the next start."""
         tasks = [task for run in self._runs.values() for task in (run.work, run.deadline) if task]
         await end(*tasks)
-        await self._webhooks.stop()
+        await self.webhooks.stop()
 
     def create(
         self,
@@ -106,8 +91,8 @@ class PredictionRunner:
 
         `fault`: how it will fail; without it the fault rules decide.
         """
-        now = self._clock.now()
-        rule = None if fault else self._faults.take("prediction", route="create", model=model.full_name)
+        now = self.clock.now()
+        rule = None if fault else self.faults.take("prediction", route="create", model=model.full_name)
         prediction = Prediction(
             id=_new_prediction_id(),
             model=model.full_name,
@@ -120,13 +105,13 @@ class PredictionRunner:
             events=events,
             fault={"fault": rule.fault, **rule.params} if rule else {"fault": fault} if fault else None,
         )
-        self._store.create(prediction, self._charge(prediction, model))
+        self.store.create(prediction, self._charge(prediction, model))
         self._launch(prediction)
         return prediction
 
     def get(self, prediction_id: str) -> Prediction | None:
         run = self._runs.get(prediction_id)
-        return run.prediction if run else self._store.get(prediction_id)
+        return run.prediction if run else self.store.get(prediction_id)
 
     def current(self, prediction: Prediction) -> Prediction:
         """The prediction with the logs and the state of its run, which the store has at its end only."""
@@ -137,8 +122,8 @@ class PredictionRunner:
         """Stop a prediction. One that is final stays as it is."""
         run = self._runs.get(prediction_id)
         if run is None:
-            return self._store.get(prediction_id)
-        now, ttl = self._clock.now(), self._settings.ttl
+            return self.store.get(prediction_id)
+        now, ttl = self.clock.now(), self.ttl
         ended = pred.canceled(run.prediction, now, ttl=ttl, by_deadline=by_deadline)
         self._finish(ended)
         run.work.cancel()
@@ -148,7 +133,7 @@ class PredictionRunner:
         """The prediction once it is final, or as it is after so many seconds."""
         run = self._runs.get(prediction_id)
         if run is not None:
-            await first_of(run.ended.wait(), self._clock.sleep(seconds))
+            await first_of(run.ended.wait(), self.clock.sleep(seconds))
         found = self.get(prediction_id)
         if found is None:
             raise KeyError(prediction_id)
@@ -171,22 +156,22 @@ class PredictionRunner:
         self._runs[prediction.id] = _Run(prediction, work, deadline, asyncio.Event())
 
     async def _cancel_at(self, deadline: datetime, prediction_id: str) -> None:
-        await self._clock.sleep((deadline - self._clock.now()).total_seconds())
+        await self.clock.sleep((deadline - self.clock.now()).total_seconds())
         self.cancel(prediction_id, by_deadline=True)
 
     async def _run(self, prediction_id: str) -> None:
         run = self._runs[prediction_id]
         prediction = run.prediction
-        model = self._catalog.models[prediction.model]
+        model = self.catalog.models[prediction.model]
         name = (prediction.fault or {}).get("fault", "")
-        boot = prediction.created_at + timedelta(seconds=model.boot_s / self._settings.speed)
-        if boot > self._clock.now():
-            await self._clock.sleep((boot - self._clock.now()).total_seconds())
+        boot = prediction.created_at + timedelta(seconds=model.boot_s / self.speed)
+        if boot > self.clock.now():
+            await self.clock.sleep((boot - self.clock.now()).total_seconds())
         if await self._ends_before_start(prediction, name):
             return
-        run.prediction = pred.started(prediction, self._clock.now())
-        self._webhooks.notify(run.prediction, "start")
-        shortest = asyncio.ensure_future(self._clock.sleep(model.run_s / self._settings.speed))
+        run.prediction = pred.started(prediction, self.clock.now())
+        self.webhooks.notify(run.prediction, "start")
+        shortest = asyncio.ensure_future(self.clock.sleep(model.run_s / self.speed))
         try:
             if name in FAULTS and FAULTS[name].error:
                 await shortest
@@ -199,7 +184,7 @@ class PredictionRunner:
             self._succeed(run.prediction, model, rendered, name)
         except RenderError as refused:
             await shortest
-            self._fail(run.prediction, f"{refused} (E006)")
+            self._fail(run.prediction, f"The input was invalid. {refused} (E006)")
         except Exception:  # noqa: BLE001 - a defect of a renderer must end the prediction
             _log.exception("rendering failed", extra={"prediction": prediction.id, "model": prediction.model})
             self._fail(run.prediction, "Prediction failed for an unknown reason (E1000)")
@@ -210,39 +195,37 @@ class PredictionRunner:
         if name == "stuck_starting":
             await asyncio.Event().wait()
         if name == "aborted":
-            self._finish(
-                pred.canceled(prediction, self._clock.now(), ttl=self._settings.ttl, by_deadline=True)
-            )
+            self._finish(pred.canceled(prediction, self.clock.now(), ttl=self.ttl, by_deadline=True))
         elif name in ("E6716", "E8765", "E9828"):
             self._fail(prediction, FAULTS[name].error)
         return prediction.id not in self._runs
 
     async def _render(self, prediction: Prediction, model: Model) -> Rendered:
-        folder = self._settings.folder / prediction.id
+        folder = self.folder / prediction.id
         value = {**defaults(model.openapi), **prediction.input}
         pictures: dict[str, Path] = {}
         if model.kind == "video":
             for name, address in value.items():
                 if isinstance(address, str) and address.startswith(("http://", "https://", "data:")):
-                    pictures[name] = await self._inputs.fetch(address, folder)
+                    pictures[name] = await self.inputs.fetch(address, folder)
         job = RenderJob(prediction.id, model.full_name, model.kind, value, pictures, folder)
         loop = asyncio.get_running_loop()
 
         def progress(fraction: float, line: str) -> None:
             loop.call_soon_threadsafe(self._log, prediction.id, _progress_line(fraction, line))
 
-        return await self._renderer.render(job, progress)
+        return await self.renderer.render(job, progress)
 
     def _log(self, prediction_id: str, line: str) -> None:
         run = self._runs.get(prediction_id)
         if run is not None:
             logs = f"{run.prediction.logs}{line.strip()}\n"
             run.prediction = replace(run.prediction, logs=logs)
-            self._webhooks.notify(run.prediction, "logs")
+            self.webhooks.notify(run.prediction, "logs")
 
     def _succeed(self, prediction: Prediction, model: Model, rendered: Rendered, fault: str) -> None:
-        now = self._clock.now()
-        ttl = timedelta(0) if fault == "data_removed" else self._settings.ttl
+        now = self.clock.now()
+        ttl = timedelta(0) if fault == "data_removed" else self.ttl
         files: list[OutputFile] = []
         names: list[str] = []
         for made in rendered.files:
@@ -261,24 +244,22 @@ class PredictionRunner:
         output: Any = names if model.form == "list" else names[0]
         if model.form == "object":
             output = {"video": names[0], "notes": rendered.notes}
-        self._webhooks.notify(replace(prediction, output=output), "output")
+        self.webhooks.notify(replace(prediction, output=output), "output")
         ended = pred.ended(
             prediction, Status.SUCCEEDED, now, output=output, metrics=rendered.metrics, ttl=ttl
         )
         self._finish(ended, files)
 
     def _fail(self, prediction: Prediction, error: str) -> None:
-        self._finish(
-            pred.ended(prediction, Status.FAILED, self._clock.now(), error=error, ttl=self._settings.ttl)
-        )
+        self._finish(pred.ended(prediction, Status.FAILED, self.clock.now(), error=error, ttl=self.ttl))
 
     def _finish(self, prediction: Prediction, files: list[OutputFile] | None = None) -> None:
-        message = self._webhooks.terminal_message(prediction)
-        self._store.save(prediction, files or (), message)
+        message = self.webhooks.terminal_message(prediction)
+        self.store.save(prediction, files or (), message)
         run = self._runs.pop(prediction.id)
         if run.deadline is not None:
             run.deadline.cancel()
-        self._webhooks.finish(prediction, message)
+        self.webhooks.finish(prediction, message)
         run.ended.set()
 
 

@@ -58,10 +58,8 @@ class PredictionRoutes:
         ]
 
     def api_object(self, prediction: Prediction, base: str) -> JSON:
-        model = self.catalog.model(prediction.model)
-        return api_object(
-            prediction, self.clock.now(), base=base, official=model is not None and model.official
-        )
+        official = self.catalog.is_official(prediction.model)
+        return api_object(prediction, self.clock.now(), base=base, official=official)
 
     async def create(self, request: Request) -> Response:
         body = await json_body(request)
@@ -85,9 +83,7 @@ class PredictionRoutes:
     async def create_official(self, request: Request) -> Response:
         body = await json_body(request)
         name = full_name(request)
-        model = self.catalog.model(name)
-        if model is not None and not model.official:
-            model = None
+        model = self.catalog.model(name) if self.catalog.is_official(name) else None
         missing = Refused(404, "The requested resource could not be found.")
         return await self.fault_responses.apply(
             "create", name, lambda: self._create(request, body, model, missing)

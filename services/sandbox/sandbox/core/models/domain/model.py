@@ -69,6 +69,9 @@ class ModelCatalog:
     def model(self, full_name: str) -> Model | None:
         return self.models.get(full_name)
 
+    def is_official(self, full_name: str) -> bool:
+        return full_name in self.models and self.models[full_name].official
+
     def for_version(self, reference: str) -> Model | None:
         """`reference`: 64 hex digits, `owner/name:hex`, or the `owner/name` of an official model."""
         if by_name := self.models.get(reference):

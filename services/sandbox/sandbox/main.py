@@ -18,7 +18,7 @@ from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.config import Settings
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultRule, FaultRules
-from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.catalog_own import OWN_MODELS
 from sandbox.core.models.domain.catalog_public import COLLECTIONS, public_models
 from sandbox.core.models.domain.model import ModelCatalog
 from sandbox.core.predictions.domain.prediction import from_rfc3339
@@ -49,7 +49,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         [FaultRule(**rule) for rule in store.setting("faults") or []],
         lambda rules: store.save_setting("faults", [asdict(rule) for rule in rules]),
     )
-    catalog = ModelCatalog([*own_models(), *public_models()], COLLECTIONS)
+    catalog = ModelCatalog([*OWN_MODELS, *public_models()], COLLECTIONS)
     outbound = OutboundHttp(store)
     renderer = LocalRenderer(folder, at_once=settings.renderers)
 

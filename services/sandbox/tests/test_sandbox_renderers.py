@@ -18,11 +18,11 @@ from sandbox.adapters.rendering import camera_moves, drawing, music
 from sandbox.adapters.rendering.renderers import LocalRenderer
 from sandbox.adapters.rendering.video_encoder import frame_size
 from sandbox.adapters.rendering.yuv_planes import fit, open_picture
-from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.catalog_own import OWN_MODELS
 from sandbox.core.models.domain.input_validation import defaults
 from sandbox.core.predictions.ports import Rendered, RenderError, RenderJob
 
-MODELS = {model.name: model for model in own_models()}
+MODELS = {model.name: model for model in OWN_MODELS}
 
 
 def render(folder: Path, name: str, pictures: dict[str, Path] | None = None, **value: Any) -> Rendered:

@@ -21,7 +21,7 @@ from mediakit.repair import repaired
 # Pillow's own limit warns at one size and raises at another. Ours are checked before any pixel is decoded,
 # and say in a sentence what is too large.
 Image.MAX_IMAGE_PIXELS = None
-# A truncated file must be told, not filled up with grey.
+# A truncated file is an error, not to be filled up with grey.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
@@ -31,8 +31,7 @@ _TURNED = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 
 _ANIMATED = (GIF, PNG, WEBP)
-"""Formats whose further pictures are frames. In a JPEG they are previews and gain maps: nobody is shown
-them."""
+"""Formats whose further pictures are frames. In a JPEG they are previews and gain maps, which nobody sees."""
 
 _PILLOW = ("JPEG", "PNG", "GIF", "WEBP")
 
@@ -96,8 +95,7 @@ def in_8_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image, dtype=np.float64)
-    # A whole number has 16 bits in PNG, whatever the mode; a fraction goes from 0 to 1, or is as large as it
-    # is.
+    # A whole number has 16 bits in PNG, whatever the mode; a fraction goes to 1, or to its own maximum.
     top = 65535.0 if image.mode.startswith("I") else max(float(values.max(initial=0.0)), 1.0)
     return Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), "L")
 

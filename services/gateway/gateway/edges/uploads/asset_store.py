@@ -28,8 +28,7 @@ _OUTCOME_UNKNOWN = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL
 """Errors after which the catalog may have the record all the same."""
 
 Inspect = Callable[[Path, Format], Awaitable[Facts]]
-"""Decodes a file and measures it. Raises Invalid, naming the field `file`, when it does not decode or is too
-large."""
+"""Decodes a file and measures it; raises Invalid, naming the field `file`, when it is broken or too large."""
 
 _log = structlog.get_logger(__name__)
 

@@ -16,18 +16,10 @@ from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FAULTS, FaultRules
 from sandbox.core.models.domain.input_validation import defaults
 from sandbox.core.models.domain.model import Model, ModelCatalog
+from sandbox.core.predictions import ports
 from sandbox.core.predictions.domain import prediction as pred
 from sandbox.core.predictions.domain.charges import Charge, input_hash
 from sandbox.core.predictions.domain.prediction import Prediction, Status
-from sandbox.core.predictions.ports import (
-    InputFiles,
-    OutputFile,
-    Rendered,
-    Renderer,
-    RenderError,
-    RenderJob,
-    Store,
-)
 from sandbox.core.predictions.webhooks import Webhooks
 from servicekit.concurrency import end, first_of
 
@@ -52,11 +44,11 @@ class PredictionRunner:
     `speed`: of the models; `ttl`: life of outputs; `folder`: where outputs are stored.
     """
 
-    store: Store
+    store: ports.Store
     catalog: ModelCatalog
     clock: SandboxClock
-    renderer: Renderer
-    inputs: InputFiles
+    renderer: ports.Renderer
+    inputs: ports.InputFiles
     webhooks: Webhooks
     faults: FaultRules
     speed: float
@@ -142,7 +134,8 @@ class PredictionRunner:
     def _charge(self, prediction: Prediction, model: Model) -> Charge:
         value = {**defaults(model.openapi), **prediction.input}
         seconds = float(value.get("duration", 5)) if model.price.second else 0.0
-        amount = model.price.amount(seconds=seconds, files=int(value.get("num_outputs", 1)))
+        files = int(value.get("num_outputs", 1)) if model.price.file else 0
+        amount = model.price.amount(seconds=seconds, files=files)
         return Charge(
             prediction.id, model.full_name, prediction.created_at, amount, prediction.webhook,
             input_hash(prediction.input),
@@ -182,7 +175,7 @@ class PredictionRunner:
             rendered = await self._render(run.prediction, model)
             await shortest
             self._succeed(run.prediction, model, rendered, name)
-        except RenderError as refused:
+        except ports.RenderError as refused:
             await shortest
             self._fail(run.prediction, f"The input was invalid. {refused} (E006)")
         except Exception:  # noqa: BLE001 - a defect of a renderer must end the prediction
@@ -200,7 +193,7 @@ class PredictionRunner:
             self._fail(prediction, FAULTS[name].error)
         return prediction.id not in self._runs
 
-    async def _render(self, prediction: Prediction, model: Model) -> Rendered:
+    async def _render(self, prediction: Prediction, model: Model) -> ports.Rendered:
         folder = self.folder / prediction.id
         value = {**defaults(model.openapi), **prediction.input}
         pictures: dict[str, Path] = {}
@@ -208,7 +201,7 @@ class PredictionRunner:
             for name, address in value.items():
                 if isinstance(address, str) and address.startswith(("http://", "https://", "data:")):
                     pictures[name] = await self.inputs.fetch(address, folder)
-        job = RenderJob(prediction.id, model.full_name, model.kind, value, pictures, folder)
+        job = ports.RenderJob(prediction.id, model.full_name, model.kind, value, pictures, folder)
         loop = asyncio.get_running_loop()
 
         def progress(fraction: float, line: str) -> None:
@@ -223,10 +216,10 @@ class PredictionRunner:
             run.prediction = replace(run.prediction, logs=logs)
             self.webhooks.notify(run.prediction, "logs")
 
-    def _succeed(self, prediction: Prediction, model: Model, rendered: Rendered, fault: str) -> None:
+    def _succeed(self, prediction: Prediction, model: Model, rendered: ports.Rendered, fault: str) -> None:
         now = self.clock.now()
         ttl = timedelta(0) if fault == "data_removed" else self.ttl
-        files: list[OutputFile] = []
+        files: list[ports.OutputFile] = []
         names: list[str] = []
         for made in rendered.files:
             if fault == "output_inline":
@@ -235,7 +228,7 @@ class PredictionRunner:
             token = secrets.token_urlsafe(24)
             size = made.path.stat().st_size
             files.append(
-                OutputFile(
+                ports.OutputFile(
                     token, prediction.id, prediction.model, made.name, made.path, made.content_type, size,
                     f'"{secrets.token_hex(16)}"', now + ttl,
                 )
@@ -253,7 +246,7 @@ class PredictionRunner:
     def _fail(self, prediction: Prediction, error: str) -> None:
         self._finish(pred.ended(prediction, Status.FAILED, self.clock.now(), error=error, ttl=self.ttl))
 
-    def _finish(self, prediction: Prediction, files: list[OutputFile] | None = None) -> None:
+    def _finish(self, prediction: Prediction, files: list[ports.OutputFile] | None = None) -> None:
         message = self.webhooks.terminal_message(prediction)
         self.store.save(prediction, files or (), message)
         run = self._runs.pop(prediction.id)

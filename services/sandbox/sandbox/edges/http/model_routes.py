@@ -89,7 +89,7 @@ class ModelRoutes:
     async def search(self, request: Request) -> Response:
         query = request.query_params.get("query", "")
         given = request.query_params.get("limit", "20")
-        limit = min(50, max(1, int(given))) if given.isdigit() else 20
+        limit = min(50, max(1, int(given))) if given.isdecimal() else 20
         base = base_url(request)
         models = [
             {

@@ -88,7 +88,7 @@ class UploadRoutes:
             hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).digest()
         ).decode()
         expiry = query.get("expiry", "")
-        is_late = not expiry.isdigit() or int(expiry) < self.clock.wall().timestamp()
+        is_late = not expiry.isdecimal() or int(expiry) < self.clock.wall().timestamp()
         if is_late or not hmac.compare_digest(expected, query.get("signature", "")):
             raise Refused(403, "The signature is missing, wrong or expired", "Forbidden")
         found = self._find(request)

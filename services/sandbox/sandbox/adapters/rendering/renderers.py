@@ -89,7 +89,6 @@ class LocalRenderer:
 def _clip(path: Path, seconds: float, **metrics: Any) -> Rendered:
     return Rendered(
         (RenderedFile(path, "output.mp4", "video/mp4"),),
-        seconds,
         {"video_output_count": 1, "video_output_duration_seconds": seconds, **metrics},
         notes=f"{seconds:g} s of video",
     )
@@ -209,7 +208,7 @@ def _pictures(job: RenderJob, progress: Progress) -> Rendered:
         picture = drawing.draw(str(job.input.get("prompt") or ""), _seed(job) + index, size)
         picture.save(path, quality=88, compress_level=1)  # each format takes its own option of the two
         made.append(RenderedFile(path, path.name, "image/jpeg" if suffix == "jpg" else f"image/{suffix}"))
-    return Rendered(tuple(made), 0.0, {"image_output_count": count})
+    return Rendered(tuple(made), {"image_output_count": count})
 
 
 def _music(job: RenderJob, progress: Progress) -> Rendered:
@@ -234,4 +233,4 @@ def _sound(job: RenderJob, samples: music.Sound, suffix: str) -> Rendered:
     audio_encoder.encode(samples, path)
     seconds = samples.shape[1] / music.RATE
     metrics = {"audio_output_duration_seconds": seconds}
-    return Rendered((RenderedFile(path, path.name, audio_encoder.CONTENT_TYPES[suffix]),), seconds, metrics)
+    return Rendered((RenderedFile(path, path.name, audio_encoder.CONTENT_TYPES[suffix]),), metrics)

@@ -41,10 +41,7 @@ class RenderedFile:
 
 @dataclass(frozen=True)
 class Rendered:
-    """`seconds`: the length of video or sound, 0 for pictures."""
-
     files: tuple[RenderedFile, ...]
-    seconds: float = 0.0
     metrics: JSON = field(default_factory=dict)
     notes: str = ""
 

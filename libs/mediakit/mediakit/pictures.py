@@ -38,7 +38,7 @@ _PILLOW = ("JPEG", "PNG", "GIF", "WEBP")
 Result = TypeVar("Result")
 
 
-def check_picture(path: Path, found: Format, *, most_pixels: int = STORED_PIXELS) -> Facts:
+def check_picture(path: Path, found: Format, *, most_pixels: int) -> Facts:
     """Decode a picture whole, all frames of an animation included, and measure it as it is seen.
 
     Raises:
@@ -61,13 +61,7 @@ def check_picture(path: Path, found: Format, *, most_pixels: int = STORED_PIXELS
     return _read(path, check, found.name, unknown=f"it starts like a {found.name} but is none")
 
 
-def open_small(
-    source: Path | bytes,
-    *,
-    near: int,
-    most_pixels: int = STORED_PIXELS,
-    formats: tuple[str, ...] | None = _PILLOW,
-) -> Image.Image:
+def open_small(source: Path | bytes, *, near: int, formats: tuple[str, ...] | None = _PILLOW) -> Image.Image:
     """A picture upright, in 8 bits a channel, not much larger than it is needed.
 
     Args:
@@ -81,7 +75,7 @@ def open_small(
 
     def load(opened: Path | io.BytesIO) -> Image.Image:
         with Image.open(opened, formats=formats) as image:
-            _check_pixels(*image.size, most_pixels)
+            _check_pixels(*image.size, STORED_PIXELS)
             image.draft("RGB", (near, near))
             upright = ImageOps.exif_transpose(image)
             upright.load()

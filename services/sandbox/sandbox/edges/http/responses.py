@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+_LIST_PAGE = 25
 _TITLES = {
     400: "Bad request",
     404: "Not found",
@@ -84,11 +85,11 @@ def page(request: Request, results: Sequence[Any], position: str | None) -> Resp
     return JSONResponse({"next": following, "previous": None, "results": list(results)})
 
 
-def page_of_list(request: Request, items: Sequence[Any], size: int = 25) -> Response:
+def page_of_list(request: Request, items: Sequence[Any]) -> Response:
     """A page of a list that does not change: its position is an index."""
     try:
         start = int(cursor_position(request) or 0)
     except ValueError as error:
         raise Refused(400, str(error)) from error
-    end = start + size
+    end = start + _LIST_PAGE
     return page(request, items[start:end], str(end) if end < len(items) else None)

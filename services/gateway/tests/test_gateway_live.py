@@ -309,7 +309,7 @@ async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_knows(
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "route": None}
     answer = await live.FollowEvents(FollowEventsRequest(), Request(scope))
     assert isinstance(answer, GeneratorResponse)
-    async with aclosing(answer._chunks) as chunks, asyncio.timeout(5):  # type: ignore[type-var]
+    async with aclosing(answer.body_iterator) as chunks, asyncio.timeout(5):  # type: ignore[type-var]
         assert await anext(chunks) == opening_block(feed.position)
         comments = 0
         async for chunk in chunks:

@@ -99,19 +99,15 @@ def _seed(job: RenderJob) -> int:
     return int(given) if given is not None else zlib.crc32(job.prediction_id.encode())
 
 
-def _shape(job: RenderJob) -> tuple[int, int, str]:
-    """Frames, frames per second and resolution: models have different names for them."""
+def _shape(job: RenderJob) -> tuple[int, int, str, tuple[int, int]]:
+    """Frames, frames per second, resolution and size: models have different names for them."""
     value = job.input
     fps = int(value.get("fps") or value.get("frames_per_second") or 25)
     frames = (
         int(value["num_frames"]) if "num_frames" in value else round(float(value.get("duration") or 5) * fps)
     )
     resolution = str(value.get("resolution") or value.get("quality") or "1080p")
-    return frames, fps, resolution
-
-
-def _size(job: RenderJob, resolution: str) -> tuple[int, int]:
-    return frame_size(resolution, str(job.input.get("aspect_ratio") or "16:9"))
+    return frames, fps, resolution, frame_size(resolution, str(value.get("aspect_ratio") or "16:9"))
 
 
 def _canvas(size: tuple[int, int]) -> tuple[int, int]:
@@ -135,8 +131,7 @@ def _reported(frames: Iterator[Planes], total: int, progress: Progress) -> Itera
 
 
 def _video(job: RenderJob, progress: Progress) -> Rendered:
-    total, fps, resolution = _shape(job)
-    size = _size(job, resolution)
+    total, fps, resolution, size = _shape(job)
     scenes = _scenes(job, _canvas(size))
     move = camera_moves.choose(str(job.input.get("move") or "auto"), _seed(job))
     frames = _moving(scenes[0], move, total, size) if len(scenes) == 1 else _between(scenes, total, size)
@@ -167,8 +162,7 @@ def _between(scenes: list[Planes], total: int, size: tuple[int, int]) -> Iterato
 
 
 def _title(job: RenderJob, progress: Progress) -> Rendered:
-    total, fps, resolution = _shape(job)
-    size = _size(job, resolution)
+    total, fps, resolution, size = _shape(job)
     canvas = _canvas(size)
     top, bottom, ink = _STYLES[str(job.input.get("style") or "dark")]
     ground = to_planes(drawing.gradient(top, bottom, canvas))

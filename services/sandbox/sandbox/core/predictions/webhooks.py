@@ -38,7 +38,7 @@ class Webhooks:
     clock: SandboxClock
     faults: FaultRules
     catalog: ModelCatalog
-    secret: str
+    secret: str = field(repr=False)
     _sent_at: dict[str, float] = field(init=False, default_factory=dict)
     _sending: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class UploadRoutes:
     folder: Path
     clock: SandboxClock
     fault_responses: FaultResponses
-    secret: str
+    secret: str = field(repr=False)
 
     def routes(self) -> list[Route]:
         return [

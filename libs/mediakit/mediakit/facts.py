@@ -9,8 +9,7 @@ from mediakit.formats import Kind
 
 @dataclass(frozen=True)
 class Facts:
-    """Seconds, pixels as they are seen (turned upright), frames per second, codecs; 0 where there are
-    none."""
+    """Width and height are of the upright picture, `fps` frames per second; 0 where there are none."""
 
     kind: Kind
     duration_s: float = 0.0

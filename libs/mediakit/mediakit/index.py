@@ -1,5 +1,4 @@
-"""Reads from the index of a large film what its packets would tell, so that it need not be read a second
-time."""
+"""Reads from the index of a large film what its packets would tell, so that they need not be read."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ def indexed_end(opened: InputContainer, stream: VideoStream | AudioStream) -> tu
     """Packets of the stream and the second at which the last one ends; None: read them instead.
 
     A packet of ISO media tells what the index tells: where it lies, how long it is, when it is shown. None
-        where anything is doubtful: another format, fragments, edits, packets beyond the end of the file, an
-        end before the announced one.
+    where anything is doubtful: another format, fragments, edits, packets beyond the end of the file, an
+    end before the announced one.
     """
     if "mov" not in opened.format.name.split(",") or opened.size < TRUSTED_FROM or stream.time_base is None:
         return None

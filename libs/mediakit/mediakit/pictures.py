@@ -21,7 +21,7 @@ from mediakit.repair import repaired
 # Pillow's own limit warns at one size and raises at another. Ours are checked before any pixel is decoded,
 # and say in a sentence what is too large.
 Image.MAX_IMAGE_PIXELS = None
-# A truncated file must be told, not filled up with grey.
+# A truncated file is an error, not to be filled up with grey.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error)
@@ -31,15 +31,14 @@ _TURNED = (5, 6, 7, 8)
 """EXIF orientations that swap width and height."""
 
 _ANIMATED = (GIF, PNG, WEBP)
-"""Formats whose further pictures are frames. In a JPEG they are previews and gain maps: nobody is shown
-them."""
+"""Formats whose further pictures are frames. In a JPEG they are previews and gain maps, which nobody sees."""
 
 _PILLOW = ("JPEG", "PNG", "GIF", "WEBP")
 
 Result = TypeVar("Result")
 
 
-def check_picture(path: Path, found: Format, *, most_pixels: int = STORED_PIXELS) -> Facts:
+def check_picture(path: Path, found: Format, *, most_pixels: int) -> Facts:
     """Decode a picture whole, all frames of an animation included, and measure it as it is seen.
 
     Raises:
@@ -62,13 +61,7 @@ def check_picture(path: Path, found: Format, *, most_pixels: int = STORED_PIXELS
     return _read(path, check, found.name, unknown=f"it starts like a {found.name} but is none")
 
 
-def open_small(
-    source: Path | bytes,
-    *,
-    near: int,
-    most_pixels: int = STORED_PIXELS,
-    formats: tuple[str, ...] | None = _PILLOW,
-) -> Image.Image:
+def open_small(source: Path | bytes, *, near: int, formats: tuple[str, ...] | None = _PILLOW) -> Image.Image:
     """A picture upright, in 8 bits a channel, not much larger than it is needed.
 
     Args:
@@ -82,7 +75,7 @@ def open_small(
 
     def load(opened: Path | io.BytesIO) -> Image.Image:
         with Image.open(opened, formats=formats) as image:
-            _check_pixels(*image.size, most_pixels)
+            _check_pixels(*image.size, STORED_PIXELS)
             image.draft("RGB", (near, near))
             upright = ImageOps.exif_transpose(image)
             upright.load()
@@ -96,8 +89,7 @@ def in_8_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image, dtype=np.float64)
-    # A whole number has 16 bits in PNG, whatever the mode; a fraction goes from 0 to 1, or is as large as it
-    # is.
+    # A whole number has 16 bits in PNG, whatever the mode; a fraction goes to 1, or to its own maximum.
     top = 65535.0 if image.mode.startswith("I") else max(float(values.max(initial=0.0)), 1.0)
     return Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), "L")
 

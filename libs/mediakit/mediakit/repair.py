@@ -1,4 +1,4 @@
-"""Takes out of a picture's file what is damaged and shows nowhere, so that decoders that insist on it go on.
+"""Takes damage out of a picture's file where it does not show, so that strict decoders read the picture.
 
 Viewers show such pictures, and so do we: damage of metadata is no damage of the picture.
 """
@@ -19,8 +19,7 @@ _END_OF_JPEG = b"\xff\xd9"
 
 
 def repaired(data: bytes) -> bytes | None:
-    """The file without what is damaged and not part of the picture; None when there is nothing of the
-    kind."""
+    """The file without damage beside the picture; None when there is nothing to take out."""
     if data.startswith(_PNG):
         return _png_without_metadata(data)
     if data.startswith(b"\xff\xd8\xff"):

@@ -64,8 +64,7 @@ def has_unknown_length(file: BinaryIO, found: Format) -> bool:
 
 
 def boxes(file: BinaryIO, size: int) -> Iterator[Box]:
-    """The outermost boxes of ISO media (ISO/IEC 14496-12, 4.2), until the end or the first thing that is no
-    box.
+    """The outermost boxes of ISO media (ISO/IEC 14496-12, 4.2), up to the first thing that is no box.
 
     The last one may reach beyond `size`.
     """
@@ -87,8 +86,7 @@ def boxes(file: BinaryIO, size: int) -> Iterator[Box]:
 
 
 def is_faststart(path: Path) -> bool:
-    """Whether the index of an MP4 (`moov`) stands before its data (`mdat`); False for files that are no
-    MP4."""
+    """Whether it is an MP4 whose index (`moov`) stands before its data (`mdat`)."""
     with path.open("rb") as file:
         for box in boxes(file, path.stat().st_size):
             if box.name in (b"moov", b"mdat"):

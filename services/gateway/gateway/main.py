@@ -17,10 +17,10 @@ from gateway.config import Settings
 from gateway.edges.auth.api_key_auth import ApiKeyAuth
 from gateway.edges.auth.signed_urls import SignedUrls
 from gateway.edges.bytes.media_bytes import MediaBytes
-from gateway.edges.http.app import make_app
+from gateway.edges.http.routing import make_app
 from gateway.edges.live.sse_routes import LiveEvents
 from gateway.edges.probes import Probes, Readiness
-from gateway.edges.rest.openapi.docs_routes import Docs
+from gateway.edges.rest.openapi.docs_page import Docs
 from gateway.edges.rest.rpc_routes import rpc_operations
 from gateway.edges.rest.transcoding.descriptors import rpc_method
 from gateway.edges.uploads.asset_store import AssetStore
@@ -72,7 +72,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     feed = EventFeed(log)
     auth = ApiKeyAuth(calls, clock, settings.signing_key)
     signed_urls = SignedUrls(calls, clock, settings.signing_key, settings.public_url)
-    store = AssetStore(calls, blobs, MediaDecoder())
+    store = AssetStore(calls, blobs, MediaDecoder().inspect)
     readiness = Readiness(
         {
             "catalog": partial(calls.check, "rushes.catalog"),

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.bytes.domain.byte_ranges import WHOLE, ByteRange, Unsatisfiable, select_ranges
-from gateway.core.bytes.domain.byte_responses import Representation, respond
-from gateway.core.bytes.domain.content_disposition import attachment
+from gateway.core.bytes.domain.byte_responses import Representation, attachment, respond
 from gateway.core.bytes.domain.preconditions import http_date, parse_date
 
 DATA = bytes(range(100))

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.problems.domain import refuse_if_any
 from gateway.edges.live.events_json import event_json
 from gateway.edges.rest.transcoding.descriptors import (
     fields_in,
@@ -23,7 +24,7 @@ from gateway.edges.rest.transcoding.descriptors import (
     services,
     words,
 )
-from gateway.edges.rest.transcoding.from_json import from_json
+from gateway.edges.rest.transcoding.from_json import fill
 from gateway.edges.rest.transcoding.to_json import to_json
 from rushes.catalog.v1 import generations_pb2, jobs_pb2
 from rushes.events.v1 import events_pb2
@@ -45,6 +46,10 @@ INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: st.integers(0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: st.integers(0, 2**64 - 1),
 }
+
+
+def from_json(value: Any, message: Any, *, at: str = "") -> None:
+    refuse_if_any(list(fill(message, value, at)))
 
 
 def _single(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:

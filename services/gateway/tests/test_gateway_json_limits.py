@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.rest.domain.json_limits import MOST_VALUES, LargestCollection, find_excess
-from gateway.edges.http.parse_json import parse
+from gateway.edges.http.request_body import parse_json
 from servicekit.errors import Invalid
 
 texts = st.text('aé😀"\\\n{[,]}:', max_size=30)
@@ -99,5 +99,5 @@ def test_a_name_given_twice_among_very_many_is_found_at_once() -> None:
     raw = ("{" + ",".join([*names, names[-1]]) + "}").encode()
     begun = time.perf_counter()
     with pytest.raises(Invalid, match="'1387f' twice"):
-        parse(raw)
+        parse_json(raw)
     assert time.perf_counter() - begun < 5  # it took a minute

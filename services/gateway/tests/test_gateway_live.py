@@ -200,10 +200,10 @@ async def test_a_client_learns_when_it_has_caught_up_whatever_it_wants(running: 
 
 async def test_clients_that_leave_are_forgotten(running: Any) -> None:
     feed = running.gateway.feed
-    await eventually(lambda: feed.watching == 0)  # those of the tests before
+    await eventually(lambda: len(feed.followers) == 0)  # those of the tests before
     async with follow(running), follow(running):
-        await eventually(lambda: feed.watching == 2)
-    await eventually(lambda: feed.watching == 0)
+        await eventually(lambda: len(feed.followers) == 2)
+    await eventually(lambda: len(feed.followers) == 0)
 
 
 async def always() -> bool:
@@ -212,15 +212,15 @@ async def always() -> bool:
 
 async def test_a_comment_comes_when_nothing_else_does(running: Any) -> None:
     feed = running.gateway.feed
-    await eventually(lambda: feed.watching == 0)  # those of the tests before
+    await eventually(lambda: len(feed.followers) == 0)  # those of the tests before
     start = feed.position
     blocks = _blocks(feed, EventFilter(refs={"job": "none"}), start, comment_every=0.01, is_allowed=always)
     assert await anext(blocks) == opening_block(start)
-    assert feed.watching == 1
+    assert len(feed.followers) == 1
     assert (await anext(blocks)).startswith(b":")
     assert (await anext(blocks)).startswith(b":")
     await blocks.aclose()  # type: ignore[attr-defined]
-    assert feed.watching == 0
+    assert len(feed.followers) == 0
 
 
 async def test_a_client_that_catches_up_while_the_gateway_stops_comes_back_without_a_gap(
@@ -309,7 +309,7 @@ async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_knows(
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "route": None}
     answer = await live.FollowEvents(FollowEventsRequest(), Request(scope))
     assert isinstance(answer, GeneratorResponse)
-    async with aclosing(answer._chunks) as chunks, asyncio.timeout(5):  # type: ignore[type-var]
+    async with aclosing(answer.body_iterator) as chunks, asyncio.timeout(5):  # type: ignore[type-var]
         assert await anext(chunks) == opening_block(feed.position)
         comments = 0
         async for chunk in chunks:
@@ -321,12 +321,12 @@ async def test_a_stream_ends_when_its_key_is_refused_and_not_when_nobody_knows(
 
 async def test_head_is_answered_without_a_stream(running: Any) -> None:
     feed = running.gateway.feed
-    await eventually(lambda: feed.watching == 0)  # those of the tests before
+    await eventually(lambda: len(feed.followers) == 0)  # those of the tests before
     async with asyncio.timeout(5):
         answer = await running.http.head("/api/v3/events")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
-    assert feed.watching == 0
+    assert len(feed.followers) == 0
 
 
 class CountedLog:

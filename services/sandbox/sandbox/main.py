@@ -6,8 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -18,15 +18,14 @@ from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.config import Settings
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultRule, FaultRules
-from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.catalog_own import OWN_MODELS
 from sandbox.core.models.domain.catalog_public import COLLECTIONS, public_models
 from sandbox.core.models.domain.model import ModelCatalog
-from sandbox.core.predictions.domain.prediction import Prediction, from_rfc3339
+from sandbox.core.predictions.domain.prediction import from_rfc3339
 from sandbox.core.predictions.domain.rate_limit import TokenBucket
-from sandbox.core.predictions.expiry_sweep import ExpirySweeper
-from sandbox.core.predictions.prediction_runner import PredictionRunner, RunnerSettings
-from sandbox.core.predictions.webhook_signature import new_secret
-from sandbox.core.predictions.webhooks import Webhooks
+from sandbox.core.predictions.expiry_sweep import EVERY_S, sweep
+from sandbox.core.predictions.prediction_runner import PredictionRunner
+from sandbox.core.predictions.webhooks import Webhooks, new_secret
 from sandbox.edges.http.app import build as build_app
 from sandbox.edges.http.control_routes import ControlRoutes
 from sandbox.edges.http.fault_responses import FaultResponses
@@ -38,7 +37,7 @@ from servicekit.clock import SystemClock
 from servicekit.config import ConfigError, load
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import Part
+from servicekit.process.lifecycle import Part, Tasks
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
@@ -50,15 +49,12 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         [FaultRule(**rule) for rule in store.setting("faults") or []],
         lambda rules: store.save_setting("faults", [asdict(rule) for rule in rules]),
     )
-    catalog = ModelCatalog([*own_models(), *public_models()], COLLECTIONS)
+    catalog = ModelCatalog([*OWN_MODELS, *public_models()], COLLECTIONS)
     outbound = OutboundHttp(store)
     renderer = LocalRenderer(folder, at_once=settings.renderers)
 
-    def to_api(prediction: Prediction) -> dict[str, Any]:
-        return predictions.api_object(prediction, prediction.base)
-
     secret = _secret(store, "webhook_secret")
-    webhooks = Webhooks(store, outbound, clock, faults, secret, to_api)
+    webhooks = Webhooks(store, outbound, clock, faults, catalog, secret)
     runner = PredictionRunner(
         store=store,
         catalog=catalog,
@@ -67,7 +63,9 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         inputs=outbound,
         webhooks=webhooks,
         faults=faults,
-        settings=RunnerSettings(settings.speed, timedelta(seconds=settings.file_ttl_s), folder / "outputs"),
+        speed=settings.speed,
+        ttl=timedelta(seconds=settings.file_ttl_s),
+        folder=folder / "outputs",
     )
     fault_responses = FaultResponses(faults, clock)
     bucket = TokenBucket(settings.creates_per_minute)
@@ -86,7 +84,8 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         cover=_cover,
     )
     closing = _Closing(store, outbound, renderer)
-    return [closing, ExpirySweeper(store, clock), runner, *_servers(app, settings)]
+    sweeper = Tasks(clock=clock).every(EVERY_S, partial(sweep, store, clock), "expiry-sweep")
+    return [closing, sweeper, runner, *_servers(app, settings)]
 
 
 def _checked(settings: Settings) -> Settings:

@@ -131,6 +131,10 @@ def sandbox(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sand
     yield _sandbox
     _sandbox.http.delete("/sandbox/faults")
     _sandbox.clock(virtual=False)
+    # A film that this test did not wait for would make the next ones wait for it.
+    for made in _sandbox.http.get("/v1/predictions").json()["results"]:
+        if made["completed_at"] is None:
+            _sandbox.http.post(f"/v1/predictions/{made['id']}/cancel")
 
 
 @dataclass

@@ -203,6 +203,19 @@ def test_versions(sandbox: Sandbox) -> None:
     assert sandbox.http.get("/v1/models/rushes/no-version").json()["latest_version"] is None
 
 
+def test_a_model_without_a_schema_takes_any_input(sandbox: Sandbox) -> None:
+    version = sandbox.http.get("/v1/models/rushes/no-schema").json()["latest_version"]["id"]
+    body = {"version": version, "input": {"num_outputs": "many"}}
+    made = sandbox.http.post("/v1/predictions", json=body)
+    assert made.status_code == 201
+    assert sandbox.ended(made.json())["status"] == "failed"
+
+
+def test_digits_that_are_no_number_are_no_fault_of_ours(sandbox: Sandbox) -> None:
+    assert sandbox.http.get("/v1/search", params={"query": "still", "limit": "²"}).status_code == 200
+    assert sandbox.http.get("/v1/files/none/download", params={"expiry": "²"}).status_code == 403
+
+
 def test_list_by_time(sandbox: Sandbox) -> None:
     first, second, third = (sandbox.create() for _ in range(3))
     query = {"created_after": second["created_at"], "created_before": third["created_at"]}

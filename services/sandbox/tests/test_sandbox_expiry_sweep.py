@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
-import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sandbox.adapters.sqlite_store import SqliteStore
 from sandbox.core.clock import SandboxClock
-from sandbox.core.predictions.expiry_sweep import EVERY_S, ExpirySweeper
+from sandbox.core.predictions.expiry_sweep import EVERY_S, sweep
 from sandbox.core.predictions.ports import Upload
+from servicekit.process.lifecycle import Tasks
 from servicekit.testing import SimulatedClock, eventually
 
 
@@ -34,12 +36,18 @@ def uploaded(store: SqliteStore, clock: SimulatedClock, folder: Path, name: str,
     return path
 
 
+def sweeping(store: SqliteStore, clock: SimulatedClock) -> Tasks:
+    """As `sandbox.main` composes it."""
+    sandbox_clock = SandboxClock(clock)
+    return Tasks(clock=sandbox_clock).every(EVERY_S, partial(sweep, store, sandbox_clock), "expiry-sweep")
+
+
 async def test_expired_uploads_go_with_their_bytes(
     store: SqliteStore, clock: SimulatedClock, tmp_path: Path
 ) -> None:
     old = uploaded(store, clock, tmp_path, "old", hours=24)
     fresh = uploaded(store, clock, tmp_path, "fresh", hours=25)
-    sweeper = ExpirySweeper(store, SandboxClock(clock))
+    sweeper = sweeping(store, clock)
     await sweeper.start()
     clock.advance(24 * 3600 - 60)
     await clock.wait_for_sleepers()
@@ -56,7 +64,6 @@ async def test_a_round_that_fails_is_logged_and_the_next_one_is_tried(
     clock: SimulatedClock,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     old = uploaded(store, clock, tmp_path, "old", hours=-1)
     delete = store.delete_upload
@@ -68,11 +75,11 @@ async def test_a_round_that_fails_is_logged_and_the_next_one_is_tried(
         return delete(upload_id)
 
     monkeypatch.setattr(store, "delete_upload", full)
-    sweeper = ExpirySweeper(store, SandboxClock(clock))
-    with caplog.at_level(logging.ERROR):
+    sweeper = sweeping(store, clock)
+    with capture_logs() as logs:
         await sweeper.start()
         await clock.wait_for_sleepers()
-    assert "sweeping failed" in caplog.text
+    assert [(line["log_level"], line["task"]) for line in logs] == [("error", "expiry-sweep")]
     assert old.exists()
     clock.advance(EVERY_S)
     await eventually(lambda: not old.exists())

@@ -18,11 +18,11 @@ from sandbox.adapters.rendering import camera_moves, drawing, music
 from sandbox.adapters.rendering.renderers import LocalRenderer
 from sandbox.adapters.rendering.video_encoder import frame_size
 from sandbox.adapters.rendering.yuv_planes import fit, open_picture
-from sandbox.core.models.domain.catalog_own import own_models
+from sandbox.core.models.domain.catalog_own import OWN_MODELS
 from sandbox.core.models.domain.input_validation import defaults
 from sandbox.core.predictions.ports import Rendered, RenderError, RenderJob
 
-MODELS = {model.name: model for model in own_models()}
+MODELS = {model.name: model for model in OWN_MODELS}
 
 
 def render(folder: Path, name: str, pictures: dict[str, Path] | None = None, **value: Any) -> Rendered:
@@ -173,7 +173,7 @@ def test_music_bed(tmp_path: Path, suffix: str, codec: str) -> None:
         assert (stream.codec_context.name, stream.rate, stream.channels) == (codec, 48_000, 2)
         sound = np.concatenate([f.to_ndarray().astype(float).mean(axis=0) for f in container.decode(audio=0)])
     assert sound.std() > 0
-    assert made.seconds == 8.0
+    assert made.metrics["audio_output_duration_seconds"] == 8.0
 
 
 def test_music_is_loud_enough_and_composed(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_music_is_loud_enough_and_composed(tmp_path: Path) -> None:
 
 def test_voiceover(tmp_path: Path) -> None:
     made = render(tmp_path, "voice-over", text="Welcome to the lake house.")
-    assert 1 < made.seconds < 10
+    assert 1 < made.metrics["audio_output_duration_seconds"] < 10
 
 
 @pytest.mark.parametrize("move", sorted(camera_moves.MOVES))

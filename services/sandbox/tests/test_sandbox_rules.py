@@ -22,8 +22,8 @@ from sandbox.core.predictions.domain.prediction import (
     to_record,
 )
 from sandbox.core.predictions.domain.rate_limit import TokenBucket
-from sandbox.core.predictions.domain.request_headers import cancel_after_seconds, wait_seconds
-from sandbox.core.predictions.webhook_signature import new_secret, sign
+from sandbox.core.predictions.webhooks import new_secret, sign
+from sandbox.edges.http.prediction_routes import cancel_after_seconds, wait_seconds
 from servicekit.config import describe
 from servicekit.testing.clock import SimulatedClock
 

@@ -456,7 +456,7 @@ async def test_a_cut_of_which_no_thumbnail_can_be_made_fails_and_is_not_stored(
         async def of_video(self, path: Path, *, width: int, content_type: str) -> bytes:
             raise Unreadable("not one of its frames can be decoded")
 
-    harness.make._thumbnails = Blind()
+    harness.make = dataclasses.replace(harness.make, thumbnails=Blind())
     request = await harness.request([clip(color="red")])
     with pytest.raises(CutFailed, match="no thumbnail can be made of the cut: not one"):
         await harness.cut(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ async def test_a_file_deleted_while_its_thumbnail_is_made_leaves_none(
                 await blobs.delete(key)
             return picture
 
-    make._renderer = Deleting()
+    make = replace(make, renderer=Deleting())
     with pytest.raises(NotFound):
         await make.run("media/g/0.jpg", "thumbs/m.webp", kind=Kind.IMAGE)
     assert [blob.key async for blob in blobs.list()] == []

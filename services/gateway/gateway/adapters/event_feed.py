@@ -104,13 +104,13 @@ class Follower:
 
     def close(self) -> None:
         """Let go of everything; twice is fine."""
-        self._feed.unregister(self)
+        self._feed.followers.discard(self)
         if self._reading is not None:
             self._reading.cancel()
 
     def _begin(self) -> None:
         # First registered, then caught up: what happens in between waits in the queue.
-        self._feed.register(self)
+        self._feed.followers.add(self)
         self.behind = False
         until = self._feed.position
         if self._after < until:
@@ -174,17 +174,13 @@ class EventFeed:
         self.log = log
         self.readers = asyncio.Semaphore(readers)
         self.turn = turn
-        self._followers: set[Follower] = set()
+        self.followers: set[Follower] = set()
+        """Who is offered each new event."""
         self._reading: asyncio.Task[None] | None = None
         self._open = False
         self._log = structlog.get_logger(__name__)
         self.position = 0
         """Sequence of the newest event seen."""
-
-    @property
-    def watching(self) -> int:
-        """How many clients follow."""
-        return len(self._followers)
 
     async def start(self) -> None:
         """Find the log's end and read on from there."""
@@ -204,7 +200,7 @@ class EventFeed:
     def release(self) -> None:
         """End every client's stream: they come back to another replica, or to this one after its restart."""
         self._open = False
-        for follower in tuple(self._followers):
+        for follower in tuple(self.followers):
             follower.end()
 
     async def resume_position(self, after: int) -> int:
@@ -220,14 +216,6 @@ class EventFeed:
         if not self._open:
             follower.end()
         return follower
-
-    def register(self, follower: Follower) -> None:
-        """Offer it new events from now on."""
-        self._followers.add(follower)
-
-    def unregister(self, follower: Follower) -> None:
-        """Offer it nothing more."""
-        self._followers.discard(follower)
 
     async def _last_sequence(self) -> int:
         info = await self.log.guard("read the log's end", lambda: self.log.js.stream_info(STREAM))
@@ -247,7 +235,7 @@ class EventFeed:
     def _dispatch(self, event: Event) -> None:
         anew = event.sequence <= self.position
         self.position = event.sequence
-        for follower in tuple(self._followers):
+        for follower in tuple(self.followers):
             if anew:  # the log lost its data: what clients know of it is void
                 follower.end()
             else:

@@ -17,7 +17,7 @@ _CONCURRENCY = 2
 
 
 class MediaDecoder:
-    """A `MediaInspector` that works in threads."""
+    """Works in threads."""
 
     def __init__(self) -> None:
         self._slots = asyncio.Semaphore(_CONCURRENCY)

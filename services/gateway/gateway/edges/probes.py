@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.empty_pb2 import Empty
 from starlette.requests import Request
@@ -22,6 +22,7 @@ Check = Callable[[], Awaitable[None]]
 """Raises an AppError when what it checks cannot be used."""
 
 
+@dataclass
 class Readiness:
     """Whether requests should come here. A `Part`: the last to start, the first to stop.
 
@@ -31,13 +32,10 @@ class Readiness:
         closing: called first at stop, to end what would never end by itself (live streams).
     """
 
-    def __init__(
-        self, needed: Mapping[str, Check], wanted: Mapping[str, Check], *, closing: Callable[[], None]
-    ) -> None:
-        self._needed = dict(needed)
-        self._wanted = dict(wanted)
-        self._closing = closing
-        self.open = False
+    needed: Mapping[str, Check]
+    wanted: Mapping[str, Check]
+    closing: Callable[[], None] = field(kw_only=True)
+    open: bool = field(init=False, default=False)
 
     async def start(self) -> None:
         """Let requests come."""
@@ -47,15 +45,15 @@ class Readiness:
         """Send requests elsewhere, and end the live streams."""
         if self.open:
             self.open = False
-            self._closing()
+            self.closing()
 
     async def check(self) -> tuple[bool, dict[str, str]]:
         """Whether it is ready, and each dependency's state in words."""
-        checks = {**self._needed, **self._wanted}
+        checks = {**self.needed, **self.wanted}
         states = dict(zip(checks, await asyncio.gather(*map(_state, checks.values())), strict=True))
         if not self.open:
             states["gateway"] = "stopping"
-        return self.open and all(states[name] == "ok" for name in self._needed), states
+        return self.open and all(states[name] == "ok" for name in self.needed), states
 
 
 async def _state(check: Check) -> str:
@@ -63,7 +61,7 @@ async def _state(check: Check) -> str:
         async with asyncio.timeout(_ALL_CHECKS_WITHIN):
             await check()
     except AppError as error:
-        return f"{error.kind.value}"
+        return error.kind.value
     except TimeoutError:
         return "no answer"
     return "ok"

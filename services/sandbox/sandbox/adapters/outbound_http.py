@@ -55,39 +55,28 @@ class OutboundHttp:
             return 0
 
     async def fetch(self, address: str, folder: Path) -> Path:
-        """Store the file of an address or a data URI in the folder.
-
-        Raises:
-            RenderError: it cannot be fetched, or is larger than 100 MiB.
-        """
         folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a folder on the local disk
+        target = folder / ("in-" + hashlib.sha256(address.encode()).hexdigest()[:16])
         if address.startswith("data:"):
-            target = folder / _file_name(address)
             target.write_bytes(_decode_data_uri(address))
             return target
         own = self._own_file(address)
         if own is not None:
             return own
-        target = folder / _file_name(address)
         try:
             async with self._http.get(URL(address, encoded=True)) as answer:
                 if answer.status != 200:
-                    raise RenderError(
-                        f"The input was invalid. {_without_query(address)} answered {answer.status}"
-                    )
+                    raise RenderError(f"{_without_query(address)} answered {answer.status}")
                 size = 0
                 with target.open("wb") as out:
                     async for chunk in answer.content.iter_any():
                         size += len(chunk)
                         if size > LIMIT_BYTES:
-                            raise RenderError(
-                                f"The input was invalid. {_without_query(address)} is larger than 100 MiB"
-                            )
+                            raise RenderError(f"{_without_query(address)} is larger than 100 MiB")
                         out.write(chunk)
         except _NO_ANSWER as error:
-            raise RenderError(
-                f"The input was invalid. {_without_query(address)} cannot be read: {type(error).__name__}"
-            ) from error
+            problem = f"{_without_query(address)} cannot be read: {type(error).__name__}"
+            raise RenderError(problem) from error
         return target
 
     def _own_file(self, address: str) -> Path | None:
@@ -102,10 +91,6 @@ class OutboundHttp:
         return None
 
 
-def _file_name(address: str) -> str:
-    return "in-" + hashlib.sha256(address.encode()).hexdigest()[:16]
-
-
 def _without_query(address: str) -> str:
     """The query may hold a signature."""
     parts = urlsplit(address)
@@ -115,10 +100,10 @@ def _without_query(address: str) -> str:
 def _decode_data_uri(address: str) -> bytes:
     head, comma, body = address.partition(",")
     if not comma:
-        raise RenderError("The input was invalid. A data URI has no comma")
+        raise RenderError("A data URI has no comma")
     if not head.endswith(";base64"):
         return unquote_to_bytes(body)
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error as error:
-        raise RenderError("The input was invalid. A data URI is not base64") from error
+        raise RenderError("A data URI is not base64") from error

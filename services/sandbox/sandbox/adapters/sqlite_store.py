@@ -74,7 +74,6 @@ class SqliteStore:
         self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
     @contextmanager
@@ -129,8 +128,7 @@ class SqliteStore:
                 )
 
     def get(self, prediction_id: str) -> Prediction | None:
-        row = self._db.execute("select record from predictions where id = ?", (prediction_id,)).fetchone()
-        return None if row is None else from_record(json.loads(row["record"]))
+        return next(iter(self._predictions("where id = ?", prediction_id)), None)
 
     def page(
         self,
@@ -151,23 +149,14 @@ class SqliteStore:
             where.append("created_at < ?")
             values.append(_sortable(created_before))
         order = "order by created_at desc, n desc limit ?"
-        rows = self._db.execute(
-            f"select record from predictions where {' and '.join(where)} {order}",  # noqa: S608 - constants
-            (*values, limit),
-        )
-        return [from_record(json.loads(row["record"])) for row in rows]
+        return self._predictions(f"where {' and '.join(where)} {order}", *values, limit)
 
     def unfinished(self) -> list[Prediction]:
-        rows = self._db.execute("select record from predictions where done = 0 order by n")
-        return [from_record(json.loads(row["record"])) for row in rows]
+        return self._predictions("where done = 0 order by n")
 
     def expired_predictions(self, now: datetime) -> list[Prediction]:
-        rows = self._db.execute(
-            "select record from predictions "
-            "where removed = 0 and expires_at is not null and expires_at <= ? limit 500",
-            (_sortable(now),),
-        )
-        return [from_record(json.loads(row["record"])) for row in rows]
+        due = "where removed = 0 and expires_at is not null and expires_at <= ? limit 500"
+        return self._predictions(due, _sortable(now))
 
     def charges(self) -> list[Charge]:
         rows = self._db.execute(
@@ -207,19 +196,13 @@ class SqliteStore:
         )
 
     def upload(self, upload_id: str) -> Upload | None:
-        row = self._db.execute("select record from uploads where id = ?", (upload_id,)).fetchone()
-        return None if row is None else self._upload(json.loads(row["record"]))
+        return next(iter(self._uploads("where id = ?", upload_id)), None)
 
     def uploads(self) -> list[Upload]:
-        rows = self._db.execute("select record from uploads order by created_at desc")
-        return [self._upload(json.loads(row["record"])) for row in rows]
+        return self._uploads("order by created_at desc")
 
     def expired_uploads(self, now: datetime) -> list[Upload]:
-        rows = self._db.execute(
-            "select record from uploads where json_extract(record, '$.expires_at') <= ? limit 500",
-            (_sortable(now),),
-        )
-        return [self._upload(json.loads(row["record"])) for row in rows]
+        return self._uploads("where json_extract(record, '$.expires_at') <= ? limit 500", _sortable(now))
 
     def delete_upload(self, upload_id: str) -> bool:
         found = self.upload(upload_id)
@@ -239,8 +222,16 @@ class SqliteStore:
             (name, json.dumps(value)),
         )
 
+    def _predictions(self, which: str, *values: Any) -> list[Prediction]:
+        rows = self._db.execute(f"select record from predictions {which}", values)  # noqa: S608 - constants
+        return [from_record(json.loads(row["record"])) for row in rows]
+
     def _relative(self, path: Path) -> str:
         return str(path.relative_to(self._folder))
+
+    def _uploads(self, which: str, *values: Any) -> list[Upload]:
+        rows = self._db.execute(f"select record from uploads {which}", values)  # noqa: S608 - constants
+        return [self._upload(json.loads(row["record"])) for row in rows]
 
     def _upload(self, record: dict[str, Any]) -> Upload:
         times = {name: datetime.fromisoformat(record[name]) for name in ("created_at", "expires_at")}

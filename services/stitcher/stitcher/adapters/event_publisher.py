@@ -12,7 +12,7 @@ from rushes.events.v1 import events_pb2
 from servicekit.clock import Clock
 from servicekit.errors import Unavailable
 from servicekit.events import EventLog
-from stitcher.core.cuts.ports import CutId, MadeCut
+from stitcher.core.cuts.ports import MadeCut
 from stitcher.core.media.domain import FileFacts
 
 PROGRESS_INTERVAL = 1.0
@@ -22,15 +22,21 @@ PROGRESS_INTERVAL = 1.0
 class CutEventPublisher:
     """Publishes the events of one delivery of one `stitch.requested`."""
 
-    def __init__(self, log: EventLog, clock: Clock, cut: CutId) -> None:
+    def __init__(
+        self, log: EventLog, clock: Clock, request: events_pb2.StitchRequested, delivery: int
+    ) -> None:
         self._events = log
         self._clock = clock
-        self._cut = cut
+        self._round = request.round
+        self._delivery = delivery
+        self._cut: dict[str, Any] = {
+            "job_id": request.job_id, "campaign_id": request.campaign_id, "version": request.version
+        }  # fmt: skip
         self._started = False
         self._reports = 0
         self._step = ""
         self._published_at = 0.0
-        self._log = structlog.get_logger(__name__).bind(job=cut.job_id, version=cut.version)
+        self._log = structlog.get_logger(__name__).bind(job=request.job_id, version=request.version)
 
     async def progress(self, percent: float, message: str) -> None:
         now = self._clock.monotonic()
@@ -39,14 +45,14 @@ class CutEventPublisher:
         self._step = message
         self._reports += 1
         progress = media_pb2.Progress(percent=round(percent, 1), message=message)
-        delivery: dict[str, Any] = {"round": self._cut.round, "delivery": self._cut.delivery}
+        delivery: dict[str, Any] = {"round": self._round, "delivery": self._delivery}
         try:
             if not self._started:
-                started = events_pb2.StitchStarted(**self._fields(), **delivery)
+                started = events_pb2.StitchStarted(**self._cut, **delivery)
                 await self._events.publish(envelope(started))
                 self._started = True
             progressed = events_pb2.StitchProgressed(
-                **self._fields(), **delivery, progress=progress, report=self._reports
+                **self._cut, **delivery, progress=progress, report=self._reports
             )
             await self._events.publish(envelope(progressed))
         except Unavailable as error:
@@ -55,7 +61,7 @@ class CutEventPublisher:
 
     async def completed(self, cut: MadeCut) -> None:
         completed = events_pb2.StitchCompleted(
-            **self._fields(),
+            **self._cut,
             cut_key=cut.cut_key,
             thumbnail_key=cut.thumbnail_key,
             facts=_facts_message(cut.facts),
@@ -66,12 +72,8 @@ class CutEventPublisher:
     async def failed(self, code: str, message: str, *, retryable: bool) -> None:
         error = media_pb2.Error(code=code, message=message, retryable=retryable)
         self._log.warning("cut failed", code=code, reason=message)
-        failed = events_pb2.StitchFailed(**self._fields(), error=error, round=self._cut.round)
+        failed = events_pb2.StitchFailed(**self._cut, error=error, round=self._round)
         await self._events.publish(envelope(failed))
-
-    def _fields(self) -> dict[str, Any]:
-        cut = self._cut
-        return {"job_id": cut.job_id, "campaign_id": cut.campaign_id, "version": cut.version}
 
 
 def _facts_message(cut: FileFacts) -> media_pb2.MediaFacts:

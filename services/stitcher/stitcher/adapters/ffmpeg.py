@@ -93,9 +93,8 @@ class FFmpegBinary:
             reached = int(value)
             if progress is not None:
                 await progress(min(100.0, 100 * reached / 1_000_000 / seconds))
-            deadline = (
-                loop.time() + self._stalled_after
-            )  # after `progress`: the time it took was not FFmpeg's
+            # After `progress`: the time it took was not FFmpeg's.
+            deadline = loop.time() + self._stalled_after
 
 
 async def _collect_log(process: asyncio.subprocess.Process, log: deque[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -158,21 +159,16 @@ def _sample_frames(path: Path) -> tuple[tuple[bytes, ...], int]:
 
 
 def _measure_levels(path: Path, audio: AudioFacts) -> AudioFacts:
-    """Decodes the whole track for its true length, its highest sample and its mean power."""
-    peak, power, samples = 0.0, 0.0, 0
+    """Decodes the whole track for its true length and its highest sample."""
+    peak, samples = 0.0, 0
     with av.open(path, metadata_errors="ignore") as container:
         resampler = av.AudioResampler(format="fltp")  # the channels as they are: a mix would change peaks
         for frame in container.decode(audio=0):
             for planar in resampler.resample(frame):
-                values = planar.to_ndarray().astype(np.float64)
-                peak = max(peak, float(np.abs(values).max(initial=0.0)))
-                power += float(np.square(values).mean(axis=0).sum())
+                peak = max(peak, float(np.abs(planar.to_ndarray()).max(initial=0.0)))
                 samples += planar.samples
-    return AudioFacts(
-        codec=audio.codec,
-        rate=audio.rate,
-        channels=audio.channels,
+    return replace(
+        audio,
         duration=samples / audio.rate if audio.rate else 0.0,
         peak=peak,
-        rms=(power / samples) ** 0.5 if samples else 0.0,
     )

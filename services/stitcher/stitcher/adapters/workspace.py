@@ -17,20 +17,13 @@ from servicekit.process.scratch_dir import ScratchDir
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
-class WorkFolders:
-    """A `Part` that gives folders below one of its own; several replicas may share the root."""
+class WorkFolders(ScratchDir):
+    """Gives folders below the one of this process; several replicas may share the root."""
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None) -> None:
         # Named by user: in the system's temporary folder the user who makes it first owns it.
         default = Path(tempfile.gettempdir()) / f"rushes-stitcher-{os.getuid()}"
-        self._own = ScratchDir(root or default, setting="STITCHER_WORK_DIR")
-
-    async def start(self) -> None:
-        """Take a folder and remove those of dead processes; Unavailable when the root cannot be written."""
-        await self._own.start()
-
-    async def stop(self) -> None:
-        await self._own.stop()
+        super().__init__(root or default, setting="STITCHER_WORK_DIR")
 
     @contextlib.asynccontextmanager
     async def folder(self) -> AsyncIterator[Path]:
@@ -40,7 +33,7 @@ class WorkFolders:
             Unavailable: not started, or stopping; or the disk refuses work in it, and another replica, or a
                 later attempt, may succeed.
         """
-        path = self._own.path / secrets.token_hex(6)
+        path = self.path / secrets.token_hex(6)
         try:
             path.mkdir()
             yield path

@@ -13,7 +13,7 @@ from servicekit.errors import Invalid, NotFound
 from servicekit.events import ConsumerSpec, Event, Handler
 from servicekit.grpc.rules import check
 from stitcher.core.cuts.make_cut import CutRequest, MakeCut
-from stitcher.core.cuts.ports import CutFailed, CutId, CutPublisher
+from stitcher.core.cuts.ports import CutFailed, CutPublisher
 from stitcher.core.thumbnails.make_thumbnail import MakeThumbnail
 from stitcher.edges.edit_message import read_edit
 
@@ -25,6 +25,8 @@ _MEDIA_KINDS: Mapping[int, Kind] = {
     media_pb2.MEDIA_KIND_IMAGE: Kind.IMAGE,
     media_pb2.MEDIA_KIND_AUDIO: Kind.AUDIO,
 }
+
+PublisherFor = Callable[[events_pb2.StitchRequested, int], CutPublisher]
 
 
 def cuts_consumer(cuts_at_once: int) -> ConsumerSpec:
@@ -39,9 +41,13 @@ def thumbnails_consumer() -> ConsumerSpec:
 
 
 class CutEvents:
-    """Makes the requested cuts; each ends with `stitch.completed` or `stitch.failed`."""
+    """Makes the requested cuts; each ends with `stitch.completed` or `stitch.failed`.
 
-    def __init__(self, make_cut: MakeCut, publisher_for: Callable[[CutId], CutPublisher]) -> None:
+    Args:
+        publisher_for: makes the publisher for one delivery (by number) of a request.
+    """
+
+    def __init__(self, make_cut: MakeCut, publisher_for: PublisherFor) -> None:
         self._make_cut = make_cut
         self._publisher_for = publisher_for
 
@@ -50,9 +56,7 @@ class CutEvents:
 
     async def requested(self, event: Event) -> None:
         request: events_pb2.StitchRequested = event.message(events_pb2.StitchRequested)
-        publisher = self._publisher_for(
-            CutId(request.job_id, request.campaign_id, request.version, request.round, event.deliveries)
-        )
+        publisher = self._publisher_for(request, event.deliveries)
         try:
             cut = await self._make_cut.run(_cut_request(request), publisher.progress)
         except CutFailed as error:

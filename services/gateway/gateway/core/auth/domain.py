@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import IntEnum
 
 from servicekit.errors import Forbidden
@@ -15,23 +14,11 @@ class Scope(IntEnum):
     ADMIN = 3
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who a key belongs to.
-
-    Args:
-        key_id: the key's own id.
-    """
-
-    key_id: str
-    scope: Scope
-
-
-def require_scope(caller: Caller, scope: Scope) -> None:
-    """Raise Forbidden, which names both scopes, when the caller's is not enough."""
-    if caller.scope < scope:
+def require_scope(allowed: Scope, needed: Scope) -> None:
+    """Raise Forbidden, which names both scopes, when what a key allows is not enough."""
+    if allowed < needed:
         raise Forbidden(
-            f"this needs a key with the scope {scope.name.lower()}, and yours has {caller.scope.name.lower()}"
+            f"this needs a key with the scope {needed.name.lower()}, and yours has {allowed.name.lower()}"
         )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from cachetools import TLRUCache
 from starlette.requests import Request
 
-from gateway.core.auth.domain import Caller, Scope, key_digest, key_from, require_scope
+from gateway.core.auth.domain import Scope, key_digest, key_from, require_scope
 from gateway.core.rpc_call import Calls
 from gateway.edges.http.routing import Operation
 from rushes.catalog.v1.keys_pb2 import ApiKey, AuthenticateRequest
@@ -24,7 +24,7 @@ _MOST_KEYS = 10_000
 
 @dataclass(frozen=True)
 class _Remembered:
-    caller: Caller
+    scope: Scope
     seconds: float
 
 
@@ -35,7 +35,7 @@ class ApiKeyAuth:
         self._calls = calls
         self._clock = clock
         self._signing_key = signing_key
-        self._callers: TLRUCache[str, _Remembered] = TLRUCache(
+        self._keys: TLRUCache[str, _Remembered] = TLRUCache(
             _MOST_KEYS, ttu=lambda _, value, now: now + value.seconds, timer=clock.monotonic
         )
 
@@ -55,18 +55,18 @@ class ApiKeyAuth:
         key = key_from(dict(request.headers))
         if key is None:
             raise Unauthenticated("this needs a key: send it as X-API-Key, or as Authorization: Bearer")
-        require_scope(await self._caller(key_digest(key)), operation.scope)
+        require_scope(await self._scope(key_digest(key)), operation.scope)
 
-    async def _caller(self, digest: str) -> Caller:
-        remembered = self._callers.get(digest)
+    async def _scope(self, digest: str) -> Scope:
+        remembered = self._keys.get(digest)
         if remembered is None:
             try:
                 key = await self._calls(AuthenticateRequest(key_sha256=digest), ApiKey)
             except (NotFound, Unauthenticated) as error:
                 raise Unauthenticated("this key is not known, has expired or was revoked") from error
             seconds = min(REMEMBERED, self._seconds_left(key))
-            remembered = self._callers[digest] = _Remembered(Caller(key.id, Scope(key.scope)), seconds)
-        return remembered.caller
+            remembered = self._keys[digest] = _Remembered(Scope(key.scope), seconds)
+        return remembered.scope
 
     def _seconds_left(self, key: ApiKey) -> float:
         if not key.HasField("expires_at"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from starlette.requests import Request
@@ -32,7 +32,7 @@ class SignedUrls:
 
     calls: Calls
     clock: Clock
-    signing_key: str
+    signing_key: str = field(repr=False)
     public_url: str
 
     async def SignAsset(self, message: SignAssetRequest, request: Request) -> Reply:

@@ -13,18 +13,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.core.bytes.domain.byte_ranges import ByteRange
-from gateway.core.bytes.domain.byte_responses import ByteResponse, Representation, respond
-from gateway.core.bytes.domain.content_disposition import attachment
+from gateway.core.bytes.domain.byte_responses import ByteResponse, Representation, attachment, respond
 from gateway.core.rpc_call import Calls
 from gateway.edges.auth.api_key_auth import token_expires
 from gateway.edges.http.streaming_response import GeneratorResponse
 from rushes.catalog.v1.media_pb2 import ClipName, CutName, LocateObjectRequest, StoredObject
-from rushes.gateway.v1.bytes_pb2 import (
-    AssetBytesRequest,
-    ClipBytesRequest,
-    CutBytesRequest,
-    MediaBytesRequest,
-)
+from rushes.gateway.v1 import bytes_pb2 as pb
 from rushes.stitcher.v1.stitcher_pb2 import MakeThumbnailRequest, MakeThumbnailResponse
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock
@@ -35,7 +29,7 @@ _YEAR = 31_536_000
 
 _PRESIGNED_FOR = timedelta(minutes=5)
 
-BytesRequest = MediaBytesRequest | AssetBytesRequest | CutBytesRequest | ClipBytesRequest
+BytesRequest = pb.MediaBytesRequest | pb.AssetBytesRequest | pb.CutBytesRequest | pb.ClipBytesRequest
 
 
 @dataclass(frozen=True)
@@ -51,27 +45,27 @@ class MediaBytes:
     clock: Clock
     redirect: bool = False
 
-    async def GetMediaBytes(self, message: MediaBytesRequest, request: Request) -> Response:
+    async def GetMediaBytes(self, message: pb.MediaBytesRequest, request: Request) -> Response:
         return await self._send(LocateObjectRequest(media_id=message.id), message, request)
 
-    async def GetMediaThumbnail(self, message: MediaBytesRequest, request: Request) -> Response:
+    async def GetMediaThumbnail(self, message: pb.MediaBytesRequest, request: Request) -> Response:
         return await self._send(LocateObjectRequest(media_id=message.id, thumbnail=True), message, request)
 
-    async def GetAssetBytes(self, message: AssetBytesRequest, request: Request) -> Response:
+    async def GetAssetBytes(self, message: pb.AssetBytesRequest, request: Request) -> Response:
         return await self._send(LocateObjectRequest(asset_id=message.id), message, request)
 
-    async def GetAssetThumbnail(self, message: AssetBytesRequest, request: Request) -> Response:
+    async def GetAssetThumbnail(self, message: pb.AssetBytesRequest, request: Request) -> Response:
         return await self._send(LocateObjectRequest(asset_id=message.id, thumbnail=True), message, request)
 
-    async def GetCutBytes(self, message: CutBytesRequest, request: Request) -> Response:
+    async def GetCutBytes(self, message: pb.CutBytesRequest, request: Request) -> Response:
         cut = CutName(job_id=message.job_id, version=message.version)
         return await self._send(LocateObjectRequest(cut=cut), message, request)
 
-    async def GetCutThumbnail(self, message: CutBytesRequest, request: Request) -> Response:
+    async def GetCutThumbnail(self, message: pb.CutBytesRequest, request: Request) -> Response:
         cut = CutName(job_id=message.job_id, version=message.version)
         return await self._send(LocateObjectRequest(cut=cut, thumbnail=True), message, request)
 
-    async def GetClipBytes(self, message: ClipBytesRequest, request: Request) -> Response:
+    async def GetClipBytes(self, message: pb.ClipBytesRequest, request: Request) -> Response:
         clip = ClipName(job_id=message.job_id, filename=message.file)
         return await self._send(LocateObjectRequest(clip=clip), message, request)
 

@@ -6,14 +6,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway.core.auth.domain import Scope
 from gateway.core.problems.domain import refuse_if_any
 from gateway.core.rest.domain.path_templates import Template
+from gateway.edges.http.lingering_close import LingeringMiddleware
 from servicekit.errors import FieldProblem
+from servicekit.http.edge import EdgeMiddleware
+from servicekit.http.problem import install_problem_handlers
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -48,7 +53,15 @@ class Authorizer(Protocol):
         ...
 
 
-def routes(operations: Sequence[Operation], authorizer: Authorizer) -> list[Route]:
+def make_app(operations: Sequence[Operation], authorizer: Authorizer) -> ASGIApp:
+    """The app of all operations: errors are problems, requests are traced, counted and logged."""
+    app = Starlette(routes=_routes(operations, authorizer))
+    app.router.redirect_slashes = False
+    install_problem_handlers(app)
+    return EdgeMiddleware(LingeringMiddleware(app))
+
+
+def _routes(operations: Sequence[Operation], authorizer: Authorizer) -> list[Route]:
     """One route for each path, literal paths before those with a variable in the same place.
 
     Raises:

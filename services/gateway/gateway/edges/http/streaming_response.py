@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 
 import structlog
@@ -19,20 +18,10 @@ class GeneratorResponse(StreamingResponse):
     When it fails half-way the connection is cut, so that the client sees that something is missing.
     """
 
-    def __init__(
-        self,
-        chunks: AsyncIterator[bytes],
-        status_code: int = 200,
-        headers: Mapping[str, str] | None = None,
-        media_type: str | None = None,
-    ) -> None:
-        super().__init__(chunks, status_code, headers, media_type)
-        self._chunks = chunks
-
     async def stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
-            async with aclosing(self._chunks) as chunks:  # type: ignore[type-var]  # generators, all of them
+            async with aclosing(self.body_iterator) as chunks:  # type: ignore[type-var]  # generators, all of them
                 async for chunk in chunks:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except AppError as error:

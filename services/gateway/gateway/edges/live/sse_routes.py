@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.core.live.domain import (
-    COMMENT,
-    COMMENT_EVERY,
-    EventFilter,
-    event_block,
-    opening_block,
-    parse_types,
-    position_block,
-)
+from gateway.core.live import domain as sse
+from gateway.core.live.domain import COMMENT_EVERY, EventFilter, parse_types
 from gateway.core.problems.domain import refuse_if_any, shorten, unknown_name
 from gateway.core.rpc_call import Calls
 from gateway.edges.http.routing import Authorizer
@@ -73,6 +68,7 @@ IsAllowed = Callable[[], Awaitable[bool]]
 """Whether who opened a stream may still have it."""
 
 
+@dataclass(frozen=True)
 class LiveEvents:
     """The servicer of `EventService`.
 
@@ -80,39 +76,32 @@ class LiveEvents:
         authorizer: asked again every `comment_every` seconds of each stream.
     """
 
-    def __init__(
-        self, feed: Feed, calls: Calls, authorizer: Authorizer, *, comment_every: float = COMMENT_EVERY
-    ) -> None:
-        self._feed = feed
-        self._calls = calls
-        self._authorizer = authorizer
-        self._comment_every = comment_every
+    feed: Feed
+    calls: Calls
+    authorizer: Authorizer
+    comment_every: float = COMMENT_EVERY
 
     async def FollowEvents(self, message: FollowEventsRequest, request: Request) -> Response:
         refs = {ref: id_ for ref in _REFS if (id_ := getattr(message, f"{ref}_id"))}
         return await self._stream(message, request, refs)
 
     async def FollowJob(self, message: FollowJobRequest, request: Request) -> Response:
-        job = await self._calls(GetJobRequest(id=message.id), Job)
+        job = await self.calls(GetJobRequest(id=message.id), Job)
         return await self._stream(message, request, {"job": job.id})
 
     async def FollowGeneration(self, message: FollowGenerationRequest, request: Request) -> Response:
-        generation = await self._calls(GetGenerationRequest(id=message.id), Generation)
+        generation = await self.calls(GetGenerationRequest(id=message.id), Generation)
         return await self._stream(message, request, {"generation": generation.id})
 
     async def _stream(self, message: FollowRequest, request: Request, refs: dict[str, str]) -> Response:
         resumes = message.HasField("last_event_id")
-        after = await self._feed.resume_position(message.last_event_id) if resumes else self._feed.position
+        after = await self.feed.resume_position(message.last_event_id) if resumes else self.feed.position
         wanted = EventFilter(_types(message), refs)
 
-        async def is_allowed() -> bool:
-            return await _is_allowed(self._authorizer, request)
-
-        chunks = (
-            _nothing()
-            if request.method == "HEAD"
-            else _blocks(self._feed, wanted, after, self._comment_every, is_allowed)
-        )
+        chunks = _nothing()
+        if request.method != "HEAD":
+            is_allowed = partial(_is_allowed, self.authorizer, request)
+            chunks = _blocks(self.feed, wanted, after, self.comment_every, is_allowed)
         return GeneratorResponse(chunks, headers=_HEADERS, media_type="text/event-stream")
 
 
@@ -144,7 +133,7 @@ async def _blocks(
     follower = feed.follow(wanted, after=after)  # here, so that it is closed if and only if it was opened
     authorize_at = loop.time() + comment_every
     try:
-        yield opening_block(after)
+        yield sse.opening_block(after)
         while True:
             if loop.time() >= authorize_at:
                 if not await is_allowed():
@@ -154,16 +143,16 @@ async def _blocks(
                 async with asyncio.timeout(comment_every):
                     event = await follower.next()
             except TimeoutError:
-                yield COMMENT
+                yield sse.COMMENT
                 continue
             if event is None:
                 return
             if isinstance(event, int):
-                yield position_block(event)
+                yield sse.position_block(event)
                 continue
             data = event_json(event)
             if data is not None:
-                yield event_block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
+                yield sse.event_block(event.sequence, event.type, json.dumps(data, ensure_ascii=False))
     finally:
         follower.close()
 
@@ -171,11 +160,6 @@ async def _blocks(
 def _types(message: FollowRequest) -> frozenset[str]:
     """The requested types; one that no event has would be waited for in vain."""
     types, known = parse_types(message.types), known_types()
-    refuse_if_any(
-        [
-            FieldProblem("types", f"{shorten(type_)} {unknown_name('type', type_, known)}")
-            for type_ in types
-            if type_ not in known
-        ]
-    )
+    unknown = [f"{shorten(type_)} {unknown_name('type', type_, known)}" for type_ in types - known]
+    refuse_if_any([FieldProblem("types", problem) for problem in unknown])
     return types

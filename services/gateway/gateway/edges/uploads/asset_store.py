@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from gateway.core.problems.domain import refuse_if_any
 from gateway.core.rpc_call import Calls
 from gateway.core.uploads.domain import MOST_BYTES, pixel_problem
-from gateway.core.uploads.ports import MediaInspector
 from gateway.edges.uploads.multipart_form import SpooledFile
-from mediakit.formats import Kind
+from mediakit.facts import Facts
+from mediakit.formats import Format, Kind
 from rushes.catalog.v1.assets_pb2 import Asset, CreateAssetRequest, GetAssetRequest
 from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO, MEDIA_KIND_IMAGE, MediaFacts, MediaKind
 from rushes.downloader.v1.downloader_pb2 import FetchFileRequest, FetchFileResponse
@@ -25,6 +27,9 @@ _TYPES: dict[UploadType.ValueType, Kind] = {UPLOAD_TYPE_IMAGE: Kind.IMAGE, UPLOA
 _OUTCOME_UNKNOWN = (ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT, ErrorKind.INTERNAL)
 """Errors after which the catalog may have the record all the same."""
 
+Inspect = Callable[[Path, Format], Awaitable[Facts]]
+"""Decodes a file and measures it; raises Invalid, naming the field `file`, when it is broken or too large."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -34,12 +39,12 @@ class AssetStore:
 
     calls: Calls
     blobs: BlobStore
-    inspector: MediaInspector
+    inspect: Inspect
 
     async def store(self, file: SpooledFile, upload: UploadAssetRequest) -> Asset:
         """Decode, store and record a file that lies on our disk."""
         _check_type(upload, file.format.kind)
-        measured = await self.inspector.inspect(file.path, file.format)
+        measured = await self.inspect(file.path, file.format)
         asset_id = new_id("asset")
         key = f"assets/{asset_id}/original.{file.format.extension}"
         facts = MediaFacts(

@@ -34,7 +34,7 @@ _OVERHEAD = 1024 * 1024
 """Bytes of fields, part headers and boundaries beside the file."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class SpooledFile:
     """A file on our disk, and the name that its sender gave it."""
 
@@ -45,11 +45,11 @@ class SpooledFile:
     filename: str
 
 
+@dataclass(frozen=True)
 class UploadForms:
     """Receives forms; files lie in a folder of this process: the next start removes what a dead one left."""
 
-    def __init__(self, folder: ScratchDir) -> None:
-        self._folder = folder
+    folder: ScratchDir
 
     @asynccontextmanager
     async def receive(self, request: Request, message: Message) -> AsyncIterator[SpooledFile]:
@@ -66,7 +66,7 @@ class UploadForms:
         boundary = options.get("boundary", "")
         if kind != FORM or not boundary:
             raise Invalid("send the file as multipart/form-data with a boundary, or JSON with a source_url")
-        with tempfile.TemporaryDirectory(prefix="upload-", dir=self._folder.path) as folder:
+        with tempfile.TemporaryDirectory(prefix="upload-", dir=self.folder.path) as folder:
             path = Path(folder) / "file"
             with path.open("wb") as file:
                 form = _Form(file)

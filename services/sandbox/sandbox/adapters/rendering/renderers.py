@@ -80,12 +80,8 @@ class LocalRenderer:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 planes = to_planes(drawing.draw("instant", 1, (400, 226)))
                 box = camera_moves.box_at("zoom-in", planes.size)
-                encode(
-                    (planes.sample(box(i / 24), (320, 180)) for i in range(25)),
-                    target,
-                    size=(320, 180),
-                    fps=25,
-                )
+                frames = (planes.sample(box(i / 24), (320, 180)) for i in range(25))
+                encode(frames, target, size=(320, 180), fps=25)
         progress(1.0, " ready")
         return _clip(target, 1.0)
 
@@ -93,7 +89,6 @@ class LocalRenderer:
 def _clip(path: Path, seconds: float, **metrics: Any) -> Rendered:
     return Rendered(
         (RenderedFile(path, "output.mp4", "video/mp4"),),
-        seconds,
         {"video_output_count": 1, "video_output_duration_seconds": seconds, **metrics},
         notes=f"{seconds:g} s of video",
     )
@@ -104,19 +99,15 @@ def _seed(job: RenderJob) -> int:
     return int(given) if given is not None else zlib.crc32(job.prediction_id.encode())
 
 
-def _shape(job: RenderJob) -> tuple[int, int, str]:
-    """Frames, frames per second and resolution: models have different names for them."""
+def _shape(job: RenderJob) -> tuple[int, int, str, tuple[int, int]]:
+    """Frames, frames per second, resolution and size: models have different names for them."""
     value = job.input
     fps = int(value.get("fps") or value.get("frames_per_second") or 25)
     frames = (
         int(value["num_frames"]) if "num_frames" in value else round(float(value.get("duration") or 5) * fps)
     )
     resolution = str(value.get("resolution") or value.get("quality") or "1080p")
-    return frames, fps, resolution
-
-
-def _size(job: RenderJob, resolution: str) -> tuple[int, int]:
-    return frame_size(resolution, str(job.input.get("aspect_ratio") or "16:9"))
+    return frames, fps, resolution, frame_size(resolution, str(value.get("aspect_ratio") or "16:9"))
 
 
 def _canvas(size: tuple[int, int]) -> tuple[int, int]:
@@ -140,8 +131,7 @@ def _reported(frames: Iterator[Planes], total: int, progress: Progress) -> Itera
 
 
 def _video(job: RenderJob, progress: Progress) -> Rendered:
-    total, fps, resolution = _shape(job)
-    size = _size(job, resolution)
+    total, fps, resolution, size = _shape(job)
     scenes = _scenes(job, _canvas(size))
     move = camera_moves.choose(str(job.input.get("move") or "auto"), _seed(job))
     frames = _moving(scenes[0], move, total, size) if len(scenes) == 1 else _between(scenes, total, size)
@@ -158,24 +148,21 @@ def _moving(scene: Planes, move: str, total: int, size: tuple[int, int]) -> Iter
 
 def _between(scenes: list[Planes], total: int, size: tuple[int, int]) -> Iterator[Planes]:
     """A cross-fade with moves: the first frame shows the first picture, the last frame the last one."""
-    into, out = (
-        camera_moves.box_at("zoom-in", scenes[0].size),
-        camera_moves.box_at("zoom-out", scenes[1].size),
-    )
+    first, last = scenes
+    into, out = camera_moves.box_at("zoom-in", first.size), camera_moves.box_at("zoom-out", last.size)
     for index in range(total):
         moment = index / max(1, total - 1)
         share = camera_moves.ease(min(1.0, max(0.0, (moment - 0.25) / 0.5)))
-        first = scenes[0].sample(into(moment), size) if share < 1 else None
-        last = scenes[1].sample(out(moment), size) if share > 0 else None
-        if first is None or last is None:
-            yield first or last or scenes[0]
+        if share <= 0:
+            yield first.sample(into(moment), size)
+        elif share >= 1:
+            yield last.sample(out(moment), size)
         else:
-            yield first.blend(last, share)
+            yield first.sample(into(moment), size).blend(last.sample(out(moment), size), share)
 
 
 def _title(job: RenderJob, progress: Progress) -> Rendered:
-    total, fps, resolution = _shape(job)
-    size = _size(job, resolution)
+    total, fps, resolution, size = _shape(job)
     canvas = _canvas(size)
     top, bottom, ink = _STYLES[str(job.input.get("style") or "dark")]
     ground = to_planes(drawing.gradient(top, bottom, canvas))
@@ -193,12 +180,7 @@ def _title(job: RenderJob, progress: Progress) -> Rendered:
                 [int(v * strength) for v in range(256)]
             )
             small = text.resize((size[0] // 2, size[1] // 2), Image.Resampling.BOX)
-            yield Planes(
-                *(
-                    _inked(p, c, m)
-                    for p, c, m in ((back.y, ink, text), (back.u, 128, small), (back.v, 128, small))
-                )
-            )
+            yield Planes(_inked(back.y, ink, text), _inked(back.u, 128, small), _inked(back.v, 128, small))
 
     encode(_reported(frames(), total, progress), target, size=size, fps=fps)
     return _clip(target, total / fps, resolution_target=resolution)
@@ -218,13 +200,9 @@ def _pictures(job: RenderJob, progress: Progress) -> Rendered:
         progress((index + 1) / count, f" {index + 1}/{count} pictures")
         path = job.folder / f"out-{index}.{suffix}"
         picture = drawing.draw(str(job.input.get("prompt") or ""), _seed(job) + index, size)
-        picture.save(path, {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[suffix], **_quality(suffix))
+        picture.save(path, quality=88, compress_level=1)  # each format takes its own option of the two
         made.append(RenderedFile(path, path.name, "image/jpeg" if suffix == "jpg" else f"image/{suffix}"))
-    return Rendered(tuple(made), 0.0, {"image_output_count": count})
-
-
-def _quality(suffix: str) -> dict[str, Any]:
-    return {"compress_level": 1} if suffix == "png" else {"quality": 88}
+    return Rendered(tuple(made), {"image_output_count": count})
 
 
 def _music(job: RenderJob, progress: Progress) -> Rendered:
@@ -238,7 +216,7 @@ def _music(job: RenderJob, progress: Progress) -> Rendered:
 def _speech(job: RenderJob, progress: Progress) -> Rendered:
     line = str(job.input.get("text") or "")
     if not line.strip():
-        raise RenderError("The input was invalid. There is no text to speak")
+        raise RenderError("There is no text to speak")
     progress(0.2, " speaking")
     speaker = str(job.input.get("voice") or job.input.get("voice_id") or "")
     return _sound(job, music.speak(line, speaker, _seed(job)), "mp3")
@@ -249,4 +227,4 @@ def _sound(job: RenderJob, samples: music.Sound, suffix: str) -> Rendered:
     audio_encoder.encode(samples, path)
     seconds = samples.shape[1] / music.RATE
     metrics = {"audio_output_duration_seconds": seconds}
-    return Rendered((RenderedFile(path, path.name, audio_encoder.CONTENT_TYPES[suffix]),), seconds, metrics)
+    return Rendered((RenderedFile(path, path.name, audio_encoder.CONTENT_TYPES[suffix]),), metrics)

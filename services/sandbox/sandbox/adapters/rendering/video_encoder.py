@@ -27,10 +27,9 @@ def frame_size(resolution: str, aspect: str) -> tuple[int, int]:
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
-def encode(frames: Iterable[Planes], target: Path, *, size: tuple[int, int], fps: int) -> int:
-    """Encode all frames; returns their number. The file appears when it is complete."""
+def encode(frames: Iterable[Planes], target: Path, *, size: tuple[int, int], fps: int) -> None:
+    """Encode all frames. The file appears when it is complete."""
     part = target.with_suffix(".part")
-    count = 0
     with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.width, stream.height = size
@@ -49,11 +48,9 @@ def encode(frames: Iterable[Planes], target: Path, *, size: tuple[int, int], fps
             "sc_threshold": "0",
             "flags": "+cgop",
         }
-        for planes in frames:
+        for index, planes in enumerate(frames):
             frame = planes.frame()
-            frame.pts, frame.time_base = count, Fraction(1, fps)
+            frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
-            count += 1
         container.mux(stream.encode(None))
     part.replace(target)
-    return count

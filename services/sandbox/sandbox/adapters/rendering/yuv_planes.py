@@ -29,7 +29,7 @@ def open_picture(path: Path, *, near: tuple[int, int]) -> Image.Image:
     try:
         return _without_alpha(open_small(path, near=max(near), formats=None))
     except MediaError as error:
-        raise RenderError(f"The input was invalid. Picture cannot be decoded: {error.message}") from error
+        raise RenderError(f"Picture cannot be decoded: {error.message}") from error
 
 
 def _without_alpha(picture: Image.Image) -> Image.Image:
@@ -78,10 +78,6 @@ class Planes:
 
     def blend(self, other: Planes, share: float) -> Planes:
         """A mix with another picture of the same size: `share` 0 is this one, 1 the other."""
-        if share <= 0.0:
-            return self
-        if share >= 1.0:
-            return other
         return Planes(
             Image.blend(self.y, other.y, share),
             Image.blend(self.u, other.u, share),

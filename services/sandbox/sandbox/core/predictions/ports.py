@@ -17,7 +17,7 @@ Progress = Callable[[float, str], None]
 
 
 class RenderError(Exception):
-    """The input cannot be rendered; the text becomes `prediction.error`."""
+    """The input cannot be rendered; the text, which says why, stands in `prediction.error`."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,7 @@ class RenderedFile:
 
 @dataclass(frozen=True)
 class Rendered:
-    """`seconds`: the length of video or sound, 0 for pictures."""
-
     files: tuple[RenderedFile, ...]
-    seconds: float = 0.0
     metrics: JSON = field(default_factory=dict)
     notes: str = ""
 
@@ -64,7 +61,7 @@ class InputFiles(Protocol):
         """Store the file of an address or a data URI in the folder.
 
         Raises:
-            RenderError: it cannot be fetched.
+            RenderError: it cannot be fetched, or is too large.
         """
         ...
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from sandbox.core.clock import SandboxClock
 from sandbox.core.faults import FaultRule, FaultRules
-from sandbox.core.predictions.domain.prediction import Prediction, Status
+from sandbox.core.models.domain.model import ModelCatalog
+from sandbox.core.predictions.domain.prediction import Prediction, Status, api_object
 from sandbox.core.predictions.ports import Store, WebhookMessage, WebhookSender
-from sandbox.core.predictions.webhook_signature import new_secret, sign
 from servicekit.concurrency import end
 
 THROTTLE_S = 0.5
@@ -22,33 +24,23 @@ THROTTLE_S = 0.5
 RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 29.0)
 """The last retry is a minute after the prediction has ended."""
 _DEFAULT_EVENTS = ("output", "completed")
-ToApi = Callable[[Prediction], dict[str, Any]]
 
 
+@dataclass(frozen=True)
 class Webhooks:
     """Sends the messages of one prediction one after another.
 
     The terminal message (of the final state) is stored until it is accepted or given up.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        sender: WebhookSender,
-        clock: SandboxClock,
-        faults: FaultRules,
-        secret: str,
-        to_api: ToApi,
-    ) -> None:
-        self._store = store
-        self._sender = sender
-        self._clock = clock
-        self._faults = faults
-        self._secret = secret
-        self._wrong_secret = new_secret()
-        self._to_api = to_api
-        self._sent_at: dict[str, float] = {}
-        self._sending: dict[str, asyncio.Task[None]] = {}
+    store: Store
+    sender: WebhookSender
+    clock: SandboxClock
+    faults: FaultRules
+    catalog: ModelCatalog
+    secret: str = field(repr=False)
+    _sent_at: dict[str, float] = field(init=False, default_factory=dict)
+    _sending: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
 
     def wants(self, prediction: Prediction, event: str) -> bool:
         return prediction.webhook is not None and event in (prediction.events or _DEFAULT_EVENTS)
@@ -58,7 +50,7 @@ class Webhooks:
         if not self.wants(prediction, event):
             return
         if event != "start":
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             if now - self._sent_at.get(prediction.id, -THROTTLE_S) < THROTTLE_S:
                 return
             self._sent_at[prediction.id] = now
@@ -77,7 +69,7 @@ class Webhooks:
             return
         rule = self._fault(prediction, "completed")
         if rule is not None and rule.fault == "webhook_lost":
-            self._store.delete_message(message.id)
+            self.store.delete_message(message.id)
             return
         self._send_after_earlier(message, lambda: self._send_with_retries(message, rule))
         if rule is not None and rule.fault == "webhook_reordered":
@@ -87,20 +79,21 @@ class Webhooks:
 
     def resume(self) -> None:
         """Send the terminal messages that an earlier process has not got rid of."""
-        for message in self._store.messages():
+        for message in self.store.messages():
             self._send_after_earlier(message, partial(self._send_with_retries, message, None))
 
     async def stop(self) -> None:
         """Stop sending; stored messages are sent after the next start."""
-        tasks = list(self._sending.values())
-        await end(*tasks)
+        await end(*self._sending.values())
 
     def _message(self, prediction: Prediction) -> WebhookMessage:
-        body = json.dumps(self._to_api(prediction)).encode()
+        official = self.catalog.is_official(prediction.model)
+        shown = api_object(prediction, self.clock.now(), base=prediction.base, official=official)
+        body = json.dumps(shown).encode()
         return WebhookMessage(f"msg_{secrets.token_hex(12)}", prediction.id, prediction.webhook or "", body)
 
     def _fault(self, prediction: Prediction, event: str) -> FaultRule | None:
-        return self._faults.take("webhook", route="webhook", model=prediction.model, event=event)
+        return self.faults.take("webhook", route="webhook", model=prediction.model, event=event)
 
     def _send_after_earlier(self, message: WebhookMessage, work: Callable[[], Awaitable[object]]) -> None:
         before = self._sending.get(message.prediction_id)
@@ -122,8 +115,8 @@ class Webhooks:
         if fault == "webhook_lost":
             return 200
         if rule is not None and fault == "webhook_late":
-            await self._clock.sleep(float(rule.params.get("seconds", 30.0)))
-        secret = self._wrong_secret if fault == "webhook_bad_signature" else self._secret
+            await self.clock.sleep(float(rule.params.get("seconds", 30.0)))
+        secret = new_secret() if fault == "webhook_bad_signature" else self.secret
         if rule is not None and fault == "webhook_doubled":
             for _ in range(int(rule.params.get("times", 2)) - 1):
                 await self._post(message, secret)
@@ -131,7 +124,7 @@ class Webhooks:
 
     async def _post(self, message: WebhookMessage, secret: str) -> int:
         # Receivers compare the timestamp with their own clock, so it is the real time even in virtual time.
-        timestamp = int(self._clock.wall().timestamp())
+        timestamp = int(self.clock.wall().timestamp())
         headers = {
             "content-type": "application/json",
             "user-agent": "Replicate-Webhook",
@@ -139,19 +132,34 @@ class Webhooks:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": sign(secret, message.id, timestamp, message.body),
         }
-        return await self._sender.post(message.url, headers, message.body)
+        return await self.sender.post(message.url, headers, message.body)
 
     async def _send_with_retries(self, message: WebhookMessage, rule: FaultRule | None) -> None:
         status = await self._send(message, rule)
         while _is_retried(status) and message.attempts < len(RETRY_DELAYS_S):
             delay = RETRY_DELAYS_S[message.attempts]
             message = replace(message, attempts=message.attempts + 1)
-            self._store.save_message_attempts(message)
-            await self._clock.sleep(delay)
+            self.store.save_message_attempts(message)
+            await self.clock.sleep(delay)
             status = await self._send(message, None)
-        self._store.delete_message(message.id)
+        self.store.delete_message(message.id)
 
 
 def _is_retried(status: int) -> bool:
     """No answer, or an error. A redirect is neither: it is not followed, and the message is lost."""
     return status == 0 or status >= 400
+
+
+def new_secret() -> str:
+    """`whsec_` and 24 random bytes in standard base64, which has no `_`: clients split there."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """The header `webhook-signature` of a message that is sent at `timestamp` (Unix seconds).
+
+    As Replicate signs: Standard Webhooks with a symmetric secret.
+    """
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    message = b".".join((message_id.encode(), str(timestamp).encode(), body))
+    return "v1," + base64.b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()

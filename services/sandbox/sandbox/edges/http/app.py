@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,12 +13,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox.edges.http.fault_responses import BAD_TOKEN
-from sandbox.edges.http.responses import problem
+from sandbox.edges.http.fault_responses import BAD_TOKEN, Handler
+from sandbox.edges.http.responses import Refused, problem
 
 Cover = Callable[[str], bytes]
 """From a model's name to a JPEG."""
 _GUARDED = ("/v1/", "/sandbox/")
+_ACCOUNT = {
+    "type": "organization",
+    "username": "rushes",
+    "name": "Rushes sandbox",
+    "github_url": None,
+    "avatar_url": None,
+}
 
 
 class TokenCheck:
@@ -53,44 +61,31 @@ def _is_signed(path: str) -> bool:
 
 
 def build(routes: Sequence[BaseRoute], *, token: str, webhook_secret: str, cover: Cover) -> ASGIApp:
-    async def healthz(request: Request) -> Response:  # noqa: ARG001 - a handler
-        return JSONResponse({"status": "ok"})
-
-    async def secret(request: Request) -> Response:  # noqa: ARG001 - a handler
-        return JSONResponse({"key": webhook_secret})
-
-    async def account(request: Request) -> Response:  # noqa: ARG001 - a handler
-        return JSONResponse(
-            {
-                "type": "organization",
-                "username": "rushes",
-                "name": "Rushes sandbox",
-                "github_url": None,
-                "avatar_url": None,
-            }
-        )
-
-    async def hardware(request: Request) -> Response:  # noqa: ARG001 - a handler
-        return JSONResponse([{"name": "CPU", "sku": "cpu"}])
-
     async def picture(request: Request) -> Response:
         return Response(cover(request.path_params["model"]), media_type="image/jpeg")
 
-    async def failed(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler
-        status, detail = (
-            (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "Internal error")
-        )
-        return problem(status, detail)
+    async def refused(_: Request, error: Any) -> Response:
+        return error.response  # type: ignore[no-any-return]  # of `Refused`
+
+    async def failed(_: Request, error: Any) -> Response:
+        return problem(error.status_code, error.detail)
 
     app = Starlette(
         routes=[
-            Route("/healthz", healthz),
-            Route("/v1/webhooks/default/secret", secret),
-            Route("/v1/account", account),
-            Route("/v1/hardware", hardware),
+            Route("/healthz", _constant({"status": "ok"})),
+            Route("/v1/webhooks/default/secret", _constant({"key": webhook_secret})),
+            Route("/v1/account", _constant(_ACCOUNT)),
+            Route("/v1/hardware", _constant([{"name": "CPU", "sku": "cpu"}])),
             Route("/covers/{model:path}.jpg", picture),
             *routes,
         ],
-        exception_handlers={HTTPException: failed},
+        exception_handlers={HTTPException: failed, Refused: refused},
     )
     return TokenCheck(app, token)
+
+
+def _constant(value: Any) -> Handler:
+    async def answer(_: Request) -> Response:
+        return JSONResponse(value)
+
+    return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,17 +14,15 @@ from sandbox.core.predictions.domain.charges import report
 from sandbox.core.predictions.domain.prediction import to_record, to_rfc3339
 from sandbox.core.predictions.ports import Store
 from sandbox.core.predictions.prediction_runner import PredictionRunner
-from sandbox.edges.http.responses import json_body, not_found, problem
+from sandbox.edges.http.responses import Refused, json_body, not_found
 
 
+@dataclass(frozen=True)
 class ControlRoutes:
-    def __init__(
-        self, runner: PredictionRunner, store: Store, clock: SandboxClock, faults: FaultRules
-    ) -> None:
-        self._runner = runner
-        self._store = store
-        self._clock = clock
-        self._faults = faults
+    runner: PredictionRunner
+    store: Store
+    clock: SandboxClock
+    rules: FaultRules
 
     def routes(self) -> list[Route]:
         return [
@@ -34,71 +32,61 @@ class ControlRoutes:
             Route("/sandbox/faults", self.add_fault, methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
             Route("/sandbox/faults/{id}", self.clear_fault, methods=["DELETE"]),
-            Route("/sandbox/clock", self.clock, methods=["GET"]),
+            Route("/sandbox/clock", self.show_clock, methods=["GET"]),
             Route("/sandbox/clock", self.set_clock, methods=["POST"]),
         ]
 
     async def ledger(self, request: Request) -> Response:
-        return JSONResponse(report(self._store.charges()))
+        return JSONResponse(report(self.store.charges()))
 
     async def predictions(self, request: Request) -> Response:
         """The records, newest first, each with the fault that it was given."""
-        found = self._store.page(limit=100_000, before=None, created_after=None, created_before=None)
-        return JSONResponse({"predictions": [to_record(self._runner.current(p)) for p in found]})
+        found = self.store.page(limit=100_000, before=None, created_after=None, created_before=None)
+        return JSONResponse({"predictions": [to_record(self.runner.current(p)) for p in found]})
 
     async def faults(self, request: Request) -> Response:
         known = {name: {"phase": fault.phase, "effect": fault.effect} for name, fault in FAULTS.items()}
-        return JSONResponse({"rules": [asdict(rule) for rule in self._faults.rules], "known": known})
+        return JSONResponse({"rules": [asdict(rule) for rule in self.rules.rules], "known": known})
 
     async def add_fault(self, request: Request) -> Response:
         body = await json_body(request)
-        if isinstance(body, Response):
-            return body
         try:
-            return JSONResponse(asdict(self._faults.add(body)), 201)
+            return JSONResponse(asdict(self.rules.add(body)), 201)
         except ValueError as error:
-            return problem(422, str(error), "Invalid fault")
+            raise Refused(422, str(error), "Invalid fault") from error
 
     async def clear_faults(self, request: Request) -> Response:
-        return JSONResponse({"removed": self._faults.clear()})
+        return JSONResponse({"removed": self.rules.clear()})
 
     async def clear_fault(self, request: Request) -> Response:
-        removed = self._faults.clear(request.path_params["id"])
-        return JSONResponse({"removed": removed}) if removed else not_found("Fault")
+        removed = self.rules.clear(request.path_params["id"])
+        if not removed:
+            raise not_found("Fault")
+        return JSONResponse({"removed": removed})
 
-    async def clock(self, request: Request) -> Response:
-        return self._clock_json()
+    async def show_clock(self, request: Request) -> Response:
+        return JSONResponse(
+            {
+                "now": to_rfc3339(self.clock.now()),
+                "virtual": self.clock.virtual,
+                "offset_s": self.clock.offset,
+            }
+        )
 
     async def set_clock(self, request: Request) -> Response:
         """The body: `{"virtual": true|false}` and/or `{"advance": seconds}`."""
         body = await json_body(request)
-        if isinstance(body, Response):
-            return body
         virtual, advance = body.get("virtual"), body.get("advance", 0)
         if virtual not in (None, True, False) or not isinstance(advance, (int, float)) or advance < 0:
-            return problem(
+            raise Refused(
                 422, "give `virtual` (true or false) and/or `advance` (seconds, 0 or more)", "Invalid clock"
             )
         if virtual is True:
-            self._clock.stop_time()
+            self.clock.stop_time()
         elif virtual is False:
-            self._clock.run_time()
+            self.clock.run_time()
         if advance:
-            self._clock.advance(float(advance))
-        self._store.save_setting(
-            "clock",
-            {
-                "offset": self._clock.offset,
-                "frozen_at": to_rfc3339(self._clock.now()) if self._clock.virtual else None,
-            },
-        )
-        return self._clock_json()
-
-    def _clock_json(self) -> Response:
-        return JSONResponse(
-            {
-                "now": to_rfc3339(self._clock.now()),
-                "virtual": self._clock.virtual,
-                "offset_s": self._clock.offset,
-            }
-        )
+            self.clock.advance(float(advance))
+        frozen_at = to_rfc3339(self.clock.now()) if self.clock.virtual else None
+        self.store.save_setting("clock", {"offset": self.clock.offset, "frozen_at": frozen_at})
+        return await self.show_clock(request)

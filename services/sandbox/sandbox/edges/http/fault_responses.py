@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from sandbox.core.clock import SandboxClock
@@ -12,6 +14,7 @@ from sandbox.edges.http.connection_cuts import NeverAnswer, ResetConnection
 from sandbox.edges.http.responses import problem
 
 Answer = Callable[[], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 HTML = "<!DOCTYPE html><html><body><h1>Internal Server Error</h1></body></html>"
 _LOW_CREDIT = (
     "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute "
@@ -25,18 +28,26 @@ BAD_TOKEN = "You did not pass a valid authentication token"  # noqa: S105 - a se
 _ACCEPTS_FIRST = ("hang", "reset")
 
 
+@dataclass(frozen=True)
 class FaultResponses:
-    def __init__(self, faults: FaultRules, clock: SandboxClock) -> None:
-        self._faults = faults
-        self._clock = clock
+    rules: FaultRules
+    clock: SandboxClock
+
+    def around(self, route: str, handler: Handler) -> Handler:
+        """The handler of requests that name no model, with the faults of this route."""
+
+        async def handle(request: Request) -> Response:
+            return await self.apply(route, None, lambda: handler(request))
+
+        return handle
 
     async def apply(self, route: str, model: str | None, answer: Answer) -> Response:
         """The answer, or the response of a fault that a rule has for this route and model."""
-        rule = self._faults.take("request", route=route, model=model, only=_STRIKING)
+        rule = self.rules.take("request", route=route, model=model, only=_STRIKING)
         if rule is None:
             return await answer()
         if rule.fault == "slow":
-            await self._clock.sleep(float(rule.params.get("seconds", 5.0)))
+            await self.clock.sleep(float(rule.params.get("seconds", 5.0)))
             return await answer()
         if rule.params.get("accept", rule.fault in _ACCEPTS_FIRST):
             made = await answer()
@@ -46,20 +57,15 @@ class FaultResponses:
 
     def sync_processing(self, model: str) -> bool:
         """Whether a create whose wait is over is to answer `processing`."""
-        return (
-            self._faults.take("request", route="create", model=model, only=("sync_processing",)) is not None
-        )
+        rule = self.rules.take("request", route="create", model=model, only=("sync_processing",))
+        return rule is not None
 
 
 def throttled(detail: str, wait: int, *, header: bool, body: bool) -> Response:
     """429 with the seconds to wait in the header, the body, both or neither."""
     content = {"detail": detail, "status": 429, **({"retry_after": wait} if body else {})}
-    return JSONResponse(
-        content,
-        429,
-        headers={"Retry-After": str(wait)} if header else None,
-        media_type="application/problem+json",
-    )
+    headers = {"Retry-After": str(wait)} if header else None
+    return JSONResponse(content, 429, headers, "application/problem+json")
 
 
 def _response_of(rule: FaultRule) -> Response:

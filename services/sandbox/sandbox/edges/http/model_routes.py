@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,98 +11,85 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sandbox.core.models.domain.input_validation import example_input
-from sandbox.core.models.domain.model import Collection, Model, ModelCatalog
+from sandbox.core.models.domain.model import Model, ModelCatalog
 from sandbox.core.predictions.domain.prediction import Prediction, Status, api_object, example_id
 from sandbox.edges.http.fault_responses import FaultResponses
-from sandbox.edges.http.responses import base_url, not_found, page, page_of_list
+from sandbox.edges.http.responses import base_url, full_name, not_found, page, page_of_list
 
 JSON = dict[str, Any]
 
 
+@dataclass(frozen=True)
 class ModelRoutes:
-    def __init__(self, catalog: ModelCatalog, fault_responses: FaultResponses) -> None:
-        self._catalog = catalog
-        self._fault_responses = fault_responses
+    catalog: ModelCatalog
+    fault_responses: FaultResponses
 
     def routes(self) -> list[Route]:
-        at = "/v1/models/{owner}/{name}"
+        at, around = "/v1/models/{owner}/{name}", self.fault_responses.around
         return [
-            Route("/v1/models", self.list, methods=["GET", "QUERY"]),
+            Route("/v1/models", around("models", self.list), methods=["GET", "QUERY"]),
             Route(at, self.get, methods=["GET"]),
             Route(f"{at}/readme", self.readme, methods=["GET"]),
             Route(f"{at}/examples", self.examples, methods=["GET"]),
             Route(f"{at}/versions", self.versions, methods=["GET"]),
             Route(f"{at}/versions/{{version}}", self.version, methods=["GET"]),
-            Route("/v1/collections", self.collections, methods=["GET"]),
-            Route("/v1/collections/{slug}", self.collection, methods=["GET"]),
+            Route("/v1/collections", around("collections", self.collections), methods=["GET"]),
+            Route("/v1/collections/{slug}", around("collections", self.collection), methods=["GET"]),
             Route("/v1/search", self.search, methods=["GET"]),
         ]
 
-    def _find(self, request: Request) -> Model | None:
-        return self._catalog.model(f"{request.path_params['owner']}/{request.path_params['name']}")
+    def _find(self, request: Request) -> Model:
+        found = self.catalog.model(full_name(request))
+        if found is None:
+            raise not_found("Model")
+        return found
 
     async def list(self, request: Request) -> Response:
         """`QUERY` has the words to search for as its body."""
         query = (await request.body()).decode("utf-8", "replace") if request.method == "QUERY" else ""
-
-        async def answer() -> Response:
-            shown = [model_json(m, base_url(request)) for m in self._catalog.search(query)]
-            return page_of_list(request, shown)
-
-        return await self._fault_responses.apply("models", None, answer)
+        shown = [model_json(m, base_url(request)) for m in self.catalog.search(query)]
+        return page_of_list(request, shown)
 
     async def get(self, request: Request) -> Response:
-        found = self._find(request)
-
         async def answer() -> Response:
-            return not_found("Model") if found is None else JSONResponse(model_json(found, base_url(request)))
+            return JSONResponse(model_json(self._find(request), base_url(request)))
 
-        return await self._fault_responses.apply("models", found.full_name if found else None, answer)
+        known = self.catalog.model(full_name(request))
+        return await self.fault_responses.apply("models", known.full_name if known else None, answer)
 
     async def readme(self, request: Request) -> Response:
         found = self._find(request)
-        if found is None:
-            return not_found("Model")
         return PlainTextResponse(f"# {found.name}\n\n{found.description}.\n")
 
     async def examples(self, request: Request) -> Response:
         """Always empty: no examples are stored."""
-        return not_found("Model") if self._find(request) is None else page(request, [], None)
+        self._find(request)
+        return page(request, [], None)
 
     async def versions(self, request: Request) -> Response:
         found = self._find(request)
-        if found is None:
-            return not_found("Model")
         return page(request, [version_json(found)] if found.versioned else [], None)
 
     async def version(self, request: Request) -> Response:
-        found = self._find(request)
+        found = self.catalog.model(full_name(request))
         if found is None or not found.versioned or found.version != request.path_params["version"]:
-            return not_found("Version")
+            raise not_found("Version")
         return JSONResponse(version_json(found))
 
     async def collections(self, request: Request) -> Response:
-
-        async def answer() -> Response:
-            return page_of_list(request, [_collection_json(c) for c in self._catalog.collections.values()])
-
-        return await self._fault_responses.apply("collections", None, answer)
+        return page_of_list(request, [asdict(c) for c in self.catalog.collections.values()])
 
     async def collection(self, request: Request) -> Response:
-        found = self._catalog.collections.get(request.path_params["slug"])
-
-        async def answer() -> Response:
-            if found is None:
-                return not_found("Collection")
-            models = [model_json(m, base_url(request)) for m in self._catalog.in_collection(found.slug)]
-            return JSONResponse({**_collection_json(found), "full_description": None, "models": models})
-
-        return await self._fault_responses.apply("collections", None, answer)
+        found = self.catalog.collections.get(request.path_params["slug"])
+        if found is None:
+            raise not_found("Collection")
+        models = [model_json(m, base_url(request)) for m in self.catalog.in_collection(found.slug)]
+        return JSONResponse({**asdict(found), "full_description": None, "models": models})
 
     async def search(self, request: Request) -> Response:
         query = request.query_params.get("query", "")
         given = request.query_params.get("limit", "20")
-        limit = min(50, max(1, int(given))) if given.isdigit() else 20
+        limit = min(50, max(1, int(given))) if given.isdecimal() else 20
         base = base_url(request)
         models = [
             {
@@ -112,10 +100,10 @@ class ModelRoutes:
                     "score": 1.0,
                 },
             }
-            for m in self._catalog.search(query)[:limit]
+            for m in self.catalog.search(query)[:limit]
         ]
         collections = [
-            _collection_json(c) for c in self._catalog.collections.values() if query.lower() in c.name.lower()
+            asdict(c) for c in self.catalog.collections.values() if query.lower() in c.name.lower()
         ]
         return JSONResponse({"query": query, "models": models, "collections": collections, "pages": []})
 
@@ -169,7 +157,3 @@ def version_json(model: Model) -> JSON:
         "cog_version": "0.22.0",
         "openapi_schema": model.openapi,
     }
-
-
-def _collection_json(collection: Collection) -> JSON:
-    return {"slug": collection.slug, "name": collection.name, "description": collection.description}

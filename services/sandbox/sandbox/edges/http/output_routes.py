@@ -33,37 +33,37 @@ class Content:
     content_type: str
 
 
+@dataclass(frozen=True)
 class OutputRoutes:
     """Needs no token, as the provider's delivery host."""
 
-    def __init__(self, store: Store, clock: SandboxClock, faults: FaultRules, *, expired_status: int) -> None:
-        self._store = store
-        self._clock = clock
-        self._faults = faults
-        self._expired = expired_status
+    store: Store
+    clock: SandboxClock
+    rules: FaultRules
+    expired_status: int
 
     def routes(self) -> list[Route]:
         return [Route("/files/{token}/{name}", self.get, methods=["GET", "HEAD"])]
 
     async def get(self, request: Request) -> Response:
-        file = self._store.file(request.path_params["token"])
+        file = self.store.file(request.path_params["token"])
         if file is None or file.name != request.path_params["name"]:
             return PlainTextResponse("Not found\n", 404)
-        if file.expires_at <= self._clock.now() or not file.path.exists():
-            return PlainTextResponse("This file has expired\n", self._expired)
+        if file.expires_at <= self.clock.now() or not file.path.exists():
+            return PlainTextResponse("This file has expired\n", self.expired_status)
         rule = self._rule(request, file)
         if rule is not None and (answer := _replacement(rule)) is not None:
             return answer
         if rule is not None and rule.fault == "output_swapped":
-            self._store.mark_swapped(file.token)
-            file = self._store.file(file.token) or file
+            self.store.mark_swapped(file.token)
+            file = self.store.file(file.token) or file
         return self._serve(request, _content(file, rule), rule)
 
     def _rule(self, request: Request, file: OutputFile) -> FaultRule | None:
         if request.method == "HEAD":
             return None
         only = (*_ANY, *_ON_RANGE) if "range" in request.headers else _ANY
-        return self._faults.take("file", route="files", model=file.model, only=only)
+        return self.rules.take("file", route="files", model=file.model, only=only)
 
     def _serve(self, request: Request, content: Content, rule: FaultRule | None) -> Response:
         headers = {"etag": content.etag, "accept-ranges": "bytes", "cache-control": "private, max-age=3600"}
@@ -79,17 +79,12 @@ class OutputRoutes:
             return Response(status_code=status, headers=headers, media_type=content.content_type)
         if rule is not None and rule.fault in ("output_truncated", "output_reset"):
             cut_at = start + int((end - start) * float(rule.params.get("fraction", 0.5)))
-            body = _chunks(content, start, cut_at)
-            return TruncatedResponse(
-                body, status, headers, content.content_type, hard=rule.fault == "output_reset"
-            )
-        drip = rule if rule is not None and rule.fault == "slow_drip" else None
-        return StreamingResponse(
-            self._dripping(content, start, end, drip) if drip else _chunks(content, start, end),
-            status_code=status,
-            headers=headers,
-            media_type=content.content_type,
-        )
+            body, hard = _chunks(content, start, cut_at), rule.fault == "output_reset"
+            return TruncatedResponse(body, status, headers, content.content_type, hard=hard)
+        body = _chunks(content, start, end)
+        if rule is not None and rule.fault == "slow_drip":
+            body = self._dripping(content, start, end, rule)
+        return StreamingResponse(body, status, headers, content.content_type)
 
     async def _dripping(
         self, content: Content, start: int, end: int, rule: FaultRule
@@ -97,22 +92,14 @@ class OutputRoutes:
         size, pause = int(rule.params.get("chunk", 1024)), float(rule.params.get("seconds", 0.2))
         for at in range(start, end, size):
             yield content.read(at, min(at + size, end))
-            await self._clock.sleep(pause)
+            await self.clock.sleep(pause)
 
 
 class TruncatedResponse(StreamingResponse):
     """A body that ends before its announced length, by an orderly close, or by a reset (`hard`)."""
 
-    def __init__(
-        self,
-        content: AsyncIterator[bytes],
-        status: int,
-        headers: dict[str, str],
-        media_type: str,
-        *,
-        hard: bool,
-    ) -> None:
-        super().__init__(content, status_code=status, headers=headers, media_type=media_type)
+    def __init__(self, *args: Any, hard: bool) -> None:
+        super().__init__(*args)
         self._hard = hard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

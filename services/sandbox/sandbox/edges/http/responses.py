@@ -12,8 +12,7 @@ from urllib.parse import parse_qs, urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.core.models.domain.input_validation import InvalidField
-
+_LIST_PAGE = 25
 _TITLES = {
     400: "Bad request",
     404: "Not found",
@@ -33,21 +32,16 @@ def problem(status: int, detail: str, title: str | None = None, **more: Any) -> 
     )
 
 
-def invalid_input(problems: Sequence[InvalidField]) -> Response:
-    """422 with every wrong field."""
-    lines = "".join(f"- {p.field}: {p.description}\n" for p in problems)
-    fields = [{"type": p.type, "field": p.field, "description": p.description} for p in problems]
-    return problem(422, lines, "Input validation failed", invalid_fields=fields)
+class Refused(Exception):  # noqa: N818 - it is the answer, not a defect
+    """Answers a request with a problem document, from wherever its handler finds out."""
+
+    def __init__(self, status: int, detail: str, title: str | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.response = problem(status, detail, title, **more)
 
 
-def unknown_version() -> Response:
-    """422 for a version that does not exist, is `latest`, or belongs to another model."""
-    detail = "The specified version does not exist (or perhaps you don't have permission to use it?)"
-    return problem(422, detail, "Invalid version or not permitted")
-
-
-def not_found(what: str) -> Response:
-    return problem(404, f"{what} not found.")
+def not_found(what: str) -> Refused:
+    return Refused(404, f"{what} not found.")
 
 
 def base_url(request: Request) -> str:
@@ -55,28 +49,30 @@ def base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-async def json_body(request: Request) -> dict[str, Any] | Response:
-    """The JSON object in the body, or the response that refuses it."""
+def full_name(request: Request) -> str:
+    """The model that the path names, as `owner/name`."""
+    return f"{request.path_params['owner']}/{request.path_params['name']}"
+
+
+async def json_body(request: Request) -> dict[str, Any]:
     try:
         value = json.loads(await request.body() or b"{}")
     except ValueError:
-        return problem(400, "The request body is not valid JSON")
-    return value if isinstance(value, dict) else problem(400, "The request body must be a JSON object")
+        raise Refused(400, "The request body is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(400, "The request body must be a JSON object")
+    return value
 
 
 def cursor_position(request: Request) -> str | None:
-    """The position in the query's `cursor`; None for the first page.
-
-    Raises:
-        ValueError: not one of our cursors.
-    """
+    """The position in the query's `cursor`; None for the first page."""
     given = request.query_params.get("cursor")
     if given is None:
         return None
     try:
         return parse_qs(base64.urlsafe_b64decode(given.encode()).decode())["p"][0]
     except (binascii.Error, UnicodeDecodeError, KeyError) as error:
-        raise ValueError(f"cursor {given!r} is not one that this server gave") from error
+        raise Refused(400, f"cursor {given!r} is not one that this server gave") from error
 
 
 def page(request: Request, results: Sequence[Any], position: str | None) -> Response:
@@ -89,11 +85,11 @@ def page(request: Request, results: Sequence[Any], position: str | None) -> Resp
     return JSONResponse({"next": following, "previous": None, "results": list(results)})
 
 
-def page_of_list(request: Request, items: Sequence[Any], size: int = 25) -> Response:
+def page_of_list(request: Request, items: Sequence[Any]) -> Response:
     """A page of a list that does not change: its position is an index."""
     try:
         start = int(cursor_position(request) or 0)
     except ValueError as error:
-        return problem(400, str(error))
-    end = start + size
+        raise Refused(400, str(error)) from error
+    end = start + _LIST_PAGE
     return page(request, items[start:end], str(end) if end < len(items) else None)

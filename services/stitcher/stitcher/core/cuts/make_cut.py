@@ -17,8 +17,7 @@ from stitcher.core.cuts.domain.ffmpeg_plan import CUT, Encoder, SourceFile, may_
 from stitcher.core.cuts.domain.quality_gate import find_problems
 from stitcher.core.cuts.ports import CutFailed, FFmpeg, MadeCut, ReportProgress
 from stitcher.core.media.domain import FileFacts
-from stitcher.core.media.ports import Blobs, Prober, Unreadable, Workspace
-from stitcher.core.thumbnails.ports import ThumbnailRenderer
+from stitcher.core.media.ports import Blobs, Prober, ThumbnailRenderer, Unreadable, Workspace
 
 CUT_THUMBNAIL_WIDTH = 1280
 MIN_CLIP_SHARE = Fraction(3, 4)
@@ -41,26 +40,17 @@ class _CutLock:
     users: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
 class MakeCut:
     """Makes cuts; the same cut requested twice at once is made once."""
 
-    def __init__(
-        self,
-        *,
-        blobs: Blobs,
-        ffmpeg: FFmpeg,
-        prober: Prober,
-        thumbnails: ThumbnailRenderer,
-        workspace: Workspace,
-        encoder: Encoder,
-    ) -> None:
-        self._blobs = blobs
-        self._ffmpeg = ffmpeg
-        self._prober = prober
-        self._thumbnails = thumbnails
-        self._workspace = workspace
-        self._encoder = encoder
-        self._locks: dict[str, _CutLock] = {}
+    blobs: Blobs
+    ffmpeg: FFmpeg
+    prober: Prober
+    thumbnails: ThumbnailRenderer
+    workspace: Workspace
+    encoder: Encoder
+    _locks: dict[str, _CutLock] = field(init=False, default_factory=dict)
 
     async def run(self, request: CutRequest, report: ReportProgress) -> MadeCut:
         """Make the cut, or find it stored.
@@ -102,13 +92,13 @@ class MakeCut:
     async def _find_stored(self, request: CutRequest, timeline: Timeline) -> FileFacts | None:
         """The facts of the stored cut, if it was made from this very edit and is right."""
         with contextlib.suppress(NotFound):
-            stored = await self._blobs.stat(request.cut_key)
+            stored = await self.blobs.stat(request.cut_key)
             if stored.metadata.get("edit") != request.edit.fingerprint():
                 return None
-            async with self._workspace.folder() as folder:
-                await self._blobs.get_file(request.cut_key, folder / CUT)
+            async with self.workspace.folder() as folder:
+                await self.blobs.get_file(request.cut_key, folder / CUT)
                 with contextlib.suppress(Unreadable, CutFailed):  # then it is made anew
-                    facts = await self._prober.probe(folder / CUT, thoroughly=True)
+                    facts = await self.prober.probe(folder / CUT, thoroughly=True)
                     audible = stored.metadata.get("sounds") == "yes"
                     if not find_problems(request.edit, timeline, facts, audible=audible):
                         await self._ensure_thumbnail(request, folder)
@@ -118,7 +108,7 @@ class MakeCut:
     async def _make(
         self, request: CutRequest, timeline: Timeline, report: ReportProgress, *, allow_copy: bool
     ) -> FileFacts:
-        async with self._workspace.folder() as folder:
+        async with self.workspace.folder() as folder:
             clips, music = await self._fetch(request, folder, report)
             _require_length(request.edit, timeline, clips)
             audible = await self._join(
@@ -142,11 +132,11 @@ class MakeCut:
         async def fetch(key: str, name: str, label: str) -> SourceFile:
             async with slots:
                 try:
-                    await self._blobs.get_file(key, folder / name)
+                    await self.blobs.get_file(key, folder / name)
                 except NotFound as error:
                     raise NotFound(f"{label} is not in the store: {key}", code="not_found") from error
                 try:
-                    facts = await self._prober.probe(folder / name)
+                    facts = await self.prober.probe(folder / name)
                 except Unreadable as error:
                     code = label.split(maxsplit=1)[0]
                     raise CutFailed(code, f"{label} ({key}) cannot be used: {error}") from error
@@ -182,7 +172,7 @@ class MakeCut:
         tracks = plan_tracks(edit, timeline, clips, music)
         if tracks is not None:
             await report(0.0, "listening to clips and music")
-            loudness = read_loudness(await self._ffmpeg.run(tracks, folder))
+            loudness = read_loudness(await self.ffmpeg.run(tracks, folder))
 
         async def report_join(percent: float) -> None:
             await report(min(percent, 98.0), "joining clips")
@@ -190,15 +180,15 @@ class MakeCut:
         copy = allow_copy and may_copy(edit, timeline, clips)
         gain_db = edit.music.gain_db if edit.music else 0.0
         levels = mix_levels(loudness, gain_db, edit.loudness.integrated_lufs)
-        command = plan_join(edit, timeline, clips, levels, self._encoder, copy=copy)
-        await self._ffmpeg.run(command, folder, report_join)
+        command = plan_join(edit, timeline, clips, levels, self.encoder, copy=copy)
+        await self.ffmpeg.run(command, folder, report_join)
         return levels.audible
 
     async def _check(
         self, edit: Edit, timeline: Timeline, clips: list[SourceFile], folder: Path, *, audible: bool
     ) -> FileFacts:
         try:
-            facts = await self._prober.probe(folder / CUT, thoroughly=True)
+            facts = await self.prober.probe(folder / CUT, thoroughly=True)
         except Unreadable as error:
             raise CutFailed("check", f"the cut did not pass its check: {error}") from error
         problems = find_problems(edit, timeline, facts, [clip.facts for clip in clips], audible=audible)
@@ -209,7 +199,7 @@ class MakeCut:
     async def _store(self, request: CutRequest, facts: FileFacts, folder: Path, *, audible: bool) -> None:
         """The thumbnail first: a stored cut means that all is done."""
         await self._store_thumbnail(request, folder)
-        await self._blobs.put_file(
+        await self.blobs.put_file(
             request.cut_key,
             folder / CUT,
             content_type="video/mp4",
@@ -222,18 +212,18 @@ class MakeCut:
 
     async def _ensure_thumbnail(self, request: CutRequest, folder: Path) -> None:
         try:
-            await self._blobs.stat(request.thumbnail_key)
+            await self.blobs.stat(request.thumbnail_key)
         except NotFound:
             await self._store_thumbnail(request, folder)
 
     async def _store_thumbnail(self, request: CutRequest, folder: Path) -> None:
         try:
-            thumbnail = await self._thumbnails.of_video(
+            thumbnail = await self.thumbnails.of_video(
                 folder / CUT, width=CUT_THUMBNAIL_WIDTH, content_type="image/jpeg"
             )
         except Unreadable as error:
             raise CutFailed("check", f"no thumbnail can be made of the cut: {error}") from error
-        await self._blobs.put(request.thumbnail_key, thumbnail, content_type="image/jpeg")
+        await self.blobs.put(request.thumbnail_key, thumbnail, content_type="image/jpeg")
 
 
 def _missing_files(request: CutRequest) -> Iterator[FieldProblem]:

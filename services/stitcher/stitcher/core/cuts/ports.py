@@ -42,17 +42,6 @@ class FFmpeg(Protocol):
 
 
 @dataclass(frozen=True)
-class CutId:
-    """Which cut is being made, and in which delivery of which round of its request."""
-
-    job_id: str
-    campaign_id: str
-    version: int
-    round: int
-    delivery: int
-
-
-@dataclass(frozen=True)
 class MadeCut:
     """A stored, checked cut; `already_stored` when it was found and not made now."""
 

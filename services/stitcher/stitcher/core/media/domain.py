@@ -49,7 +49,7 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """A file's sound. Levels are fractions of full scale, 0 to 1, and 0 when they were not measured."""
+    """A file's sound. The peak is a fraction of full scale, 0 to 1, and 0 when it was not measured."""
 
     codec: str
     rate: int
@@ -57,7 +57,6 @@ class AudioFacts:
     duration: float
     """Seconds."""
     peak: float = 0.0
-    rms: float = 0.0
 
 
 @dataclass(frozen=True)

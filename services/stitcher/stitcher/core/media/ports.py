@@ -1,4 +1,4 @@
-"""What every use case needs from outside: the blob store, a probe for media files, a folder to work in."""
+"""What every use case needs from outside: blobs, a probe for media files, thumbnails, a folder to work in."""
 
 from __future__ import annotations
 
@@ -71,4 +71,16 @@ class Workspace(Protocol):
 
     def folder(self) -> AbstractAsyncContextManager[Path]:
         """An empty folder, removed on leaving. `Unavailable` when the disk refuses work in it."""
+        ...
+
+
+class ThumbnailRenderer(Protocol):
+    """Turns media files into encoded thumbnails."""
+
+    async def of_video(self, path: Path, *, width: int, content_type: str) -> bytes:
+        """A telling frame of a video, at most `width` pixels wide. Raises `Unreadable`."""
+        ...
+
+    async def of_image(self, path: Path, *, width: int, content_type: str) -> bytes:
+        """An image scaled down and upright, at most `width` pixels wide. Raises `Unreadable`."""
         ...

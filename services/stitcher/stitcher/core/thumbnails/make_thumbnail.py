@@ -7,8 +7,7 @@ from pathlib import Path
 
 from mediakit.formats import Kind
 from servicekit.errors import Invalid, NotFound
-from stitcher.core.media.ports import Blobs, Prober, Unreadable, Workspace
-from stitcher.core.thumbnails.ports import ThumbnailRenderer
+from stitcher.core.media.ports import Blobs, Prober, ThumbnailRenderer, Unreadable, Workspace
 
 DEFAULT_WIDTH, MIN_WIDTH, MAX_WIDTH = 480, 16, 1920
 
@@ -27,14 +26,12 @@ def content_type_of(key: str) -> str:
     return "image/jpeg" if key.endswith((".jpg", ".jpeg")) else "image/webp"
 
 
+@dataclass(frozen=True, kw_only=True)
 class MakeThumbnail:
-    def __init__(
-        self, *, blobs: Blobs, renderer: ThumbnailRenderer, prober: Prober, workspace: Workspace
-    ) -> None:
-        self._blobs = blobs
-        self._renderer = renderer
-        self._prober = prober
-        self._workspace = workspace
+    blobs: Blobs
+    renderer: ThumbnailRenderer
+    prober: Prober
+    workspace: Workspace
 
     async def run(
         self,
@@ -66,7 +63,7 @@ class MakeThumbnail:
         content_type = content_type_of(thumbnail_key)
         if not surely_missing:
             try:
-                stored = await self._blobs.stat(thumbnail_key)
+                stored = await self.blobs.stat(thumbnail_key)
             except NotFound:
                 pass  # as expected
             else:
@@ -76,34 +73,34 @@ class MakeThumbnail:
     async def _make(
         self, blob_key: str, thumbnail_key: str, width: int, kind: Kind | None, content_type: str
     ) -> Thumbnail | None:
-        async with self._workspace.folder() as folder:
+        async with self.workspace.folder() as folder:
             source = folder / "source"
-            await self._blobs.get_file(blob_key, source)
+            await self.blobs.get_file(blob_key, source)
             try:
                 if kind is None:
                     kind = await self._detect_kind(source)
                 if kind is Kind.AUDIO:
                     return None
-                render = self._renderer.of_video if kind is Kind.VIDEO else self._renderer.of_image
+                render = self.renderer.of_video if kind is Kind.VIDEO else self.renderer.of_image
                 picture = await render(source, width=width, content_type=content_type)
             except Unreadable as error:
                 raise Invalid(f"{blob_key} cannot be shown: {error}") from error
-            stored = await self._blobs.put(thumbnail_key, picture, content_type=content_type)
+            stored = await self.blobs.put(thumbnail_key, picture, content_type=content_type)
             await self._delete_if_source_is_gone(blob_key, thumbnail_key)
             return Thumbnail(thumbnail_key, content_type, stored.size)
 
     async def _delete_if_source_is_gone(self, blob_key: str, thumbnail_key: str) -> None:
         """A removal is announced once: a thumbnail that is stored after it would never be removed."""
         try:
-            await self._blobs.stat(blob_key)
+            await self.blobs.stat(blob_key)
         except NotFound:
-            await self._blobs.delete(thumbnail_key)
+            await self.blobs.delete(thumbnail_key)
             raise
 
     async def _detect_kind(self, source: Path) -> Kind:
         """By content: what is no video or sound is taken for an image, which the renderer checks strictly."""
         try:
-            facts = await self._prober.probe(source)
+            facts = await self.prober.probe(source)
         except Unreadable:
             return Kind.IMAGE
         return Kind.VIDEO if facts.video else Kind.AUDIO

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from gateway.core.bytes.domain.byte_ranges import ByteRange, Unsatisfiable, select_ranges
 from gateway.core.bytes.domain.preconditions import Verdict, evaluate, http_date
 
+_PLAIN = re.compile(r"[^A-Za-z0-9._ ()-]")
 _VALIDATORS = ("ETag", "Last-Modified", "Cache-Control")
 """What a 304 repeats of the 200 it stands for (RFC 9110 §15.4.5)."""
 
@@ -111,3 +114,11 @@ def _parts(
         body += [head.encode("latin-1"), each]
     body.append(f"\r\n--{boundary}--\r\n".encode())
     return tuple(body)
+
+
+def attachment(filename: str) -> str:
+    """The `Content-Disposition` that saves under this name (RFC 6266): plain for old readers, and in full."""
+    name = filename.replace("\\", "/").rsplit("/", 1)[-1].strip() or "download"
+    plain = _PLAIN.sub("_", name)
+    full = quote(name.encode("utf-8", "replace"), safe="")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{full}"

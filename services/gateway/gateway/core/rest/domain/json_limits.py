@@ -8,7 +8,8 @@ from typing import Any
 from gateway.core.problems.domain import shorten
 
 MOST_VALUES = 20_000
-"""Values in a body: a tenth of a second of each service on its way; a batch of 100 runs has 200 for each."""
+"""The most values in a body: they cost each service on the way a tenth of a second, and are 200 for each of a
+batch of 100 runs."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,16 @@
-"""Renders the document as one HTML page that needs nothing from anywhere else."""
+"""Serves the OpenAPI document, and renders it as one HTML page that needs nothing from anywhere else."""
 
 from __future__ import annotations
 
 import re
 from html import escape
 from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from gateway.edges.rest.openapi.document import build_document
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The page's Content-Security-Policy: it loads nothing and runs nothing."""
@@ -30,6 +36,23 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0;
 @media (max-width: 50rem) { body { display: block; } nav { position: static; height: auto; border: 0; } }
 """
 _VERBS = ("get", "head", "post", "put", "patch", "delete")
+
+
+class Docs:
+    """The servicer of `DocumentService`."""
+
+    def __init__(self) -> None:
+        self._document = build_document()
+        self._page = render(self._document)
+
+    async def GetDocument(self, message: Empty, request: Request) -> Response:
+        return JSONResponse(self._document, headers={"Cache-Control": "no-cache"})
+
+    async def GetDocumentPage(self, message: Empty, request: Request) -> Response:
+        return HTMLResponse(self._page, headers={"Content-Security-Policy": POLICY})
+
+    async def GetHome(self, message: Empty, request: Request) -> Response:
+        return RedirectResponse("/docs", 302)
 
 
 def render(document: dict[str, Any]) -> str:

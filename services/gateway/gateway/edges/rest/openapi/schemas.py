@@ -7,18 +7,8 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from gateway.edges.rest.transcoding import descriptors as proto
 from gateway.edges.rest.transcoding.comments import comments
-from gateway.edges.rest.transcoding.descriptors import (
-    FORM,
-    HTTP_BODY,
-    fields_in,
-    fields_of,
-    is_map,
-    is_source,
-    map_fields,
-    message_of,
-    words,
-)
 from rushes.common.v1 import rules_pb2
 from servicekit.ids import PREFIXES
 
@@ -31,7 +21,7 @@ _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.ListValue": {"type": "array", "items": {}},
     "google.protobuf.Value": {"description": "Any JSON value."},
     "google.protobuf.Empty": {"type": "object", "additionalProperties": False},
-    HTTP_BODY: {"type": "string", "format": "binary"},
+    proto.HTTP_BODY: {"type": "string", "format": "binary"},
 }
 _SCALARS: dict[int, Schema] = {
     FieldDescriptor.CPPTYPE_INT32: {"type": "integer", "format": "int32"},
@@ -58,20 +48,20 @@ class Schemas:
         name = message.name
         if name not in self.components:
             self.components[name] = {}  # so that its own fields may refer to it
-            self.components[name] = self._message(message, fields_of(message))
+            self.components[name] = self._message(message, proto.fields_of(message))
         return {"$ref": f"#/components/schemas/{name}"}
 
     def body(self, message: Descriptor, without: tuple[str, ...], media_type: str) -> Schema:
         """The schema of a request body of that type: what of the message does not stand in the address."""
-        fields = fields_in(message, media_type)
-        if not without and len(fields) == len(fields_of(message)):
+        fields = proto.fields_in(message, media_type)
+        if not without and len(fields) == len(proto.fields_of(message)):
             return self.reference(message)
         schema = self._message(message, {name: f for name, f in fields.items() if name not in without})
-        if media_type == FORM:
+        if media_type == proto.FORM:
             files = [name for name, field in fields.items() if field.type == FieldDescriptor.TYPE_BYTES]
             for name in files:
                 description = schema["properties"][name]["description"]
-                schema["properties"][name] = {**_WELL_KNOWN[HTTP_BODY], "description": description}
+                schema["properties"][name] = {**_WELL_KNOWN[proto.HTTP_BODY], "description": description}
         return schema
 
     def field(self, field: FieldDescriptor) -> Schema:
@@ -87,7 +77,7 @@ class Schemas:
         required = [
             name
             for name, field in fields.items()
-            if not is_request or is_source(field) or ((rules := _rules(field)) and rules.required)
+            if not is_request or proto.is_source(field) or ((rules := _rules(field)) and rules.required)
         ]
         schema: Schema = {"type": "object", "properties": {n: self.field(f) for n, f in fields.items()}}
         if text := comments().get(message.full_name):
@@ -100,8 +90,8 @@ class Schemas:
 
     def _shape(self, field: FieldDescriptor) -> Schema:
         rules = _rules(field)
-        if is_map(field):
-            return {"type": "object", "additionalProperties": self._single(map_fields(field)[1], None)}
+        if proto.is_map(field):
+            return {"type": "object", "additionalProperties": self._single(proto.map_fields(field)[1], None)}
         if not field.is_repeated:
             single = self._single(field, rules)
             return _nullable(single) if _may_be_null(field) else single
@@ -114,7 +104,7 @@ class Schemas:
 
     def _single(self, field: FieldDescriptor, rules: Any) -> Schema:
         if field.message_type is not None:
-            return self.reference(message_of(field))
+            return self.reference(proto.message_of(field))
         if field.enum_type is not None:
             return self._enum(field.enum_type)
         schema = dict(_SCALARS[field.cpp_type])
@@ -128,7 +118,7 @@ class Schemas:
             texts = comments()
             values = {
                 word: texts.get(f"{enum.full_name}.{enum.values_by_number[n].name}", "")
-                for n, word in words(enum).items()
+                for n, word in proto.words(enum).items()
             }
             lines = [f"- `{word}`: {text}" for word, text in values.items() if text]
             description = "\n".join([texts.get(enum.full_name, ""), "", *lines]).strip()
@@ -161,7 +151,7 @@ def _whole(number: float) -> float | int:
 
 
 def _may_be_null(field: FieldDescriptor) -> bool:
-    return (field.has_presence or field.enum_type is not None) and not is_source(field)
+    return (field.has_presence or field.enum_type is not None) and not proto.is_source(field)
 
 
 def _nullable(schema: Schema) -> Schema:

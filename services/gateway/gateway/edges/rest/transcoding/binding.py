@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from gateway.core.problems.domain import MOST_PROBLEMS, refuse_if_any, shorten, unknown_name
-from gateway.edges.http.parse_json import parse
+from gateway.edges.http.request_body import parse_json
 from gateway.edges.rest.transcoding.descriptors import FORM, fields_in, fields_of, message_of
 from gateway.edges.rest.transcoding.from_json import fill, set_field
 from rushes.common.v1 import rest_pb2
@@ -172,7 +172,7 @@ def _items(text: str) -> list[str]:
 
 def _json(text: str, kind: type[Any], example: str) -> Any:
     try:
-        value = parse(text.encode())
+        value = parse_json(text.encode())
     except Invalid:
         value = None
     if not isinstance(value, kind):

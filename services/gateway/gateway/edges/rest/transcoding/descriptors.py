@@ -71,9 +71,10 @@ def _methods_by_request() -> dict[str, RpcMethod]:
     return methods
 
 
+@cache
 def fields_of(descriptor: Any) -> Mapping[str, FieldDescriptor]:
     """A message type's fields by name, in order of declaration."""
-    return {field.name: field for field in _ordered(descriptor)}
+    return {field.name: field for field in descriptor.fields}
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
@@ -121,8 +122,3 @@ def words(enum: EnumDescriptor) -> dict[int, str]:
         for value in enum.values
         if not (value.number == 0 and prefix)
     }
-
-
-@cache
-def _ordered(descriptor: Any) -> tuple[FieldDescriptor, ...]:
-    return tuple(descriptor.fields)

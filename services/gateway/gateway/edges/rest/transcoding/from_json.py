@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway.core.problems.domain import MOST_PROBLEMS, nearest_name, refuse_if_any, shorten, unknown_name
+from gateway.core.problems.domain import nearest_name, shorten, unknown_name
 from gateway.edges.rest.transcoding.descriptors import fields_in, is_map, map_fields, words
 from servicekit.errors import FieldProblem
 
@@ -32,22 +31,14 @@ _INTEGERS = {
 Problems = Iterator[FieldProblem]
 
 
-def from_json(value: Any, message: Message, *, at: str = "") -> None:
-    """Fill the message from a JSON value.
+def fill(message: Message, value: Any, at: str) -> Problems:
+    """Fill the message and yield the problems one by one.
 
     Args:
-        value: as `json.loads` gives it, not nested more deeply than the caller allows.
         message: empty before.
+        value: as `json.loads` gives it, not nested more deeply than the caller allows.
         at: the path of the message within the request, for the problems' names.
-
-    Raises:
-        Invalid: with a `FieldProblem` for each of the first twenty problems.
     """
-    refuse_if_any(list(itertools.islice(fill(message, value, at), MOST_PROBLEMS)))
-
-
-def fill(message: Message, value: Any, at: str) -> Problems:
-    """Fill the message and yield the problems one by one."""
     fill_well_known = _WELL_KNOWN.get(message.DESCRIPTOR.full_name)
     if fill_well_known is not None:
         yield from fill_well_known(message, value, at)

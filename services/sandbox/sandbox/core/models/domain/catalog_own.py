@@ -31,131 +31,104 @@ _CLIP = (
 )
 _OWNER = "rushes"
 _VIDEO = Price(second=5_000)
-
-
-def own_models() -> list[Model]:
-    return [*_clips(), *_others(), *_odd()]
-
-
-def _clips() -> list[Model]:
-    camera = openapi(
-        [
+OWN_MODELS = (
+    Model(
+        _OWNER, "camera-move", "video", "Turns a photo into a clip with a smooth camera move",
+        openapi([
             file("image", "The photo to move over; any size and orientation", required=True),
             text(default="", note="What the clip should show", longest=4000),
             *_CLIP,
             choice("move", MOVES, "auto", "Camera move"),
             seed(),
-        ],
-        FILE,
-    )
-    first_last = openapi(
-        [
+        ], FILE),
+        collections=("image-to-video", "official"), price=_VIDEO, run_count=912_000,
+    ),
+    Model(
+        _OWNER, "first-last", "video", "A clip that moves from a first to a last picture",
+        openapi([
             file("first_image", "The first frame", required=True),
             file("last_image", "The last frame", required=True),
             text(default="", longest=4000),
             *_CLIP,
             seed(),
-        ],
-        FILE,
-    )
-    title = openapi(
-        [
+        ], FILE),
+        collections=("image-to-video", "official"), price=_VIDEO, run_count=431_000,
+    ),
+    Model(
+        _OWNER, "title-card", "title", "A title card in motion from a line of text",
+        openapi([
             text("text", "The line on the card", required=True, longest=200),
             text("subtitle", default="", longest=200),
             *_CLIP,
             choice("style", ("dark", "light", "warm"), "dark"),
             seed(),
-        ],
-        FILE,
-    )
-    instant = openapi([text(default="")], FILE)
-    return [
-        Model(
-            _OWNER, "camera-move", "video", "Turns a photo into a clip with a smooth camera move", camera,
-            collections=("image-to-video", "official"), price=_VIDEO, run_count=912_000,
-        ),
-        Model(
-            _OWNER, "first-last", "video", "A clip that moves from a first to a last picture", first_last,
-            collections=("image-to-video", "official"), price=_VIDEO, run_count=431_000,
-        ),
-        Model(
-            _OWNER, "title-card", "title", "A title card in motion from a line of text", title,
-            collections=("text-to-video", "official"), price=_VIDEO, run_count=222_000,
-        ),
-        Model(
-            _OWNER, "instant", "instant", "A ready-made clip of one second", instant,
-            collections=("official",), price=Price(run=100), boot_s=0, run_s=0, run_count=5_000_000,
-        ),
-    ]  # fmt: skip
-
-
-def _others() -> list[Model]:
-    still = openapi(
-        [
+        ], FILE),
+        collections=("text-to-video", "official"), price=_VIDEO, run_count=222_000,
+    ),
+    Model(
+        _OWNER, "instant", "instant", "A ready-made clip of one second", openapi([text(default="")], FILE),
+        collections=("official",), price=Price(run=100), boot_s=0, run_s=0, run_count=5_000_000,
+    ),
+    Model(
+        _OWNER, "still", "image", "Draws pictures from a prompt",
+        openapi([
             text(required=True, longest=4000),
             whole("num_outputs", 1, 4, 1, "Number of pictures"),
             choice("aspect_ratio", ASPECTS, "16:9"),
             choice("output_format", ("jpg", "png", "webp"), "jpg"),
             seed(),
-        ],
-        FILES,
-    )
-    music = openapi(
-        [
+        ], FILES),
+        form="list", collections=("text-to-image", "official"), price=Price(file=3_000), run_count=640_000,
+    ),
+    Model(
+        _OWNER, "music-bed", "music", "Composes a musical bed: chords, bass and soft drums",
+        openapi([
             text(default="warm and hopeful", longest=1000),
             whole("duration", 1, 120, 20, "Length in seconds"),
             choice("output_format", ("m4a", "mp3", "wav"), "m4a"),
             seed(),
-        ],
-        FILE,
-    )
-    voiceover = openapi(
-        [text("text", required=True, longest=5000), choice("voice", ("ada", "ben"), "ada"), seed()], FILE
-    )
-    bundle = openapi(
-        [text(required=True), whole("duration", 2, 10, 2), seed()],
-        {"type": "object", "properties": {"video": FILE, "notes": {"type": "string"}}, "required": ["video"]},
-    )
-    return [
-        Model(
-            _OWNER, "still", "image", "Draws pictures from a prompt", still, form="list",
-            collections=("text-to-image", "official"), price=Price(file=3_000), run_count=640_000,
-        ),
-        Model(
-            _OWNER, "music-bed", "music", "Composes a musical bed: chords, bass and soft drums", music,
-            collections=("music-generation", "official"), price=Price(second=500), run_count=118_000,
-        ),
-        Model(
-            _OWNER, "voice-over", "speech", "Speaks a text in a made-up voice", voiceover,
-            collections=("text-to-speech", "official"), price=Price(run=2_000), run_count=77_000,
-        ),
-        Model(
-            _OWNER, "bundle", "video", "A clip and its notes in one object", bundle, form="object",
-            collections=("text-to-video",), price=_VIDEO, run_count=900,
-        ),
-    ]  # fmt: skip
-
-
-def _odd() -> list[Model]:
-    community = openapi(
-        [file("image", required=True), whole("duration", 2, 10, 2), number("strength", 0, 1, 0.5)], FILE
-    )
-    forms = openapi(
-        [
+        ], FILE),
+        collections=("music-generation", "official"), price=Price(second=500), run_count=118_000,
+    ),
+    Model(
+        _OWNER, "voice-over", "speech", "Speaks a text in a made-up voice",
+        openapi([
+            text("text", required=True, longest=5000), choice("voice", ("ada", "ben"), "ada"), seed(),
+        ], FILE),
+        collections=("text-to-speech", "official"), price=Price(run=2_000), run_count=77_000,
+    ),
+    Model(
+        _OWNER, "bundle", "video", "A clip and its notes in one object",
+        openapi([text(required=True), whole("duration", 2, 10, 2), seed()], {
+            "type": "object",
+            "properties": {"video": FILE, "notes": {"type": "string"}},
+            "required": ["video"],
+        }),
+        form="object", collections=("text-to-video",), price=_VIDEO, run_count=900,
+    ),
+    Model(
+        "studio-nord", "slow-pan", "video", "A community model: it runs by its version only",
+        openapi([
+            file("image", required=True), whole("duration", 2, 10, 2), number("strength", 0, 1, 0.5),
+        ], FILE),
+        official=False, collections=("image-to-video",), price=_VIDEO, run_count=4_100,
+    ),
+    Model(
+        _OWNER, "every-form", "image", "Has a parameter in every form that a schema can take",
+        openapi([
             text(required=True),
-            raw(
-                "scale", {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}], "title": "Scale"}
-            ),
+            raw("scale", {
+                "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}], "title": "Scale",
+            }),
             raw("style", {"type": "string", "enum": ["plain", "rich"], "default": "plain", "title": "Style"}),
             choice("steps", (4, 8, 16), 8),
             raw("mode", {"$ref": "#/components/schemas/output_format"}),
             choice("output_format", ("jpg", "png"), "jpg"),
             secret("api_key", "A key of the user's own"),
             files("reference_images", "Pictures to look at"),
-            raw(
-                "zoom",
-                {"anyOf": [{"type": "number", "minimum": 1}, {"type": "string", "enum": ["fit", "fill"]}]},
-            ),
+            raw("zoom", {
+                "anyOf": [{"type": "number", "minimum": 1}, {"type": "string", "enum": ["fit", "fill"]}],
+            }),
             raw("layers", {"type": "array", "items": {"type": "string", "enum": ["sky", "lawn", "facade"]}}),
             raw("weights", {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}}),
             raw("size", {"type": "string", "pattern": r"^\d+x\d+$", "minLength": 3, "default": "640x360"}),
@@ -164,17 +137,11 @@ def _odd() -> list[Model]:
             number("guidance", 0, 20, 3.5),
             flag("fast"),
             seed(),
-        ],
-        FILES,
-    )
-    return [
-        Model(
-            "studio-nord", "slow-pan", "video", "A community model: it runs by its version only", community,
-            official=False, collections=("image-to-video",), price=_VIDEO, run_count=4_100,
-        ),
-        Model(_OWNER, "every-form", "image", "Has a parameter in every form that a schema can take", forms,
-              form="list", price=Price(file=1_000)),
-        Model(_OWNER, "no-schema", "image", "Publishes no schema", None, official=False,
-              price=Price(run=1_000)),
-        Model(_OWNER, "no-version", "image", "Has no version yet", None, versioned=False, official=False),
-    ]  # fmt: skip
+        ], FILES),
+        form="list", price=Price(file=1_000),
+    ),
+    Model(
+        _OWNER, "no-schema", "image", "Publishes no schema", None, official=False, price=Price(run=1_000),
+    ),
+    Model(_OWNER, "no-version", "image", "Has no version yet", None, versioned=False, official=False),
+)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,22 +91,18 @@ def resolve(schema: JSON, schemas: JSON) -> JSON:
 def _check(value: Any, schema: JSON, schemas: JSON, field: str) -> list[InvalidField]:
     schema = resolve(schema, schemas)
     if "anyOf" in schema:
-        tries = [_check(value, part, schemas, field) for part in schema["anyOf"]]
-        return (
-            []
-            if any(not t for t in tries)
-            else [InvalidField("number_any_of", field, "Must validate at least one schema (anyOf)")]
-        )
+        if any(not _check(value, part, schemas, field) for part in schema["anyOf"]):
+            return []
+        return [InvalidField("number_any_of", field, "Must validate at least one schema (anyOf)")]
     wanted = schema.get("type")
-    if value is None:
-        return [
-            InvalidField("invalid_type", field, f"Invalid type. Expected: {wanted or 'a value'}, given: null")
-        ]
-    if wanted and not _is(value, wanted):
-        return [
-            InvalidField("invalid_type", field, f"Invalid type. Expected: {wanted}, given: {_name(value)}")
-        ]
-    return _limits(value, schema, schemas, field)
+    if value is None or (wanted and not _is(value, wanted)):
+        text = f"Invalid type. Expected: {wanted or 'a value'}, given: {_name(value)}"
+        return [InvalidField("invalid_type", field, text)]
+    problems = [InvalidField(type_, field, text) for type_, text in _limits(value, schema)]
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, item in enumerate(value):
+            problems += _check(item, schema["items"], schemas, f"{field}.{index}")
+    return problems
 
 
 def _is(value: Any, wanted: str) -> bool:
@@ -117,50 +114,27 @@ def _is(value: Any, wanted: str) -> bool:
 
 
 def _name(value: Any) -> str:
-    for name in ("boolean", "integer", "number", "string", "array", "object"):
-        if _is(value, name):
-            return name
-    return type(value).__name__
+    if value is None:
+        return "null"
+    return next((name for name in _TYPES if _is(value, name)), type(value).__name__)
 
 
-def _limits(value: Any, schema: JSON, schemas: JSON, field: str) -> list[InvalidField]:
-    found: list[InvalidField] = []
+def _limits(value: Any, schema: JSON) -> Iterator[tuple[str, str]]:
+    """The type and the description of each limit of one value that is broken."""
     if "enum" in schema and value not in schema["enum"]:
         choices = ", ".join(f'"{v}"' if isinstance(v, str) else str(v) for v in schema["enum"])
-        found.append(InvalidField("enum", field, f"must be one of the following: {choices}"))
+        yield "enum", f"must be one of the following: {choices}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value < schema.get("minimum", value):
-            found.append(
-                InvalidField("number_gte", field, f"Must be greater than or equal to {schema['minimum']}")
-            )
+            yield "number_gte", f"Must be greater than or equal to {schema['minimum']}"
         if value > schema.get("maximum", value):
-            found.append(
-                InvalidField("number_lte", field, f"Must be less than or equal to {schema['maximum']}")
-            )
+            yield "number_lte", f"Must be less than or equal to {schema['maximum']}"
     if isinstance(value, str):
-        found += _text_limits(value, schema, field)
-    if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        for index, item in enumerate(value):
-            found += _check(item, schema["items"], schemas, f"{field}.{index}")
-    return found
-
-
-def _text_limits(value: str, schema: JSON, field: str) -> list[InvalidField]:
-    found: list[InvalidField] = []
-    if len(value) < schema.get("minLength", 0):
-        found.append(
-            InvalidField(
-                "string_gte", field, f"String length must be greater than or equal to {schema['minLength']}"
-            )
-        )
-    if len(value) > schema.get("maxLength", len(value)):
-        found.append(
-            InvalidField(
-                "string_lte", field, f"String length must be less than or equal to {schema['maxLength']}"
-            )
-        )
-    if "pattern" in schema and not re.search(schema["pattern"], value):
-        found.append(InvalidField("pattern", field, f"Does not match pattern '{schema['pattern']}'"))
-    if schema.get("format") == "uri" and not re.match(r"(https?://|data:)", value):
-        found.append(InvalidField("format", field, "Does not match format 'uri'"))
-    return found
+        if len(value) < schema.get("minLength", 0):
+            yield "string_gte", f"String length must be greater than or equal to {schema['minLength']}"
+        if len(value) > schema.get("maxLength", len(value)):
+            yield "string_lte", f"String length must be less than or equal to {schema['maxLength']}"
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            yield "pattern", f"Does not match pattern '{schema['pattern']}'"
+        if schema.get("format") == "uri" and not re.match(r"(https?://|data:)", value):
+            yield "format", "Does not match format 'uri'"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 JSON = dict[str, Any]
-RendererKind = Literal["video", "title", "image", "music", "speech", "instant", "text"]
+RendererKind = Literal["video", "title", "image", "music", "speech", "instant"]
 OutputForm = Literal["one", "list", "object"]
 
 
@@ -69,33 +69,29 @@ class ModelCatalog:
     def model(self, full_name: str) -> Model | None:
         return self.models.get(full_name)
 
+    def is_official(self, full_name: str) -> bool:
+        return full_name in self.models and self.models[full_name].official
+
     def for_version(self, reference: str) -> Model | None:
         """`reference`: 64 hex digits, `owner/name:hex`, or the `owner/name` of an official model."""
+        if by_name := self.models.get(reference):
+            return by_name if by_name.official else None
         name, colon, version = reference.rpartition(":")
-        if not colon:
-            by_name = self.models.get(reference)
-            if by_name is not None:
-                return by_name if by_name.official else None
-            return self._versions.get(reference)
         found = self._versions.get(version)
-        return found if found is not None and found.full_name == name else None
+        return found if found is not None and (not colon or found.full_name == name) else None
 
     def in_collection(self, slug: str) -> list[Model]:
-        """Most run first."""
-        return sorted(
-            (model for model in self.models.values() if slug in model.collections), key=_by_popularity
-        )
+        return _most_run_first(model for model in self.models.values() if slug in model.collections)
 
     def search(self, query: str) -> list[Model]:
-        """Models with every word of the query in their name or description, most run first."""
+        """Models with every word of the query in their name or description."""
         words = query.lower().split()
-        found = [
+        return _most_run_first(
             model
             for model in self.models.values()
             if all(word in f"{model.full_name} {model.description}".lower() for word in words)
-        ]
-        return sorted(found, key=_by_popularity)
+        )
 
 
-def _by_popularity(model: Model) -> int:
-    return -model.run_count
+def _most_run_first(models: Iterable[Model]) -> list[Model]:
+    return sorted(models, key=lambda model: model.run_count, reverse=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 JSON = dict[str, Any]
 _MISSING = object()
 FILE: JSON = {"type": "string", "format": "uri"}
-FILES: JSON = {"type": "array", "items": {"type": "string", "format": "uri"}}
+FILES: JSON = {"type": "array", "items": FILE}
 
 
 @dataclass(frozen=True)
@@ -46,36 +46,34 @@ def text(
 
 
 def file(name: str = "image", note: str = "", *, required: bool = False) -> Parameter:
-    return _finish(name, {"type": "string", "format": "uri"}, _MISSING, note, required)
+    return _finish(name, dict(FILE), _MISSING, note, required)
 
 
 def files(name: str, note: str = "") -> Parameter:
-    return _finish(name, {"type": "array", "items": dict(FILE)}, [], note, False)
+    return _finish(name, dict(FILES), [], note, False)
 
 
-def whole(
-    name: str, low: int | None = None, high: int | None = None, default: Any = _MISSING, note: str = ""
-) -> Parameter:
-    return _finish(name, {"type": "integer", **_bounds(low, high)}, default, note, False)
+def whole(name: str, low: int, high: int, default: int, note: str = "") -> Parameter:
+    schema: JSON = {"type": "integer", "minimum": low, "maximum": high}
+    return _finish(name, schema, default, note, False)
 
 
-def number(
-    name: str, low: float | None = None, high: float | None = None, default: Any = _MISSING, note: str = ""
-) -> Parameter:
-    return _finish(name, {"type": "number", **_bounds(low, high)}, default, note, False)
+def number(name: str, low: float, high: float, default: float) -> Parameter:
+    schema: JSON = {"type": "number", "minimum": low, "maximum": high}
+    return _finish(name, schema, default, "", False)
 
 
-def flag(name: str, default: bool = False, note: str = "") -> Parameter:
-    return _finish(name, {"type": "boolean"}, default, note, False)
+def flag(name: str, default: bool = False) -> Parameter:
+    return _finish(name, {"type": "boolean"}, default, "", False)
 
 
-def secret(name: str, note: str = "") -> Parameter:
+def secret(name: str, note: str) -> Parameter:
     """A password-like string, in the form that Cog gives it."""
     schema: JSON = {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True}
     return _finish(name, schema, None, note, False)
 
 
-def choice(name: str, options: Sequence[str | int], default: Any = _MISSING, note: str = "") -> Parameter:
+def choice(name: str, options: Sequence[str | int], default: str | int, note: str = "") -> Parameter:
     """One of a list, in Cog's form: `allOf` with one reference, and no type and no title beside it."""
     component: JSON = {
         "title": name,
@@ -84,21 +82,17 @@ def choice(name: str, options: Sequence[str | int], default: Any = _MISSING, not
         "type": "integer" if isinstance(options[0], int) else "string",
     }
     schema: JSON = {"allOf": [{"$ref": f"#/components/schemas/{name}"}]}
-    made = _finish(name, schema, default, note, default is _MISSING, title=False)
-    return Parameter(name, made.schema, made.required, component)
+    return replace(_finish(name, schema, default, note, False, title=False), component=component)
 
 
-def raw(name: str, schema: JSON, *, required: bool = False) -> Parameter:
+def raw(name: str, schema: JSON) -> Parameter:
     """A parameter with a ready schema."""
-    return Parameter(name, schema, required)
-
-
-def _bounds(low: float | None, high: float | None) -> JSON:
-    return {k: v for k, v in (("minimum", low), ("maximum", high)) if v is not None}
+    return Parameter(name, schema)
 
 
 def seed() -> Parameter:
-    return whole("seed", note="Random seed. Set for reproducible generation")
+    note = "Random seed. Set for reproducible generation"
+    return _finish("seed", {"type": "integer"}, _MISSING, note, False)
 
 
 def openapi(parameters: Sequence[Parameter], output: JSON) -> JSON:

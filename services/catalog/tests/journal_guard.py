@@ -10,18 +10,14 @@ from typing import Any
 from sqlalchemy import Delete, Engine, Insert, Update, event
 
 from catalog.adapters.db import tables as t
+from catalog.adapters.unit_of_work import RECORD_TABLES
 from catalog.core.journal.domain.entry import Entity
 
 ENTITY_OF = {
-    t.clients: Entity.CLIENT,
-    t.campaigns: Entity.CAMPAIGN,
-    t.assets: Entity.ASSET,
+    **{table: entity for entity, table in RECORD_TABLES.items()},
     t.asset_tags: Entity.ASSET,
-    t.api_keys: Entity.API_KEY,
-    t.jobs: Entity.JOB,
     t.scenes: Entity.JOB,
     t.cuts: Entity.JOB,
-    t.generations: Entity.GENERATION,
     t.attempts: Entity.GENERATION,
     t.outputs: Entity.GENERATION,
     t.media: Entity.GENERATION,

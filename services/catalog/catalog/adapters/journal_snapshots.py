@@ -7,30 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Table, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
-from catalog.adapters.repository import SqlRepository
-from catalog.adapters.unit_of_work import SqlUnitOfWork
+from catalog.adapters.unit_of_work import EDITED, RECORD_TABLES, SqlUnitOfWork
 from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
 from servicekit.events import Event, EventLog
 from servicekit.outbox.tables import micros
 
-TABLES: dict[Entity, Table] = {
-    Entity.SYSTEM: t.system,
-    Entity.CLIENT: t.clients,
-    Entity.CAMPAIGN: t.campaigns,
-    Entity.ASSET: t.assets,
-    Entity.API_KEY: t.api_keys,
-    Entity.JOB: t.jobs,
-    Entity.GENERATION: t.generations,
-}
-_VERSIONED = [table for entity, table in TABLES.items() if entity is not Entity.SYSTEM]
 _AT_ONCE = 200
 """Records whose snapshots are in memory at the same time."""
 
@@ -66,10 +55,11 @@ class JournalSnapshots:
 
     async def _write(self, connection: AsyncConnection) -> int:
         now = self._clock.now()
-        highest = [await connection.scalar(select(func.max(table.c.revision))) for table in _VERSIONED]
+        tables = RECORD_TABLES.values()
+        highest = [await connection.scalar(select(func.max(table.c.revision))) for table in tables]
         # Ahead of every revision that any history of this database can have used.
         revision = max(micros(now), *(each or 0 for each in highest)) + 1
-        for table in _VERSIONED:  # first: it locks the rows, and what is read then stays so
+        for table in tables:  # first: it locks the rows, and what is read then stays so
             await connection.execute(update(table).values(revision=revision))
         journal, count = SqlJournal(connection, self._clock), 0
         async for entry in _snapshots(connection, self._clock, revision):
@@ -88,7 +78,7 @@ async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
         return True
     if entry.entity is Entity.SYSTEM:
         return False
-    table = TABLES[entry.entity]
+    table = RECORD_TABLES[entry.entity]
     known = await connection.scalar(select(table.c.revision).where(table.c.id == entry.record_id))
     if known is None:
         return not isinstance(entry.events[-1], Deletion)
@@ -100,10 +90,9 @@ async def _snapshots(connection: AsyncConnection, clock: Clock, revision: int) -
     system_id = str(await connection.scalar(select(t.system.c.id)))
     yield _entry(Entity.SYSTEM, now, System(system_id, revision))
     unit = SqlUnitOfWork(connection, clock, timedelta())
-    edited: tuple[SqlRepository[Any], ...] = (unit.clients, unit.campaigns, unit.assets, unit.api_keys)
-    for records in edited:
-        async for record in _all(records):
-            yield _entry(records.entity, now, record)
+    for repository in EDITED:
+        async for record in _all(repository(connection, SqlJournal(connection, clock))):
+            yield _entry(repository.entity, now, record)
     async for job in _all(unit.jobs):
         lines = tuple((await unit.jobs.timelines(job.id))[job.id])
         more = (TimelineCarriedOver(now, lines),) if lines else ()

@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from catalog.adapters.access.repository import SqlApiKeys
-from catalog.adapters.campaigns.repository import SqlAssets, SqlCampaigns, SqlClients, tag_rows
+from catalog.adapters.campaigns.repository import tag_rows
 from catalog.adapters.db import tables as t
 from catalog.adapters.generations import repository as of_generations
 from catalog.adapters.jobs import repository as of_jobs
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import journal_row
+from catalog.adapters.unit_of_work import EDITED, RECORD_TABLES
 from catalog.core.budget.domain import Account
 from catalog.core.generations.domain.model import Generation
 from catalog.core.generations.domain.postings import balance
@@ -130,7 +130,7 @@ class Rebuild:
 
 async def refuse_unless_empty(connection: AsyncConnection) -> None:
     """Precondition when there is any record."""
-    for table in (t.clients, t.campaigns, t.assets, t.api_keys, t.jobs, t.generations):
+    for table in RECORD_TABLES.values():
         if await connection.scalar(select(func.count()).select_from(select(table.c.id).limit(1).subquery())):
             raise Precondition(
                 f"the database is not empty (it has {table.name}): only an empty one is rebuilt, so that "
@@ -139,14 +139,11 @@ async def refuse_unless_empty(connection: AsyncConnection) -> None:
 
 
 def _tables(replay: Replay, stalled_after: timedelta) -> Iterator[tuple[Table, Rows]]:
-    assets = replay.records(Entity.ASSET)
     jobs: list[Job] = replay.records(Entity.JOB)
     generations: list[Generation] = replay.records(Entity.GENERATION)
-    yield t.clients, map(SqlClients.row, replay.records(Entity.CLIENT))
-    yield t.campaigns, map(SqlCampaigns.row, replay.records(Entity.CAMPAIGN))
-    yield t.assets, map(SqlAssets.row, assets)
-    yield t.asset_tags, (row for asset in assets for row in tag_rows(asset))
-    yield t.api_keys, map(SqlApiKeys.row, replay.records(Entity.API_KEY))
+    for repository in EDITED:
+        yield repository.table, map(repository.row, replay.records(repository.entity))
+    yield t.asset_tags, (row for asset in replay.records(Entity.ASSET) for row in tag_rows(asset))
     yield t.jobs, (of_jobs.job_row(job, stalled_after) for job in jobs)
     yield t.scenes, (of_jobs.scene_row(job.id, scene) for job in jobs for scene in job.scenes)
     yield t.cuts, (of_jobs.cut_row(job.id, cut) for job in jobs for cut in job.cuts)

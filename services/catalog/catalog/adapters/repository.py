@@ -13,7 +13,7 @@ from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import DelayedMessage
 from catalog.adapters.db.rows import from_row, to_row
 from catalog.adapters.journal.repository import SqlJournal
-from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot
+from catalog.core.journal.domain.entry import RECORD_TYPES, Deletion, Entity, Entry, Snapshot
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import NotFound
 
@@ -32,12 +32,11 @@ class SqlRepository(Generic[T]):
     """`Repository` over a table whose columns are the record's fields.
 
     Attributes:
-        table, record_type, noun: of this kind of record; the noun is for people.
+        table, noun: of this kind of record; the noun is for people.
         entity: what the journal calls it.
     """
 
     table: ClassVar[Table]
-    record_type: ClassVar[type[Any]]
     noun: ClassVar[str]
     entity: ClassVar[Entity]
 
@@ -96,7 +95,7 @@ class SqlRepository(Generic[T]):
         return select(self.table)
 
     def _record(self, row: Row[Any]) -> T:
-        record: T = from_row(self.record_type, row)
+        record: T = from_row(RECORD_TYPES[self.entity], row)
         return record
 
     @classmethod

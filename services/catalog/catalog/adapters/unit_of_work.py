@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,9 +20,11 @@ from catalog.adapters.db.group_commit import GroupCommit
 from catalog.adapters.generations.repository import SqlGenerations
 from catalog.adapters.jobs.repository import SqlJobs
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.repository import SqlRepository
 from catalog.adapters.storage.blob_references import SqlBlobReferences
 from catalog.adapters.storage.queries import SqlStoredFiles
 from catalog.adapters.watchdog.expiry import SqlExpiringOutputs
+from catalog.core.journal.domain.entry import Entity
 from servicekit.clock import Clock
 from servicekit.database.engine import is_sqlite
 from servicekit.database.errors import is_transient
@@ -32,6 +34,17 @@ from servicekit.outbox.inbox import TRIM, trim_inbox
 
 INBOX_RETENTION = timedelta(days=35)
 """How long it is remembered which events were applied: the log holds events for 30 days."""
+
+
+EDITED: tuple[type[SqlRepository[Any]], ...] = (SqlClients, SqlCampaigns, SqlAssets, SqlApiKeys)
+"""The repositories of records that people edit."""
+
+RECORD_TABLES: dict[Entity, Table] = {
+    **{each.entity: each.table for each in EDITED},
+    Entity.JOB: t.jobs,
+    Entity.GENERATION: t.generations,
+}
+"""Where each kind of record that the journal has stands; parts have tables beside it."""
 
 
 class SqlUnitOfWork:

@@ -15,7 +15,7 @@ from catalog.core.shared.paging import Page, PageRequest
 
 
 class SqlApiKeys(SqlRepository[ApiKey]):
-    table, record_type, noun, entity = t.api_keys, ApiKey, "API key", Entity.API_KEY
+    table, noun, entity = t.api_keys, "API key", Entity.API_KEY
 
     async def find(self, sha256: str) -> ApiKey | None:
         return next(iter(await self._all(t.api_keys.c.sha256 == sha256)), None)

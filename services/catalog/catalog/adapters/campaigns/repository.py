@@ -21,14 +21,14 @@ from catalog.core.shared.paging import Page, PageRequest
 
 
 class SqlClients(SqlRepository[Client]):
-    table, record_type, noun, entity = t.clients, Client, "client", Entity.CLIENT
+    table, noun, entity = t.clients, "client", Entity.CLIENT
 
     async def page(self, paging: PageRequest, *, q: str = "") -> Page[Client]:
         return await self._page(self._select().where(*_named_like(self.table, q)), paging)
 
 
 class SqlCampaigns(SqlRepository[Campaign]):
-    table, record_type, noun, entity = t.campaigns, Campaign, "campaign", Entity.CAMPAIGN
+    table, noun, entity = t.campaigns, "campaign", Entity.CAMPAIGN
 
     async def count(self, client_id: str) -> int:
         query = select(func.count()).select_from(t.campaigns).where(t.campaigns.c.client_id == client_id)
@@ -54,7 +54,7 @@ class SqlCampaigns(SqlRepository[Campaign]):
 
 
 class SqlAssets(SqlRepository[Asset]):
-    table, record_type, noun, entity = t.assets, Asset, "asset", Entity.ASSET
+    table, noun, entity = t.assets, "asset", Entity.ASSET
 
     async def jobs_using(self, asset_id: str) -> Sequence[str]:
         query = (

@@ -13,13 +13,16 @@ from typing import Any
 
 import msgspec
 
-from catalog.core.access.domain import ApiKey
-from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.generations.domain.events import GenerationEvent
-from catalog.core.generations.domain.model import Generation
 from catalog.core.jobs.domain.events import JobEvent
-from catalog.core.jobs.domain.model import Job
-from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import (
+    RECORD_TYPES,
+    Deletion,
+    Entity,
+    Entry,
+    Snapshot,
+    TimelineCarriedOver,
+)
 from servicekit.errors import Invalid
 from servicekit.events import Event, StreamSpec
 
@@ -29,15 +32,6 @@ FORM = 1
 JOURNAL = StreamSpec("JOURNAL", ("journal.>",), max_age=None)
 """The stream of entries: it has every change of every record since the first start, and drops none."""
 
-RECORD_TYPES: dict[Entity, type[Any]] = {
-    Entity.SYSTEM: System,
-    Entity.CLIENT: Client,
-    Entity.CAMPAIGN: Campaign,
-    Entity.ASSET: Asset,
-    Entity.API_KEY: ApiKey,
-    Entity.JOB: Job,
-    Entity.GENERATION: Generation,
-}
 EVENT_TYPES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (

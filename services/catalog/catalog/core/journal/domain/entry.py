@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from catalog.core.access.domain import ApiKey
+from catalog.core.campaigns.domain import Asset, Campaign, Client
 from catalog.core.generations.domain.events import GenerationEvent, ProgressReported
 from catalog.core.generations.domain.model import Generation, Stage
 from catalog.core.jobs.domain.events import JobEvent, StitchProgressed
@@ -55,6 +57,17 @@ class System:
 
     id: str
     revision: int = 0
+
+
+RECORD_TYPES: dict[Entity, type[Any]] = {
+    Entity.SYSTEM: System,
+    Entity.CLIENT: Client,
+    Entity.CAMPAIGN: Campaign,
+    Entity.ASSET: Asset,
+    Entity.API_KEY: ApiKey,
+    Entity.JOB: Job,
+    Entity.GENERATION: Generation,
+}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         "RUSHES_TRACE_FILE": str(data / "traces.jsonl"),
         "STALLED_AFTER_S": "10",
         "SUBMIT_WINDOW_S": "4",
-        "LANE_PROBE_S": "2",
+        "BREAKER_PROBE_S": "2",
     }
     async with running_system(data, env=env) as running:
         yield running

@@ -43,7 +43,7 @@ async def test_metrics_can_be_scraped(name: str, system: System) -> None:
     if name == "downloader":
         assert "\nrushes_outputs_lost_total " in got.text
     if name == "generator":
-        assert "\n# TYPE rushes_provider_lane_closed gauge" in got.text
+        assert "\n# TYPE rushes_provider_breaker_open gauge" in got.text
     assert (await system.outside.get(address.replace("/metrics", "/readyz"))).status_code == 200
 
 

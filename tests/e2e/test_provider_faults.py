@@ -143,20 +143,20 @@ async def test_submissions_stop_while_the_account_is_refused_and_go_on_when_it_i
     # The first refusal, and the probes after it: none of the probes is a new alert.
     await eventually(lambda: len(log.lines("refused")) >= 3, within=30.0)
     assert {line["status"] for line in log.lines("refused")} == {int(fault)}
-    (alarm,) = log.lines("lane_closed")
+    (alarm,) = log.lines("breaker_opened")
     assert alarm["level"] == "error"
     assert alarm["reason"].startswith(f"{fault} ")
     assert "REPLICATE_API_TOKEN or the credit" in alarm["way_out"]
     records = [await provider.get(f"/api/v3/generations/{each['id']}") for each in requested]
     assert all(each["status"] not in FINAL for each in records), records
-    assert log.lines("lane_reopened") == []
+    assert log.lines("breaker_closed") == []
     assert await _charged(provider, before) == 0
 
     await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
     done = [await provider.final_generation(each["id"], within=90.0) for each in requested]
     assert [each["status"] for each in done] == ["completed"] * 2, [each["error"] for each in done]
     assert await _charged(provider, before) == 2
-    assert [len(log.lines(event)) for event in ("lane_closed", "lane_reopened")] == [1, 1]
+    assert [len(log.lines(event)) for event in ("breaker_opened", "breaker_closed")] == [1, 1]
 
 
 @pytest.mark.parametrize(

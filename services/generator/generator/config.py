@@ -58,7 +58,7 @@ class Settings:
         default=timedelta(seconds=20),
     )
     probe_every: timedelta = setting(
-        "LANE_PROBE_S", doc="Seconds between two tries after a 401 or 402.", default=timedelta(seconds=30)
+        "BREAKER_PROBE_S", doc="Seconds between two tries after a 401 or 402.", default=timedelta(seconds=30)
     )
     models_ttl: timedelta = setting(
         "MODELS_TTL_S",
@@ -99,7 +99,7 @@ def _rules(settings: Settings) -> list[tuple[str, bool, str]]:
         ("REPLICATE_START_DELAY_MS", settings.start_delay_ms >= 0, "must be 0 or more"),
         ("REPLICATE_DEADLINE_S", 5 <= deadline <= 86_400, "must be 5 to 86400: the provider's limits"),
         ("SUBMIT_WINDOW_S", settings.submit_window.total_seconds() >= 1, "must be at least 1"),
-        ("LANE_PROBE_S", settings.probe_every.total_seconds() >= 1, "must be at least 1"),
+        ("BREAKER_PROBE_S", settings.probe_every.total_seconds() >= 1, "must be at least 1"),
         ("REPLICATE_BASE_URL", is_web(settings.base_url), "must begin with http:// or https://"),
         ("PUBLIC_URL", not settings.public_url or is_web(settings.public_url), "must begin with https://"),
         (

@@ -32,7 +32,7 @@ def test_every_setting_is_in_the_readme() -> None:
         ({"REPLICATE_START_DELAY_MS": "-5"}, "REPLICATE_START_DELAY_MS"),
         ({"SUBMIT_WINDOW_S": "0"}, "SUBMIT_WINDOW_S"),
         ({"REPLICATE_DEADLINE_S": "1"}, "REPLICATE_DEADLINE_S"),
-        ({"LANE_PROBE_S": "0"}, "LANE_PROBE_S"),
+        ({"BREAKER_PROBE_S": "0"}, "BREAKER_PROBE_S"),
         ({"PRICES_FILE": "/nowhere/prices.toml"}, "PRICES_FILE"),
         ({"REPLICATE_BASE_URL": "replicate"}, "REPLICATE_BASE_URL"),
         ({"PUBLIC_URL": "here"}, "PUBLIC_URL"),

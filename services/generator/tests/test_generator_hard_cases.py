@@ -59,7 +59,7 @@ async def test_a_file_that_cannot_be_handed_over_holds_no_slot(trouble: AppError
     assert await world.deliver(generation)
     record = world.attempts.generations[generation]
     assert (len(record.requests), record.state) == (1, "requested")
-    assert world.operators.alarms == (["lane_closed"] if isinstance(trouble, Unauthenticated) else [])
+    assert world.operators.alarms == (["breaker_opened"] if isinstance(trouble, Unauthenticated) else [])
     world.upload_error = None
     world.clock.advance(record.requests[0][0] - world.clock.monotonic())
     assert await world.deliver(generation, round_=2)
@@ -83,7 +83,7 @@ async def test_a_refused_token_ends_no_request_wherever_it_shows() -> None:
     (result,) = await world.clock.run(handling)
     assert isinstance(result, Unavailable)
     assert result.retry_after == 30.0
-    assert world.operators.alarms == ["lane_closed"]
+    assert world.operators.alarms == ["breaker_opened"]
 
 
 async def test_an_event_that_holds_no_message_is_refused_and_not_tried_again() -> None:
@@ -204,7 +204,7 @@ async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> N
     for _ in range(3):
         assert isinstance(await request(lost, 2), Unavailable)
         assert isinstance(await request(other, 1), Unavailable), "a probe reads the list before it submits"
-    assert world.operators.alarms == ["lane_closed"]
+    assert world.operators.alarms == ["breaker_opened"]
     assert world.provider.charges == 1
 
     world.provider.unlisted = False
@@ -212,7 +212,7 @@ async def test_a_list_that_may_not_be_read_trips_the_breaker_until_it_may() -> N
     assert await request(other, 1) is None
     assert world.provider.charges == 2
     assert len(world.published(PredictionSucceeded)) == 2
-    assert "lane_reopened" in world.operators.notes
+    assert "breaker_closed" in world.operators.notes
 
 
 @pytest.mark.parametrize("apart", [-3600, 0, 3600])

@@ -217,8 +217,8 @@ async def test_a_tripped_breaker_is_reported_once_and_reset_by_a_probe(fault: st
     assert world.attempts.intents == 1  # nothing is booked while the breaker is tripped
     for each in generations:
         await world.settle(each)
-    assert world.operators.alarms == ["lane_closed"]
-    assert world.operators.notes.count("lane_reopened") == 1
+    assert world.operators.alarms == ["breaker_opened"]
+    assert world.operators.notes.count("breaker_closed") == 1
     assert world.provider.charges == 3
 
 

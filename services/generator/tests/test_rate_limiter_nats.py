@@ -111,7 +111,7 @@ async def test_one_replica_trips_the_breaker_for_all_and_one_resets_it(logs: lis
     )
     await one.acquire()
     await asyncio.gather(one.trip("402 no credit"), two.trip("402 no credit"))
-    assert [operators.alarms for operators in operator_logs] == [["lane_closed"], ["lane_closed"]]
+    assert [operators.alarms for operators in operator_logs] == [["breaker_opened"], ["breaker_opened"]]
     with pytest.raises(Limited) as caught:
         await two.acquire()
     assert caught.value.retry_after is not None
@@ -121,7 +121,7 @@ async def test_one_replica_trips_the_breaker_for_all_and_one_resets_it(logs: lis
     assert sum(isinstance(each, Limited) for each in probes) == 1  # one probe over all replicas
     await one.reset()
     assert await two.tripped() == ""
-    assert [operators.notes for operators in operator_logs] == [["lane_reopened"], ["lane_reopened"]]
+    assert [operators.notes for operators in operator_logs] == [["breaker_closed"], ["breaker_closed"]]
     await two.acquire()
     await two.block(5.0, 0.0)
     with pytest.raises(Limited):
@@ -144,16 +144,16 @@ async def test_each_process_reports_once_that_the_breaker_is_tripped_and_knows_w
     await again.start()  # what a start does
     await again.trip("402 no credit")  # the probe is refused
     assert await again.tripped() == "402 no credit"
-    assert restarted.alarms == ["lane_closed"]
+    assert restarted.alarms == ["breaker_opened"]
     await elsewhere.trip("402 no credit")
     await elsewhere.reset()
     assert shows._value.get() == 1
-    assert await here.tripped() == ""  # what it reads every LANE_PROBE_S
+    assert await here.tripped() == ""  # what it reads every BREAKER_PROBE_S
     assert shows._value.get() == 0
     assert await again.tripped() == ""
-    assert restarted.notes == ["lane_reopened"]
+    assert restarted.notes == ["breaker_closed"]
     await elsewhere.trip("401 no token")
-    assert others.alarms == ["lane_closed", "lane_closed"], "tripped once more is reported again"
+    assert others.alarms == ["breaker_opened", "breaker_opened"], "tripped once more is reported again"
 
 
 async def test_a_wake_up_reaches_the_poller_of_another_replica(logs: list[EventLog]) -> None:

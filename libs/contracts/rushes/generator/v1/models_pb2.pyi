@@ -587,7 +587,7 @@ class PrepareInputResponse(_message.Message):
     estimate_basis: _builtins.str
     """Where the figure comes from."""
     provider: _builtins.str
-    """The provider's lane: `replicate`."""
+    """Which provider runs it: `replicate`."""
     reserve_micros: _builtins.int
     """The most that a run can cost, in micro-dollars: what is set aside for it."""
     deadline_s: _builtins.float

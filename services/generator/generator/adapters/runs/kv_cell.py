@@ -7,7 +7,7 @@ from typing import Any
 from servicekit.errors import Conflict
 from servicekit.events import EventLog
 
-_BUCKET = "lanes"
+_BUCKET = "rate_limits"
 """Its name at the server: a new one would begin with an empty state."""
 
 

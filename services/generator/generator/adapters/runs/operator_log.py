@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge
 
 EVENTS = Counter("rushes_generator_events", "What happened on the way to the provider", ["event"])
 BREAKER_TRIPPED = Gauge(
-    "rushes_provider_lane_closed",
+    "rushes_provider_breaker_open",
     "1 while nothing may be submitted (401 or 402, or a list that may not be read)",
     ["provider"],
 )
@@ -23,13 +23,13 @@ class StructlogOperatorLog:
 
     def note(self, event: str, **details: object) -> None:
         EVENTS.labels(event).inc()
-        if event == "lane_reopened":
+        if event == "breaker_closed":
             self._breaker_tripped.set(0)
         self._log.info(event, **details)
 
     def alarm(self, event: str, **details: object) -> None:
         EVENTS.labels(event).inc()
-        if event == "lane_closed":
+        if event == "breaker_opened":
             self._breaker_tripped.set(1)
             details["way_out"] = (
                 "put REPLICATE_API_TOKEN or the credit at the provider right; "

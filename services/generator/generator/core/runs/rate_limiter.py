@@ -81,7 +81,9 @@ class RateLimiter:
         while True:
             answer: StartGranted | StartDenied = await self._change(self._take_start)
             if isinstance(answer, StartDenied):
-                raise Limited(f"no submission now: {answer.reason}", retry_after=answer.wait, code="lane")
+                raise Limited(
+                    f"no submission now: {answer.reason}", retry_after=answer.wait, code="rate_limited"
+                )
             await self._clock.sleep(answer.wait)
             # While we slept the provider may have answered 429, 401 or 402 to another.
             if answer.probe or answer.wait <= 0 or limits.may_start(await self._state(), self._now()):
@@ -111,9 +113,9 @@ class RateLimiter:
         if bool(state.tripped) != self._reported_tripped:
             self._reported_tripped = bool(state.tripped)
             if state.tripped:
-                self._operators.alarm("lane_closed", reason=state.tripped)
+                self._operators.alarm("breaker_opened", reason=state.tripped)
             else:
-                self._operators.note("lane_reopened")
+                self._operators.note("breaker_closed")
         return state
 
     def _take_start(self, state: RateLimitState) -> tuple[RateLimitState, StartGranted | StartDenied]:

@@ -187,7 +187,7 @@ async def _reset_breaker(ports: RunPorts) -> None:
     try:
         await ports.limiter.reset()
     except AppError as error:  # the run is bought: recording it matters more than the breaker
-        ports.operators.note("lane_not_reopened", reason=error.message)
+        ports.operators.note("breaker_not_closed", reason=error.message)
 
 
 async def _release_refused(ports: RunPorts, attempt: Attempt, refused: Refused) -> None:

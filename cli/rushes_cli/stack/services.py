@@ -159,6 +159,7 @@ class _Planner:
             "SIGNING_KEY": self._folder.secret("signing-key"),
             "SPOOL_DIR": self._work_folder("SPOOL_DIR", "downloads"),
             "STITCHER_WORK_DIR": self._work_folder("STITCHER_WORK_DIR", "cuts"),
+            "UPLOAD_DIR": self._work_folder("UPLOAD_DIR", "uploads"),
             **{f"{name.upper()}_ADDRESS": self._target(name) for name in self._grpc},
         }
 

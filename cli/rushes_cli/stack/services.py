@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import CommandError
-from servicekit.embedded.process import free_port, remembered_port
+from servicekit.embedded.process import free_port, remembered_port, reserve_port
 
 SERVICES = ("catalog", "generator", "downloader", "stitcher", "gateway", "sandbox")
 REPLICABLE = ("generator", "downloader", "stitcher", "gateway")
@@ -97,15 +97,14 @@ class _Planner:
         self._infrastructure = infrastructure
         self._grpc: dict[str, list[str]] = {}
         self._http: dict[str, list[str]] = {}
-        self._ports: set[int] = set()
 
     def plan(self) -> list[ServiceProcessSpec]:
         sandbox = uses_sandbox(self._environ)
         names = [name for name in SERVICES if name != "sandbox" or sandbox]
         first = self._options.port or remembered_port(self._folder.path / "port")
-        self._ports.add(first)
+        reserve_port(first)
         if sandbox:
-            self._http["sandbox"] = [self._sandbox()]
+            self._http["sandbox"] = [self._sandbox(first)]
         for name in names:
             count = self._options.replicas.get(name, 1)
             self._grpc[name] = [self._listen() for _ in range(count)]
@@ -134,20 +133,13 @@ class _Planner:
             metrics=f"http://{metrics or self._http[name][index]}/metrics",
         )
 
-    def _sandbox(self) -> str:
+    def _sandbox(self, gateway: int) -> str:
         """The same port at each start: unhandled events have addresses of paid outputs."""
         port = remembered_port(self._folder.path / "sandbox-port")
-        if port in self._ports:
-            return self._listen()
-        self._ports.add(port)
-        return f"127.0.0.1:{port}"
+        return f"127.0.0.1:{port}" if port != gateway else self._listen()
 
     def _listen(self) -> str:
-        """A free address that this plan has not used."""
-        while (port := free_port()) in self._ports:
-            pass
-        self._ports.add(port)
-        return f"127.0.0.1:{port}"
+        return f"127.0.0.1:{free_port()}"
 
     def _shared(self) -> dict[str, str]:
         return {

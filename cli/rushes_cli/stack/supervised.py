@@ -17,39 +17,32 @@ from servicekit.embedded.process import ServerProcess
 
 _READY_TIMEOUT_S = 60.0
 """For a service to become healthy; with a cold disk and two cores it takes about ten seconds."""
-_STOP_TIMEOUT_S = 20.0
-"""For a service to finish or give back its work: more than it allows itself."""
 
 
 class Server(Protocol):
-    process: ServerProcess
+    """What the supervisor needs of a `ServerProcess`."""
 
+    @property
+    def pid(self) -> int | None: ...
     @property
     def is_alive(self) -> bool: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
 
 
-class ServiceProcess:
+class ServiceProcess(ServerProcess):
     """Runs a service with the methods of the embedded servers."""
 
-    def __init__(self, service: ServiceProcessSpec, folder: DataFolder) -> None:
-        self._service = service
-        self.process = ServerProcess(service.name, folder.logs / f"{service.name}.log")
+    stop_budget = 20.0
+    """For a service to finish or give back its work: more than it allows itself."""
 
-    @property
-    def is_alive(self) -> bool:
-        return self.process.is_alive
+    def __init__(self, service: ServiceProcessSpec, folder: DataFolder) -> None:
+        super().__init__(service.name, folder.logs / f"{service.name}.log")
+        self._service = service
 
     async def start(self) -> None:
-        self.process.spawn(self._service.argv, env=self._service.env)
-        await self.process.ready(self._is_serving, within=_READY_TIMEOUT_S)
-
-    async def stop(self) -> None:
-        await self.process.stop(within=_STOP_TIMEOUT_S)
-
-    async def _is_serving(self) -> bool:
-        return await is_serving(self._service.health)
+        self.spawn(self._service.argv, env=self._service.env)
+        await self.ready(lambda: is_serving(self._service.health), within=_READY_TIMEOUT_S)
 
 
 async def is_serving(address: str) -> bool:

@@ -14,7 +14,6 @@ from rushes_cli.data_folder import DataFolder, ProcessState, StackState
 from rushes_cli.errors import FAILED, CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.external_servers import check_reachable
-from rushes_cli.stack.leftovers import remove_leftovers
 from rushes_cli.stack.services import (
     Infrastructure,
     ServiceProcessSpec,
@@ -112,7 +111,6 @@ class Stack:
             check = HealthCheck(nats.check_writable, restart_helps=lambda: nats.has_room)
             embedded.append(Supervised("nats", nats, lambda: nats.url, health_check=check))
         if not endpoint:
-            remove_leftovers(self._folder.path / "s3")
             s3 = S3Server(self._folder.path / "s3")
             access, secret = s3.access_key, s3.secret_key
             embedded.append(Supervised("s3", s3, lambda: s3.endpoint))
@@ -232,7 +230,7 @@ class Stack:
             processes=[
                 ProcessState(
                     each.name,
-                    each.server.process.pid or 0,
+                    each.server.pid or 0,
                     each.address(),
                     each.health,
                     each.restarts,

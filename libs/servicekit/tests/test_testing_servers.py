@@ -11,6 +11,7 @@ import nats as nats_client
 import pytest
 
 from servicekit.blobs import BlobStore
+from servicekit.embedded.process import ServerProcess
 from servicekit.embedded.s3 import S3Server
 from servicekit.testing import NatsFixture, PostgresServer, eventually, s3_store
 
@@ -74,7 +75,7 @@ async def test_the_s3_store_removes_what_the_dead_left_and_nothing_else(tmp_path
     await server.start()
     master = server._inner["master"]
     await stored(server, "before", b"kept")
-    server.process.kill()  # as a kill -9 of whoever started it: nobody tidies up
+    ServerProcess.kill(server)  # as a kill -9 of whoever started it: nobody tidies up
     left = list(Path("/tmp").glob(f"seaweedfs-*-{server.port}.sock"))
     assert left
     for path in left:

@@ -39,18 +39,16 @@ class Connection:
         url: "nats://host:port", or several joined by commas.
         name: the connection's name at the server.
         streams: those that this process writes to or reads from.
-        replicas: copies of each stream: 1 on a single server, 3 in a cluster.
         patience: seconds that `start` and `guard` wait for a server that is away.
     """
 
     def __init__(
-        self, url: str, *, name: str, streams: Sequence[topology.StreamSpec], replicas: int, patience: float
+        self, url: str, *, name: str, streams: Sequence[topology.StreamSpec], patience: float
     ) -> None:
         self._url = url
         self._name = name
         self._patience = patience
         self._streams = tuple(streams)
-        self._replicas = replicas
         self._log = structlog.get_logger("servicekit.events")
         self._client: Client | None = None
         self._connected = asyncio.Event()
@@ -114,7 +112,7 @@ class Connection:
 
     async def _apply_streams(self) -> None:
         for spec in self._streams:
-            await topology.apply_stream(self.js, spec, replicas=self._replicas)
+            await topology.apply_stream(self.js, spec)
 
     async def _disconnected(self) -> None:
         self._connected.clear()

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy import Row, Table, bindparam, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid, Unavailable
@@ -66,7 +66,7 @@ class Relay:
     tolerate events out of order.
 
     Args:
-        engine: the service's engine, or a session maker bound to it.
+        engine: the service's engine.
         poll: seconds between rounds when nobody calls `wake`; also how late a delayed event may be.
         writing: opens a writing transaction on SQLite; for services whose own writers queue for its one lock
             and would starve a relay that does not. (On PostgreSQL rows are marked where they are locked.)
@@ -74,7 +74,7 @@ class Relay:
 
     def __init__(
         self,
-        engine: AsyncEngine | async_sessionmaker[AsyncSession],
+        engine: AsyncEngine,
         table: Table,
         log: Publisher,
         clock: Clock,
@@ -82,8 +82,8 @@ class Relay:
         poll: float = 1.0,
         writing: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
     ) -> None:
-        self._engine: AsyncEngine = engine.kw["bind"] if isinstance(engine, async_sessionmaker) else engine
-        self._writing = writing or self._engine.begin
+        self._engine = engine
+        self._writing = writing or engine.begin
         self._table = table
         # Built once: building these statements costs more than running them.
         self._due = (
@@ -99,7 +99,7 @@ class Relay:
         self._events = log
         self._clock = clock
         self._poll = poll
-        self._backlog = BacklogGauge(self._engine, table, clock, every=MEASURE * poll)
+        self._backlog = BacklogGauge(engine, table, clock, every=MEASURE * poll)
         self._log = structlog.get_logger("servicekit.outbox")
         self._awake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None

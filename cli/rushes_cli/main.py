@@ -63,7 +63,7 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        output.console.print(f"rushes {metadata.version('rushes-cli')}", highlight=False)
+        output.line(f"rushes {metadata.version('rushes-cli')}")
         raise typer.Exit
 
 

@@ -18,14 +18,19 @@ from rushes_cli.verify_content import DamagedFile
 _WIDE = 240
 """Columns where there is no terminal: a program that reads the output needs unbroken lines."""
 
-console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
-error_console = Console(stderr=True, soft_wrap=True)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+error_console = Console(stderr=True, highlight=False)
+
+
+def line(text: str, *, to: Console | None = None, style: str | None = None) -> None:
+    """Print a text as it is: unbroken, and nothing in it read as a style."""
+    (to or console).print(text, style=style, markup=False, soft_wrap=True)
 
 
 def show_error(error: CommandError) -> None:
-    error_console.print(f"[red]{_plain(error.message)}[/red]", highlight=False, soft_wrap=True)
+    line(error.message, to=error_console, style="red")
     if error.way_out:
-        error_console.print(_plain(error.way_out), highlight=False, soft_wrap=True)
+        line(error.way_out, to=error_console)
 
 
 def show_stack(state: StackState, data: str) -> None:
@@ -41,7 +46,7 @@ def show_stack(state: StackState, data: str) -> None:
     }
     width = max(map(len, lines))
     for name, value in lines.items():
-        console.print(f"{name:<{width}}  {_plain(value)}", highlight=False, soft_wrap=True)
+        line(f"{name:<{width}}  {value}")
 
 
 def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
@@ -53,8 +58,8 @@ def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
             f"{percent(job):.0f}",
             str(len(job["scenes"])),
             money(job["cost_cents"]),
-            str(job["created_at"])[:19].replace("T", " "),
-            now(job),
+            _moment(job["created_at"]),
+            _plain(now(job)),
         )
     console.print(table)
 
@@ -72,11 +77,10 @@ def show_job(job: Mapping[str, Any], base: str, *, verbose: bool = False) -> Non
         )
     console.print(table)
     for entry in job["timeline"]:
-        at = str(entry["at"])[:19].replace("T", " ")
-        text = _plain(entry["message"] if verbose else with_names(job, entry["message"]))
-        console.print(f"{at}  {entry['type']:<24} {text}", highlight=False, soft_wrap=True)
+        text = entry["message"] if verbose else with_names(job, entry["message"])
+        line(f"{_moment(entry['at'])}  {entry['type']:<24} {text}")
     if job["result"]:
-        console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
+        line(f"cut  {base}{job['result']['url']}")
 
 
 def with_names(job: Mapping[str, Any], text: str) -> str:
@@ -93,23 +97,23 @@ def with_names(job: Mapping[str, Any], text: str) -> str:
 def show_storage(stats: Mapping[str, Any]) -> None:
     console.print(_usage(stats["by_kind"]))
     downloads = ", ".join(f"{count} {name}" for name, count in stats["downloads"].items())
-    console.print(f"downloads  {downloads}", highlight=False, soft_wrap=True)
+    line(f"downloads  {downloads}")
     if stats["files"]:
         table = _table("file", "kind", "size", "created", "address")
         for each in stats["files"]:
-            at = str(each["created_at"])[:19].replace("T", " ")
-            table.add_row(each["id"], each["kind"], size(each["size_bytes"]), at, _plain(each["url"]))
+            used, at = size(each["size_bytes"]), _moment(each["created_at"])
+            table.add_row(each["id"], each["kind"], used, at, _plain(each["url"]))
         console.print(table)
 
 
 def show_cleanup(done: Mapping[str, Any], days: int) -> None:
     ago = f"{days} day{'' if days == 1 else 's'} ago"
     if not done["generations"] and not done["files"]:
-        console.print(f"Nothing ended more than {ago}.", highlight=False)
+        line(f"Nothing ended more than {ago}.")
         return
     verb = "would be" if done["dry_run"] else "were"
     text = f"{done['generations']} generations and {done['files']} files {verb} deleted"
-    console.print(f"{text}; they ended more than {ago}:", highlight=False, soft_wrap=True)
+    line(f"{text}; they ended more than {ago}:")
     console.print(_usage(done["by_kind"]))
 
 
@@ -117,7 +121,7 @@ def show_check(
     missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]], changed: Sequence[DamagedFile] = ()
 ) -> None:
     if not missing and not unneeded and not changed:
-        console.print("Every record has its bytes, and every blob has its record.", highlight=False)
+        line("Every record has its bytes, and every blob has its record.")
     if missing:
         table = _table("file", "missing blob")
         for each in missing:
@@ -131,10 +135,9 @@ def show_check(
     if unneeded:
         table = _table("blob without a record", "size", "created")
         for each in unneeded:
-            at = str(each["stored_at"])[:19].replace("T", " ")
-            table.add_row(_plain(each["blob_key"]), size(each["size_bytes"]), at)
+            table.add_row(_plain(each["blob_key"]), size(each["size_bytes"]), _moment(each["stored_at"]))
         console.print(table)
-        console.print("The next sweep removes these.", highlight=False)
+        line("The next sweep removes these.")
 
 
 def size(count: int) -> str:
@@ -197,9 +200,7 @@ class LiveJob:
             steady = message.split(":", maxsplit=1)[0]
             if self._shown.get(name) != steady:
                 self._shown[name] = steady
-                console.print(
-                    f"{name:<10} {percent_done:>4.0f} %  {_plain(message)}", highlight=False, soft_wrap=True
-                )
+                line(f"{name:<10} {percent_done:>4.0f} %  {message}")
             return
         if name not in self._bars:
             self._bars[name] = self._progress.add_task(name, total=100.0, message="")
@@ -231,8 +232,8 @@ def percent(job: Mapping[str, Any]) -> float:
 def now(job: Mapping[str, Any]) -> str:
     """What happens in a job now, or why it has failed."""
     if job["error"]:
-        return _plain(f"{job['error']['code']}: {job['error']['message']}")
-    return _plain((job["progress"] or {}).get("message", ""))
+        return f"{job['error']['code']}: {job['error']['message']}"
+    return str((job["progress"] or {}).get("message", ""))
 
 
 def money(cents: float) -> str:
@@ -249,6 +250,11 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table
+
+
+def _moment(timestamp: str) -> str:
+    """An RFC 3339 time for people: to the second, and in UTC as it is."""
+    return timestamp[:19].replace("T", " ")
 
 
 def _plain(text: str) -> str:

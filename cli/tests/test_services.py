@@ -7,15 +7,9 @@ import pytest
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import CommandError
-from rushes_cli.stack.services import (
-    Infrastructure,
-    ServiceProcessSpec,
-    StackOptions,
-    parse_replicas,
-    plan_services,
-)
+from rushes_cli.stack.services import ServiceProcessSpec, StackOptions, parse_replicas, plan_services
 
-INFRASTRUCTURE = Infrastructure("nats://127.0.0.1:4", "http://127.0.0.1:5", "access", "secret")
+INFRASTRUCTURE = {"NATS_URL": "nats://127.0.0.1:4", "BLOB_ENDPOINT": "http://127.0.0.1:5"}
 
 
 def _services(tmp_path: Path, **environ: str) -> dict[str, ServiceProcessSpec]:

@@ -49,14 +49,9 @@ async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
         *await stack_findings(folder),
     ]
     for each in findings:
-        output.console.print(
-            f"{'ok   ' if each.ok else 'WRONG'}  {each.subject:<14} {each.message}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        output.line(f"{'ok   ' if each.ok else 'WRONG'}  {each.subject:<14} {each.message}")
         if not each.ok and each.way_out:
-            output.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
+            output.line(f"{'':<22}{each.way_out}")
     return 0 if all(each.ok for each in findings) else 1
 
 

@@ -8,7 +8,6 @@ import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, TypeVar
 
 from minio.datatypes import Part
@@ -64,9 +63,7 @@ class Upload:
     async def __aenter__(self) -> Upload:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if not self._ended:
             await self.abort()
 

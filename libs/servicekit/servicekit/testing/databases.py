@@ -117,19 +117,15 @@ def _binaries() -> Path:
 
 
 @asynccontextmanager
-async def postgres_url(server: PostgresServer | None = None) -> AsyncIterator[str]:
-    """`postgresql+asyncpg://…` of a fresh database: on `server`, or on one started for it alone."""
-    if server is not None:
+async def postgres_url() -> AsyncIterator[str]:
+    """`postgresql+asyncpg://…` of a fresh database, on a server started for it alone."""
+    server = PostgresServer()
+    try:
+        await server.start()
         async with server.database() as url:
             yield url
-        return
-    own = PostgresServer()
-    try:
-        await own.start()
-        async with own.database() as url:
-            yield url
     finally:
-        await own.stop()
+        await server.stop()
 
 
 @asynccontextmanager

@@ -269,7 +269,3 @@ def doctor(data: Data = None) -> None:
     Exit code 1 when something is.
     """
     _run(doctor_command.doctor(_folder(data), dict(os.environ)))
-
-
-if __name__ == "__main__":
-    app()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
-from httpx_sse import aconnect_sse
+from httpx_sse import EventSource
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import FAILED, CommandError
@@ -131,9 +131,9 @@ class RestClient:
         part.replace(to)
 
     @asynccontextmanager
-    async def _open_stream(self, path: str) -> AsyncIterator[httpx.Response]:
+    async def _open_stream(self, path: str, **parts: Any) -> AsyncIterator[httpx.Response]:
         with self._transport_errors():
-            async with self._http.stream("GET", path) as answer:
+            async with self._http.stream("GET", path, **parts) as answer:
                 if answer.is_error:
                     await answer.aread()
                     raise _refusal(answer)
@@ -163,17 +163,13 @@ class RestClient:
     async def _stream(
         self, path: str, after: int | None, query: Mapping[str, str]
     ) -> AsyncGenerator[LogEvent]:
-        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if after is not None:
+            headers["Last-Event-ID"] = str(after)
         timeout = httpx.Timeout(30.0, read=45.0)  # the gateway sends a comment every 15 s
-        with self._transport_errors():
-            async with aconnect_sse(
-                self._http, "GET", path, headers=headers, params=query, timeout=timeout
-            ) as source:
-                if source.response.is_error:
-                    await source.response.aread()
-                    raise _refusal(source.response)
-                async for event in source.aiter_sse():
-                    yield LogEvent(int(event.id), event.event, json.loads(event.data or "{}"))
+        async with self._open_stream(path, headers=headers, params=query, timeout=timeout) as answer:
+            async for event in EventSource(answer).aiter_sse():
+                yield LogEvent(int(event.id), event.event, json.loads(event.data or "{}"))
 
     async def _call(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
         with self._transport_errors():

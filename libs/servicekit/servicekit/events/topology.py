@@ -135,9 +135,8 @@ async def write_error(client: Client, stream: str, *, within: float) -> str:
     Once a write has failed (a full disk), nats-server stores nothing more in that stream until it is
     restarted, also when there is room again. It leaves publishers without an answer, still acknowledges
     duplicates, and its stream information shows nothing (seen with 2.15.1). But it refuses a purge, with the
-    reason, even one that matches no message. This one never matches: events' subjects have three tokens or
-    more.
+    reason, even one that matches no message. This one never matches: no subject of ours is a single token.
     """
-    subject, request = f"$JS.API.STREAM.PURGE.{stream}", json.dumps({"filter": "job.probe"}).encode()
+    subject, request = f"$JS.API.STREAM.PURGE.{stream}", json.dumps({"filter": "probe"}).encode()
     response = json.loads((await client.request(subject, request, timeout=within)).data)
     return str(response.get("error", {}).get("description", ""))

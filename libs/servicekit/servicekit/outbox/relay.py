@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid, Unavailable
 from servicekit.events.event import Event
-from servicekit.outbox.backlog import Backlog, BacklogGauge
+from servicekit.outbox.backlog import Backlog, BacklogMeter
 from servicekit.outbox.tables import micros, moment
+from servicekit.process.lifecycle import Tasks
 
 BATCH = 100
 """Events per transaction: their rows stay locked while they are published."""
@@ -99,7 +100,9 @@ class Relay:
         self._events = log
         self._clock = clock
         self._poll = poll
-        self._backlog = BacklogGauge(engine, table, clock, every=MEASURE * poll)
+        self._backlog = BacklogMeter(engine, table, clock)
+        # Apart from the rounds: the backlog matters most while they are stuck.
+        self._measuring = Tasks().every(MEASURE * poll, self._backlog.set_gauges, "outbox backlog")
         self._log = structlog.get_logger("servicekit.outbox")
         self._awake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -109,7 +112,7 @@ class Relay:
         """Begin to publish."""
         if self._loop is None:
             self._stopping = False
-            await self._backlog.start()
+            await self._measuring.start()
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox relay")
 
     async def stop(self) -> None:
@@ -117,7 +120,7 @@ class Relay:
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        await self._backlog.stop()
+        await self._measuring.stop()
         self._stopping = True
         self._awake.set()
         await asyncio.wait([loop], timeout=STOP_BUDGET)

@@ -61,7 +61,7 @@ def _python() -> Finding:
 
 
 def _program(name: str, package: str, argument: str, find: Callable[[], str] | None = None) -> Finding:
-    """Whether a program is there and runs. `find`: how its package answers where it is, if not on the path."""
+    """Whether a program is there and runs. `find` answers its path, where that is not a matter of PATH."""
     try:
         path = find() if find else find_binary(name, package)
         return Finding(name, True, _version([path, argument]))

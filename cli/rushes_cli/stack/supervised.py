@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.stack.services import ServiceProcessSpec
 from servicekit.embedded.process import ServerProcess
+from servicekit.errors import AppError
+from servicekit.grpc.client import GrpcChannel
 
 _READY_TIMEOUT_S = 60.0
 """For a service to become healthy; with a cold disk and two cores it takes about ten seconds."""
@@ -47,14 +46,14 @@ class ServiceProcess(ServerProcess):
 
 async def is_serving(address: str) -> bool:
     """Whether the gRPC health service at `address` (host:port) answers SERVING."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=1.0
-            )
-        except grpc.aio.AioRpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    channel = GrpcChannel(address)
+    try:
+        await channel.check_serving(within=1.0)
+    except AppError:
+        return False
+    finally:
+        await channel.stop()
+    return True
 
 
 def _always() -> bool:

@@ -117,8 +117,6 @@ class BlobStore:
     async def put_file(
         self, key: str, path: Path, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> BlobInfo:
-        """Store a file."""
-
         async def chunks() -> AsyncIterator[bytes]:
             with await asyncio.to_thread(path.open, "rb") as file:
                 while chunk := await asyncio.to_thread(file.read, 1024 * 1024):

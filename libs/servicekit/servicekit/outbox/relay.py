@@ -109,7 +109,6 @@ class Relay:
         self._stopping = False
 
     async def start(self) -> None:
-        """Begin to publish."""
         if self._loop is None:
             self._stopping = False
             await self._measuring.start()

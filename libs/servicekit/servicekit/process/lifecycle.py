@@ -88,7 +88,8 @@ async def run(
                 await first.wait()
         finally:
             log.info("stopping")
-            await _until(second, _stop(touched, budget, within, log))
+            if await first_of(_stop(touched, budget, within, log), second.wait()) == 1:
+                raise StopForced("a second signal arrived: stopped at once")
             log.info("stopped")
 
 
@@ -138,12 +139,6 @@ async def _stop(
             log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=seconds)
         except Exception:  # one part's error must not keep the others from stopping
             log.exception("part did not stop cleanly", part=_name(part))
-
-
-async def _until(event: asyncio.Event, work: Awaitable[None]) -> None:
-    """Await the work, unless the event comes first."""
-    if await first_of(work, event.wait()) == 1:
-        raise StopForced("a second signal arrived: stopped at once")
 
 
 def _name(part: object) -> str:

@@ -133,7 +133,6 @@ class FileExporter(SpanExporter):
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write the spans."""
         for ended in spans:
             os.write(self._file, json.dumps(_record(ended), default=str).encode() + b"\n")
         return SpanExportResult.SUCCESS

@@ -69,7 +69,7 @@ def reserve_port(port: int) -> bool:
     """
     try:
         fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # which one depends on the system
         return False
     _reserved.add(port)
     return _bindable(port)

@@ -21,7 +21,7 @@ from nats.js.errors import (
 
 from servicekit.errors import Precondition, Unavailable
 from servicekit.events import topology
-from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.nats_errors import NATS_ERRORS, text_of
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class Connection:
             self._restoring = asyncio.get_running_loop().create_task(self._restore())
 
     async def _connection_error(self, error: Exception) -> None:
-        self._log.debug("event log connection", error=_text(error))
+        self._log.debug("event log connection", error=text_of(error))
 
     async def _restore(self) -> None:
         """After a reconnect the server may have come back without its data: apply the streams again."""
@@ -196,7 +196,7 @@ class Connection:
                 if _is_final(error):
                     raise
                 if loop.time() + pause >= deadline:
-                    raise Unavailable(f"cannot {what}: {_text(error)} (NATS at {self._url})") from error
+                    raise Unavailable(f"cannot {what}: {text_of(error)} (NATS at {self._url})") from error
                 if isinstance(error, _STREAM_MISSING):
                     with contextlib.suppress(*NATS_ERRORS):  # the next attempt shows whether it helped
                         await self._apply_streams()
@@ -220,7 +220,3 @@ class Connection:
 def _is_final(error: BaseException) -> bool:
     """A refusal that stays the same in every attempt (bad request, lost race)."""
     return isinstance(error, BadRequestError | KeyValueError | InvalidKeyError)
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -21,7 +21,7 @@ from servicekit.events.bucket import Bucket
 from servicekit.events.connection import Connection
 from servicekit.events.event import Event, check, to_headers
 from servicekit.events.log_reader import LogReader
-from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.nats_errors import NATS_ERRORS, text_of
 from servicekit.telemetry import traces
 
 REFUSED_AFTER = 5.0
@@ -111,7 +111,7 @@ class EventLog(Connection):
         if self._refused_since is None:
             self._refused_since = began
         self._refused_at = asyncio.get_running_loop().time()
-        self._refusal = str(error) or type(error).__name__
+        self._refusal = text_of(error)
         REFUSING.set(1)
 
     async def check_writable(self) -> None:

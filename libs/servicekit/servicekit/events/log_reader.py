@@ -12,7 +12,7 @@ from nats.js import api
 
 from servicekit.events.connection import Connection
 from servicekit.events.event import Event, from_message
-from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.nats_errors import NATS_ERRORS, text_of
 from servicekit.events.pull import Pull
 
 _BATCH = 64
@@ -60,7 +60,7 @@ class LogReader:
                 if not pull.requested and self._arrived.empty():
                     await pull.request(_BATCH)
             except NATS_ERRORS as error:
-                self._doubt = str(error) or type(error).__name__
+                self._doubt = text_of(error)
                 continue
             try:
                 # A request that gets no answer at all is repeated.

@@ -85,7 +85,6 @@ class Relay:
     ) -> None:
         self._engine = engine
         self._writing = writing or engine.begin
-        self._table = table
         # Built once: building these statements costs more than running them.
         self._due = (
             select(table)

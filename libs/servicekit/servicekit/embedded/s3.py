@@ -17,6 +17,9 @@ LOCAL_SECRET = "rushes-local"  # noqa: S105  # of a store that listens on the lo
 
 _LISTENERS = ("master", "volume", "filer")
 
+_ADMIN_GRPC = 10_000
+"""The maintenance worker expects the admin part's gRPC port so far above its HTTP port, always."""
+
 _SOCKETS = Path("/tmp")  # noqa: S108  # the place is weed's choice
 """Where weed puts Unix sockets, named after its ports; after a kill they stay there."""
 
@@ -86,8 +89,7 @@ class S3Server(ServerProcess):
         self._inner = {
             name: free_port() for name in (*_LISTENERS, *(f"{name}.grpc" for name in (*_LISTENERS, "s3")))
         }
-        # The maintenance worker expects the admin part's gRPC port 10000 above its HTTP port, always.
-        self._inner["admin"] = free_port(also=(0, 10_000))
+        self._inner["admin"] = free_port(also=(0, _ADMIN_GRPC))
 
     def _flags(self) -> list[str]:
         ports = {**self._inner, "s3": self.port}
@@ -118,18 +120,25 @@ class S3Server(ServerProcess):
             ]
         }
 
+    def _ports(self) -> set[str]:
+        return set(map(str, (self.port, *self._inner.values(), self._inner.get("admin", 0) + _ADMIN_GRPC)))
+
     def _remove_sockets(self) -> None:
-        ports = {self.port, *self._inner.values(), self._inner.get("admin", 0) + 10_000}
-        for port in ports:
+        for port in self._ports():
             for left in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink(missing_ok=True)
 
     def _remove_leftovers(self, data: Path) -> None:
         """Remove what earlier processes left that could not end in order, on other ports than ours."""
         self._remove_sockets()
+        ports = self.folder / "ports"
+        former = ports.read_text().split() if ports.exists() else []
+        ports.write_text("\n".join(self._ports()))
         for left in _SOCKETS.glob("seaweedfs-*.sock"):
             with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-                if time.time() - left.lstat().st_mtime > _YOUNG and not _is_listening(left):
+                is_ours = left.stem.rpartition("-")[2] in former
+                is_old = time.time() - left.lstat().st_mtime > _YOUNG
+                if (is_ours or is_old) and not _is_listening(left):
                     left.unlink()
         # The master's state is in a folder named after its port; a new one learns all from the volumes.
         for left in data.glob("m[0-9]*"):

@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
+import rushes.common.v1.rules_pb2  # noqa: F401  # `servicekit.ids` needs the contracts' kinds of records
+
 # A property is not false because the machine is busy.
 settings.register_profile("rushes", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rushes")

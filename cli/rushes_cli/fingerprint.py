@@ -6,9 +6,11 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-_PACKAGES = (
+PACKAGES = (
     "rushes_cli",
     "servicekit",
+    "events",
+    "mediakit",
     "rushes",
     "gateway",
     "catalog",
@@ -22,7 +24,7 @@ _PACKAGES = (
 def code_fingerprint() -> str:
     """A hash of the names, sizes and modification times of every module that a stack runs."""
     digest = hashlib.sha256()
-    for package in _PACKAGES:
+    for package in PACKAGES:
         spec = find_spec(package)
         for place in (spec.submodule_search_locations or []) if spec else []:
             for path in sorted(Path(place).rglob("*.py")):

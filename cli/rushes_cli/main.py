@@ -63,7 +63,7 @@ def _run(work: Coroutine[Any, Any, int | None]) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        output.console.print(f"rushes {metadata.version('rushes-cli')}", highlight=False)
+        output.line(f"rushes {metadata.version('rushes-cli')}")
         raise typer.Exit
 
 
@@ -269,7 +269,3 @@ def doctor(data: Data = None) -> None:
     Exit code 1 when something is.
     """
     _run(doctor_command.doctor(_folder(data), dict(os.environ)))
-
-
-if __name__ == "__main__":
-    app()

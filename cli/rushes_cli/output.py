@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,21 +18,26 @@ from rushes_cli.verify_content import DamagedFile
 _WIDE = 240
 """Columns where there is no terminal: a program that reads the output needs unbroken lines."""
 
-console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
-error_console = Console(stderr=True, soft_wrap=True)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+error_console = Console(stderr=True, highlight=False)
+
+
+def line(text: str, *, to: Console | None = None, style: str | None = None) -> None:
+    """Print a text as it is: unbroken, and nothing in it read as a style."""
+    (to or console).print(text, style=style, markup=False, soft_wrap=True)
 
 
 def show_error(error: CommandError) -> None:
-    error_console.print(f"[red]{_plain(error.message)}[/red]", highlight=False, soft_wrap=True)
+    line(error.message, to=error_console, style="red")
     if error.way_out:
-        error_console.print(_plain(error.way_out), highlight=False, soft_wrap=True)
+        line(error.way_out, to=error_console)
 
 
 def show_stack(state: StackState, data: str) -> None:
-    table = _table("service", "address", "process", "metrics")
-    for each in state.processes:
-        table.add_row(each.name, each.address, str(each.pid), each.metrics.removeprefix("http://"))
-    console.print(table)
+    _show_table(
+        ("service", "address", "process", "metrics"),
+        ((p.name, p.address, str(p.pid), p.metrics.removeprefix("http://")) for p in state.processes),
+    )
     lines = {
         "API": f"{state.gateway}/docs",
         "provider": state.provider,
@@ -41,42 +46,44 @@ def show_stack(state: StackState, data: str) -> None:
     }
     width = max(map(len, lines))
     for name, value in lines.items():
-        console.print(f"{name:<{width}}  {_plain(value)}", highlight=False, soft_wrap=True)
+        line(f"{name:<{width}}  {value}")
 
 
 def show_jobs(jobs: list[Mapping[str, Any]]) -> None:
-    table = _table("job", "status", "%", "scenes", "cost", "created", "now")
-    for job in jobs:
-        table.add_row(
+    rows = (
+        (
             job["id"],
             "paused" if job["paused"] else job["status"],
             f"{percent(job):.0f}",
             str(len(job["scenes"])),
             money(job["cost_cents"]),
-            str(job["created_at"])[:19].replace("T", " "),
+            _moment(job["created_at"]),
             now(job),
         )
-    console.print(table)
+        for job in jobs
+    )
+    _show_table(("job", "status", "%", "scenes", "cost", "created", "now"), rows)
 
 
 def show_job(job: Mapping[str, Any], base: str, *, verbose: bool = False) -> None:
     """`verbose`: with the ids of its generations."""
     show_jobs([job])
-    table = _table("scene", "stage", "seconds", "model", "clip or reason")
-    for scene in job["scenes"]:
-        text = (scene["error"] or {}).get("message") or (
-            base + scene["clip_url"] if scene["clip_url"] else ""
+    rows = (
+        (
+            str(scene["position"]),
+            scene["stage"],
+            f"{scene['seconds']:g}",
+            scene["model"],
+            (scene["error"] or {}).get("message") or (base + scene["clip_url"] if scene["clip_url"] else ""),
         )
-        table.add_row(
-            str(scene["position"]), scene["stage"], f"{scene['seconds']:g}", scene["model"], _plain(text)
-        )
-    console.print(table)
+        for scene in job["scenes"]
+    )
+    _show_table(("scene", "stage", "seconds", "model", "clip or reason"), rows)
     for entry in job["timeline"]:
-        at = str(entry["at"])[:19].replace("T", " ")
-        text = _plain(entry["message"] if verbose else with_names(job, entry["message"]))
-        console.print(f"{at}  {entry['type']:<24} {text}", highlight=False, soft_wrap=True)
+        text = entry["message"] if verbose else with_names(job, entry["message"])
+        line(f"{_moment(entry['at'])}  {entry['type']:<24} {text}")
     if job["result"]:
-        console.print(f"cut  {base}{job['result']['url']}", highlight=False, soft_wrap=True)
+        line(f"cut  {base}{job['result']['url']}")
 
 
 def with_names(job: Mapping[str, Any], text: str) -> str:
@@ -91,50 +98,41 @@ def with_names(job: Mapping[str, Any], text: str) -> str:
 
 
 def show_storage(stats: Mapping[str, Any]) -> None:
-    console.print(_usage(stats["by_kind"]))
+    _show_usage(stats["by_kind"])
     downloads = ", ".join(f"{count} {name}" for name, count in stats["downloads"].items())
-    console.print(f"downloads  {downloads}", highlight=False, soft_wrap=True)
+    line(f"downloads  {downloads}")
     if stats["files"]:
-        table = _table("file", "kind", "size", "created", "address")
-        for each in stats["files"]:
-            at = str(each["created_at"])[:19].replace("T", " ")
-            table.add_row(each["id"], each["kind"], size(each["size_bytes"]), at, _plain(each["url"]))
-        console.print(table)
+        rows = (
+            (each["id"], each["kind"], size(each["size_bytes"]), _moment(each["created_at"]), each["url"])
+            for each in stats["files"]
+        )
+        _show_table(("file", "kind", "size", "created", "address"), rows)
 
 
 def show_cleanup(done: Mapping[str, Any], days: int) -> None:
     ago = f"{days} day{'' if days == 1 else 's'} ago"
     if not done["generations"] and not done["files"]:
-        console.print(f"Nothing ended more than {ago}.", highlight=False)
+        line(f"Nothing ended more than {ago}.")
         return
     verb = "would be" if done["dry_run"] else "were"
     text = f"{done['generations']} generations and {done['files']} files {verb} deleted"
-    console.print(f"{text}; they ended more than {ago}:", highlight=False, soft_wrap=True)
-    console.print(_usage(done["by_kind"]))
+    line(f"{text}; they ended more than {ago}:")
+    _show_usage(done["by_kind"])
 
 
 def show_check(
     missing: list[Mapping[str, Any]], unneeded: list[Mapping[str, Any]], changed: Sequence[DamagedFile] = ()
 ) -> None:
     if not missing and not unneeded and not changed:
-        console.print("Every record has its bytes, and every blob has its record.", highlight=False)
+        line("Every record has its bytes, and every blob has its record.")
     if missing:
-        table = _table("file", "missing blob")
-        for each in missing:
-            table.add_row(each["id"], _plain(each["blob_key"]))
-        console.print(table)
+        _show_table(("file", "missing blob"), ((each["id"], each["blob_key"]) for each in missing))
     if changed:
-        table = _table("file", "address", "damage")
-        for one in changed:
-            table.add_row(one.id, _plain(one.url), _plain(one.damage))
-        console.print(table)
+        _show_table(("file", "address", "damage"), ((each.id, each.url, each.damage) for each in changed))
     if unneeded:
-        table = _table("blob without a record", "size", "created")
-        for each in unneeded:
-            at = str(each["stored_at"])[:19].replace("T", " ")
-            table.add_row(_plain(each["blob_key"]), size(each["size_bytes"]), at)
-        console.print(table)
-        console.print("The next sweep removes these.", highlight=False)
+        rows = ((each["blob_key"], size(each["size_bytes"]), _moment(each["stored_at"])) for each in unneeded)
+        _show_table(("blob without a record", "size", "created"), rows)
+        line("The next sweep removes these.")
 
 
 def size(count: int) -> str:
@@ -147,13 +145,10 @@ def size(count: int) -> str:
     raise AssertionError("the last unit takes what is left")
 
 
-def _usage(by_kind: Mapping[str, Any]) -> Table:
-    table = _table("kind", "files", "size")
-    for kind, usage in sorted(by_kind.items()):
-        table.add_row(kind, str(usage["count"]), size(usage["size_bytes"]))
-    count, total = (sum(each[name] for each in by_kind.values()) for name in ("count", "size_bytes"))
-    table.add_row("total", str(count), size(total))
-    return table
+def _show_usage(by_kind: Mapping[str, Any]) -> None:
+    rows = [(kind, usage["count"], usage["size_bytes"]) for kind, usage in sorted(by_kind.items())]
+    rows.append(("total", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    _show_table(("kind", "files", "size"), ((kind, str(count), size(used)) for kind, count, used in rows))
 
 
 @contextmanager
@@ -197,9 +192,7 @@ class LiveJob:
             steady = message.split(":", maxsplit=1)[0]
             if self._shown.get(name) != steady:
                 self._shown[name] = steady
-                console.print(
-                    f"{name:<10} {percent_done:>4.0f} %  {_plain(message)}", highlight=False, soft_wrap=True
-                )
+                line(f"{name:<10} {percent_done:>4.0f} %  {message}")
             return
         if name not in self._bars:
             self._bars[name] = self._progress.add_task(name, total=100.0, message="")
@@ -231,8 +224,8 @@ def percent(job: Mapping[str, Any]) -> float:
 def now(job: Mapping[str, Any]) -> str:
     """What happens in a job now, or why it has failed."""
     if job["error"]:
-        return _plain(f"{job['error']['code']}: {job['error']['message']}")
-    return _plain((job["progress"] or {}).get("message", ""))
+        return f"{job['error']['code']}: {job['error']['message']}"
+    return str((job["progress"] or {}).get("message", ""))
 
 
 def money(cents: float) -> str:
@@ -244,11 +237,18 @@ _WHOLE = ("job", "service", "status", "stage", "cost", "created", "file", "kind"
 """Columns with words that people copy or compare: never folded."""
 
 
-def _table(*columns: str) -> Table:
+def _show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
-    return table
+    for row in rows:
+        table.add_row(*map(_plain, row))
+    console.print(table)
+
+
+def _moment(timestamp: str) -> str:
+    """An RFC 3339 time for people: to the second, and in UTC as it is."""
+    return timestamp[:19].replace("T", " ")
 
 
 def _plain(text: str) -> str:

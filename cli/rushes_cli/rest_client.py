@@ -10,11 +10,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from httpx_sse import aconnect_sse
+from httpx_sse import EventSource
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import FAILED, CommandError
@@ -75,9 +74,7 @@ class RestClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def get(self, path: str, **query: str | int) -> dict[str, Any]:
@@ -134,9 +131,9 @@ class RestClient:
         part.replace(to)
 
     @asynccontextmanager
-    async def _open_stream(self, path: str) -> AsyncIterator[httpx.Response]:
+    async def _open_stream(self, path: str, **parts: Any) -> AsyncIterator[httpx.Response]:
         with self._transport_errors():
-            async with self._http.stream("GET", path) as answer:
+            async with self._http.stream("GET", path, **parts) as answer:
                 if answer.is_error:
                     await answer.aread()
                     raise _refusal(answer)
@@ -166,17 +163,13 @@ class RestClient:
     async def _stream(
         self, path: str, after: int | None, query: Mapping[str, str]
     ) -> AsyncGenerator[LogEvent]:
-        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if after is not None:
+            headers["Last-Event-ID"] = str(after)
         timeout = httpx.Timeout(30.0, read=45.0)  # the gateway sends a comment every 15 s
-        with self._transport_errors():
-            async with aconnect_sse(
-                self._http, "GET", path, headers=headers, params=query, timeout=timeout
-            ) as source:
-                if source.response.is_error:
-                    await source.response.aread()
-                    raise _refusal(source.response)
-                async for event in source.aiter_sse():
-                    yield LogEvent(int(event.id), event.event, json.loads(event.data or "{}"))
+        async with self._open_stream(path, headers=headers, params=query, timeout=timeout) as answer:
+            async for event in EventSource(answer).aiter_sse():
+                yield LogEvent(int(event.id), event.event, json.loads(event.data or "{}"))
 
     async def _call(self, method: str, path: str, **parts: Any) -> dict[str, Any]:
         with self._transport_errors():

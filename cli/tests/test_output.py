@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from rushes_cli import output
 from rushes_cli.commands.doctor import version_in
 from rushes_cli.commands.events import summary
 from rushes_cli.commands.storage import sum_of
+from rushes_cli.errors import CommandError
 from rushes_cli.main import app
 from rushes_cli.output import money, size, with_names
 
@@ -55,6 +57,27 @@ def test_money_is_never_shown_as_nothing_when_it_is_something(cents: float) -> N
 )
 def test_bytes_are_shown_in_a_readable_unit(count: int, shown: str) -> None:
     assert size(count) == shown
+
+
+def test_a_text_with_brackets_is_shown_as_it_is() -> None:
+    job = {
+        "id": "job_1",
+        "status": "failed",
+        "error": {"code": "E1", "message": "no [red] paint"},
+        "paused": False,
+        "progress": None,
+        "scenes": [],
+        "cost_cents": 0,
+        "created_at": "2026-01-01T12:00:00Z",
+    }
+    with output.console.capture() as printed:
+        output.show_jobs([job])
+        with output.LiveJob() as live:
+            live.show(job, None)
+    assert printed.get().count("E1: no [red] paint") == 2
+    with output.error_console.capture() as printed:
+        output.show_error(CommandError(f"Job failed: {output.now(job)}"))
+    assert printed.get() == "Job failed: E1: no [red] paint\n"
 
 
 def test_the_answers_of_a_long_clean_up_are_added_up() -> None:

@@ -7,15 +7,9 @@ import pytest
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import CommandError
-from rushes_cli.stack.services import (
-    Infrastructure,
-    ServiceProcessSpec,
-    StackOptions,
-    parse_replicas,
-    plan_services,
-)
+from rushes_cli.stack.services import ServiceProcessSpec, StackOptions, parse_replicas, plan_services
 
-INFRASTRUCTURE = Infrastructure("nats://127.0.0.1:4", "http://127.0.0.1:5", "access", "secret")
+INFRASTRUCTURE = {"NATS_URL": "nats://127.0.0.1:4", "BLOB_ENDPOINT": "http://127.0.0.1:5"}
 
 
 def _services(tmp_path: Path, **environ: str) -> dict[str, ServiceProcessSpec]:
@@ -51,13 +45,13 @@ def test_the_admin_key_goes_to_the_catalog_alone(tmp_path: Path) -> None:
     assert [name for name, each in table.items() if "RUSHES_ADMIN_KEY" in each.env] == ["catalog"]
 
 
-def test_work_in_hand_lies_in_the_data_folder(tmp_path: Path) -> None:
-    table = _services(tmp_path)
-    assert Path(table["stitcher"].env["STITCHER_WORK_DIR"]).is_relative_to(tmp_path)
-    assert Path(table["downloader"].env["SPOOL_DIR"]).is_relative_to(tmp_path)
-    configured = _services(tmp_path, SPOOL_DIR="/srv/spool", STITCHER_WORK_DIR="/srv/work")
-    assert configured["downloader"].env["SPOOL_DIR"] == "/srv/spool"
-    assert configured["stitcher"].env["STITCHER_WORK_DIR"] == "/srv/work"
+@pytest.mark.parametrize(
+    ("service", "setting"),
+    [("stitcher", "STITCHER_WORK_DIR"), ("downloader", "SPOOL_DIR"), ("gateway", "UPLOAD_DIR")],
+)
+def test_work_in_hand_lies_in_the_data_folder(tmp_path: Path, service: str, setting: str) -> None:
+    assert Path(_services(tmp_path)[service].env[setting]).is_relative_to(tmp_path)
+    assert _services(tmp_path, **{setting: "/srv/work"})[service].env[setting] == "/srv/work"
 
 
 def test_replicas_have_names_and_ports_of_their_own(tmp_path: Path) -> None:

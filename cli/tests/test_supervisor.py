@@ -11,7 +11,6 @@ from rushes_cli.data_folder import DataFolder
 from rushes_cli.stack.services import StackOptions
 from rushes_cli.stack.supervised import HealthCheck, Supervised
 from rushes_cli.stack.supervisor import Stack
-from servicekit.embedded.process import ServerProcess
 from servicekit.errors import Unavailable
 from servicekit.testing import eventually
 
@@ -19,8 +18,9 @@ from servicekit.testing import eventually
 class DeadServer:
     """Has died; sets `started` when it is started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.process = ServerProcess("dead", folder / "dead.log")
+    pid = None
+
+    def __init__(self) -> None:
         self.is_alive = False
         self.started = asyncio.Event()
 
@@ -36,7 +36,7 @@ async def test_a_dead_process_is_restarted_also_when_nothing_can_be_written(tmp_
     def fail(line: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    stack, dead = Stack(DataFolder(tmp_path / "gone"), StackOptions(), fail), DeadServer(tmp_path)
+    stack, dead = Stack(DataFolder(tmp_path / "gone"), StackOptions(), fail), DeadServer()
     await stack._start_all([Supervised("dead", dead, lambda: "somewhere")])
     dead.started.clear()
     dead.is_alive = False
@@ -53,8 +53,8 @@ async def test_a_dead_process_is_restarted_also_when_nothing_can_be_written(tmp_
 class FlakyServer(DeadServer):
     """Dies at its first starts."""
 
-    def __init__(self, folder: Path, *, deaths: int) -> None:
-        super().__init__(folder)
+    def __init__(self, *, deaths: int) -> None:
+        super().__init__()
         self.deaths = deaths
         self.starts = 0
 
@@ -67,7 +67,7 @@ class FlakyServer(DeadServer):
 
 async def test_a_process_that_dies_at_its_start_is_started_again(tmp_path: Path) -> None:
     lines: list[str] = []
-    stack, flaky = Stack(DataFolder(tmp_path), StackOptions(), lines.append), FlakyServer(tmp_path, deaths=2)
+    stack, flaky = Stack(DataFolder(tmp_path), StackOptions(), lines.append), FlakyServer(deaths=2)
     supervised = Supervised("flaky", flaky, lambda: "somewhere")
     await stack._start_all([supervised])
     assert (flaky.starts, supervised.restarts) == (3, 2)
@@ -80,8 +80,8 @@ async def test_a_process_that_dies_at_its_start_is_started_again(tmp_path: Path)
 
 
 async def test_a_process_that_always_dies_at_its_start_is_given_up(tmp_path: Path) -> None:
-    stack, flaky = Stack(DataFolder(tmp_path), StackOptions(), print), FlakyServer(tmp_path, deaths=99)
-    other = FlakyServer(tmp_path, deaths=98)
+    stack, flaky = Stack(DataFolder(tmp_path), StackOptions(), print), FlakyServer(deaths=99)
+    other = FlakyServer(deaths=98)
     with pytest.raises(Unavailable, match="ended at its start"):
         await stack._start_all(
             [Supervised("flaky", flaky, lambda: ""), Supervised("other", other, lambda: "")]
@@ -96,8 +96,8 @@ async def test_a_process_that_always_dies_at_its_start_is_given_up(tmp_path: Pat
 class StuckServer(DeadServer):
     """Lives; `works` from its second start on."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self) -> None:
+        super().__init__()
         self.starts = 0
         self.checks = 0
         self.works = False
@@ -116,7 +116,7 @@ class StuckServer(DeadServer):
 
 async def test_a_process_that_lives_and_does_not_work_is_restarted(tmp_path: Path) -> None:
     lines: list[str] = []
-    stack, stuck = Stack(DataFolder(tmp_path), StackOptions(), lines.append), StuckServer(tmp_path)
+    stack, stuck = Stack(DataFolder(tmp_path), StackOptions(), lines.append), StuckServer()
     check = HealthCheck(stuck.check, interval_s=0.01, max_errors=3, restart_helps=lambda: stuck.room)
     stuck.room = False
     await stack._start_all([Supervised("stuck", stuck, lambda: "", health_check=check)])
@@ -135,7 +135,7 @@ async def test_a_process_that_lives_and_does_not_work_is_restarted(tmp_path: Pat
 
 
 async def test_only_errors_in_a_row_count(tmp_path: Path) -> None:
-    stack, stuck = Stack(DataFolder(tmp_path), StackOptions(), print), StuckServer(tmp_path)
+    stack, stuck = Stack(DataFolder(tmp_path), StackOptions(), print), StuckServer()
 
     async def every_second_one() -> None:
         stuck.works = not stuck.works

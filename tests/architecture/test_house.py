@@ -11,6 +11,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from rushes_cli import fingerprint
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = sorted(p.name for p in (ROOT / "services").iterdir() if (p / "pyproject.toml").exists())
 SOURCES = sorted(
@@ -64,6 +66,10 @@ def test_no_module_is_longer_than_a_reader_can_hold() -> None:
 def test_no_folder_holds_more_modules_than_a_reader_can_survey() -> None:
     modules = Counter(path.parent for path in MODULES if path.name != "__init__.py")
     assert not {str(f.relative_to(ROOT)): n for f, n in modules.items() if n > MOST_MODULES}
+
+
+def test_a_running_stack_is_of_older_code_when_any_package_has_changed() -> None:
+    assert set(fingerprint.PACKAGES) == {*PACKAGES, "rushes"}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -17,7 +17,7 @@ async def delete_data(folder: DataFolder, confirm: Callable[[str], bool]) -> int
         CommandError: it is no data folder, or a stack runs on it.
     """
     if not folder.path.exists():
-        output.console.print(f"There is no {folder.path}.", soft_wrap=True)
+        output.line(f"There is no {folder.path}.")
         return 0
     if not (folder.path / "lock").is_file():
         raise CommandError(
@@ -27,8 +27,8 @@ async def delete_data(folder: DataFolder, confirm: Callable[[str], bool]) -> int
     with folder.lock():
         used = output.size(sum(each.stat().st_size for each in folder.path.rglob("*") if each.is_file()))
         if not confirm(f"Delete {folder.path} ({used}) with its records and every clip paid for?"):
-            output.console.print("Nothing was deleted.")
+            output.line("Nothing was deleted.")
             return 1
         shutil.rmtree(folder.path)
-    output.console.print(f"{folder.path} is deleted.", soft_wrap=True)
+    output.line(f"{folder.path} is deleted.")
     return 0

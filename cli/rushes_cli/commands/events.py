@@ -33,8 +33,7 @@ async def events(folder: DataFolder, *, job: str, types: str, after: int | None,
         async with aclosing(client.events("/api/v3/events", after=start, **query)) as events:
             async for event in events:
                 if event.data and (end is None or event.sequence <= end):
-                    line = f"{event.sequence:>7}  {event.type:<26} {summary(event.data)}"
-                    output.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                    output.line(f"{event.sequence:>7}  {event.type:<26} {summary(event.data)}")
                 if end is not None and event.sequence >= end:
                     break
     return 0

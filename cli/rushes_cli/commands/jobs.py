@@ -16,5 +16,5 @@ async def jobs(folder: DataFolder, job_id: str | None, *, verbose: bool = False)
     if answer["jobs"]:
         output.show_jobs(answer["jobs"])
     else:
-        output.console.print("No jobs yet. `rushes demo` makes one.")
+        output.line("No jobs yet. `rushes demo` makes one.")
     return 0

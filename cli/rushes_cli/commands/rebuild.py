@@ -51,12 +51,10 @@ async def rebuild(folder: DataFolder, environ: Mapping[str, str]) -> int:
     if code not in (0, WITH_GAPS):
         raise CommandError("Nothing was rebuilt, and the database is where it was.", exit_code=FAILED)
     if aside:
-        output.console.print(f"The database of before is {aside}.", highlight=False, soft_wrap=True)
-    output.console.print(
+        output.line(f"The database of before is {aside}.")
+    output.line(
         "Start it with `rushes up`: what was under way is requested again by itself. `rushes storage check` "
-        "compares the records with the files.",
-        highlight=False,
-        soft_wrap=True,
+        "compares the records with the files."
     )
     return FAILED if code == WITH_GAPS else 0
 

@@ -31,19 +31,17 @@ async def up(folder: DataFolder, options: StackOptions) -> int:
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, stop.set)
-        stack = Stack(
-            folder, options, lambda line: output.console.print(line, highlight=False, soft_wrap=True)
-        )
+        stack = Stack(folder, options, output.line)
         try:
             state = await _start_unless(stop, stack)
             if state is not None:
                 output.show_stack(state, str(folder.path))
-                output.console.print("Rushes is up. Ctrl-C stops it.")
+                output.line("Rushes is up. Ctrl-C stops it.")
                 await first_of(stack.supervise(), stop.wait())
         finally:
-            output.console.print("stopping …")
+            output.line("stopping …")
             await stack.stop()
-    output.console.print("stopped")
+    output.line("stopped")
     return 0
 
 
@@ -56,7 +54,7 @@ async def _start_unless(stop: asyncio.Event, stack: Stack) -> StackState | None:
 async def up_detached(folder: DataFolder, options: StackOptions) -> int:
     state = await start_detached(folder, options)
     output.show_stack(state, str(folder.path))
-    output.console.print("Rushes runs in the background. `rushes down` stops it.")
+    output.line("Rushes runs in the background. `rushes down` stops it.")
     return 0
 
 
@@ -102,16 +100,19 @@ async def down(folder: DataFolder) -> int:
     """Stop the stack of a data folder, also one that is still starting, and wait until it has ended."""
     owner = folder.owner_pid()
     if owner is None:
-        output.console.print(f"No Rushes stack runs on {folder.path}.", soft_wrap=True)
+        output.line(f"No Rushes stack runs on {folder.path}.")
         return 0
-    output.console.print("stopping …")
+    output.line("stopping …")
     with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
         os.kill(owner, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + _STOP_BUDGET
     while folder.owner_pid() == owner:
         if asyncio.get_running_loop().time() > deadline:
-            raise CommandError(f"The stack (process {owner}) has not stopped within {_STOP_BUDGET:g} s.",
-                          f"Read {folder.logs}.", exit_code=FAILED)  # fmt: skip
+            raise CommandError(
+                f"The stack (process {owner}) has not stopped within {_STOP_BUDGET:g} s.",
+                f"Read {folder.logs}.",
+                exit_code=FAILED,
+            )
         await asyncio.sleep(_POLL_S)
-    output.console.print("stopped")
+    output.line("stopped")
     return 0

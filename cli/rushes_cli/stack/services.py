@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.errors import CommandError
-from servicekit.embedded.process import free_port, remembered_port
+from servicekit.embedded.process import free_port, remembered_port, reserve_port
 
 SERVICES = ("catalog", "generator", "downloader", "stitcher", "gateway", "sandbox")
 REPLICABLE = ("generator", "downloader", "stitcher", "gateway")
@@ -38,16 +38,6 @@ class ServiceProcessSpec:
     """Where it serves."""
     metrics: str
     """Address of what it counts, for Prometheus."""
-
-
-@dataclass(frozen=True)
-class Infrastructure:
-    """Addresses and keys of the event log and the blob store."""
-
-    nats_url: str
-    blob_endpoint: str
-    blob_access_key: str
-    blob_secret_key: str
 
 
 def uses_sandbox(environ: Mapping[str, str]) -> bool:
@@ -83,29 +73,28 @@ def parse_replicas(texts: list[str]) -> dict[str, int]:
 
 
 def plan_services(
-    folder: DataFolder, options: StackOptions, infrastructure: Infrastructure
+    folder: DataFolder, options: StackOptions, infrastructure: Mapping[str, str]
 ) -> list[ServiceProcessSpec]:
-    """Every service process, in the order of their start."""
+    """Every service process, in the order of their start. `infrastructure`: the settings of log and store."""
     return _Planner(folder, options, infrastructure).plan()
 
 
 class _Planner:
-    def __init__(self, folder: DataFolder, options: StackOptions, infrastructure: Infrastructure) -> None:
+    def __init__(self, folder: DataFolder, options: StackOptions, infrastructure: Mapping[str, str]) -> None:
         self._folder = folder
         self._options = options
         self._environ = options.environ
         self._infrastructure = infrastructure
         self._grpc: dict[str, list[str]] = {}
         self._http: dict[str, list[str]] = {}
-        self._ports: set[int] = set()
 
     def plan(self) -> list[ServiceProcessSpec]:
         sandbox = uses_sandbox(self._environ)
         names = [name for name in SERVICES if name != "sandbox" or sandbox]
         first = self._options.port or remembered_port(self._folder.path / "port")
-        self._ports.add(first)
+        reserve_port(first)
         if sandbox:
-            self._http["sandbox"] = [self._sandbox()]
+            self._http["sandbox"] = [self._sandbox(first)]
         for name in names:
             count = self._options.replicas.get(name, 1)
             self._grpc[name] = [self._listen() for _ in range(count)]
@@ -117,9 +106,8 @@ class _Planner:
         health = self._grpc[name][index]
         http = self._http.get(name)
         label = name if len(self._grpc[name]) == 1 else f"{name}-{index + 1}"
-        metrics = (
-            "" if name == "gateway" else self._listen()
-        )  # the gateway has them beside its REST interface
+        # The gateway has them beside its REST interface.
+        metrics = "" if name == "gateway" else self._listen()
         return ServiceProcessSpec(
             name=label,
             argv=(sys.executable, "-m", name),
@@ -134,31 +122,22 @@ class _Planner:
             metrics=f"http://{metrics or self._http[name][index]}/metrics",
         )
 
-    def _sandbox(self) -> str:
+    def _sandbox(self, gateway: int) -> str:
         """The same port at each start: unhandled events have addresses of paid outputs."""
         port = remembered_port(self._folder.path / "sandbox-port")
-        if port in self._ports:
-            return self._listen()
-        self._ports.add(port)
-        return f"127.0.0.1:{port}"
+        return f"127.0.0.1:{port}" if port != gateway else self._listen()
 
     def _listen(self) -> str:
-        """A free address that this plan has not used."""
-        while (port := free_port()) in self._ports:
-            pass
-        self._ports.add(port)
-        return f"127.0.0.1:{port}"
+        return f"127.0.0.1:{free_port()}"
 
     def _shared(self) -> dict[str, str]:
         return {
-            "NATS_URL": self._infrastructure.nats_url,
-            "BLOB_ENDPOINT": self._infrastructure.blob_endpoint,
-            "BLOB_ACCESS_KEY": self._infrastructure.blob_access_key,
-            "BLOB_SECRET_KEY": self._infrastructure.blob_secret_key,
+            **self._infrastructure,
             "BLOB_BUCKET": self._environ.get("BLOB_BUCKET", "rushes"),
             "SIGNING_KEY": self._folder.secret("signing-key"),
             "SPOOL_DIR": self._work_folder("SPOOL_DIR", "downloads"),
             "STITCHER_WORK_DIR": self._work_folder("STITCHER_WORK_DIR", "cuts"),
+            "UPLOAD_DIR": self._work_folder("UPLOAD_DIR", "uploads"),
             **{f"{name.upper()}_ADDRESS": self._target(name) for name in self._grpc},
         }
 
@@ -175,7 +154,11 @@ class _Planner:
             case "gateway":
                 return {"HTTP_LISTEN": self._http["gateway"][index], "PUBLIC_URL": self._public_url()}
             case "generator":
-                return {"PUBLIC_URL": self._public_url(), **self._provider()}
+                provider = {}
+                if "sandbox" in self._http:
+                    address = f"http://{self._http['sandbox'][0]}"
+                    provider = {"REPLICATE_BASE_URL": address, "REPLICATE_API_TOKEN": "sandbox"}
+                return {"PUBLIC_URL": self._public_url(), **provider}
             case "downloader":
                 return {"FETCH_ALLOW": self._allowed()}
             case "sandbox":
@@ -190,14 +173,6 @@ class _Planner:
         """In the data folder: other users can reach the system's temporary one."""
         return self._environ.get(setting) or str(self._folder.path / "work" / name)
 
-    def _provider(self) -> dict[str, str]:
-        if "sandbox" in self._http:
-            return {
-                "REPLICATE_BASE_URL": f"http://{self._http['sandbox'][0]}",
-                "REPLICATE_API_TOKEN": "sandbox",
-            }
-        return {}
-
     def _public_url(self) -> str:
         """The gateway's address for the provider; empty for one on the internet, which cannot reach it."""
         configured = self._environ.get("PUBLIC_URL", "")
@@ -207,11 +182,8 @@ class _Planner:
 
     def _allowed(self) -> str:
         """Private hosts that outputs may be fetched from: a provider on this machine, and configured ones."""
-        configured = self._environ.get("FETCH_ALLOW", "")
-        if "sandbox" in self._http:
-            return ",".join(filter(None, (configured, self._http["sandbox"][0])))
-        local = self._local_provider()
-        return ",".join(filter(None, (configured, local)))
+        provider = self._http["sandbox"][0] if "sandbox" in self._http else self._local_provider()
+        return ",".join(filter(None, (self._environ.get("FETCH_ALLOW"), provider)))
 
     def _local_provider(self) -> str:
         """`host:port` of a configured provider on this machine; empty: there is none."""

@@ -8,60 +8,52 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.stack.services import ServiceProcessSpec
 from servicekit.embedded.process import ServerProcess
+from servicekit.errors import AppError
+from servicekit.grpc.client import GrpcChannel
 
 _READY_TIMEOUT_S = 60.0
 """For a service to become healthy; with a cold disk and two cores it takes about ten seconds."""
-_STOP_TIMEOUT_S = 20.0
-"""For a service to finish or give back its work: more than it allows itself."""
 
 
 class Server(Protocol):
-    process: ServerProcess
+    """What the supervisor needs of a `ServerProcess`."""
 
+    @property
+    def pid(self) -> int | None: ...
     @property
     def is_alive(self) -> bool: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
 
 
-class ServiceProcess:
+class ServiceProcess(ServerProcess):
     """Runs a service with the methods of the embedded servers."""
 
-    def __init__(self, service: ServiceProcessSpec, folder: DataFolder) -> None:
-        self._service = service
-        self.process = ServerProcess(service.name, folder.logs / f"{service.name}.log")
+    stop_budget = 20.0
+    """For a service to finish or give back its work: more than it allows itself."""
 
-    @property
-    def is_alive(self) -> bool:
-        return self.process.is_alive
+    def __init__(self, service: ServiceProcessSpec, folder: DataFolder) -> None:
+        super().__init__(service.name, folder.logs / f"{service.name}.log")
+        self._service = service
 
     async def start(self) -> None:
-        self.process.spawn(self._service.argv, env=self._service.env)
-        await self.process.ready(self._is_serving, within=_READY_TIMEOUT_S)
-
-    async def stop(self) -> None:
-        await self.process.stop(within=_STOP_TIMEOUT_S)
-
-    async def _is_serving(self) -> bool:
-        return await is_serving(self._service.health)
+        self.spawn(self._service.argv, env=self._service.env)
+        await self.ready(lambda: is_serving(self._service.health), within=_READY_TIMEOUT_S)
 
 
 async def is_serving(address: str) -> bool:
     """Whether the gRPC health service at `address` (host:port) answers SERVING."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=1.0
-            )
-        except grpc.aio.AioRpcError:
-            return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    channel = GrpcChannel(address)
+    try:
+        await channel.check_serving(within=1.0)
+    except AppError:
+        return False
+    finally:
+        await channel.stop()
+    return True
 
 
 def _always() -> bool:

@@ -8,20 +8,12 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 
 from rushes_cli.data_folder import DataFolder, ProcessState, StackState
 from rushes_cli.errors import FAILED, CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.external_servers import check_reachable
-from rushes_cli.stack.leftovers import remove_leftovers
-from rushes_cli.stack.services import (
-    Infrastructure,
-    ServiceProcessSpec,
-    StackOptions,
-    plan_services,
-    provider_of,
-)
+from rushes_cli.stack.services import ServiceProcessSpec, StackOptions, plan_services, provider_of
 from rushes_cli.stack.supervised import HealthCheck, ServiceProcess, Supervised
 from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.s3 import S3Server
@@ -100,43 +92,44 @@ class Stack:
         for each in reversed(infrastructure):
             await each.server.stop()
 
-    async def _start_infrastructure(self) -> Infrastructure:
+    async def _start_infrastructure(self) -> dict[str, str]:
+        """Start the log and the store that nobody has given; answers the settings of both."""
         environ = self._options.environ
-        nats_url, endpoint = environ.get("NATS_URL", ""), environ.get("BLOB_ENDPOINT", "")
-        access, secret = environ.get("BLOB_ACCESS_KEY", ""), environ.get("BLOB_SECRET_KEY", "")
-        await asyncio.gather(*(check_reachable(each) for each in (nats_url, endpoint) if each))
+        settings = {
+            name: environ.get(name, "")
+            for name in ("NATS_URL", "BLOB_ENDPOINT", "BLOB_ACCESS_KEY", "BLOB_SECRET_KEY")
+        }
+        given = [settings[name] for name in ("NATS_URL", "BLOB_ENDPOINT") if settings[name]]
+        await asyncio.gather(*map(check_reachable, given))
+        nats, s3 = NatsServer(self._folder.path / "nats"), S3Server(self._folder.path / "s3")
         embedded = []
-        if not nats_url:
-            nats = NatsServer(self._folder.path / "nats")
+        if not settings["NATS_URL"]:
             # After a full disk it lives, and stores nothing until it is started again.
             check = HealthCheck(nats.check_writable, restart_helps=lambda: nats.has_room)
             embedded.append(Supervised("nats", nats, lambda: nats.url, health_check=check))
-        if not endpoint:
-            remove_leftovers(self._folder.path / "s3")
-            s3 = S3Server(self._folder.path / "s3")
-            access, secret = s3.access_key, s3.secret_key
+        if not settings["BLOB_ENDPOINT"]:
             embedded.append(Supervised("s3", s3, lambda: s3.endpoint))
-        self._print(
-            f"starting {', '.join(each.name for each in embedded) or 'nothing: log and store are given'}"
-        )
+        names = ", ".join(each.name for each in embedded)
+        self._print(f"starting {names or 'nothing: log and store are given'}")
         await self._start_all(embedded)
-        return Infrastructure(nats_url or nats.url, endpoint or s3.endpoint, access, secret)
+        if not settings["NATS_URL"]:
+            settings["NATS_URL"] = nats.url
+        if not settings["BLOB_ENDPOINT"]:
+            settings |= {
+                "BLOB_ENDPOINT": s3.endpoint,
+                "BLOB_ACCESS_KEY": s3.access_key,
+                "BLOB_SECRET_KEY": s3.secret_key,
+            }
+        return settings
 
     async def _start_services(self, planned: list[ServiceProcessSpec]) -> None:
         self._gateway = next(each.address for each in planned if each.name.startswith("gateway"))
         self._print(f"starting {', '.join(each.name for each in planned)}")
-        await self._start_all(
-            [
-                Supervised(
-                    each.name,
-                    ServiceProcess(each, self._folder),
-                    partial(str, each.address),
-                    each.health,
-                    each.metrics,
-                )
-                for each in planned
-            ]
-        )
+        await self._start_all([self._supervised_service(each) for each in planned])
+
+    def _supervised_service(self, service: ServiceProcessSpec) -> Supervised:
+        process = ServiceProcess(service, self._folder)
+        return Supervised(service.name, process, lambda: service.address, service.health, service.metrics)
 
     async def _start_all(self, processes: Sequence[Supervised]) -> None:
         """Start them at once.
@@ -232,7 +225,7 @@ class Stack:
             processes=[
                 ProcessState(
                     each.name,
-                    each.server.process.pid or 0,
+                    each.server.pid or 0,
                     each.address(),
                     each.health,
                     each.restarts,

@@ -53,15 +53,16 @@ def load(cls: type[S], environ: Mapping[str, str]) -> S:
     problems: list[str] = []
     for name, declared, kind, default in _settings(cls):
         raw = environ.get(declared.env, "")
+        _, expected, read = _reader(kind)
         if raw == "":
             if default is _REQUIRED:
-                problems.append(f"{declared.env} is missing: {_expected(kind)}. {declared.doc}")
+                problems.append(f"{declared.env} is missing: expected {expected}. {declared.doc}")
             continue
         try:
-            values[name] = _cast(raw, kind)
+            values[name] = read(raw)
         except ValueError:
             shown = MASK if declared.secret else repr(raw)
-            problems.append(f"{declared.env}={shown} cannot be read: {_expected(kind)}. {declared.doc}")
+            problems.append(f"{declared.env}={shown} cannot be read: expected {expected}. {declared.doc}")
     if problems:
         raise ConfigError(
             "the settings are not complete:\n" + "\n".join(f"  {problem}" for problem in problems)
@@ -75,7 +76,7 @@ def describe(cls: type[Any]) -> list[tuple[str, str, str, str]]:
     The default is as one would write it in the environment: "required" for none, masked for a secret.
     """
     return [
-        (declared.env, _type_name(kind), _written(default, declared), declared.doc)
+        (declared.env, _reader(kind)[0], _written(default, declared), declared.doc)
         for _, declared, kind, default in _settings(cls)
     ]
 
@@ -107,7 +108,10 @@ def _words(raw: str) -> tuple[str, ...]:
     return tuple(word for part in raw.split(",") if (word := part.strip()))
 
 
-_TYPES: dict[Any, tuple[str, str, Callable[[str], Any]]] = {
+_Reader = tuple[str, str, Callable[[str], Any]]
+"""Its name in the README, what is expected in words, and how a text becomes a value."""
+
+_READERS: dict[Any, _Reader] = {
     str: ("text", "a text", str),
     int: ("int", "a whole number", int),
     float: ("float", "a number", float),
@@ -118,30 +122,14 @@ _TYPES: dict[Any, tuple[str, str, Callable[[str], Any]]] = {
 }
 
 
-def _cast(raw: str, kind: Any) -> Any:
-    if _is_choice(kind):
-        return kind(raw.strip())
-    return _row(kind)[2](raw)
-
-
-def _expected(kind: Any) -> str:
-    return "expected " + ("one of " + ", ".join(kind) if _is_choice(kind) else _row(kind)[1])
-
-
-def _type_name(kind: Any) -> str:
-    return " | ".join(kind) if _is_choice(kind) else _row(kind)[0]
-
-
-def _is_choice(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, StrEnum)
-
-
-def _row(kind: Any) -> tuple[str, str, Callable[[str], Any]]:
-    if kind not in _TYPES:
+def _reader(kind: Any) -> _Reader:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return " | ".join(kind), f"one of {', '.join(kind)}", lambda raw: kind(raw.strip())
+    if kind not in _READERS:
         raise TypeError(
-            f"a setting cannot be of type {kind}; use one of {', '.join(map(str, _TYPES))} or a StrEnum"
+            f"a setting cannot be of type {kind}; use one of {', '.join(map(str, _READERS))} or a StrEnum"
         )
-    return _TYPES[kind]
+    return _READERS[kind]
 
 
 def _written(default: Any, declared: _Setting) -> str:

@@ -185,19 +185,5 @@ class Internal(AppError):
     kind = ErrorKind.INTERNAL
 
 
-ERRORS: dict[ErrorKind, type[AppError]] = {
-    error.kind: error
-    for error in (
-        Invalid,
-        Unauthenticated,
-        Forbidden,
-        NotFound,
-        Conflict,
-        Precondition,
-        Limited,
-        Unavailable,
-        TimedOut,
-        Internal,
-    )
-}
+ERRORS: dict[ErrorKind, type[AppError]] = {error.kind: error for error in AppError.__subclasses__()}
 """The class of each kind: how an edge restores an error that has crossed a wire."""

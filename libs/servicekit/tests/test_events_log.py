@@ -61,7 +61,7 @@ async def test_the_headers_are_cloud_events(log: EventLog, clock: SimulatedClock
         (Event(id="", type="job.created", key="job_1"), "id"),
         (Event(id="e", type="created", key="job_1"), "type"),
         (Event(id="e", type="job.created", key="job_1 >"), "key"),
-        (Event(id="e", type="job.created", key="job_1", refs={"client": "cli_1"}), "refs"),
+        (Event(id="e", type="job.created", key="job_1", refs={"client_id": "cli_1"}), "refs"),
         (Event(id="e", type="weather.changed", key="x"), "weather"),
     ],
 )

@@ -40,7 +40,7 @@ def make_event(number: int) -> Event:
 @contextmanager
 def failing_writes(nats: NatsFixture) -> Iterator[None]:
     """For the server the disk is full: no file grows beyond a kilobyte."""
-    pid, unlimited = nats.server.process.pid, resource.RLIM_INFINITY
+    pid, unlimited = nats.server.pid, resource.RLIM_INFINITY
     assert pid is not None
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (1000, unlimited))
     try:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import MetaData, func, select, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.database.engine import is_sqlite, open_engine
 from servicekit.errors import Invalid, Unavailable
@@ -54,7 +54,6 @@ class Recorder:
 
 class Storage(NamedTuple):
     engine: AsyncEngine
-    sessions: async_sessionmaker[AsyncSession]
     clock: SimulatedClock
 
     async def commit(self, *ids: str, delay: float = 0.0, key: str = "job_1") -> None:
@@ -80,7 +79,7 @@ async def storage(database_url: str, clock: SimulatedClock) -> AsyncIterator[Sto
     engine = open_engine(database_url)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    yield Storage(engine, async_sessionmaker(engine, expire_on_commit=False), clock)
+    yield Storage(engine, clock)
     await engine.dispose()
 
 
@@ -203,7 +202,7 @@ async def test_a_relay_killed_between_publishing_and_marking_stores_nothing_twic
 
 async def test_the_running_relay_is_woken_survives_an_outage_and_stops(storage: Storage) -> None:
     log = Recorder()
-    relay = Relay(storage.sessions, OUTBOX, log, storage.clock, poll=0.05)
+    relay = Relay(storage.engine, OUTBOX, log, storage.clock, poll=0.05)
     await relay.start()
     await storage.commit("a")
     relay.wake()

@@ -58,9 +58,9 @@ class SlowStop(Probe):
         await asyncio.Event().wait()
 
 
-async def signalled(parts: list[Part], last: Probe, budgets: float | list[float] = 5.0) -> None:
+async def signalled(parts: list[Part], last: Probe, budget: float = 5.0) -> None:
     """Run the parts and send SIGTERM once the last has started."""
-    running = asyncio.create_task(run("svc", parts, budgets=budgets))
+    running = asyncio.create_task(run("svc", parts, budget=budget))
     await last.started.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(5):
@@ -93,7 +93,7 @@ async def test_one_part_cannot_keep_the_others_from_stopping() -> None:
     diary: list[str] = []
     last = SlowStop("slow", diary)
     with capture_logs() as logged:
-        await signalled([Probe("a", diary), Untidy("untidy", diary), last], last, [5.0, 5.0, 0.01])
+        await signalled([Probe("a", diary), Untidy("untidy", diary), last], last, 0.1)
     assert diary[-3:] == ["slow stops", "untidy stops", "a stops"]
     problems = [line for line in logged if line["log_level"] in ("warning", "error")]
     reported = {line.get("part"): line["event"] for line in problems}
@@ -106,7 +106,7 @@ async def test_one_part_cannot_keep_the_others_from_stopping() -> None:
 async def test_all_parts_together_have_a_time_too() -> None:
     diary: list[str] = []
     slow = [SlowStop(name, diary) for name in "abc"]
-    running = asyncio.create_task(run("svc", slow, budgets=60.0, within=0.1))
+    running = asyncio.create_task(run("svc", slow, budget=60.0, within=0.1))
     await slow[-1].started.wait()
     os.kill(os.getpid(), signal.SIGTERM)
     async with asyncio.timeout(5):
@@ -117,7 +117,7 @@ async def test_all_parts_together_have_a_time_too() -> None:
 async def test_a_second_signal_forces_the_end() -> None:
     diary: list[str] = []
     slow = SlowStop("slow", diary)
-    running = asyncio.create_task(run("svc", [Probe("a", diary), slow], budgets=60.0))
+    running = asyncio.create_task(run("svc", [Probe("a", diary), slow], budget=60.0))
     await slow.started.wait()
     os.kill(os.getpid(), signal.SIGINT)
     await slow.stopping.wait()
@@ -126,11 +126,6 @@ async def test_a_second_signal_forces_the_end() -> None:
         async with asyncio.timeout(5):
             await running
     assert "a stops" not in diary
-
-
-async def test_budgets_are_one_for_all_or_one_each() -> None:
-    with pytest.raises(ValueError, match="2 numbers for 1 parts"):
-        await run("svc", [Probe("a", [])], budgets=[1.0, 2.0])
 
 
 async def test_a_task_that_dies_is_logged_and_restarted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,3 +45,17 @@ def test_the_end_of_a_log_is_read_alone(tmp_path: Path) -> None:
     child.log_path.write_text("ä" * 5000 + "end")
     assert child.tail(10) == "ä" * 7 + "end"
     assert child.tail(100_000) == "ä" * 5000 + "end"
+
+
+def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_PORTS", range(31_000, 31_008))
+    given = [process.free_port() for _ in range(4)]
+    assert len(given) == len(set(given))
+
+
+def test_a_reserved_port_is_given_to_no_other_process() -> None:
+    port = process.free_port()
+    code = f"from servicekit.embedded.process import reserve_port; print(reserve_port({port}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert process.reserve_port(port), "it is our own"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,10 +19,22 @@ from servicekit.errors import Invalid
 
 T = TypeVar("T")
 
-MIN_PART = 5 * 1024 * 1024
-"""S3: every part but the last has at least 5 MiB."""
-
 _META = "x-amz-meta-"
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """A stored blob: `size` in bytes, `etag` without quotes, `modified_at` in UTC.
+
+    `list` gives neither `content_type` ("") nor `metadata` ({}): S3 does not list them.
+    """
+
+    key: str
+    size: int
+    etag: str
+    content_type: str
+    modified_at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class S3Client:
@@ -31,9 +45,7 @@ class S3Client:
         threads: requests in flight; more wait their turn.
     """
 
-    def __init__(
-        self, endpoint: str, access_key: str, secret_key: str, bucket: str, *, region: str, threads: int
-    ) -> None:
+    def __init__(self, endpoint: str, access_key: str, secret_key: str, bucket: str, *, threads: int) -> None:
         address = urlsplit(endpoint)
         if address.scheme not in {"http", "https"} or not address.netloc:
             raise Invalid(f"BLOB_ENDPOINT {endpoint!r} is no address: http://host:port or https://host")
@@ -61,7 +73,7 @@ class S3Client:
             access_key=access_key,
             secret_key=secret_key,
             secure=address.scheme == "https",
-            region=region,  # given, or the client would send a request for it
+            region="us-east-1",  # given, or the client would send a request for it; many stores have none
             http_client=self._http,
         )
         self.multipart = Multipart(self.minio, bucket, checksum=address.scheme == "http")
@@ -89,7 +101,7 @@ class S3Client:
         return await asyncio.wrap_future(self.submit(functools.partial(work, *args, **kwargs), key))
 
 
-def to_headers(content_type: str, metadata: dict[str, str]) -> dict[str, str]:
+def to_headers(content_type: str, metadata: Mapping[str, str]) -> dict[str, str]:
     """What is stored beside the bytes, as request headers."""
     return {
         "Content-Type": content_type,
@@ -97,7 +109,7 @@ def to_headers(content_type: str, metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def from_headers(headers: dict[str, str]) -> dict[str, str]:
+def from_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The metadata in response headers, under lower-case names."""
     lower = {name.lower(): value for name, value in headers.items()}
     return {name.removeprefix(_META): value for name, value in lower.items() if name.startswith(_META)}

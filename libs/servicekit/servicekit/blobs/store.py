@@ -18,12 +18,10 @@ from typing import Any
 import structlog
 import urllib3.exceptions
 
-from servicekit.blobs.client import MIN_PART, S3Client, from_headers, to_headers
-from servicekit.blobs.info import BlobInfo
+from servicekit.blobs.client import BlobInfo, S3Client, from_headers, to_headers
 from servicekit.blobs.upload import Upload
 from servicekit.errors import Invalid, Unavailable
 
-PART_SIZE = 8 * 1024 * 1024
 CHUNK = 256 * 1024
 """Bytes that `read` hands over at once."""
 
@@ -38,8 +36,6 @@ class BlobStore:
 
     Args:
         endpoint: "http://127.0.0.1:8333" or "https://s3.example.org".
-        region: of the bucket; stores that have none take any.
-        part_size: bytes of a multipart upload's part, 5 MiB or more; a smaller blob is one PUT.
         threads: requests in flight at once.
         start_within: seconds that `start` waits for the store.
     """
@@ -51,15 +47,10 @@ class BlobStore:
         secret_key: str,
         bucket: str,
         *,
-        region: str = "us-east-1",
-        part_size: int = PART_SIZE,
         threads: int = 16,
         start_within: float = _START_BUDGET,
     ) -> None:
-        if part_size < MIN_PART:
-            raise Invalid(f"part_size {part_size} is below S3's smallest part of {MIN_PART} bytes")
-        self._client = S3Client(endpoint, access_key, secret_key, bucket, region=region, threads=threads)
-        self._part_size = part_size
+        self._client = S3Client(endpoint, access_key, secret_key, bucket, threads=threads)
         self._start_within = start_within
         self._log = structlog.get_logger("servicekit.blobs")
 
@@ -104,8 +95,7 @@ class BlobStore:
 
     def upload(self, key: str, *, content_type: str, metadata: Mapping[str, str] | None = None) -> Upload:
         """A blob to be written piece by piece; see `Upload`."""
-        headers = to_headers(content_type, dict(metadata or {}))
-        return Upload(self._client, key, headers, self._part_size, self.stat)
+        return Upload(self._client, key, to_headers(content_type, metadata or {}), self.stat)
 
     async def put(
         self,
@@ -127,8 +117,6 @@ class BlobStore:
     async def put_file(
         self, key: str, path: Path, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> BlobInfo:
-        """Store a file."""
-
         async def chunks() -> AsyncIterator[bytes]:
             with await asyncio.to_thread(path.open, "rb") as file:
                 while chunk := await asyncio.to_thread(file.read, 1024 * 1024):
@@ -207,14 +195,7 @@ class BlobStore:
     async def stat(self, key: str) -> BlobInfo:
         """What the store knows about a blob; NotFound when there is none."""
         found = await self._client.call(self._client.minio.stat_object, self._client.bucket, key, key=key)
-        return BlobInfo(
-            key=key,
-            size=found.size or 0,
-            etag=(found.etag or "").strip('"'),
-            content_type=found.content_type or "",
-            modified_at=(found.last_modified or datetime.now(UTC)).astimezone(UTC),
-            metadata=from_headers(dict(found.metadata or {})),
-        )
+        return _info_of(key, found.metadata or {})
 
     async def list(self, prefix: str = "", *, after: str = "") -> AsyncIterator[BlobInfo]:
         """Every blob whose key begins with `prefix` and comes after `after`, by key."""
@@ -262,7 +243,7 @@ class BlobStore:
 
 
 def _info_of(key: str, headers: Mapping[str, str]) -> BlobInfo:
-    """What the headers of a GET tell about its blob."""
+    """What the headers of a GET or HEAD tell about its blob."""
     modified = headers.get("Last-Modified")
     return BlobInfo(
         key=key,
@@ -270,7 +251,7 @@ def _info_of(key: str, headers: Mapping[str, str]) -> BlobInfo:
         etag=headers.get("ETag", "").strip('"'),
         content_type=headers.get("Content-Type", ""),
         modified_at=(parsedate_to_datetime(modified) if modified else datetime.now(UTC)).astimezone(UTC),
-        metadata=from_headers(dict(headers)),
+        metadata=from_headers(headers),
     )
 
 

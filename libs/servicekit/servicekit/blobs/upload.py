@@ -8,13 +8,11 @@ import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, TypeVar
 
 from minio.datatypes import Part
 
-from servicekit.blobs.client import S3Client, from_headers
-from servicekit.blobs.info import BlobInfo
+from servicekit.blobs.client import BlobInfo, S3Client, from_headers
 from servicekit.errors import AppError, Internal, Unavailable
 
 T = TypeVar("T")
@@ -24,6 +22,9 @@ _AT_ONCE = 3
 
 _COMPARE_MD5 = 1024 * 1024
 """Bytes up to which MD5 takes less time than another request."""
+
+_PART_SIZE = 8 * 1024 * 1024
+"""Bytes of a part; S3 takes no part but the last below 5 MiB. A smaller blob is one PUT."""
 
 _ABORT_BUDGET = 10.0
 """Seconds; what cannot be aborted in time is left to `abort_stale_uploads`."""
@@ -46,13 +47,11 @@ class Upload:
         client: S3Client,
         key: str,
         headers: dict[str, str],
-        part_size: int,
         stat: Callable[[str], Awaitable[BlobInfo]],
     ) -> None:
         self._client = client
         self._key = key
         self._headers = headers
-        self._part_size = part_size
         self._stat = stat
         self._buffer = bytearray()
         self._size = 0
@@ -64,9 +63,7 @@ class Upload:
     async def __aenter__(self) -> Upload:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if not self._ended:
             await self.abort()
 
@@ -82,10 +79,10 @@ class Upload:
         view = memoryview(chunk)
         self._size += len(view)
         while view:
-            room = self._part_size - len(self._buffer)
+            room = _PART_SIZE - len(self._buffer)
             self._buffer += view[:room]
             view = view[room:]
-            if len(self._buffer) == self._part_size and view:
+            if len(self._buffer) == _PART_SIZE and view:
                 await self._send()
 
     async def complete(self) -> BlobInfo:

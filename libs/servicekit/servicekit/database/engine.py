@@ -34,7 +34,7 @@ _PRAGMAS = (
 )
 
 
-def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEngine:
+def open_engine(url: str, *, pool_size: int = 10) -> AsyncEngine:
     """An engine for "sqlite:///path" or "postgresql://…", also with a driver named. Nothing connects yet.
 
     On SQLite every transaction is BEGIN IMMEDIATE: it takes the write lock at once. A deferred one takes
@@ -59,10 +59,9 @@ def open_engine(url: str, *, pool_size: int = 10, echo: bool = False) -> AsyncEn
             pool_size=pool_size,
             max_overflow=0,
             pool_pre_ping=True,
-            echo=echo,
             hide_parameters=True,  # they hold people's texts and inputs, and errors are logged
         )
-    engine = create_async_engine(address, module=Driver(), echo=echo, hide_parameters=True)
+    engine = create_async_engine(address, module=Driver(), hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine

@@ -42,7 +42,6 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         self._soft_closed_memoized = {}  # type: ignore[assignment]  # theirs is immutable, and stays empty
 
     def execute(self, operation: Any, parameters: Any = None) -> Any:
-        """Execute a statement and fetch its rows."""
         return self._step(lambda cursor: cursor.execute(operation, parameters or ()))
 
     def executemany(self, operation: Any, seq_of_parameters: Any) -> Any:

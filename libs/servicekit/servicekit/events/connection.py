@@ -21,7 +21,7 @@ from nats.js.errors import (
 
 from servicekit.errors import Precondition, Unavailable
 from servicekit.events import topology
-from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.nats_errors import NATS_ERRORS, text_of
 
 T = TypeVar("T")
 
@@ -39,18 +39,16 @@ class Connection:
         url: "nats://host:port", or several joined by commas.
         name: the connection's name at the server.
         streams: those that this process writes to or reads from.
-        replicas: copies of each stream: 1 on a single server, 3 in a cluster.
         patience: seconds that `start` and `guard` wait for a server that is away.
     """
 
     def __init__(
-        self, url: str, *, name: str, streams: Sequence[topology.StreamSpec], replicas: int, patience: float
+        self, url: str, *, name: str, streams: Sequence[topology.StreamSpec], patience: float
     ) -> None:
         self._url = url
         self._name = name
         self._patience = patience
         self._streams = tuple(streams)
-        self._replicas = replicas
         self._log = structlog.get_logger("servicekit.events")
         self._client: Client | None = None
         self._connected = asyncio.Event()
@@ -114,7 +112,7 @@ class Connection:
 
     async def _apply_streams(self) -> None:
         for spec in self._streams:
-            await topology.apply_stream(self.js, spec, replicas=self._replicas)
+            await topology.apply_stream(self.js, spec)
 
     async def _disconnected(self) -> None:
         self._connected.clear()
@@ -132,7 +130,7 @@ class Connection:
             self._restoring = asyncio.get_running_loop().create_task(self._restore())
 
     async def _connection_error(self, error: Exception) -> None:
-        self._log.debug("event log connection", error=_text(error))
+        self._log.debug("event log connection", error=text_of(error))
 
     async def _restore(self) -> None:
         """After a reconnect the server may have come back without its data: apply the streams again."""
@@ -198,7 +196,7 @@ class Connection:
                 if _is_final(error):
                     raise
                 if loop.time() + pause >= deadline:
-                    raise Unavailable(f"cannot {what}: {_text(error)} (NATS at {self._url})") from error
+                    raise Unavailable(f"cannot {what}: {text_of(error)} (NATS at {self._url})") from error
                 if isinstance(error, _STREAM_MISSING):
                     with contextlib.suppress(*NATS_ERRORS):  # the next attempt shows whether it helped
                         await self._apply_streams()
@@ -222,7 +220,3 @@ class Connection:
 def _is_final(error: BaseException) -> bool:
     """A refusal that stays the same in every attempt (bad request, lost race)."""
     return isinstance(error, BadRequestError | KeyValueError | InvalidKeyError)
-
-
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -87,7 +87,15 @@ class Consumer:
         if pulling is not None:
             pulling.cancel()  # safe at any point: it only sends requests; what arrives, arrives at `_take`
             await asyncio.wait([pulling])
-        await self._close()
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            await pull.close()  # what had been sent by then is given back in `_handle`
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._stop_budget)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=1.5)
 
     async def _open(self) -> None:
         await self._declare()
@@ -106,17 +114,6 @@ class Consumer:
             lambda: topology.apply_consumer(self._events.js, self._spec),
         )
         self._declared = True
-
-    async def _close(self) -> None:
-        pull, self._pull = self._pull, None
-        if pull is not None:
-            await pull.close()  # what had been sent by then is given back in `_handle`
-        if self._running:
-            await asyncio.wait(self._running, timeout=self._stop_budget)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=1.5)
 
     # Taking -------------------------------------------------------------------------------------
 

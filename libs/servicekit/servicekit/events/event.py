@@ -18,7 +18,9 @@ from servicekit.events.lease import AlwaysFresh, Lease
 MESSAGE_ID = "Nats-Msg-Id"
 """JetStream drops a second message with the same value within the stream's duplicate window."""
 
-_REFS = {"job": "ce-jobid", "generation": "ce-generationid", "campaign": "ce-campaignid"}
+_REF = re.compile(r"ce-([a-z]+)id")
+"""The header of a reference to a record: of that kind."""
+
 _TYPE = re.compile(r"[a-z_]+\.[a-z_]+")
 _KEY = re.compile(r"[A-Za-z0-9_\-:]+(\.[A-Za-z0-9_\-:]+)*")
 
@@ -37,7 +39,7 @@ class Event:
         data: the serialized message; which one is a matter of the type.
         source: the service that publishes it; set on publish when empty.
         time: when it happened (UTC); set on publish when None.
-        refs: "job", "generation", "campaign" → id, for readers that follow one of them.
+        refs: kinds of records ("job") → id, for readers that follow one of them.
         traceparent: W3C; set on receipt, taken from the current span on publish when empty.
         sequence: on receipt, its position in the log; 0 before.
         deliveries: on receipt, how many times this consumer was given it, this one included.
@@ -80,8 +82,10 @@ def check(event: Event) -> None:
         )
     if not _KEY.fullmatch(event.key):
         problems.append(FieldProblem("key", f"{event.key!r} is no key: an id, or tokens joined by dots"))
-    if unknown := sorted(set(event.refs) - set(_REFS)):
-        problems.append(FieldProblem("refs", f"unknown {', '.join(unknown)}: only {', '.join(_REFS)}"))
+    if wrong := [name for name in event.refs if not _REF.fullmatch(f"ce-{name}id")]:
+        problems.append(
+            FieldProblem("refs", f"{', '.join(wrong)}: kinds of records are of lower-case letters")
+        )
     if problems:
         raise Invalid("; ".join(f"{p.field}: {p.message}" for p in problems), fields=problems)
 
@@ -98,7 +102,7 @@ def to_headers(event: Event) -> dict[str, str]:
     }
     if event.time is not None:
         headers["ce-time"] = event.time.isoformat()
-    headers.update({_REFS[name]: value for name, value in event.refs.items() if value})
+    headers.update({f"ce-{name}id": value for name, value in event.refs.items() if value})
     if event.traceparent:
         headers["traceparent"] = event.traceparent
     return headers
@@ -118,7 +122,7 @@ def from_message(message: Msg, *, lease: Lease | None = None) -> Event:
         data=message.data,
         source=headers.get("ce-source", ""),
         time=_time(headers.get("ce-time", "")),
-        refs={name: headers[header] for name, header in _REFS.items() if header in headers},
+        refs={found[1]: value for name, value in headers.items() if (found := _REF.fullmatch(name))},
         traceparent=headers.get("traceparent", ""),
         sequence=metadata.sequence.stream,
         deliveries=metadata.num_delivered,

@@ -20,8 +20,8 @@ from servicekit.events import topology
 from servicekit.events.bucket import Bucket
 from servicekit.events.connection import Connection
 from servicekit.events.event import Event, check, to_headers
-from servicekit.events.log_reader import LogReader, open_reader
-from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.log_reader import LogReader
+from servicekit.events.nats_errors import NATS_ERRORS, text_of
 from servicekit.telemetry import traces
 
 REFUSED_AFTER = 5.0
@@ -44,7 +44,6 @@ class EventLog(Connection):
         service: `ce-source` of what is published, and the connection's name at the server.
         clock: the time written into events. (Waiting is done in real time.)
         streams: those that this process writes to or reads from.
-        replicas: copies of each stream: 1 on a single server, 3 in a cluster.
         patience: seconds that `start`, `publish` and buckets wait for a server that is away.
     """
 
@@ -55,10 +54,9 @@ class EventLog(Connection):
         service: str,
         clock: Clock,
         streams: Sequence[topology.StreamSpec],
-        replicas: int = 1,
         patience: float = 30.0,
     ) -> None:
-        super().__init__(url, name=service, streams=streams, replicas=replicas, patience=patience)
+        super().__init__(url, name=service, streams=streams, patience=patience)
         self._service = service
         self._clock = clock
         self._stored = {subject.partition(".")[0] for spec in streams for subject in spec.subjects}
@@ -113,7 +111,7 @@ class EventLog(Connection):
         if self._refused_since is None:
             self._refused_since = began
         self._refused_at = asyncio.get_running_loop().time()
-        self._refusal = str(error) or type(error).__name__
+        self._refusal = text_of(error)
         REFUSING.set(1)
 
     async def check_writable(self) -> None:
@@ -152,7 +150,10 @@ class EventLog(Connection):
         `after=None`: what is published from now on; "now" is when this call returns. A lost connection
         leaves no gap. Close the iterator (`aclose`) when done.
         """
-        return await open_reader(self, subjects, after=after)
+        if after is None:
+            info = await self.guard("read the log's end", lambda: self.js.stream_info(topology.STREAM))
+            after = info.state.last_seq
+        return LogReader(self, topology.STREAM, subjects, after).events()
 
     async def read(self, stream: str) -> AsyncIterator[Event]:
         """What a stream holds by now, in its order; ends there.
@@ -163,7 +164,7 @@ class EventLog(Connection):
         end = await self.last(stream)
         if end is None:
             return
-        events = LogReader(self, stream, (">",), 0).events()
+        events = LogReader(self, stream, [">"], 0).events()
         try:
             async for event in events:
                 yield event
@@ -201,7 +202,7 @@ class EventLog(Connection):
     async def bucket(self, name: str, *, ttl: float | None = None) -> Bucket:
         """The bucket of that name, made when missing; values vanish `ttl` seconds after they were set."""
         if name not in self._buckets:
-            config = api.KeyValueConfig(bucket=name, ttl=ttl, history=1, replicas=self._replicas)
+            config = api.KeyValueConfig(bucket=name, ttl=ttl, history=1)
             bucket = Bucket(self.js, config, self.guard)
             await self.guard(f"prepare bucket {name}", bucket.ensure)
             self._buckets[name] = bucket

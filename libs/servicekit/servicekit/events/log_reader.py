@@ -12,9 +12,8 @@ from nats.js import api
 
 from servicekit.events.connection import Connection
 from servicekit.events.event import Event, from_message
-from servicekit.events.nats_errors import NATS_ERRORS
+from servicekit.events.nats_errors import NATS_ERRORS, text_of
 from servicekit.events.pull import Pull
-from servicekit.events.topology import STREAM
 
 _BATCH = 64
 """Events requested at once: what a slow reader holds in memory."""
@@ -23,23 +22,13 @@ _FORGOTTEN_AFTER = 60.0
 """Seconds after which the server removes the consumer of a reader that has vanished."""
 
 
-async def open_reader(
-    connection: Connection, subjects: Sequence[str], *, after: int | None
-) -> AsyncIterator[Event]:
-    """Fix where reading starts, then answer the iterator."""
-    if after is None:
-        info = await connection.guard("read the log's end", lambda: connection.js.stream_info(STREAM))
-        after = info.state.last_seq
-    return LogReader(connection, STREAM, tuple(subjects), after).events()
-
-
 class LogReader:
     """One reader. Its consumer is temporary: in doubt a new one begins right after the last event seen."""
 
-    def __init__(self, connection: Connection, stream: str, subjects: tuple[str, ...], after: int) -> None:
+    def __init__(self, connection: Connection, stream: str, subjects: Sequence[str], after: int) -> None:
         self._connection = connection
         self._stream = stream
-        self._subjects = subjects
+        self._subjects = list(subjects)
         self._last = after
         self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
         """Events, and None when the requests or the doubt have changed."""
@@ -71,7 +60,7 @@ class LogReader:
                 if not pull.requested and self._arrived.empty():
                     await pull.request(_BATCH)
             except NATS_ERRORS as error:
-                self._doubt = str(error) or type(error).__name__
+                self._doubt = text_of(error)
                 continue
             try:
                 # A request that gets no answer at all is repeated.
@@ -81,9 +70,8 @@ class LogReader:
             if message is None:
                 continue
             sequence = message.metadata.sequence
-            if (
-                sequence.consumer != expected
-            ):  # a delivery was lost, and without acknowledgement none is repeated
+            if sequence.consumer != expected:
+                # A delivery was lost, and without acknowledgement none is repeated.
                 self._doubt = f"delivery {sequence.consumer} came where {expected} was due"
                 continue
             expected += 1
@@ -99,7 +87,7 @@ class LogReader:
             )
             self._last = 0
         config = api.ConsumerConfig(
-            filter_subjects=None if self._subjects == (">",) else list(self._subjects),
+            filter_subjects=None if self._subjects == [">"] else self._subjects,
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=self._last + 1,
             ack_policy=api.AckPolicy.NONE,

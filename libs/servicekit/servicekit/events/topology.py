@@ -73,7 +73,7 @@ class ConsumerSpec:
         return self.ack_wait / 3
 
 
-async def apply_stream(js: JetStreamContext, spec: StreamSpec, *, replicas: int = 1) -> None:
+async def apply_stream(js: JetStreamContext, spec: StreamSpec) -> None:
     """Create the stream, or update it; Precondition when what exists cannot become what is wanted."""
     config = api.StreamConfig(
         name=spec.name,
@@ -82,7 +82,6 @@ async def apply_stream(js: JetStreamContext, spec: StreamSpec, *, replicas: int 
         storage=api.StorageType.FILE,
         max_age=spec.max_age.total_seconds() if spec.max_age else 0,
         duplicate_window=spec.duplicate_window.total_seconds(),
-        num_replicas=replicas,
         allow_direct=True,
     )
     try:
@@ -107,7 +106,7 @@ async def _update(js: JetStreamContext, config: api.StreamConfig) -> None:
         ) from error
 
 
-async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str = STREAM) -> None:
+async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec) -> None:
     """Create the durable, or update it; Invalid when the server refuses it.
 
     `add_consumer` is create-or-update, where `pull_subscribe(config=…)` of nats-py ignores the
@@ -123,7 +122,7 @@ async def apply_consumer(js: JetStreamContext, spec: ConsumerSpec, stream: str =
         max_ack_pending=spec.max_in_flight,
     )
     try:
-        await js.add_consumer(stream, config)
+        await js.add_consumer(STREAM, config)
     except APIError as error:
         if error.code in {404, 503}:
             raise
@@ -136,9 +135,8 @@ async def write_error(client: Client, stream: str, *, within: float) -> str:
     Once a write has failed (a full disk), nats-server stores nothing more in that stream until it is
     restarted, also when there is room again. It leaves publishers without an answer, still acknowledges
     duplicates, and its stream information shows nothing (seen with 2.15.1). But it refuses a purge, with the
-    reason, even one that matches no message. This one never matches: events' subjects have three tokens or
-    more.
+    reason, even one that matches no message. This one never matches: no subject of ours is a single token.
     """
-    subject, request = f"$JS.API.STREAM.PURGE.{stream}", json.dumps({"filter": "job.probe"}).encode()
+    subject, request = f"$JS.API.STREAM.PURGE.{stream}", json.dumps({"filter": "probe"}).encode()
     response = json.loads((await client.request(subject, request, timeout=within)).data)
     return str(response.get("error", {}).get("description", ""))

@@ -26,6 +26,7 @@ _UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
 _log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class EdgeInterceptor(grpc.aio.ServerInterceptor):
@@ -50,35 +51,20 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             return None
         method = handler_call_details.method
         headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
-        if handler.response_streaming:
-            return self._streaming(handler, method, headers)
-        return self._unary(handler, method, headers)
+        requests = "stream" if handler.request_streaming else "unary"
+        responses = "stream" if handler.response_streaming else "unary"
+        # Under this name a handler has its function, and `grpc` what makes a handler of one.
+        shape = f"{requests}_{responses}"
+        behaviour: Any = getattr(handler, shape)
+        make: Callable[..., Handler] = getattr(grpc, f"{shape}_rpc_method_handler")
 
-    def _unary(self, handler: Handler, method: str, headers: dict[str, str]) -> Handler:
-        behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        make = (
-            grpc.stream_unary_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def respond(request: Any, context: Context) -> Any:
             async with self._edge(method, headers, context):
                 _check(request)
                 return await behaviour(request, context)
 
-        return make(answer, handler.request_deserializer, handler.response_serializer)
-
-    def _streaming(self, handler: Handler, method: str, headers: dict[str, str]) -> Handler:
-        behaviour: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
-        make = (
-            grpc.stream_stream_rpc_method_handler
-            if handler.request_streaming
-            else grpc.unary_stream_rpc_method_handler
-        )
-
         # A coroutine that writes, not a generator: the trace context is then entered and left in one task.
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        async def stream(request: Any, context: Context) -> None:
             async with self._edge(method, headers, context):
                 _check(request)
                 produced = behaviour(request, context)
@@ -91,12 +77,11 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
                 finally:
                     await produced.aclose()
 
+        answer = stream if handler.response_streaming else respond
         return make(answer, handler.request_deserializer, handler.response_serializer)
 
     @asynccontextmanager
-    async def _edge(
-        self, method: str, headers: dict[str, str], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[None]:
+    async def _edge(self, method: str, headers: dict[str, str], context: Context) -> AsyncIterator[None]:
         began, code, app_error = self._clock.monotonic(), grpc.StatusCode.OK, None
         service, _, name = method.removeprefix("/").partition("/")
         with traces.span(
@@ -152,7 +137,7 @@ def _mapped(error: Exception, method: str) -> AppError:
     return Internal(f"internal error; quote the reference {reference}", reference=reference)
 
 
-def _aborted(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+def _aborted(context: Context) -> grpc.StatusCode:
     code: Any = context.code()
     for known in grpc.StatusCode:
         if code in (known, known.value[0]):

@@ -16,7 +16,7 @@ Ready = Callable[[], Awaitable[None]]
 """Returns when the service may have work; raises an `AppError` that says what is missing."""
 
 
-def ops_routes(ready: Ready | None = None) -> list[Route]:
+def ops_app(ready: Ready) -> Starlette:
     """`/healthz` (the process answers), `/readyz` (200, or 503 and why not) and `/metrics`."""
 
     async def alive(_: Request) -> Response:
@@ -24,8 +24,7 @@ def ops_routes(ready: Ready | None = None) -> list[Route]:
 
     async def readiness(_: Request) -> Response:
         try:
-            if ready is not None:
-                await ready()
+            await ready()
         except AppError as error:
             return PlainTextResponse(error.message, status_code=503)
         return PlainTextResponse("ready")
@@ -33,9 +32,6 @@ def ops_routes(ready: Ready | None = None) -> list[Route]:
     async def counted(_: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
 
-    return [Route("/healthz", alive), Route("/readyz", readiness), Route("/metrics", counted)]
-
-
-def ops_app(ready: Ready | None = None) -> Starlette:
-    """An app with nothing else, for services whose own edge is not HTTP."""
-    return Starlette(routes=ops_routes(ready))
+    return Starlette(
+        routes=[Route("/healthz", alive), Route("/readyz", readiness), Route("/metrics", counted)]
+    )

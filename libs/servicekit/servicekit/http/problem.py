@@ -89,18 +89,13 @@ def problem_for_exception(error: Exception, *, instance: str) -> JSONResponse:
 
 def install_problem_handlers(app: Starlette) -> None:
     """Make a Starlette app respond with a problem to `AppError`s, HTTP errors, and anything else."""
-    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(AppError, _on_anything)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_anything)
 
 
-async def _on_app_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AppError)  # noqa: S101  # Starlette's registry is by class; for the types alone
-    return problem(error, instance=request.url.path)
-
-
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # as above
+    assert isinstance(error, HTTPException)  # noqa: S101  # Starlette's registry is by class; for the types alone
     if error.status_code in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         return Response(status_code=error.status_code, headers=error.headers)
     kind = _KIND.get(HTTPStatus(error.status_code))

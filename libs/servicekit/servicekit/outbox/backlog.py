@@ -1,8 +1,7 @@
-"""Measures the backlog of the outbox, apart from the relay: it matters most when the relay is stuck."""
+"""Measures the backlog of the outbox."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -26,28 +25,16 @@ class Backlog:
     oldest: float
 
 
-class BacklogGauge:
-    """A Part: sets the gauges every `every` seconds, also while the relay is stuck."""
+class BacklogMeter:
+    """Counts what is due in an outbox table."""
 
-    def __init__(self, engine: AsyncEngine, table: Table, clock: Clock, *, every: float) -> None:
+    def __init__(self, engine: AsyncEngine, table: Table, clock: Clock) -> None:
         self._engine = engine
         self._due = select(func.count(), func.min(table.c.not_before)).where(
             table.c.published_at.is_(None), table.c.not_before <= bindparam("now")
         )
         self._clock = clock
-        self._every = every
         self._log = structlog.get_logger("servicekit.outbox")
-        self._loop: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox backlog")
-
-    async def stop(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.cancel()
-            await asyncio.wait([loop], timeout=1.0)
 
     async def measure(self) -> Backlog:
         """The backlog now, as the database has it."""
@@ -57,15 +44,12 @@ class BacklogGauge:
             events, since = (await connection.execute(self._due, {"now": now})).one()
         return Backlog(events, (now - since) / 1e6 if events else 0.0)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                backlog = await self.measure()
-            except (SQLAlchemyError, OSError) as error:  # while it is away, nothing is appended either
-                self._log.debug("backlog not measured", error=type(error).__name__)
-            except Exception:  # noqa: BLE001  # a driver's own fault, say: nobody would restart this task
-                self._log.exception("backlog not measured")
-            else:
-                WAITING.set(backlog.events)
-                OLDEST.set(backlog.oldest)
-            await asyncio.sleep(self._every)
+    async def set_gauges(self) -> None:
+        """Measure, and set the gauges. While the database is away they stay: nothing is appended either."""
+        try:
+            backlog = await self.measure()
+        except (SQLAlchemyError, OSError) as error:
+            self._log.debug("backlog not measured", error=type(error).__name__)
+        else:
+            WAITING.set(backlog.events)
+            OLDEST.set(backlog.oldest)

@@ -13,13 +13,14 @@ import structlog
 from prometheus_client import Counter
 from sqlalchemy import Row, Table, bindparam, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Invalid, Unavailable
 from servicekit.events.event import Event
-from servicekit.outbox.backlog import Backlog, BacklogGauge
+from servicekit.outbox.backlog import Backlog, BacklogMeter
 from servicekit.outbox.tables import micros, moment
+from servicekit.process.lifecycle import Tasks
 
 BATCH = 100
 """Events per transaction: their rows stay locked while they are published."""
@@ -66,7 +67,7 @@ class Relay:
     tolerate events out of order.
 
     Args:
-        engine: the service's engine, or a session maker bound to it.
+        engine: the service's engine.
         poll: seconds between rounds when nobody calls `wake`; also how late a delayed event may be.
         writing: opens a writing transaction on SQLite; for services whose own writers queue for its one lock
             and would starve a relay that does not. (On PostgreSQL rows are marked where they are locked.)
@@ -74,7 +75,7 @@ class Relay:
 
     def __init__(
         self,
-        engine: AsyncEngine | async_sessionmaker[AsyncSession],
+        engine: AsyncEngine,
         table: Table,
         log: Publisher,
         clock: Clock,
@@ -82,9 +83,8 @@ class Relay:
         poll: float = 1.0,
         writing: Callable[[], AbstractAsyncContextManager[AsyncConnection]] | None = None,
     ) -> None:
-        self._engine: AsyncEngine = engine.kw["bind"] if isinstance(engine, async_sessionmaker) else engine
-        self._writing = writing or self._engine.begin
-        self._table = table
+        self._engine = engine
+        self._writing = writing or engine.begin
         # Built once: building these statements costs more than running them.
         self._due = (
             select(table)
@@ -99,17 +99,18 @@ class Relay:
         self._events = log
         self._clock = clock
         self._poll = poll
-        self._backlog = BacklogGauge(self._engine, table, clock, every=MEASURE * poll)
+        self._backlog = BacklogMeter(engine, table, clock)
+        # Apart from the rounds: the backlog matters most while they are stuck.
+        self._measuring = Tasks().every(MEASURE * poll, self._backlog.set_gauges, "outbox backlog")
         self._log = structlog.get_logger("servicekit.outbox")
         self._awake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def start(self) -> None:
-        """Begin to publish."""
         if self._loop is None:
             self._stopping = False
-            await self._backlog.start()
+            await self._measuring.start()
             self._loop = asyncio.get_running_loop().create_task(self._run(), name="outbox relay")
 
     async def stop(self) -> None:
@@ -117,7 +118,7 @@ class Relay:
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        await self._backlog.stop()
+        await self._measuring.stop()
         self._stopping = True
         self._awake.set()
         await asyncio.wait([loop], timeout=STOP_BUDGET)

@@ -63,30 +63,24 @@ async def run(
     service: str,
     parts: Sequence[Part],
     *,
-    budgets: float | Sequence[float] = STOP_BUDGET,
+    budget: float = STOP_BUDGET,
     within: float = STOP_WITHIN,
 ) -> None:
     """Start the parts in order, wait for SIGTERM or SIGINT, stop them in reverse order.
 
     A signal during the start ends it and stops what was started. A part that takes longer to stop than
-    its budget (seconds: one number for all, or one per part), or than what is left of the `within` seconds
-    for all of them, is logged and left behind.
+    `budget` seconds, or than what is left of the `within` seconds for all of them, is logged and left behind.
 
     Raises:
         StartFailed: a part's `start` raised.
         StopForced: a second signal arrived before everything had stopped.
     """
     log = structlog.get_logger(__name__).bind(service=service)
-    seconds = [float(budgets)] * len(parts) if isinstance(budgets, int | float) else list(budgets)
-    if len(seconds) != len(parts):
-        raise ValueError(
-            f"budgets: {len(seconds)} numbers for {len(parts)} parts; give one for all or one each"
-        )
-    touched: list[tuple[Part, float]] = []
+    touched: list[Part] = []
     with _signals() as (first, second):
         try:
-            for part, budget in zip(parts, seconds, strict=True):
-                touched.append((part, budget))
+            for part in parts:
+                touched.append(part)
                 if not await _start(service, part, unless=first):
                     break
             else:
@@ -94,7 +88,8 @@ async def run(
                 await first.wait()
         finally:
             log.info("stopping")
-            await _until(second, _stop(touched, within, log))
+            if await first_of(_stop(touched, budget, within, log), second.wait()) == 1:
+                raise StopForced("a second signal arrived: stopped at once")
             log.info("stopped")
 
 
@@ -131,11 +126,11 @@ async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
 
 
 async def _stop(
-    touched: Sequence[tuple[Part, float]], within: float, log: structlog.typing.FilteringBoundLogger
+    touched: Sequence[Part], budget: float, within: float, log: structlog.typing.FilteringBoundLogger
 ) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + within
-    for part, budget in reversed(touched):
+    for part in reversed(touched):
         seconds = min(budget, max(_STOP_LEAST, end - loop.time()))
         try:
             async with asyncio.timeout(seconds):
@@ -144,12 +139,6 @@ async def _stop(
             log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=seconds)
         except Exception:  # one part's error must not keep the others from stopping
             log.exception("part did not stop cleanly", part=_name(part))
-
-
-async def _until(event: asyncio.Event, work: Awaitable[None]) -> None:
-    """Await the work, unless the event comes first."""
-    if await first_of(work, event.wait()) == 1:
-        raise StopForced("a second signal arrived: stopped at once")
 
 
 def _name(part: object) -> str:
@@ -165,46 +154,40 @@ class Tasks:
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._log = structlog.get_logger(__name__)
-        self._bodies: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._repeated: list[tuple[float, Callable[[], Awaitable[object]], str]] = []
         self._running: list[asyncio.Task[None]] = []
         self._started = False
 
     def every(self, seconds: float, fn: Callable[[], Awaitable[object]], name: str) -> Tasks:
         """Call `fn` now, and again `seconds` after each end; a round that raises is logged and repeated."""
 
-        async def rounds() -> None:
-            while True:
-                await fn()
-                await self._clock.sleep(seconds)
-
-        return self._add(name, rounds)
+        self._repeated.append((seconds, fn, name))
+        if self._started:
+            self._begin(seconds, fn, name)
+        return self
 
     async def start(self) -> None:
         if not self._started:
             self._started = True
-            for name, body in self._bodies:
-                self._launch(name, body)
+            for each in self._repeated:
+                self._begin(*each)
 
     async def stop(self) -> None:
         self._started = False
         running, self._running = self._running, []
         await end(*running)
 
-    def _add(self, name: str, body: Callable[[], Awaitable[None]]) -> Tasks:
-        self._bodies.append((name, body))
-        if self._started:
-            self._launch(name, body)
-        return self
+    def _begin(self, seconds: float, fn: Callable[[], Awaitable[object]], name: str) -> None:
+        self._running.append(asyncio.create_task(self._repeat(seconds, fn, name), name=name))
 
-    def _launch(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
-        self._running.append(asyncio.create_task(self._keep(name, body), name=name))
-
-    async def _keep(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, seconds: float, fn: Callable[[], Awaitable[object]], name: str) -> None:
         pause = RESTART_FIRST
         while True:
             began = self._clock.monotonic()
             try:
-                await body()
+                while True:
+                    await fn()
+                    await self._clock.sleep(seconds)
             except Exception:  # noqa: BLE001  # nobody awaits a background task: the log is the only place
                 self._log.exception("background task died", task=name, again_in_s=pause)
             if self._clock.monotonic() - began > RESTART_LONGEST:

@@ -15,7 +15,7 @@ from servicekit.config import ConfigError
 from servicekit.errors import AppError
 from servicekit.http.ops import Ready, ops_app
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import STOP_BUDGET, CheckedPart, Part, StartFailed, StopForced, run
+from servicekit.process.lifecycle import CheckedPart, Part, StartFailed, StopForced, run
 from servicekit.telemetry import logs, traces
 
 Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]]
@@ -24,13 +24,7 @@ Build = Callable[[Mapping[str, str]], Sequence[Part] | Awaitable[Sequence[Part]]
 OK, FAILED, MISCONFIGURED = 0, 1, 2
 
 
-def main(
-    service: str,
-    build: Build,
-    *,
-    environ: Mapping[str, str] | None = None,
-    budgets: float = STOP_BUDGET,
-) -> int:
+def main(service: str, build: Build, *, environ: Mapping[str, str] | None = None) -> int:
     """Set up logs and traces, build the parts inside a running loop, run them until a signal.
 
     Where `METRICS_LISTEN` ("host:port") is set, `/metrics`, `/healthz` and `/readyz` are served there once
@@ -46,7 +40,7 @@ def main(
     log = structlog.get_logger(__name__)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_live(service, build, env, budgets))
+            runner.run(_live(service, build, env))
     except ConfigError as error:
         log.error("wrong settings", problem=str(error))  # noqa: TRY400  # a stack would hide the list
         return MISCONFIGURED
@@ -69,13 +63,13 @@ def _collect_seldom() -> None:
     gc.set_threshold(10_000, 20, 50)
 
 
-async def _live(service: str, build: Build, env: Mapping[str, str], budgets: float) -> None:
+async def _live(service: str, build: Build, env: Mapping[str, str]) -> None:
     built = build(env)
     parts = [*(await built if inspect.isawaitable(built) else built)]
     if listen := env.get("METRICS_LISTEN"):
         # The last to start and the first to stop: `/readyz` answers only while everything else runs.
         parts.append(HttpServer(ops_app(_readiness(parts)), listen))
-    await run(service, parts, budgets=budgets)
+    await run(service, parts)
 
 
 def _readiness(parts: Sequence[Part]) -> Ready:

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -29,6 +22,6 @@ HTTP_SECONDS = Histogram(
 )
 
 
-def text(registry: CollectorRegistry = REGISTRY) -> bytes:
+def text() -> bytes:
     """The body of `/metrics`; its content type is `CONTENT_TYPE`."""
-    return generate_latest(registry)
+    return generate_latest()

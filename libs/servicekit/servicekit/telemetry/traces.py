@@ -28,13 +28,6 @@ from opentelemetry.util.types import AttributeValue
 FAILED = StatusCode.ERROR
 
 _PROPAGATOR = TraceContextTextMapPropagator()
-_KINDS = {
-    "internal": SpanKind.INTERNAL,
-    "server": SpanKind.SERVER,
-    "client": SpanKind.CLIENT,
-    "producer": SpanKind.PRODUCER,
-    "consumer": SpanKind.CONSUMER,
-}
 
 
 class _Tracing:
@@ -69,11 +62,11 @@ def shutdown() -> None:
     _Tracing.provider.shutdown()
 
 
-def inject(headers: dict[str, str] | None = None) -> dict[str, str]:
-    """Add the current trace context (`traceparent`, `tracestate`) to the headers, and answer them."""
-    carrier = {} if headers is None else headers
-    _PROPAGATOR.inject(carrier)
-    return carrier
+def inject() -> dict[str, str]:
+    """The current trace context as headers (`traceparent`, `tracestate`); empty outside of any span."""
+    headers: dict[str, str] = {}
+    _PROPAGATOR.inject(headers)
+    return headers
 
 
 def extract(headers: Mapping[str, str]) -> Context:
@@ -88,7 +81,6 @@ def span(
     *,
     parent: Context | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
-    **attrs: AttributeValue,
 ) -> Iterator[Span]:
     """A span around the block, child of the current one or of `parent`.
 
@@ -96,16 +88,15 @@ def span(
         name: what is done, without ids: few names, many spans.
         kind: "internal", "server", "client", "producer" or "consumer".
         parent: a context from `extract`.
-        attributes: about it, under names with dots; never a secret or a full address.
-        attrs: the same, under names without dots.
+        attributes: about it; never a secret or a full address.
 
     An exception marks the span as failed with the exception's class; its text is left to the log.
     """
     with _tracer(_Tracing.provider).start_as_current_span(
         name,
         context=parent,
-        kind=_KINDS[kind],
-        attributes={**(attributes or {}), **attrs},
+        kind=SpanKind[kind.upper()],
+        attributes=attributes,
         record_exception=False,
         set_status_on_exception=False,
     ) as current:
@@ -142,7 +133,6 @@ class FileExporter(SpanExporter):
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write the spans."""
         for ended in spans:
             os.write(self._file, json.dumps(_record(ended), default=str).encode() + b"\n")
         return SpanExportResult.SUCCESS

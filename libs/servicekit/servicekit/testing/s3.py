@@ -9,34 +9,8 @@ from pathlib import Path
 
 from servicekit.embedded.s3 import S3Server
 
-
-class S3Fixture:
-    """A running S3 store and its keys."""
-
-    def __init__(self, server: S3Server) -> None:
-        self.server = server
-
-    @property
-    def endpoint(self) -> str:
-        """`http://127.0.0.1:<port>`; the same after a restart."""
-        return self.server.endpoint
-
-    @property
-    def access_key(self) -> str:
-        return self.server.access_key
-
-    @property
-    def secret_key(self) -> str:
-        return self.server.secret_key
-
-    async def kill(self) -> None:
-        """End it as `kill -9` does; its folder stays."""
-        self.server.kill()
-
-    async def restart(self) -> None:
-        """Kill it when it runs, and start it again on the same port with its data."""
-        self.server.kill()
-        await self.server.start()
+S3Fixture = S3Server
+"""A store of a test: `kill()` ends it as a crash does, `start()` starts it again with its port and data."""
 
 
 @asynccontextmanager
@@ -46,6 +20,6 @@ async def s3_store() -> AsyncIterator[S3Fixture]:
         server = S3Server(Path(folder))
         try:
             await server.start()
-            yield S3Fixture(server)
+            yield server
         finally:
             server.kill()

@@ -25,13 +25,33 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/common/v1/rules.proto\x12\x10rushes.common.v1\x1a google/protobuf/descriptor.proto\"\xeb\x01\n\x05Rules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x14\n\x07min_len\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07max_len\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x0f\n\x02ge\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x02le\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\tmax_items\x18\x06 \x01(\rH\x04\x88\x01\x01\x12\x0f\n\x07id_kind\x18\x07 \x01(\t\x12\x0f\n\x07pattern\x18\x08 \x01(\t\x12\x14\n\x0cunique_items\x18\t \x01(\x08\x42\n\n\x08_min_lenB\n\n\x08_max_lenB\x05\n\x03_geB\x05\n\x03_leB\x0c\n\n_max_items:G\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xa2\x90\x03 \x01(\x0b\x32\x17.rushes.common.v1.Rulesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crushes/common/v1/rules.proto\x12\x10rushes.common.v1\x1a google/protobuf/descriptor.proto\"\xeb\x01\n\x05Rules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x14\n\x07min_len\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07max_len\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x0f\n\x02ge\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x02le\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\tmax_items\x18\x06 \x01(\rH\x04\x88\x01\x01\x12\x0f\n\x07id_kind\x18\x07 \x01(\t\x12\x0f\n\x07pattern\x18\x08 \x01(\t\x12\x14\n\x0cunique_items\x18\t \x01(\x08\x42\n\n\x08_min_lenB\n\n\x08_max_lenB\x05\n\x03_geB\x05\n\x03_leB\x0c\n\n_max_items*\xa8\x02\n\x06IdKind\x12\x17\n\x13ID_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x0bID_KIND_JOB\x10\x01\x1a\x07\xba\x82\x19\x03job\x12\x1f\n\x12ID_KIND_GENERATION\x10\x02\x1a\x07\xba\x82\x19\x03gen\x12\x1a\n\rID_KIND_ASSET\x10\x03\x1a\x07\xba\x82\x19\x03\x61st\x12\x1a\n\rID_KIND_MEDIA\x10\x04\x1a\x07\xba\x82\x19\x03med\x12\x1b\n\x0eID_KIND_CLIENT\x10\x05\x1a\x07\xba\x82\x19\x03\x63li\x12\x1d\n\x10ID_KIND_CAMPAIGN\x10\x06\x1a\x07\xba\x82\x19\x03\x63mp\x12\x1a\n\rID_KIND_SCENE\x10\x07\x1a\x07\xba\x82\x19\x03scn\x12\x1c\n\x0fID_KIND_ATTEMPT\x10\x08\x1a\x07\xba\x82\x19\x03\x61tt\x12\x1c\n\x0fID_KIND_API_KEY\x10\t\x1a\x07\xba\x82\x19\x03key:6\n\tid_prefix\x12!.google.protobuf.EnumValueOptions\x18\xa7\x90\x03 \x01(\t:G\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xa2\x90\x03 \x01(\x0b\x32\x17.rushes.common.v1.Rulesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rushes.common.v1.rules_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_JOB"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_JOB"]._serialized_options = b'\272\202\031\003job'
+  _globals['_IDKIND'].values_by_name["ID_KIND_GENERATION"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_GENERATION"]._serialized_options = b'\272\202\031\003gen'
+  _globals['_IDKIND'].values_by_name["ID_KIND_ASSET"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_ASSET"]._serialized_options = b'\272\202\031\003ast'
+  _globals['_IDKIND'].values_by_name["ID_KIND_MEDIA"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_MEDIA"]._serialized_options = b'\272\202\031\003med'
+  _globals['_IDKIND'].values_by_name["ID_KIND_CLIENT"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_CLIENT"]._serialized_options = b'\272\202\031\003cli'
+  _globals['_IDKIND'].values_by_name["ID_KIND_CAMPAIGN"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_CAMPAIGN"]._serialized_options = b'\272\202\031\003cmp'
+  _globals['_IDKIND'].values_by_name["ID_KIND_SCENE"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_SCENE"]._serialized_options = b'\272\202\031\003scn'
+  _globals['_IDKIND'].values_by_name["ID_KIND_ATTEMPT"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_ATTEMPT"]._serialized_options = b'\272\202\031\003att'
+  _globals['_IDKIND'].values_by_name["ID_KIND_API_KEY"]._loaded_options = None
+  _globals['_IDKIND'].values_by_name["ID_KIND_API_KEY"]._serialized_options = b'\272\202\031\003key'
+  _globals['_IDKIND']._serialized_start=323
+  _globals['_IDKIND']._serialized_end=619
   _globals['_RULES']._serialized_start=85
   _globals['_RULES']._serialized_end=320
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Types that mean the same everywhere."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
 import sys
@@ -17,6 +18,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _IdKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IdKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IdKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ID_KIND_UNSPECIFIED: _IdKind.ValueType  # 0
+    ID_KIND_JOB: _IdKind.ValueType  # 1
+    ID_KIND_GENERATION: _IdKind.ValueType  # 2
+    ID_KIND_ASSET: _IdKind.ValueType  # 3
+    ID_KIND_MEDIA: _IdKind.ValueType  # 4
+    ID_KIND_CLIENT: _IdKind.ValueType  # 5
+    ID_KIND_CAMPAIGN: _IdKind.ValueType  # 6
+    ID_KIND_SCENE: _IdKind.ValueType  # 7
+    ID_KIND_ATTEMPT: _IdKind.ValueType  # 8
+    ID_KIND_API_KEY: _IdKind.ValueType  # 9
+
+class IdKind(_IdKind, metaclass=_IdKindEnumTypeWrapper):
+    """The kinds of records that have ids. `servicekit.ids` reads it, and nothing else says it a second time."""
+
+ID_KIND_UNSPECIFIED: IdKind.ValueType  # 0
+ID_KIND_JOB: IdKind.ValueType  # 1
+ID_KIND_GENERATION: IdKind.ValueType  # 2
+ID_KIND_ASSET: IdKind.ValueType  # 3
+ID_KIND_MEDIA: IdKind.ValueType  # 4
+ID_KIND_CLIENT: IdKind.ValueType  # 5
+ID_KIND_CAMPAIGN: IdKind.ValueType  # 6
+ID_KIND_SCENE: IdKind.ValueType  # 7
+ID_KIND_ATTEMPT: IdKind.ValueType  # 8
+ID_KIND_API_KEY: IdKind.ValueType  # 9
+Global___IdKind: _TypeAlias = IdKind  # noqa: Y015
 
 @_typing.final
 class Rules(_message.Message):
@@ -48,7 +81,7 @@ class Rules(_message.Message):
     max_items: _builtins.int
     """Most items of a repeated field."""
     id_kind: _builtins.str
-    """The value is an id of this kind (`job`, `asset`, …)."""
+    """The value is an id of this kind: `job`, `api_key`, … for a value of `IdKind`."""
     pattern: _builtins.str
     """A regular expression the whole string matches."""
     unique_items: _builtins.bool
@@ -93,6 +126,9 @@ class Rules(_message.Message):
 
 Global___Rules: _TypeAlias = Rules  # noqa: Y015
 
+ID_PREFIX_FIELD_NUMBER: _builtins.int
 RULES_FIELD_NUMBER: _builtins.int
+id_prefix: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, _builtins.str]
+"""What ids of this kind begin with, before a `_` and a ULID."""
 rules: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___Rules]
 """The rules of this field."""

@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from gateway.edges.rest.transcoding import descriptors as proto
 from gateway.edges.rest.transcoding.comments import comments
 from rushes.common.v1 import rules_pb2
-from servicekit.ids import PREFIXES
+from servicekit import ids
 
 Schema = dict[str, Any]
 
@@ -138,7 +138,7 @@ def _limits(field: FieldDescriptor, rules: Any) -> Schema:
         limits.update({"minLength": least} if least else {})
         limits.update({"maxLength": rules.max_len} if rules.HasField("max_len") else {})
         if rules.id_kind:
-            limits["pattern"] = f"^{PREFIXES[rules.id_kind]}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$"
+            limits["pattern"] = f"^{ids.pattern(rules.id_kind)}$"
         elif rules.pattern:
             limits["pattern"] = f"^(?:{rules.pattern})$"
     limits.update({"minimum": _whole(rules.ge)} if rules.HasField("ge") else {})

@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down doctor test test-fast lint types protos check check-protos check-bench format bench clean delete-data
+.PHONY: help demo up down doctor test test-fast lint types protos docs check check-protos check-bench format bench clean delete-data
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,11 +71,14 @@ types: $(VENV)/.ready-dev ## Strict types
 
 protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
 	@$(BIN)/python tools/protos.py
-	@$(BIN)/python tools/event_docs.py
+	@$(BIN)/python tools/docs.py
 
-check-protos: $(VENV)/.ready-dev ## Generated code is fresh, and no contract breaks those of BASE
+docs: $(VENV)/.ready-dev ## Write the tables of events and settings into the documents
+	@$(BIN)/python tools/docs.py
+
+check-protos: $(VENV)/.ready-dev ## Generated code and documents are fresh, and no contract breaks those of BASE
 	@$(BIN)/python tools/protos.py --check
-	@$(BIN)/python tools/event_docs.py --check
+	@$(BIN)/python tools/docs.py --check
 	@if git cat-file -e $(BASE):libs/contracts/rushes/contracts.binpb 2>/dev/null; then \
 		git show $(BASE):libs/contracts/rushes/contracts.binpb > $(VENV)/base.binpb && \
 		$(BIN)/buf breaking libs/contracts/rushes/contracts.binpb --against $(VENV)/base.binpb && \

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from servicekit.config import setting
+from servicekit.shared_settings import EventLogSettings, GrpcSettings
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(GrpcSettings, EventLogSettings):
     """Read from the environment once, at start."""
 
     database_url: str = setting(
@@ -17,8 +18,6 @@ class Settings:
         doc="`sqlite:///path` (one catalog process) or `postgresql://…` (any number of replicas).",
         secret=True,
     )
-    grpc_listen: str = setting("GRPC_LISTEN", doc="Address of the gRPC server.", default="127.0.0.1:0")
-    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
     generator_address: str = setting(
         "GENERATOR_ADDRESS", doc="gRPC address of the generator.", default="127.0.0.1:7003"
     )

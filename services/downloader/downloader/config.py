@@ -7,18 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from servicekit.config import setting
+from servicekit.shared_settings import BlobSettings, EventLogSettings, GrpcSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(GrpcSettings, EventLogSettings, BlobSettings):
     """Read from the environment once, at start."""
 
-    grpc_listen: str = setting("GRPC_LISTEN", doc="Address of the gRPC server.", default="127.0.0.1:0")
-    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
-    blob_endpoint: str = setting("BLOB_ENDPOINT", doc="The S3 store, `http://…`.")
-    blob_access_key: str = setting("BLOB_ACCESS_KEY", doc="Its access key.", secret=True)
-    blob_secret_key: str = setting("BLOB_SECRET_KEY", doc="Its secret key.", secret=True)
-    blob_bucket: str = setting("BLOB_BUCKET", doc="Its bucket.", default="rushes")
     fetch_allow: tuple[str, ...] = setting(
         "FETCH_ALLOW",
         doc="Hosts, or `host:port`, that may be private; commas between them. For the sandbox.",

@@ -44,9 +44,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     settings = load(Settings, environ)
     allowed = _allowed_hosts(settings)
     clock = SystemClock()
-    blobs = BlobStore(
-        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
-    )
+    blobs = BlobStore.of(settings)
     log = EventLog(settings.nats_url, service="downloader", clock=clock, streams=streams())
     storage, claims = BlobStorage(blobs), KvClaims(log)
 

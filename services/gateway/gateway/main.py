@@ -65,9 +65,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         rpc_method,
     )
     log = EventLog(settings.nats_url, service=SERVICE, clock=clock, streams=streams())
-    blobs = BlobStore(
-        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
-    )
+    blobs = BlobStore.of(settings)
     uploads_folder = ScratchDir(_upload_dir(settings), setting="UPLOAD_DIR")
     feed = EventFeed(log)
     auth = ApiKeyAuth(calls, clock, settings.signing_key)

@@ -7,23 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from servicekit.config import ConfigError, setting
+from servicekit.shared_settings import BlobSettings, EventLogSettings, GrpcSettings
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(GrpcSettings, EventLogSettings, BlobSettings):
     """Read from the environment once, at the start."""
 
-    grpc_listen: str = setting(
-        "GRPC_LISTEN", doc="Address of the gRPC server, host:port.", default="127.0.0.1:7003"
-    )
-    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
     catalog_address: str = setting(
         "CATALOG_ADDRESS", doc="gRPC address of catalog.", default="127.0.0.1:7001"
     )
-    blob_endpoint: str = setting("BLOB_ENDPOINT", doc="The S3 store.", default="http://127.0.0.1:8333")
-    blob_access_key: str = setting("BLOB_ACCESS_KEY", doc="Its access key.", default="rushes")
-    blob_secret_key: str = setting("BLOB_SECRET_KEY", doc="Its secret key.", default="", secret=True)
-    blob_bucket: str = setting("BLOB_BUCKET", doc="Its bucket.", default="rushes")
     signing_key: str = setting(
         "SIGNING_KEY",
         doc="Signs the addresses under which the provider reads assets.",

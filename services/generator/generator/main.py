@@ -46,9 +46,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     settings = check(load(Settings, environ))
     clock, prices = SystemClock(), _load_prices(settings.prices_file)
     log = EventLog(settings.nats_url, service="generator", clock=clock, streams=streams())
-    blobs = BlobStore(
-        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
-    )
+    blobs = BlobStore.of(settings)
     client = ReplicateClient(settings.base_url, settings.token)
     catalog = GrpcChannel(settings.catalog_address)
     predictions = ReplicatePredictions(client, clock)

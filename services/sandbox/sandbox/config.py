@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servicekit.config import setting
+from servicekit.shared_settings import GrpcSettings
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(GrpcSettings):
     """Where it listens and keeps its state, and how fast its models work."""
 
     listen: str = setting(
         "SANDBOX_LISTEN",
         doc="Address of the HTTP server, host:port; port 0 takes a free one.",
         default="127.0.0.1:9100",
-    )
-    grpc_listen: str = setting(
-        "GRPC_LISTEN", doc="Address of the gRPC server (health and reflection).", default="127.0.0.1:0"
     )
     data: Path = setting(
         "SANDBOX_DATA", doc="Folder of the state: database, uploads, outputs.", default=Path("sandbox-data")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.config import Settings
 from sandbox.core.clock import SandboxClock
 from sandbox.core.predictions.domain.prediction import (
     Prediction,
@@ -24,7 +23,6 @@ from sandbox.core.predictions.domain.prediction import (
 from sandbox.core.predictions.domain.rate_limit import TokenBucket
 from sandbox.core.predictions.webhooks import new_secret, sign
 from sandbox.edges.http.prediction_routes import cancel_after_seconds, wait_seconds
-from servicekit.config import describe
 from servicekit.testing.clock import SimulatedClock
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -116,10 +114,3 @@ async def test_virtual_time_stands_still_and_wakes_sleepers() -> None:
     assert clock.now() - before == timedelta(seconds=15)
     with pytest.raises(ValueError, match="cannot go back"):
         clock.advance(-1)
-
-
-def test_readme_has_every_setting() -> None:
-    from pathlib import Path
-
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    assert [env for env, *_ in describe(Settings) if f"`{env}`" not in readme] == []

@@ -30,9 +30,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The stitcher's parts, in the order of their start."""
     settings = load(Settings, environ)
     clock = SystemClock()
-    blobs = BlobStore(
-        settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
-    )
+    blobs = BlobStore.of(settings)
     log = EventLog(settings.nats_url, service="stitcher", clock=clock, streams=streams())
     workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
     prober, thumbnails = AvProber(), PillowThumbnailRenderer()

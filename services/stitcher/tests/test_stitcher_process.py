@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 import os
-import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -21,11 +20,9 @@ from rushes.edit.v1 import edit_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
-from servicekit.config import describe
 from servicekit.events import Consumer, Event, EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.testing import NatsFixture, S3Fixture, eventually
-from stitcher.config import Settings
 from stitcher.edges.events import cuts_consumer
 from stitcher.main import build
 
@@ -207,15 +204,3 @@ async def test_missing_settings_are_all_named(tmp_path: Path) -> None:
     assert process.returncode == 2
     for name in ("BLOB_ENDPOINT is missing", "BLOB_ACCESS_KEY is missing", "STITCHER_CRF='low'"):
         assert name in out.decode()
-
-
-def test_the_readme_lists_every_setting() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    rows = {
-        row[0]: row[1:]
-        for row in re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*) \|$", readme, re.MULTILINE)
-    }
-    wanted = {
-        env: (kind, f"`{default}`" if default else "", doc) for env, kind, default, doc in describe(Settings)
-    }
-    assert rows == wanted

@@ -21,6 +21,7 @@ import urllib3.exceptions
 from servicekit.blobs.client import BlobInfo, S3Client, from_headers, to_headers
 from servicekit.blobs.upload import Upload
 from servicekit.errors import Invalid, Unavailable
+from servicekit.shared_settings import BlobSettings
 
 CHUNK = 256 * 1024
 """Bytes that `read` hands over at once."""
@@ -53,6 +54,13 @@ class BlobStore:
         self._client = S3Client(endpoint, access_key, secret_key, bucket, threads=threads)
         self._start_within = start_within
         self._log = structlog.get_logger("servicekit.blobs")
+
+    @classmethod
+    def of(cls, settings: BlobSettings) -> BlobStore:
+        """The store that the settings of a service name."""
+        return cls(
+            settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
+        )
 
     # Lifecycle ----------------------------------------------------------------------------------
 

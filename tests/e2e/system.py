@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import httpx
 
+from servicekit.clock import SystemClock
+from servicekit.events import EventLog
 from servicekit.testing import eventually
 
 FINAL = ("completed", "failed", "canceled")
@@ -130,7 +132,28 @@ class System:
                         return found
         return found
 
-    # The sandbox's own records.
+    async def generation(self, model: str) -> dict[str, Any]:
+        return dict(await self.post("/api/v3/generations", {"model": model, "input": {"prompt": "x"}}))
+
+    # The sandbox: its faults, and its own records.
+
+    async def fault(self, name: str, **more: Any) -> None:
+        got = await self.outside.post(
+            f"{self.address('sandbox')}/sandbox/faults", json={"fault": name, **more}
+        )
+        assert got.is_success, got.text
+
+    async def mend(self) -> None:
+        """Take back every fault, and the rate that one may have cut: it would hold for ten minutes."""
+        await self.outside.delete(f"{self.address('sandbox')}/sandbox/faults")
+        log = EventLog(self.address("nats"), service="tests", clock=SystemClock(), streams=())
+        await log.start()
+        try:
+            state = await (bucket := await log.bucket("rate_limits")).get("replicate")
+            if state is not None and state[0]["spacing"]:
+                await bucket.delete("replicate", revision=state[1])
+        finally:
+            await log.stop()
 
     async def charges(self) -> list[dict[str, Any]]:
         got = await self.outside.get(f"{self.address('sandbox')}/sandbox/ledger")

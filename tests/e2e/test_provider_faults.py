@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -22,20 +22,7 @@ MODEL = "rushes/instant"
 async def provider(system: System) -> AsyncIterator[System]:
     """The system, with no fault left over from another test."""
     yield system
-    await system.outside.delete(f"{system.address('sandbox')}/sandbox/faults")
-
-
-async def _fault(system: System, name: str, **more: Any) -> None:
-    got = await system.outside.post(
-        f"{system.address('sandbox')}/sandbox/faults", json={"fault": name, **more}
-    )
-    assert got.is_success, got.text
-
-
-async def _generation(system: System, **input_: Any) -> dict[str, Any]:
-    return dict(
-        await system.post("/api/v3/generations", {"model": MODEL, "input": {"prompt": "x", **input_}})
-    )
+    await system.mend()
 
 
 async def _charged(system: System, before: int) -> int:
@@ -56,8 +43,8 @@ async def test_lost_and_wrong_webhooks_do_not_change_the_result(
     webhooks: str, params: dict[str, Any], provider: System
 ) -> None:
     before = len(await provider.charges())
-    await _fault(provider, webhooks, params=params)
-    done = [await provider.final_generation((await _generation(provider))["id"]) for _ in range(2)]
+    await provider.fault(webhooks, params=params)
+    done = [await provider.final_generation((await provider.generation(MODEL))["id"]) for _ in range(2)]
     assert [each["status"] for each in done] == ["completed", "completed"]
     assert [len(each["media"]) for each in done] == [1, 1]
     assert [each["attempts"] for each in done] == [1, 1]
@@ -73,8 +60,8 @@ async def test_a_submission_with_an_unknown_result_is_adopted_and_not_paid_again
     fault: str, params: dict[str, Any], provider: System
 ) -> None:
     before = len(await provider.charges())
-    await _fault(provider, fault, count=1, params=params)
-    done = await provider.final_generation((await _generation(provider))["id"])
+    await provider.fault(fault, count=1, params=params)
+    done = await provider.final_generation((await provider.generation(MODEL))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 1
     assert await _charged(provider, before) == 1, "adopted, not submitted again"
@@ -82,24 +69,24 @@ async def test_a_submission_with_an_unknown_result_is_adopted_and_not_paid_again
 
 async def test_a_submission_that_never_arrived_is_made_again(provider: System) -> None:
     before = len(await provider.charges())
-    await _fault(provider, "reset", count=1, params={"accept": False})
-    done = await provider.final_generation((await _generation(provider))["id"])
+    await provider.fault("reset", count=1, params={"accept": False})
+    done = await provider.final_generation((await provider.generation(MODEL))["id"])
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
 
 @pytest.mark.parametrize("fault", ["E6716", "E9828", "PA"])
 async def test_a_temporary_fault_is_retried_and_counted(fault: str, provider: System) -> None:
-    await _fault(provider, fault, count=1)
-    done = await provider.final_generation((await _generation(provider))["id"])
+    await provider.fault(fault, count=1)
+    done = await provider.final_generation((await provider.generation(MODEL))["id"])
     assert done["status"] == "completed", done["error"]
     assert done["attempts"] == 2
 
 
 async def test_a_refusal_is_final_and_shown_in_the_providers_words(provider: System) -> None:
     before = len(await provider.charges())
-    await _fault(provider, "E005")
-    done = await provider.final_generation((await _generation(provider))["id"])
+    await provider.fault("E005")
+    done = await provider.final_generation((await provider.generation(MODEL))["id"])
     assert done["status"] == "failed"
     assert done["error"]["code"] == "E005"
     assert "flagged as sensitive" in done["error"]["message"]
@@ -111,8 +98,8 @@ async def test_a_refusal_is_final_and_shown_in_the_providers_words(provider: Sys
 @pytest.mark.parametrize("fault", ["429_header", "429_body", "429_text"])
 async def test_a_busy_provider_is_waited_for(fault: str, provider: System) -> None:
     before = len(await provider.charges())
-    await _fault(provider, fault, count=1)
-    done = await provider.final_generation((await _generation(provider))["id"])
+    await provider.fault(fault, count=1)
+    done = await provider.final_generation((await provider.generation(MODEL))["id"])
     assert done["status"] == "completed", done["error"]
     assert await _charged(provider, before) == 1
 
@@ -137,8 +124,8 @@ async def test_submissions_stop_while_the_account_is_refused_and_go_on_when_it_i
 ) -> None:
     before = len(await provider.charges())
     log = _GeneratorLog(provider)
-    await _fault(provider, fault)
-    requested = [await _generation(provider) for _ in range(2)]
+    await provider.fault(fault)
+    requested = [await provider.generation(MODEL) for _ in range(2)]
 
     # The first refusal, and the probes after it: none of the probes is a new alert.
     await eventually(lambda: len(log.lines("refused")) >= 3, within=30.0)
@@ -152,45 +139,11 @@ async def test_submissions_stop_while_the_account_is_refused_and_go_on_when_it_i
     assert log.lines("breaker_closed") == []
     assert await _charged(provider, before) == 0
 
-    await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
+    await provider.mend()
     done = [await provider.final_generation(each["id"], within=90.0) for each in requested]
     assert [each["status"] for each in done] == ["completed"] * 2, [each["error"] for each in done]
     assert await _charged(provider, before) == 2
     assert [len(log.lines(event)) for event in ("breaker_opened", "breaker_closed")] == [1, 1]
-
-
-@pytest.mark.parametrize(
-    "fault", ["output_truncated", "output_html", "output_reset", "output_500", "range_ignored"]
-)
-async def test_an_output_with_a_bad_transfer_is_fetched_again(fault: str, provider: System) -> None:
-    await _fault(provider, fault, count=1)
-    done = await provider.final_generation((await _generation(provider))["id"])
-    assert done["status"] == "completed", done["error"]
-    assert done["attempts"] == 1, "fetching again costs nothing"
-    whole = await provider.bytes_of(done["media"][0]["url"])
-    assert len(whole) == done["media"][0]["facts"]["size_bytes"]
-
-
-async def test_a_lost_output_fails_with_its_reason_and_is_in_the_retry_queue(
-    provider: System,
-) -> None:
-    await _fault(provider, "redirect_private")
-    requested = await _generation(provider)
-    done = await provider.final_generation(requested["id"])
-    assert done["status"] == "failed"
-    assert "169.254.169.254" in done["error"]["message"]
-    queue = await provider.get("/api/v3/admin/downloads/failed")
-    assert requested["id"] in {each["generation_id"] for each in queue["downloads"]}
-
-    await provider.outside.delete(f"{provider.address('sandbox')}/sandbox/faults")
-    await provider.post(f"/api/v3/admin/downloads/{requested['id']}/requeue")
-
-    async def stored() -> dict[str, Any] | Literal[False]:
-        record = await provider.get(f"/api/v3/generations/{requested['id']}")
-        return record if record["status"] == "completed" else False
-
-    again = await eventually(stored, within=30.0)
-    assert again["attempts"] == 1, "a requeue fetches; it does not pay"
 
 
 async def test_a_wrong_input_is_refused_before_anything_is_paid(provider: System) -> None:
@@ -213,7 +166,7 @@ async def test_a_plan_waits_for_a_provider_that_refuses_us(
     fault: str, model: str, provider: System, photos: list[Path]
 ) -> None:
     campaign = await provider.campaign(photos[:2])
-    await _fault(provider, fault, count=1, match={"route": "models", "model": model})
+    await provider.fault(fault, count=1, match={"route": "models", "model": model})
     request = {"scene_count": 1, "model": model}
     requested = await provider.post(f"/api/v3/campaigns/{campaign['id']}/create-job", request)
 
@@ -227,7 +180,7 @@ async def test_a_plan_waits_for_a_provider_that_refuses_us(
 
 
 async def test_a_refused_token_of_ours_is_no_error_of_the_callers_key(provider: System) -> None:
-    await _fault(provider, "401", match={"route": "models", "model": "minimax/video-01"})
+    await provider.fault("401", match={"route": "models", "model": "minimax/video-01"})
     got = await provider.http.get("/api/v3/models/minimax/video-01")
     assert got.status_code == 503, got.text
     assert "REPLICATE_API_TOKEN" in got.json()["detail"]

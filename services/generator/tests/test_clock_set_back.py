@@ -123,7 +123,7 @@ def take(state: RateLimitState, now: float) -> tuple[RateLimitState, StartGrante
 
 
 def test_the_state_of_an_older_release_is_believed() -> None:
-    old = {"next_start": 1001.0, "blocked_until": 1040.0, "slow": 0.0, "slow_until": 0.0, "closed": ""}
+    old = {"next_start": 1001.0, "blocked_until": 1040.0, "spacing": 0.0, "spacing_until": 0.0, "tripped": ""}
     _, answer = take(RateLimitState.load(old), 1000.0)
     assert answer.wait == 40.0
 

@@ -9,7 +9,7 @@ than anybody meant. So no moment is believed to lie further ahead than it did wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from generator.core.runs.domain.provider_errors import LIMIT_MARGIN, LONGEST_WAIT
@@ -19,9 +19,6 @@ CLOCKS_APART = 1.0
 
 SPACING_HOLDS_FOR = 600.0
 """Seconds for which a rate that the provider cut (low credit) holds after the last answer that said so."""
-
-_STORED_NAMES = {"spacing": "slow", "spacing_until": "slow_until", "tripped": "closed"}
-"""Keys of the stored document that are not the fields' names: releases share it while they are rolled."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +50,14 @@ class RateLimitState:
         stored = raw if isinstance(raw, dict) else {}
         values: dict[str, Any] = {}
         for field in fields(cls):
-            value = stored.get(_STORED_NAMES.get(field.name, field.name), field.default)
+            value = stored.get(field.name, field.default)
             readable = isinstance(value, str if isinstance(field.default, str) else int | float)
             values[field.name] = value if readable else field.default
         return cls(**values)
 
     def dump(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {
-            _STORED_NAMES.get(field.name, field.name): getattr(self, field.name) for field in fields(self)
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ LOCKED := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyp
 SERVICES := $(notdir $(wildcard services/*))
 PACKAGES := libs services cli tools bench tests
 BASE ?= origin/main
-# Tests wait for other processes much of the time: one worker more than two cores keeps them busy.
-WORKERS ?= 3
+# Tests wait for other processes much of the time: four workers keep two cores busy.
+WORKERS ?= 4
 
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=

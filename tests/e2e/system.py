@@ -106,7 +106,7 @@ class System:
             record = await self.get(path)
             return record if record["status"] in FINAL else False
 
-        return dict(await eventually(final, within=within))
+        return dict(await eventually(final, within=within, every=0.2))
 
     async def generations(self, job_id: str) -> list[dict[str, Any]]:
         return (await self.get("/api/v3/generations", job_id=job_id, page_size=200))["generations"]

@@ -44,6 +44,7 @@ class Run:
     system: System
     log: EventLog
     ids: list[str] = field(default_factory=list)
+    read: list[Event] = field(default_factory=list)
     stuck: str = ""
     """The generation whose prediction runs until it is canceled."""
 
@@ -75,7 +76,7 @@ class Run:
             events = await self.events()
             return any((each.type, each.key) == (type_, key) and each.id.endswith(id_end) for each in events)
 
-        await eventually(there, within=40.0)
+        await eventually(there, within=40.0, every=0.2)
 
     @asynccontextmanager
     async def fault(self, name: str, **more: Any) -> AsyncIterator[None]:
@@ -89,15 +90,16 @@ class Run:
             await self.system.outside.delete(faults)
 
     async def events(self) -> list[Event]:
-        """The log from its first event to the one that is last now."""
+        """The log from its first event to the one that is last now; each is read once."""
         end = (await self.log.js.stream_info("RUSHES")).state.last_seq
-        found: list[Event] = []
-        async with aclosing(await self.log.tail(after=0)) as events:
-            async for event in events:
-                found.append(event)
-                if event.sequence >= end:
-                    return found
-        raise AssertionError("the log ended")
+        last = self.read[-1].sequence if self.read else 0
+        if end > last:
+            async with aclosing(await self.log.tail(after=last)) as events:
+                async for event in events:
+                    self.read.append(event)
+                    if event.sequence >= end:
+                        break
+        return self.read
 
     async def envelopes(self) -> list[dict[str, Any]]:
         """The events without what depends on timing, each once, in a steady order."""
@@ -178,7 +180,7 @@ async def test_each_event_has_the_envelope_it_had(run: Run, photos: list[Path]) 
         if different:
             raise AssertionError("\n".join([f"{REWRITE}=1 writes {GOLDEN.name} anew:", *different]))
 
-    await eventually(same, within=40.0)
+    await eventually(same, within=40.0, every=0.2)
 
 
 async def _jobs(run: Run, campaign_id: str) -> None:
@@ -255,7 +257,7 @@ async def _quiet(run: Run) -> list[dict[str, Any]]:
             seen, since = now, clock.monotonic()
         return clock.monotonic() - since > QUIET_S
 
-    await eventually(unchanged, within=60.0)
+    await eventually(unchanged, within=60.0, every=0.2)
     return seen
 
 

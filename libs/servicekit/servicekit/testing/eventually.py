@@ -10,15 +10,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_PAUSES = (0.005, 0.01, 0.02, 0.05)
-"""Seconds between checks; the last pause is repeated."""
+_PAUSES = (0.005, 0.01, 0.02)
+"""Seconds between the first checks."""
 
 
-async def eventually(check: Callable[[], Awaitable[T] | T], *, within: float = 10.0) -> T:
+async def eventually(
+    check: Callable[[], Awaitable[T] | T], *, within: float = 10.0, every: float = 0.05
+) -> T:
     """Call `check` until its result is true, and answer that.
 
     `check` may be sync or async; an AssertionError from it means "not yet". A check that answers None
     without raising counts as passed, so a body of plain asserts needs no return.
+
+    Args:
+        every: seconds between checks, after the first few. A check that costs other processes work is worth
+            a longer one: what it waits for needs the processor too.
 
     Raises:
         AssertionError: not so within `within` seconds; shows the last result or the last error.
@@ -38,5 +44,5 @@ async def eventually(check: Callable[[], Awaitable[T] | T], *, within: float = 1
         if time.monotonic() > deadline:
             name = getattr(check, "__qualname__", repr(check))
             raise AssertionError(f"{name}: not within {within:g} s; the last of {tries + 1} checks {last}")
-        await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+        await asyncio.sleep(_PAUSES[tries] if tries < len(_PAUSES) else every)
         tries += 1

@@ -109,8 +109,9 @@ def test_a_damaged_key_frame_in_the_middle_of_a_long_film_is_found(media, tmp_pa
     (tmp_path / "f").write_bytes(data)
     with av.open(str(tmp_path / "f")) as opened:
         third = [entry for entry in opened.streams.video[0].index_entries if entry.is_keyframe][2]
+        at, size = third.pos, third.size  # an entry lives as long as its container is open
     cut = bytearray(data)
-    cut[third.pos + third.size // 2 : third.pos + third.size] = bytes(third.size - third.size // 2)
+    cut[at + size // 2 : at + size] = bytes(size - size // 2)
     with pytest.raises(FetchError) as caught:
         probe(tmp_path / "f", bytes(cut), "mp4")
     assert caught.value.code is ErrorCode.UNDECODABLE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from sqlalchemy import Delete, Engine, Insert, Update, event
 from catalog.adapters.db import tables as t
 from catalog.adapters.unit_of_work import RECORD_TABLES
 from catalog.core.journal.domain.entry import Entity
+from servicekit.ids import prefixes
 
 ENTITY_OF = {
     **{table: entity for entity, table in RECORD_TABLES.items()},
@@ -35,15 +35,6 @@ PROGRESS = {"percent", "message", "updated_at", "last_event_at", "stalled_rounds
 """Columns of generations and jobs that change every second: the next entry has them."""
 LAST_USE = {"last_used_at"}
 """Column of API keys that changes every minute; a rebuilt key has it as of its last entry."""
-
-_PREFIXES = {
-    Entity.CLIENT: "cli_",
-    Entity.CAMPAIGN: "cmp_",
-    Entity.ASSET: "ast_",
-    Entity.API_KEY: "key_",
-    Entity.JOB: "job_",
-    Entity.GENERATION: "gen_",
-}
 
 
 class JournalGuard:
@@ -75,7 +66,7 @@ class JournalGuard:
             ids = frozenset(
                 value
                 for value in row.values()
-                if isinstance(value, str) and re.match(_PREFIXES[entity] + r"\w+$", value)
+                if isinstance(value, str) and value.startswith(f"{prefixes()[entity]}_")
             )
             self._written.setdefault(id(connection), []).append((entity, ids, str(clause)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from servicekit.blobs import BlobStore
 from servicekit.embedded.process import ServerProcess
 from servicekit.embedded.s3 import S3Server
-from servicekit.testing import NatsFixture, PostgresServer, eventually, s3_store
+from servicekit.testing import NatsFixture, PostgresServer, eventually, s3_store, tcp_server
 
 
 async def test_nats_keeps_its_port_and_its_data_over_a_kill(nats: NatsFixture) -> None:
@@ -116,3 +117,18 @@ async def test_eventually_shows_the_last_error() -> None:
 async def test_eventually_answers_the_value() -> None:
     values = iter([0, 0, 7])
     assert await eventually(lambda: next(values)) == 7
+
+
+async def test_a_connection_that_comes_as_a_server_ends_is_closed() -> None:
+    """Not lost with its socket open, between being accepted and being connected."""
+
+    async def serve(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    with socket.socket() as client:
+        client.setblocking(False)
+        async with tcp_server(serve) as port:
+            client.connect_ex(("127.0.0.1", port))
+            for _ in range(2):  # it is accepted in the second round of the loop
+                await asyncio.sleep(0)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5.0) == b""

@@ -16,6 +16,9 @@ from servicekit.errors import Unavailable
 GRACE = 5.0
 """Seconds that running requests get to finish at stop, before they are cancelled."""
 
+_ACCEPTING_S = 5.0
+"""For connections that are accepted and not connected yet: a TLS handshake is several rounds of the loop."""
+
 
 class _Uvicorn(uvicorn.Server):
     """Uvicorn without signal handlers: `servicekit.process.lifecycle` has them."""
@@ -23,6 +26,11 @@ class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            await stop_accepting(server)
+        await super().shutdown(sockets)
 
 
 class HttpServer:
@@ -71,6 +79,24 @@ class HttpServer:
         if server is not None and serving is not None:
             server.should_exit = True
             await serving
+
+
+async def stop_accepting(server: asyncio.Server) -> None:
+    """Accept no more connections, and wait until those that were accepted are connected.
+
+    asyncio (before 3.12) loses a connection that it has accepted but not connected when its server is closed,
+    with the socket open: the client waits for an answer until this process ends.
+    """
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    accepting = [task for task in asyncio.all_tasks() if _is_accepting(task)]
+    if accepting:
+        await asyncio.wait(accepting, timeout=_ACCEPTING_S)
+
+
+def _is_accepting(task: asyncio.Task[object]) -> bool:
+    """Whether asyncio connects an accepted socket in it."""
+    return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"
 
 
 def _bind(listen: str) -> socket.socket:

@@ -7,9 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-_ACCEPTING_S = 5.0
-"""For connections that were accepted and are not connected yet: a TLS handshake is several rounds of the
-loop."""
+from servicekit.http.server import stop_accepting
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -40,20 +38,11 @@ async def tcp_server(serve: Serve, *, tls: ssl.SSLContext | None = None) -> Asyn
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        await stop_accepting(server)
         server.close()
-        for _ in range(3):  # what was accepted a moment ago is connected in the next rounds of the loop
-            await asyncio.sleep(0)
-        if accepting := [task for task in asyncio.all_tasks() if _is_accepting(task)]:
-            await asyncio.wait(accepting, timeout=_ACCEPTING_S)
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
         for writer in writers:
             writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-
-
-def _is_accepting(task: asyncio.Task[object]) -> bool:
-    """Whether asyncio connects an accepted socket in it: cancelled before its first step, it closes it
-    nowhere."""
-    return getattr(task.get_coro(), "__name__", "") == "_accept_connection2"

@@ -51,10 +51,10 @@ doctor: $(VENV)/.ready ## What is missing or wrong here, and the way out
 	@$(BIN)/rushes doctor
 
 test: $(VENV)/.ready-dev ## Every test, on real parts
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench"
 
 test-fast: $(VENV)/.ready-dev ## The tests that start no server: the inner loop
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not bench and not e2e and not servers"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not e2e and not servers"
 
 lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
 	@$(BIN)/ruff check $(PACKAGES)

@@ -15,7 +15,7 @@ from rushes.catalog.v1 import assets_pb2, campaigns_pb2, clients_pb2, generation
 from rushes.common.v1 import media_pb2
 from rushes.events.v1 import events_pb2
 from servicekit.errors import Invalid, NotFound, Precondition
-from servicekit.testing import NatsFixture
+from servicekit.testing import NatsFixture, eventually
 
 BATCH_DAY_CENTS = 3 * PRICE // 10_000
 """Room for three runs a day."""
@@ -104,6 +104,25 @@ async def test_the_music_of_a_running_job_cannot_be_deleted(pair: RunningCatalog
         await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=song.id))
     await pair.jobs.CancelJob(jobs_pb2.CancelJobRequest(id=job.id))
     await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=song.id))
+
+
+async def test_a_picture_of_a_draft_cannot_be_deleted(pair: RunningCatalog) -> None:
+    campaign = await pair.campaign(2)
+    first, last = (await pair.assets.ListAssets(assets_pb2.ListAssetsRequest(campaign_id=campaign.id))).assets
+    pair.generator.go.clear()
+    pairs = [jobs_pb2.ImagePair(first_asset_id=first.id, last_asset_id=last.id, prompt="x")]
+    request = jobs_pb2.CreateJobFromImagePairsRequest(campaign_id=campaign.id, pairs=pairs)
+    creating = asyncio.ensure_future(pair.jobs.CreateJobFromImagePairs(request))
+
+    async def refused() -> None:
+        listed = await pair.jobs.ListJobs(jobs_pb2.ListJobsRequest(campaign_id=campaign.id))
+        assert [job.status for job in listed.jobs] == [jobs_pb2.JOB_STATUS_DRAFT]
+        with pytest.raises(Precondition, match=listed.jobs[0].id):
+            await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=last.id))
+
+    await eventually(refused)
+    pair.generator.go.set()
+    await pair.status((await creating).id, "awaiting_approval")
 
 
 async def test_a_batch_over_two_campaigns_fits_under_the_day_as_a_whole_or_is_refused(

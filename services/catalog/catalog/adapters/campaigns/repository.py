@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, delete, func, insert, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    and_,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.outbox_messages import DelayedMessage, asset_created, asset_deleted
@@ -14,7 +27,7 @@ from catalog.adapters.db.rows import to_row
 from catalog.adapters.repository import SqlRepository
 from catalog.core.budget.domain import campaign_account
 from catalog.core.campaigns.domain import Asset, Campaign, Client
-from catalog.core.jobs.domain.model import FINAL
+from catalog.core.jobs.domain.model import FINAL, JobStatus
 from catalog.core.journal.domain.entry import Entity
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
@@ -57,6 +70,8 @@ class SqlAssets(SqlRepository[Asset]):
     table, noun, entity = t.assets, "asset", Entity.ASSET
 
     async def jobs_using(self, asset_id: str) -> Sequence[str]:
+        # The pictures of a draft are in its request alone: its scenes are not planned yet.
+        requested = cast(t.jobs.c.request, Text).contains(asset_id, autoescape=True)
         query = (
             select(t.jobs.c.id)
             .distinct()
@@ -67,6 +82,7 @@ class SqlAssets(SqlRepository[Asset]):
                     t.scenes.c.first_asset_id == asset_id,
                     t.scenes.c.last_asset_id == asset_id,
                     t.jobs.c.edit[("music", "asset_id")].as_string() == asset_id,
+                    and_(t.jobs.c.status == JobStatus.DRAFT, requested),
                 ),
             )
         )

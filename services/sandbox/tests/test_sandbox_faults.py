@@ -276,6 +276,9 @@ def test_probability_is_seeded(sandbox: Sandbox) -> None:
         {"fault": "402", "probability": 2},
         {"fault": "402", "when": 1},
         {"fault": "402", "match": {"route": "x"}},
+        {"fault": "402", "match": ["model"]},
+        {"fault": "402", "params": ["seed"]},
+        {"fault": ["402"]},
     ],
 )
 def test_unreadable_rules_are_refused(sandbox: Sandbox, rule: dict[str, Any]) -> None:

@@ -188,9 +188,11 @@ def _read_rule(body: JSON, rule_id: str) -> FaultRule:
             f"unknown keys {sorted(unknown)}; a rule has match, fault, count, probability and params"
         )
     name = body.get("fault")
-    if name not in FAULTS:
+    if not isinstance(name, str) or name not in FAULTS:
         raise ValueError(f"unknown fault {name!r}; known are {', '.join(FAULTS)}")
-    match = body.get("match") or {}
+    match, params = body.get("match") or {}, body.get("params") or {}
+    if not isinstance(match, dict) or not isinstance(params, dict):
+        raise ValueError("match and params are objects")  # noqa: TRY004  # as for all that is wrong in a rule
     if set(match) - {"model", "route", "event"}:
         raise ValueError(f"match takes model, route and event, not {sorted(match)}")
     if match.get("route") not in (None, *ROUTES):
@@ -202,5 +204,5 @@ def _read_rule(body: JSON, rule_id: str) -> FaultRule:
         raise ValueError(f"probability {chance!r} must be a number from 0 to 1")
     return FaultRule(
         rule_id, name, match.get("model"), match.get("route"), match.get("event"), count, float(chance),
-        dict(body.get("params") or {}),
+        dict(params),
     )  # fmt: skip

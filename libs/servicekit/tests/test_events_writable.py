@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -112,13 +111,16 @@ async def test_an_event_refused_once_is_no_lasting_refusal(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_module, "REFUSED_AFTER", 0.0)
-    monkeypatch.setattr(log_module, "_STILL_REFUSED", 0.1)
     config = (await log.js.stream_info("RUSHES")).config
     config.max_bytes, config.discard = 500, DiscardPolicy.NEW
     await log.js.update_stream(config)
     with pytest.raises(Unavailable):
         await log.publish(make_event(1))
-    await asyncio.sleep(0.2)  # nobody publishes any more: nothing is proven
+    with pytest.raises(Unavailable, match="maximum bytes exceeded"):
+        await log.check_writable()
+    monkeypatch.setattr(
+        log_module, "_STILL_REFUSED", 0.0
+    )  # as if nobody had published since: nothing is proven
     await log.check_writable()
 
 

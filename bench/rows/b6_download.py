@@ -25,8 +25,7 @@ from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.embedded.process import ServerProcess, free_port
 from servicekit.events import Event, EventLog
-from servicekit.testing import nats_server, s3_store
-from servicekit.testing.s3 import S3Fixture
+from servicekit.testing import S3Server, nats_server, s3_store
 
 PART = 8 * 1024 * 1024
 """Bytes of a part: the blob store's default."""
@@ -52,7 +51,7 @@ class Comparison:
     """What both sides use, and both ways to store the file."""
 
     def __init__(
-        self, s3: S3Fixture, blobs: BlobStore, log: EventLog, url: str, size: int, downloader: int
+        self, s3: S3Server, blobs: BlobStore, log: EventLog, url: str, size: int, downloader: int
     ) -> None:
         self._s3 = s3
         self._blobs = blobs
@@ -200,7 +199,7 @@ def _succeeded(name: str, url: str) -> Event:
     return Event(f"{name}:succeeded", "prediction.succeeded", name, message.SerializeToString())
 
 
-def _keys(s3: S3Fixture) -> dict[str, str]:
+def _keys(s3: S3Server) -> dict[str, str]:
     return {"BLOB_ACCESS_KEY": s3.access_key, "BLOB_SECRET_KEY": s3.secret_key}
 
 

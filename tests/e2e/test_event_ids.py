@@ -81,13 +81,11 @@ class Run:
     @asynccontextmanager
     async def fault(self, name: str, **more: Any) -> AsyncIterator[None]:
         """A fault at the provider, for as long as the block lasts."""
-        faults = f"{self.system.address('sandbox')}/sandbox/faults"
-        got = await self.system.outside.post(faults, json={"fault": name, **more})
-        assert got.is_success, got.text
+        await self.system.fault(name, **more)
         try:
             yield
         finally:
-            await self.system.outside.delete(faults)
+            await self.system.outside.delete(f"{self.system.address('sandbox')}/sandbox/faults")
 
     async def events(self) -> list[Event]:
         """The log from its first event to the one that is last now; each is read once."""

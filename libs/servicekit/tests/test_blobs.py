@@ -17,7 +17,7 @@ import pytest
 
 from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.errors import Invalid, NotFound, Unavailable
-from servicekit.testing import S3Fixture, eventually, s3_store
+from servicekit.testing import S3Server, eventually, s3_store
 
 MIB = 1024 * 1024
 
@@ -284,7 +284,7 @@ async def test_presigned_addresses_open_for_anybody(blobs: BlobStore) -> None:
     assert await asyncio.to_thread(fetch) == b"hello"
 
 
-async def test_closing_a_reader_early_frees_its_connection(s3: S3Fixture) -> None:
+async def test_closing_a_reader_early_frees_its_connection(s3: S3Server) -> None:
     store = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, "early", threads=2)
     await store.start()
     await store.put("x", bytes_of(20 * MIB), content_type="video/mp4")
@@ -344,14 +344,14 @@ async def test_a_missing_store_at_start_is_reported_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(("access", "secret"), [("nobody", "rushes-local"), ("rushes", "wrong")])
-async def test_wrong_keys_are_reported_as_such(s3: S3Fixture, access: str, secret: str) -> None:
+async def test_wrong_keys_are_reported_as_such(s3: S3Server, access: str, secret: str) -> None:
     store = BlobStore(s3.endpoint, access, secret, "bucket")
     with pytest.raises(Unavailable, match="BLOB_"):
         await asyncio.wait_for(store.start(), 5)
     await store.stop()
 
 
-async def test_two_replicas_may_start_at_once(s3: S3Fixture) -> None:
+async def test_two_replicas_may_start_at_once(s3: S3Server) -> None:
     stores = [BlobStore(s3.endpoint, s3.access_key, s3.secret_key, "together") for _ in range(4)]
     await asyncio.gather(*(store.start() for store in stores))
     await eventually(lambda: True)

@@ -44,7 +44,7 @@ from servicekit.events import Event, EventLog
 from servicekit.grpc.client import open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.ids import new_id
-from servicekit.testing import NatsFixture, S3Fixture, eventually
+from servicekit.testing import NatsFixture, S3Server, eventually
 
 ASSET = "ast_01JCZZZZZZZZZZZZZZZZZZZZZZ"
 
@@ -113,7 +113,7 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(nats: NatsFixture, s3: S3Server, blobs: BlobStore, tmp_path: Path) -> AsyncIterator[Stage]:
     clock = SystemClock()
     records = FakeAttempts(clock, model="rushes/instant")
     stub = CatalogStub(records)

@@ -22,7 +22,7 @@ from servicekit.blobs import BlobStore
 from servicekit.clock import SystemClock
 from servicekit.events import Consumer, Event, EventLog
 from servicekit.grpc.client import open_channel
-from servicekit.testing import NatsFixture, S3Fixture, eventually
+from servicekit.testing import NatsFixture, S3Server, eventually
 from stitcher.edges.events import cuts_consumer
 from stitcher.main import build
 
@@ -30,7 +30,7 @@ JOB = "job_01J00000000000000000000001"
 MEDIA = "med_01J00000000000000000000002"
 
 
-def environment(nats: str, s3: S3Fixture, blobs: BlobStore, work: Path) -> dict[str, str]:
+def environment(nats: str, s3: S3Server, blobs: BlobStore, work: Path) -> dict[str, str]:
     return {
         "GRPC_LISTEN": "127.0.0.1:0",
         "NATS_URL": str(nats),
@@ -97,7 +97,7 @@ def working(work: Path) -> list[int]:
 
 
 async def test_it_serves_and_ends_in_order(
-    nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path
+    nats: NatsFixture, s3: S3Server, blobs: BlobStore, tmp_path: Path
 ) -> None:
     async with stitcher(environment(nats, s3, blobs, tmp_path / "work")) as (process, port):
         async with open_channel(f"127.0.0.1:{port}") as channel:
@@ -115,7 +115,7 @@ async def test_it_serves_and_ends_in_order(
 @pytest.mark.parametrize("victim", ["service", "ffmpeg"])
 async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
     nats: NatsFixture,
-    s3: S3Fixture,
+    s3: S3Server,
     blobs: BlobStore,
     tmp_path: Path,
     clip: Callable[..., Path],
@@ -144,7 +144,7 @@ async def test_killed_in_the_middle_of_a_cut_it_is_made_all_the_same_and_once(
 
 
 async def test_stopped_in_the_middle_of_a_cut_it_leaves_nothing_and_gives_it_back(
-    nats: NatsFixture, s3: S3Fixture, blobs: BlobStore, tmp_path: Path, clip: Callable[..., Path]
+    nats: NatsFixture, s3: S3Server, blobs: BlobStore, tmp_path: Path, clip: Callable[..., Path]
 ) -> None:
     work = tmp_path / "work"
     log = EventLog(nats, service="test", clock=SystemClock(), streams=streams())

@@ -1,17 +1,18 @@
 """Real servers and databases on free ports, a clock that tests move, and waiting without sleeping."""
 
+from servicekit.embedded.s3 import S3Server
 from servicekit.testing.clock import SimulatedClock, run_in_virtual_time
 from servicekit.testing.databases import PostgresServer, postgres_url, sqlite_url
 from servicekit.testing.eventually import eventually
 from servicekit.testing.nats import STREAMS, NatsFixture, nats_server
-from servicekit.testing.s3 import S3Fixture, s3_store
+from servicekit.testing.s3 import s3_store
 from servicekit.testing.tcp import tcp_server
 
 __all__ = [
     "STREAMS",
     "NatsFixture",
     "PostgresServer",
-    "S3Fixture",
+    "S3Server",
     "SimulatedClock",
     "eventually",
     "nats_server",

@@ -3,7 +3,7 @@
 | fixture | scope | gives |
 | --- | --- | --- |
 | `nats` | test | `NatsFixture`: a server of its own (20 ms), `kill()`, `restart()`; it is its own address |
-| `s3` | session | `S3Fixture`: one store for all; a test that kills it starts its own with `s3_store()` |
+| `s3` | session | `S3Server`: one store for all; a test that kills it starts its own with `s3_store()` |
 | `blobs` | test | `BlobStore`, started, on a fresh bucket of `s3` |
 | `postgres` | session | `PostgresServer` |
 | `postgres_database`, `sqlite_database` | test | the URL of a fresh database |
@@ -28,7 +28,7 @@ import pytest_asyncio
 
 if TYPE_CHECKING:
     from servicekit.blobs import BlobStore
-    from servicekit.testing import NatsFixture, PostgresServer, S3Fixture, SimulatedClock
+    from servicekit.testing import NatsFixture, PostgresServer, S3Server, SimulatedClock
 
 
 @pytest_asyncio.fixture
@@ -40,7 +40,7 @@ async def nats() -> AsyncIterator[NatsFixture]:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[S3Fixture]:
+def s3() -> Iterator[S3Server]:
     """One S3 store for all tests: use a bucket of your own, and do not kill it."""
     from servicekit.testing import s3_store
 
@@ -55,7 +55,7 @@ def s3() -> Iterator[S3Fixture]:
 
 
 @pytest_asyncio.fixture
-async def blobs(s3: S3Fixture) -> AsyncIterator[BlobStore]:
+async def blobs(s3: S3Server) -> AsyncIterator[BlobStore]:
     from servicekit.blobs import BlobStore
 
     store = BlobStore(s3.endpoint, s3.access_key, s3.secret_key, f"test-{secrets.token_hex(6)}")

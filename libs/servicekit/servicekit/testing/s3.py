@@ -9,13 +9,13 @@ from pathlib import Path
 
 from servicekit.embedded.s3 import S3Server
 
-S3Fixture = S3Server
-"""A store of a test: `kill()` ends it as a crash does, `start()` starts it again with its port and data."""
-
 
 @asynccontextmanager
-async def s3_store() -> AsyncIterator[S3Fixture]:
-    """Run SeaweedFS in a temporary folder (starts in about 0.8 s)."""
+async def s3_store() -> AsyncIterator[S3Server]:
+    """Run SeaweedFS in a temporary folder (starts in about 0.8 s).
+
+    `kill()` ends it as a crash does, `start()` starts it again with its port and data.
+    """
     with tempfile.TemporaryDirectory(prefix="rushes-s3-", ignore_cleanup_errors=True) as folder:
         server = S3Server(Path(folder))
         try:

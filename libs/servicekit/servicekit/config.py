@@ -124,7 +124,7 @@ _READERS: dict[Any, _Reader] = {
 
 def _reader(kind: Any) -> _Reader:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return " | ".join(kind), f"one of {', '.join(kind)}", lambda raw: kind(raw.strip())
+        return " | ".join(kind), f"one of {', '.join(kind)}", lambda raw: kind(raw.strip().lower())
     if kind not in _READERS:
         raise TypeError(
             f"a setting cannot be of type {kind}; use one of {', '.join(map(str, _READERS))} or a StrEnum"

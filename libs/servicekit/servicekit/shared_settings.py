@@ -3,12 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 
 from servicekit.config import setting
 
 
+class LogStyle(StrEnum):
+    BY_TERMINAL = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 @dataclass(frozen=True, kw_only=True)
-class GrpcSettings:
+class ProcessSettings:
+    """What `servicekit.process.main` reads for every service."""
+
+    log_style: LogStyle = setting(
+        "RUSHES_LOG",
+        doc="Form of the log; auto: text on a terminal, a JSON object a line elsewhere.",
+        default=LogStyle.BY_TERMINAL,
+    )
+    log_level: LogLevel = setting("RUSHES_LOG_LEVEL", doc="The least that is logged.", default=LogLevel.INFO)
+    metrics_listen: str = setting(
+        "METRICS_LISTEN",
+        doc="Address of the HTTP server of `/metrics`, `/healthz` and `/readyz`, host:port; empty: none.",
+        default="",
+    )
+    otlp_endpoint: str = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        doc="Collector that traces are sent to, OTLP over HTTP, `http://host:4318`; empty: none.",
+        default="",
+    )
+    trace_file: Path = setting(
+        "RUSHES_TRACE_FILE", doc="File that traces are appended to, a JSON object a line.", default=Path()
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpcSettings(ProcessSettings):
     grpc_listen: str = setting(
         "GRPC_LISTEN",
         doc="Address of the gRPC server, host:port; port 0 takes a free one.",

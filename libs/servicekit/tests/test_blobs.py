@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from servicekit.blobs import BlobInfo, BlobStore
-from servicekit.errors import Invalid, NotFound, Unavailable
+from servicekit.errors import Invalid, NotFound, Precondition, Unavailable
 from servicekit.testing import S3Server, eventually, s3_store
 
 MIB = 1024 * 1024
@@ -346,7 +346,7 @@ async def test_a_missing_store_at_start_is_reported_with_the_way_out() -> None:
 @pytest.mark.parametrize(("access", "secret"), [("nobody", "rushes-local"), ("rushes", "wrong")])
 async def test_wrong_keys_are_reported_as_such(s3: S3Server, access: str, secret: str) -> None:
     store = BlobStore(s3.endpoint, access, secret, "bucket")
-    with pytest.raises(Unavailable, match="BLOB_"):
+    with pytest.raises(Precondition, match="BLOB_"):
         await asyncio.wait_for(store.start(), 5)
     await store.stop()
 

@@ -15,7 +15,16 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from servicekit.clock import SystemClock
-from servicekit.errors import ERRORS, AppError, ErrorKind, FieldProblem, Internal, TimedOut, Unavailable
+from servicekit.errors import (
+    ERRORS,
+    AppError,
+    ErrorKind,
+    FieldProblem,
+    Internal,
+    Precondition,
+    TimedOut,
+    Unavailable,
+)
 from servicekit.grpc import interceptors, status
 from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
@@ -286,7 +295,7 @@ async def test_a_call_that_outlives_the_grace_is_cut_off(
 async def test_a_taken_port_is_reported(server: GrpcServer) -> None:
     other = GrpcServer(f"127.0.0.1:{server.port}", [], clock=SystemClock(), service="other")
     await other.stop()
-    with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{server.port}"):
+    with pytest.raises(Precondition, match=f"cannot listen on 127.0.0.1:{server.port}"):
         await other.start()
 
 

@@ -15,7 +15,16 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from servicekit.errors import ERRORS, ErrorKind, FieldProblem, Internal, Invalid, Limited, Unavailable
+from servicekit.errors import (
+    ERRORS,
+    ErrorKind,
+    FieldProblem,
+    Internal,
+    Invalid,
+    Limited,
+    Precondition,
+    Unavailable,
+)
 from servicekit.http.edge import EdgeMiddleware
 from servicekit.http.ops import ops_app
 from servicekit.http.problem import MEDIA_TYPE, install_problem_handlers
@@ -182,7 +191,7 @@ async def test_a_running_request_is_finished_before_the_end(
 async def test_stop_before_start_and_a_taken_port(server: HttpServer, site: Site) -> None:
     other = HttpServer(site.app, f"127.0.0.1:{server.port}")
     await other.stop()
-    with pytest.raises(Unavailable, match=f"cannot listen on 127.0.0.1:{server.port}"):
+    with pytest.raises(Precondition, match=f"cannot listen on 127.0.0.1:{server.port}"):
         await other.start()
 
 

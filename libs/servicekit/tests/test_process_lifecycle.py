@@ -7,7 +7,8 @@ import signal
 import pytest
 from structlog.testing import capture_logs
 
-from servicekit.errors import Unavailable
+from servicekit.errors import Precondition, Unavailable
+from servicekit.process import lifecycle
 from servicekit.process.lifecycle import Part, StartFailed, StopForced, Tasks, run
 from servicekit.testing.clock import SimulatedClock
 from servicekit.testing.eventually import eventually
@@ -32,7 +33,23 @@ class Probe:
 class Broken(Probe):
     async def start(self) -> None:
         await super().start()
-        raise Unavailable("no database at db:5432")
+        raise Precondition("the port is taken")
+
+
+class Late(Probe):
+    """A part that needs something which comes late."""
+
+    def __init__(self, name: str, diary: list[str], *, tries: int) -> None:
+        super().__init__(name, diary)
+        self.tries = tries
+
+    async def start(self) -> None:
+        self.diary.append(f"{self.name} starts")
+        self.tries -= 1
+        if self.tries:
+            self.started.clear()
+            raise Unavailable("no database at db:5432")
+        self.started.set()
 
 
 class Untidy(Probe):
@@ -77,9 +94,31 @@ async def test_parts_start_in_order_and_stop_in_reverse() -> None:
 
 async def test_a_failed_start_stops_what_was_started_and_names_the_part() -> None:
     diary: list[str] = []
-    with pytest.raises(StartFailed, match="svc: Broken did not start: no database at db:5432"):
+    with pytest.raises(StartFailed, match="svc: Broken did not start: the port is taken"):
         await run("svc", [Probe("a", diary), Broken("b", diary), Probe("c", diary)])
     assert diary == ["a starts", "b starts", "b stops", "a stops"]
+
+
+async def test_what_is_away_at_the_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "START_AGAIN", 0.0)
+    diary: list[str] = []
+    with capture_logs() as logged:
+        late = Late("b", diary, tries=3)
+        await signalled([Probe("a", diary), late, last := Probe("c", diary)], last)
+    assert diary == ["a starts", *["b starts", "b stops"] * 2, "b starts", "c starts"] + [
+        f"{name} stops" for name in "cba"
+    ]
+    waited = [(line["part"], line["reason"]) for line in logged if line["event"] == "waiting to start"]
+    assert waited == [("Late", "no database at db:5432")], "the same reason is said once"
+
+
+async def test_a_signal_ends_waiting_for_what_is_away() -> None:
+    diary: list[str] = []
+    waiting = asyncio.create_task(run("svc", [Late("a", diary, tries=1_000)]))
+    await eventually(lambda: diary[-1:] == ["a stops"])
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        await waiting
 
 
 async def test_a_signal_ends_a_start_that_takes_long() -> None:

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import grpc
 import httpx
 import pytest
 import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit import config
 from servicekit.embedded.process import free_port
-from servicekit.errors import Unavailable
+from servicekit.errors import Precondition
+from servicekit.grpc.server import READY
 from servicekit.process import main
 from servicekit.process.lifecycle import Part
 from servicekit.telemetry import traces
@@ -47,7 +50,7 @@ class Nothing:
 
 class Broken(Nothing):
     async def start(self) -> None:
-        raise Unavailable("no database")
+        raise Precondition("the port is taken")
 
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
@@ -74,7 +77,7 @@ def test_wrong_settings_are_logged_without_a_stack(capsys: pytest.CaptureFixture
 def test_a_failed_start_is_logged_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main("svc", build_in_the_loop, environ={}) == main.FAILED
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: no database")
+    assert (last["event"], last["reason"]) == ("ended", "svc: Broken did not start: the port is taken")
 
 
 class Stuck(Nothing):
@@ -117,8 +120,10 @@ def test_a_process_ends_in_order_at_sigterm() -> None:
 
 
 NOT_READY = """
-import sys
+import os, sys
+from servicekit.clock import SystemClock
 from servicekit.errors import Unavailable
+from servicekit.grpc.server import GrpcServer
 from servicekit.process.main import main
 
 class Stuck:
@@ -126,13 +131,16 @@ class Stuck:
     async def stop(self): pass
     async def check_ready(self): raise Unavailable("12 events wait in the outbox")
 
-sys.exit(main("web", lambda environ: [Stuck()]))
+def build(environ):
+    return [Stuck(), GrpcServer(os.environ["GRPC_LISTEN"], [], clock=SystemClock(), service="web")]
+
+sys.exit(main("web", build))
 """
 
 
-def test_readiness_is_that_of_the_parts() -> None:
-    port = free_port()
-    environ = {**os.environ, "METRICS_LISTEN": f"127.0.0.1:{port}"}
+def test_readiness_is_that_of_the_parts_and_no_part_changes_that_the_process_answers() -> None:
+    port, grpc_listen = free_port(), f"127.0.0.1:{free_port()}"
+    environ = {**os.environ, "METRICS_LISTEN": f"127.0.0.1:{port}", "GRPC_LISTEN": grpc_listen}
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", NOT_READY], stdout=subprocess.PIPE, text=True, env=environ
     ) as child:
@@ -141,6 +149,14 @@ def test_readiness_is_that_of_the_parts() -> None:
             if json.loads(line)["event"] == "started":
                 response = httpx.get(f"http://127.0.0.1:{port}/readyz")
                 assert (response.status_code, response.text) == (503, "12 events wait in the outbox")
+                with grpc.insecure_channel(grpc_listen) as channel:
+                    health = health_pb2_grpc.HealthStub(channel)
+                    answers = [
+                        health.Check(health_pb2.HealthCheckRequest(service=name)).status
+                        for name in ("", READY)
+                    ]
+                status = health_pb2.HealthCheckResponse
+                assert answers == [status.SERVING, status.NOT_SERVING]
                 child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
 

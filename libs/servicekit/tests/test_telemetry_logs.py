@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
+from servicekit.shared_settings import LogLevel, LogStyle, ProcessSettings
 from servicekit.signing import sign
 from servicekit.telemetry import logs, traces
 
@@ -18,7 +19,7 @@ def out() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     stream = io.StringIO()
-    logs.configure("catalog", {}, stream=stream)
+    logs.configure("catalog", ProcessSettings(), stream=stream)
     yield stream
     structlog.reset_defaults()
     root.handlers[:] = before
@@ -95,7 +96,8 @@ def test_text_for_people_on_request() -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
-        logs.configure("catalog", {"RUSHES_LOG": "text", "RUSHES_LOG_LEVEL": "warning"}, stream=out)
+        settings = ProcessSettings(log_style=LogStyle.TEXT, log_level=LogLevel.WARNING)
+        logs.configure("catalog", settings, stream=out)
         structlog.get_logger("x").info("quiet")
         structlog.get_logger("x").warning("loud")
     finally:

@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from servicekit.shared_settings import ProcessSettings
 from servicekit.telemetry import traces
 
 Spans = Callable[[], list[dict[str, object]]]
@@ -17,7 +18,7 @@ Spans = Callable[[], list[dict[str, object]]]
 def spans(tmp_path: Path) -> Iterator[Spans]:
     path = tmp_path / "deep" / "trace.jsonl"
     before = traces._Tracing.provider
-    traces.configure("catalog", {"RUSHES_TRACE_FILE": str(path)})
+    traces.configure("catalog", ProcessSettings(trace_file=path))
     yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
     traces.shutdown()
     traces._Tracing.provider = before

@@ -27,12 +27,12 @@ SHOWN = 20
 
 def rebuild_command(environ: Mapping[str, str]) -> int:
     """Rebuild; answers the exit code. 0: all of it, 1: nothing, 2: the settings are wrong, 3: with gaps."""
-    logs.configure("catalog", environ)
     try:
         settings = load(Settings, environ)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return MISCONFIGURED
+    logs.configure("catalog", settings)
     begun = time.monotonic()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -30,7 +30,6 @@ from gateway.edges.webhooks import ProviderWebhooks
 from servicekit.blobs import BlobStore
 from servicekit.clock import Clock, SystemClock
 from servicekit.config import load
-from servicekit.errors import NotFound
 from servicekit.events import EventLog
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.server import HttpServer
@@ -75,7 +74,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         {
             "catalog": partial(calls.check, "rushes.catalog"),
             "events": log.check_writable,
-            "blobs": partial(_blobs, blobs),
+            "blobs": blobs.check_ready,
         },
         {name: partial(calls.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")},
         closing=feed.release,
@@ -99,10 +98,3 @@ def _upload_dir(settings: Settings) -> Path:
         return settings.upload_dir
     # By user: in the system's temporary folder the first one to come owns the name.
     return Path(tempfile.gettempdir()) / f"rushes-gateway-{os.getuid()}"
-
-
-async def _blobs(blobs: BlobStore) -> None:
-    try:
-        await blobs.stat("readiness")
-    except NotFound:  # no such blob: but the store has answered
-        return

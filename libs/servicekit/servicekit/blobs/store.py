@@ -20,7 +20,7 @@ import urllib3.exceptions
 
 from servicekit.blobs.client import BlobInfo, S3Client, from_headers, to_headers
 from servicekit.blobs.upload import Upload
-from servicekit.errors import Invalid, Unavailable
+from servicekit.errors import Invalid, NotFound, Precondition, Unavailable
 from servicekit.shared_settings import BlobSettings
 
 CHUNK = 256 * 1024
@@ -68,7 +68,8 @@ class BlobStore:
         """Wait for the store and make the bucket where there is none.
 
         Raises:
-            Unavailable: the store does not answer in time, or refuses our keys; the message names which.
+            Unavailable: the store does not answer in time.
+            Precondition: it refuses our keys; the message names which.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_within
@@ -77,7 +78,7 @@ class BlobStore:
                 await asyncio.wait_for(self._client.call(self._make_bucket), self._start_within)
             except (Unavailable, TimeoutError) as error:
                 if "BLOB_" in str(error):  # refused keys stay refused
-                    raise
+                    raise Precondition(str(error)) from error
                 if loop.time() > deadline:
                     raise Unavailable(
                         f"no blob store answers at {self._client.endpoint} within {self._start_within:g} s: "
@@ -89,6 +90,11 @@ class BlobStore:
 
     async def stop(self) -> None:
         self._client.close()
+
+    async def check_ready(self) -> None:
+        """Unavailable unless the store answers."""
+        with contextlib.suppress(NotFound):  # no such blob: but the store has answered
+            await self.stat("readiness")
 
     def _make_bucket(self) -> None:
         minio, bucket = self._client.minio, self._client.bucket

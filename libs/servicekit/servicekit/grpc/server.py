@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,12 +15,21 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from servicekit.clock import Clock
-from servicekit.errors import Unavailable
+from servicekit.errors import AppError, Precondition
 from servicekit.grpc.interceptors import EdgeInterceptor
 from servicekit.grpc.limits import MESSAGE_LIMIT
+from servicekit.readiness import Ready
 
 GRACE = 5.0
 """Seconds that running calls get to finish at stop, before they are cancelled."""
+
+READY = "ready"
+"""The name under which the health service says whether this process can do its work right now, with all
+that it needs. Under the other names, and "", it says whether the process answers: what is away changes
+nothing of that, and a restart would not mend it."""
+
+_READY_WITHIN = 4.0
+"""Seconds that finding out may take; Kubernetes' probe waits a second longer."""
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.so_reuseport", 0),  # a second process on the same port must fail, not share the calls
@@ -50,16 +60,18 @@ class GrpcServer:
         self._log = structlog.get_logger(__name__).bind(server=service)
         self._grace = grace
         self._server: grpc.aio.Server | None = None
-        self._health = health_aio.HealthServicer()
+        self.ready: Ready = _always
+        """What the health service asks for `READY`; `servicekit.process.main` sets it."""
+        self._health = _Health(self.ready)
         self.port = 0
 
     async def start(self) -> None:
-        """Listen, then report SERVING for every service and for the server as a whole ("").
+        """Listen, then report SERVING for every service, for the server as a whole (""), and for `READY`.
 
         Raises:
-            Unavailable: the address cannot be listened on.
+            Precondition: the address cannot be listened on.
         """
-        self._health = health_aio.HealthServicer()
+        self._health = _Health(self.ready)
         server = grpc.aio.server(interceptors=[EdgeInterceptor(self._clock)], options=_OPTIONS)
         registry = _Registry(server)
         for add, servicer in self._adding:
@@ -73,10 +85,10 @@ class GrpcServer:
         try:
             self.port = server.add_insecure_port(self._listen)
         except RuntimeError as error:
-            raise Unavailable(f"cannot listen on {self._listen}: is another process there?") from error
+            raise Precondition(f"cannot listen on {self._listen}: is another process there?") from error
         await server.start()
         self._server = server
-        for name in ["", *names]:
+        for name in ["", READY, *names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._log.info("grpc listening", address=self._listen, port=self.port)
 
@@ -86,6 +98,31 @@ class GrpcServer:
         if server is not None:
             await self._health.enter_graceful_shutdown()
             await server.stop(self._grace)
+
+
+async def _always() -> None:
+    """Nothing is needed."""
+
+
+class _Health(health_aio.HealthServicer):  # type: ignore[misc]  # the package has no types
+    """The standard health service, which for `READY` finds out at each call."""
+
+    def __init__(self, ready: Ready) -> None:
+        super().__init__()
+        self._ready = ready
+        self._log = structlog.get_logger(__name__)
+
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # the contract's name
+        answer = await super().Check(request, context)
+        if request.service != READY or answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return answer
+        try:
+            async with asyncio.timeout(_READY_WITHIN):
+                await self._ready()
+        except (AppError, TimeoutError) as error:
+            self._log.warning("not ready", reason=str(error) or f"no answer within {_READY_WITHIN:g} s")
+            return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+        return answer
 
 
 class _Registry:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from servicekit.errors import AppError
+from servicekit.readiness import Ready
 from servicekit.telemetry import metrics
-
-Ready = Callable[[], Awaitable[None]]
-"""Returns when the service may have work; raises an `AppError` that says what is missing."""
 
 
 def ops_app(ready: Ready) -> Starlette:

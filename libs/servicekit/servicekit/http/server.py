@@ -11,7 +11,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from servicekit.errors import Unavailable
+from servicekit.errors import Precondition
 
 GRACE = 5.0
 """Seconds that running requests get to finish at stop, before they are cancelled."""
@@ -49,7 +49,7 @@ class HttpServer:
         """Listen; answers when requests are accepted.
 
         Raises:
-            Unavailable: the address cannot be listened on, or the app's lifespan failed to start.
+            Precondition: the address cannot be listened on, or the app's lifespan failed to start.
         """
         listening = _bind(self._listen)
         self.port = listening.getsockname()[1]
@@ -66,7 +66,7 @@ class HttpServer:
         while not server.started:
             if serving.done():
                 serving.result()
-                raise Unavailable(
+                raise Precondition(
                     f"the app on {self._listen} did not start: its lifespan failed, see the log"
                 )
             await asyncio.sleep(0.005)  # uvicorn only sets a flag
@@ -110,5 +110,5 @@ def _bind(listen: str) -> socket.socket:
         listening.bind((host, int(port)))
     except (OSError, ValueError) as error:
         listening.close()
-        raise Unavailable(f"cannot listen on {listen}: {error}") from error
+        raise Precondition(f"cannot listen on {listen}: {error}") from error
     return listening

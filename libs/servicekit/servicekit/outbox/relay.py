@@ -136,8 +136,12 @@ class Relay:
         return await self._backlog.measure()
 
     async def check_ready(self) -> None:
-        """Unavailable when an event is due for longer than `STUCK_AFTER`: what is committed has no effect."""
-        backlog = await self.backlog()
+        """Unavailable when the database is away, or an event is due for longer than `STUCK_AFTER`: what is
+        committed has no effect."""
+        try:
+            backlog = await self.backlog()
+        except (SQLAlchemyError, OSError) as error:
+            raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
         if backlog.oldest > STUCK_AFTER:
             raise Unavailable(
                 f"{backlog.events} events wait in the outbox, the oldest for {backlog.oldest:.0f} s"

@@ -7,12 +7,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import structlog
 
 from servicekit.clock import Clock, SystemClock
 from servicekit.concurrency import end, first_of
+from servicekit.errors import Unavailable
 
 STOP_BUDGET = 8.0
 """Seconds a part may take to stop."""
@@ -30,11 +31,22 @@ RESTART_FIRST, RESTART_LONGEST = 0.5, 30.0
 """Seconds before a background task that died is started again: doubled each time, up to the second number."""
 
 
+START_AGAIN = 1.0
+"""Seconds between two tries to start a part that needs something which is away."""
+
+LOG_AGAIN = 30.0
+"""Seconds after which it is logged again what a start waits for."""
+
+
 class Part(Protocol):
     """Something that starts and stops. Stopping before starting, or twice, is fine."""
 
     async def start(self) -> None:
-        """Come up; answer when ready for work."""
+        """Come up; answer when ready for work.
+
+        Raises:
+            Unavailable: what it needs is away; it is stopped, and started again in a while.
+        """
         ...
 
     async def stop(self) -> None:
@@ -42,17 +54,8 @@ class Part(Protocol):
         ...
 
 
-@runtime_checkable
-class CheckedPart(Protocol):
-    """A part that knows whether it can do its work right now."""
-
-    async def check_ready(self) -> None:
-        """Raise an `AppError` that says what is missing."""
-        ...
-
-
 class StartFailed(Exception):
-    """A part did not start; those before it are stopped again. The message names the part and the reason."""
+    """A part cannot start; those before it are stopped again. The message names the part and the reason."""
 
 
 class StopForced(Exception):
@@ -68,11 +71,13 @@ async def run(
 ) -> None:
     """Start the parts in order, wait for SIGTERM or SIGINT, stop them in reverse order.
 
-    A signal during the start ends it and stops what was started. A part that takes longer to stop than
-    `budget` seconds, or than what is left of the `within` seconds for all of them, is logged and left behind.
+    A part whose start raises `Unavailable` is stopped and started again until it works: the database, the log
+    or a disk may come later than we do. A signal during the start ends it and stops what was started. A part
+    that takes longer to stop than `budget` seconds, or than what is left of the `within` seconds for all of
+    them, is logged and left behind.
 
     Raises:
-        StartFailed: a part's `start` raised.
+        StartFailed: a part's `start` raised something else: waiting would not help.
         StopForced: a second signal arrived before everything had stopped.
     """
     log = structlog.get_logger(__name__).bind(service=service)
@@ -81,7 +86,7 @@ async def run(
         try:
             for part in parts:
                 touched.append(part)
-                if not await _start(service, part, unless=first):
+                if not await _start(service, part, first, log):
                     break
             else:
                 log.info("started", parts=[_name(part) for part in parts])
@@ -114,15 +119,29 @@ def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
             loop.remove_signal_handler(number)
 
 
-async def _start(service: str, part: Part, *, unless: asyncio.Event) -> bool:
-    """Start one part; False when `unless` was set first."""
-    try:
-        await first_of(part.start(), unless.wait())
-    except Exception as error:  # whatever it is, the message names the part
-        raise StartFailed(
-            f"{service}: {_name(part)} did not start: {error or type(error).__name__}"
-        ) from error
-    return not unless.is_set()
+async def _start(
+    service: str, part: Part, stopping: asyncio.Event, log: structlog.typing.FilteringBoundLogger
+) -> bool:
+    """Start one part, however long it takes; False when `stopping` was set first."""
+    loop = asyncio.get_running_loop()
+    logged, when = "", 0.0
+    while True:
+        try:
+            await first_of(part.start(), stopping.wait())
+        except Unavailable as error:
+            if error.message != logged or loop.time() - when > LOG_AGAIN:
+                log.warning("waiting to start", part=_name(part), reason=error.message)
+                logged, when = error.message, loop.time()
+            await part.stop()
+            await first_of(asyncio.sleep(START_AGAIN), stopping.wait())
+        except Exception as error:  # whatever it is, the message names the part
+            raise StartFailed(
+                f"{service}: {_name(part)} did not start: {error or type(error).__name__}"
+            ) from error
+        else:
+            return not stopping.is_set()
+        if stopping.is_set():
+            return False
 
 
 async def _stop(

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from servicekit.shared_settings import LogStyle, ProcessSettings
 from servicekit.signing import TOKEN
 from servicekit.telemetry import traces
 
@@ -28,15 +29,13 @@ _SHORTENED = ("http", "https", "s3", "ws", "wss")
 _QUIET = ("httpx", "httpcore", "uvicorn.access", "urllib3", "asyncio", "aiosqlite")
 
 
-def configure(service: str, environ: Mapping[str, str], *, stream: TextIO | None = None) -> None:
-    """Set up structlog and the standard library's logging alike; call once, at start.
-
-    `RUSHES_LOG`: "json" or "text"; unset, text on a terminal and JSON elsewhere.
-    `RUSHES_LOG_LEVEL`: "debug", "info" (unset), "warning" or "error".
-    """
+def configure(service: str, settings: ProcessSettings, *, stream: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's logging alike; call once, at start."""
     out = stream or sys.stdout
-    style = environ.get("RUSHES_LOG") or ("text" if out.isatty() else "json")
-    level = logging.getLevelNamesMapping().get(environ.get("RUSHES_LOG_LEVEL", "info").upper(), logging.INFO)
+    style = settings.log_style
+    if style is LogStyle.BY_TERMINAL:
+        style = LogStyle.TEXT if out.isatty() else LogStyle.JSON
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -50,7 +49,7 @@ def configure(service: str, environ: Mapping[str, str], *, stream: TextIO | None
     ]
     renderer: Processor = (
         structlog.processors.JSONRenderer()
-        if style == "json"
+        if style is LogStyle.JSON
         else structlog.dev.ConsoleRenderer(colors=out.isatty())
     )
     handler = logging.StreamHandler(out)

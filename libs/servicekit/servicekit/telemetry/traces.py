@@ -25,6 +25,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
+from servicekit.shared_settings import ProcessSettings
+
 FAILED = StatusCode.ERROR
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -36,13 +38,13 @@ class _Tracing:
     provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
 
 
-def configure(service: str, environ: Mapping[str, str]) -> None:
-    """Send this process's spans where the environment says; call once, before the first span.
+def configure(service: str, settings: ProcessSettings) -> None:
+    """Send this process's spans where the settings say; call once, before the first span.
 
-    `OTEL_EXPORTER_OTLP_ENDPOINT`: to that collector, OTLP over HTTP. `RUSHES_TRACE_FILE`: appended to that
-    file, see `FileExporter`. Both, or neither, are fine.
+    To a collector, OTLP over HTTP; or appended to a file, see `FileExporter`. Both, or neither, are fine.
     """
-    endpoint, path = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"), environ.get("RUSHES_TRACE_FILE")
+    endpoint = settings.otlp_endpoint
+    path = settings.trace_file if settings.trace_file != Path() else None
     if not endpoint and not path:
         return
     provider = TracerProvider(
@@ -53,7 +55,7 @@ def configure(service: str, environ: Mapping[str, str]) -> None:
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")
         provider.add_span_processor(BatchSpanProcessor(exporter))
     if path:
-        provider.add_span_processor(SimpleSpanProcessor(FileExporter(Path(path))))
+        provider.add_span_processor(SimpleSpanProcessor(FileExporter(path)))
     _Tracing.provider = provider
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.edges.rest.rpc_routes import Reply
 from rushes.gateway.v1 import operations_pb2 as pb
-from servicekit.errors import AppError
+from servicekit.errors import AppError, Unavailable
 from servicekit.telemetry import metrics
 
 _ALL_CHECKS_WITHIN = 3.0
@@ -54,6 +54,13 @@ class Readiness:
         if not self.open:
             states["gateway"] = "stopping"
         return self.open and all(states[name] == "ok" for name in self.needed), states
+
+    async def check_ready(self) -> None:
+        """Unavailable, with all that is missing, unless it is ready."""
+        ready, states = await self.check()
+        if not ready:
+            missing = ", ".join(f"{name}: {state}" for name, state in states.items() if state != "ok")
+            raise Unavailable(f"not ready ({missing})")
 
 
 async def _state(check: Check) -> str:

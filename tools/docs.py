@@ -1,10 +1,10 @@
-"""Writes tables into the documents: events, from the contracts; settings, from each config.py."""
+"""Writes what is read from the code: tables of events and settings, and the settings of a cluster's ConfigMaps."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
@@ -14,16 +14,20 @@ from rushes.common.v1 import event_pb2
 from servicekit.config import describe
 
 ROOT = Path(__file__).resolve().parent.parent
+KUBERNETES = ROOT / "deploy/k8s"
 BEGIN, END = "<!-- written by make docs -->", "<!-- end -->"
 _MESSAGES = 4
 """Number of the field `message_type` in a FileDescriptorProto: it begins the path of a message's comment."""
 
 
 def pages() -> Iterator[tuple[Path, str]]:
-    """Each page that has a table, and the table as it should be."""
-    yield ROOT / "docs/events.md", event_table()
+    """Each file that is written here, and what it should be."""
+    yield _with_table(ROOT / "docs/events.md", event_table())
+    in_cluster = cluster_settings()
     for folder in sorted((ROOT / "services").iterdir()):
-        yield folder / "README.md", settings_table(folder.name)
+        yield _with_table(folder / "README.md", settings_table(folder.name))
+        kind = "base" if (KUBERNETES / "base" / folder.name).exists() else "components"
+        yield KUBERNETES / kind / folder.name / "settings.env", settings_env(folder.name, in_cluster)
 
 
 def event_table() -> str:
@@ -50,9 +54,30 @@ def settings_table(service: str) -> str:
     settings = importlib.import_module(f"{service}.config").Settings
     rows = [
         (f"`{env}`", kind, default if default == "required" else f"`{default}`" if default else "", doc)
-        for env, kind, default, doc in describe(settings)
+        for env, kind, default, doc, _ in describe(settings)
     ]
     return _table(("setting", "type", "default", "meaning"), rows)
+
+
+def cluster_settings() -> dict[str, str]:
+    """What a setting is in a cluster, where that is not its default."""
+    lines = (KUBERNETES / "cluster-settings.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def settings_env(service: str, in_cluster: Mapping[str, str]) -> str:
+    """The env file of a service's ConfigMap: every setting but the secret ones, each with its meaning."""
+    settings = importlib.import_module(f"{service}.config").Settings
+    lines = ["# Written by `make docs`, from the service's settings and cluster-settings.env."]
+    for each in describe(settings):
+        if not each.secret:
+            default = "" if each.default == "required" else each.default
+            lines += [f"# {each.doc}", f"{each.env}={in_cluster.get(each.env, default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _with_table(path: Path, table: str) -> tuple[Path, str]:
+    return path, fresh(path.read_text(), table)
 
 
 def fresh(page: str, table: str) -> str:
@@ -83,9 +108,8 @@ def _comments() -> dict[str, str]:
 def main() -> int:
     """Writes the tables, or with --check says which are not fresh."""
     check, stale = "--check" in sys.argv[1:], 0
-    for path, table in pages():
-        page = path.read_text()
-        if (wanted := fresh(page, table)) == page:
+    for path, wanted in pages():
+        if path.exists() and path.read_text() == wanted:
             continue
         stale += 1
         if check:

@@ -50,7 +50,7 @@ def _specs() -> dict[str, list[ConsumerSpec]]:
         concurrency=4,
     )
     in_flight = next(
-        default for env, _, default, _ in describe(DownloaderSettings) if env == "FETCH_IN_FLIGHT"
+        each.default for each in describe(DownloaderSettings) if each.env == "FETCH_IN_FLIGHT"
     )
     return {
         "catalog": [catalog.PREDICTIONS, catalog.DOWNLOADS, catalog.STITCHES],

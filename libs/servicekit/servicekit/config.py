@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 _REQUIRED: Any = dataclasses.MISSING
 _KEY = "servicekit.setting"
@@ -70,13 +70,23 @@ def load(cls: type[S], environ: Mapping[str, str]) -> S:
     return cls(**values)
 
 
-def describe(cls: type[Any]) -> list[tuple[str, str, str, str]]:
-    """Each setting as (env, type, default, doc), for the README table and its test.
+class DescribedSetting(NamedTuple):
+    """A setting as people read it."""
 
-    The default is as one would write it in the environment: "required" for none, masked for a secret.
-    """
+    env: str
+    type: str
+    default: str
+    """As one would write it in the environment: "required" for none, masked for a secret."""
+    doc: str
+    secret: bool
+
+
+def describe(cls: type[Any]) -> list[DescribedSetting]:
+    """Each setting of the class, for the README's table and a cluster's ConfigMap."""
     return [
-        (declared.env, _reader(kind)[0], _written(default, declared), declared.doc)
+        DescribedSetting(
+            declared.env, _reader(kind)[0], _written(default, declared), declared.doc, declared.secret
+        )
         for _, declared, kind, default in _settings(cls)
     ]
 

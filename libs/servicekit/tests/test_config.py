@@ -70,7 +70,7 @@ def test_a_secret_is_never_shown() -> None:
     assert "PIN=*** cannot be read" in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert "5678" not in repr(load(Pin, {"PIN": "5678"}))
-    assert describe(Pin) == [("PIN", "int", "***", "Opens the door.")]
+    assert describe(Pin) == [("PIN", "int", "***", "Opens the door.", True)]
 
 
 def test_settings_are_frozen() -> None:
@@ -81,15 +81,15 @@ def test_settings_are_frozen() -> None:
 
 def test_the_description_is_a_table_for_the_readme() -> None:
     assert describe(Settings) == [
-        ("URL", "text", "required", "Where it is."),
-        ("TOKEN", "text", "required", "What opens it."),
-        ("SLOTS", "int", "4", "How many at once."),
-        ("SHARE", "float", "0.5", "Of what is left."),
-        ("DEBUG", "bool", "false", "Talk more."),
-        ("FOLDER", "path", "/var", "Where files go."),
-        ("TTL", "seconds", "60", "How long it lives."),
-        ("HOSTS", "list", "a,b", "Who may call."),
-        ("MODE", "fast | safe", "safe", "How."),
+        ("URL", "text", "required", "Where it is.", False),
+        ("TOKEN", "text", "required", "What opens it.", True),
+        ("SLOTS", "int", "4", "How many at once.", False),
+        ("SHARE", "float", "0.5", "Of what is left.", False),
+        ("DEBUG", "bool", "false", "Talk more.", False),
+        ("FOLDER", "path", "/var", "Where files go.", False),
+        ("TTL", "seconds", "60", "How long it lives.", False),
+        ("HOSTS", "list", "a,b", "Who may call.", False),
+        ("MODE", "fast | safe", "safe", "How.", False),
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_path_that_is_unset_is_not_described_as_this_folder() -> None:
     class Spool:
         folder: Path = setting("SPOOL", doc="Where.", default=Path())
 
-    assert describe(Spool) == [("SPOOL", "path", "", "Where.")]
+    assert describe(Spool) == [("SPOOL", "path", "", "Where.", False)]
 
 
 def test_an_unsupported_type_is_reported_to_the_developer() -> None:

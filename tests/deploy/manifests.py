@@ -1,0 +1,133 @@
+"""Renders the overlays as `kubectl apply -k` would, and reads what is in them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBERNETES = ROOT / "deploy" / "k8s"
+KUBECTL = Path(sys.executable).with_name("kubectl")
+
+Document = dict[str, Any]
+
+OVERLAYS = ("kind", "production")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "kind": (),
+    "kind, scaled by KEDA": ("keda",),
+    "kind, scaled by HPA": ("hpa",),
+    "kind, by Gateway API": ("gateway-api",),
+    "production": (),
+    "production, scaled by KEDA": ("keda",),
+    "production, scaled by HPA": ("hpa",),
+}
+"""An overlay, and the components that are switched on beside its own."""
+
+INSTEAD = {"minio": "seaweedfs"}
+"""Components that an overlay may have instead of one of its own: tried in the overlay `kind`."""
+
+
+def variants() -> Iterator[tuple[str, list[Document]]]:
+    """Every overlay, with what may be switched on: its name and documents."""
+    for name, components in VARIANTS.items():
+        overlay = name.partition(",")[0]
+        yield name, rendered(overlay, components)
+    for own, other in INSTEAD.items():
+        yield f"kind, with {other}", rendered("kind", instead=(own, other))
+
+
+@functools.cache
+def rendered(
+    overlay: str, components: tuple[str, ...] = (), instead: tuple[str, str] | None = None
+) -> list[Document]:
+    """The documents of an overlay."""
+    with kustomization(overlay, components, instead) as folder:
+        built = subprocess.run(
+            [KUBECTL, "kustomize", folder], capture_output=True, text=True, check=False, timeout=60
+        )
+    assert built.returncode == 0, built.stderr
+    return [document for document in yaml.safe_load_all(built.stdout) if document]
+
+
+class kustomization:  # noqa: N801  # used as a function
+    """A folder to build: the overlay's own, or one beside it with other components."""
+
+    def __init__(
+        self, overlay: str, components: tuple[str, ...] = (), instead: tuple[str, str] | None = None
+    ) -> None:
+        self._overlay = KUBERNETES / "overlays" / overlay
+        self._components = components
+        self._instead = instead
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Path:
+        if not self._components and not self._instead:
+            return self._overlay
+        self._folder = tempfile.TemporaryDirectory(dir=KUBERNETES / "overlays", prefix=".test-")
+        folder = Path(self._folder.name)
+        if self._instead:
+            for file in self._overlay.iterdir():
+                text = file.read_text().replace(*(f"components/{name}" for name in self._instead))
+                (folder / file.name).write_text(text)
+            return folder
+        own = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "rushes",
+            "resources": [os.path.relpath(self._overlay, folder)],
+            "components": [f"../../components/{name}" for name in self._components],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
+        return folder
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def of_kind(documents: list[Document], *kinds: str) -> list[Document]:
+    return [document for document in documents if document["kind"] in kinds]
+
+
+def named(documents: list[Document], kind: str, name: str) -> Document:
+    """The one of that kind and name; a generated name counts without its hash."""
+    [found] = [
+        document
+        for document in of_kind(documents, kind)
+        if document["metadata"]["name"] == name
+        or (document["metadata"]["name"].rpartition("-")[0] == name and kind in ("ConfigMap", "Secret"))
+    ]
+    return found
+
+
+def workloads(documents: list[Document]) -> list[Document]:
+    """What has pods."""
+    return of_kind(documents, "Deployment", "StatefulSet", "Job")
+
+
+def pod(workload: Document) -> Document:
+    """The template of its pods: metadata and spec."""
+    template: Document = workload["spec"]["template"]
+    return template
+
+
+def name_of(document: Document) -> str:
+    return f"{document['kind']} {document['metadata']['name']}"
+
+
+def matches(selector: Document, labels: dict[str, str]) -> bool:
+    """Whether a label selector takes these labels."""
+    wanted = selector.get("matchLabels", {})
+    chosen = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "In" for each in chosen)
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        labels.get(each["key"]) in each["values"] for each in chosen
+    )

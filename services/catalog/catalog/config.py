@@ -18,6 +18,11 @@ class Settings(GrpcSettings, EventLogSettings):
         doc="`sqlite:///path` (one catalog process) or `postgresql://…` (any number of replicas).",
         secret=True,
     )
+    migrate_at_start: bool = setting(
+        "MIGRATE_AT_START",
+        doc="Whether it migrates the database itself; else it waits until `python -m catalog migrate` has.",
+        default=True,
+    )
     generator_address: str = setting(
         "GENERATOR_ADDRESS", doc="gRPC address of the generator.", default="127.0.0.1:7003"
     )

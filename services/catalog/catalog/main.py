@@ -94,7 +94,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     ]
     server = GrpcServer(settings.grpc_listen, servicers, clock=clock, service="catalog")
     parts: list[Part] = [
-        Migrator(engine),
+        Migrator(engine, migrate=settings.migrate_at_start),
         to_generator,
         to_stitcher,
         log,

@@ -1,4 +1,4 @@
-"""Applies the migrations at start, and keeps a second catalog off a SQLite file."""
+"""Migrates the database at start, or checks that it is migrated; keeps a second catalog off a SQLite file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import IO
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from servicekit.database.engine import is_sqlite
+from servicekit.database.errors import is_transient
 from servicekit.errors import Precondition, Unavailable
 
 MIGRATION_LOCK = 7_234_701_001
@@ -31,34 +34,43 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 class Migrator:
-    """A `Part`: at start it locks a SQLite file and migrates the database, at stop it closes the engine."""
+    """A `Part`: at start it locks a SQLite file and migrates the database, at stop it closes the engine.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    Args:
+        migrate: whether it applies the migrations that are missing; else they have to be there.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, migrate: bool = True) -> None:
         self._engine = engine
+        self._migrates = migrate
         self._lock_file: IO[str] | None = None
 
     async def start(self) -> None:
-        """Lock a SQLite file for this process alone, and apply the migrations that are missing.
+        """Lock a SQLite file for this process alone, and see to it that the database has our tables.
 
         Raises:
-            Precondition: another catalog serves the file, or a newer one has migrated the database.
-            Unavailable: the database does not answer.
+            Precondition: another catalog serves the file, a newer one has migrated the database, or the
+                database refuses a migration.
+            Unavailable: the database does not answer, or is not migrated yet.
         """
         if is_sqlite(self._engine):
             self._lock_sqlite_file()
+        connected = False
         try:
             async with self._engine.begin() as connection:
-                if not is_sqlite(self._engine):
+                connected = True
+                if self._migrates and not is_sqlite(self._engine):
                     await connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(_upgrade if self._migrates else _check)
         except CommandError as error:
             raise Precondition(
                 f"the database was migrated by a newer catalog ({error}): start that version instead"
             ) from error
         except (DBAPIError, OSError) as error:
-            raise Unavailable(
-                f"the database at DATABASE_URL does not answer: {type(error).__name__}: {error}"
-            ) from error
+            reason = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
+            if connected and not is_transient(error):
+                raise Precondition(f"the database refuses a migration: {reason}") from error
+            raise Unavailable(f"the database at DATABASE_URL does not answer: {reason}") from error
 
     async def stop(self) -> None:
         """Close the connections, and unlock the file."""
@@ -96,3 +108,17 @@ class Migrator:
 
 def _upgrade(connection: Connection) -> None:
     command.upgrade(alembic_config(connection), "head")
+
+
+def _check(connection: Connection) -> None:
+    """Unavailable while a migration is missing; CommandError when the database has one that is not ours."""
+    ours = ScriptDirectory.from_config(alembic_config())
+    found, wanted = MigrationContext.configure(connection).get_current_revision(), ours.get_current_head()
+    if found == wanted:
+        return
+    if found:
+        ours.get_revision(found)
+    raise Unavailable(
+        f"the database is not migrated yet: it is at {found or 'no migration'}, and this catalog needs "
+        f"{wanted}: run `python -m catalog migrate`, or set MIGRATE_AT_START=true"
+    )

@@ -336,6 +336,23 @@ async def test_a_log_that_lost_its_data_gets_snapshots(
     assert await rows(empty_database) == await rows(database_url)
 
 
+async def test_starts_before_anything_is_published_write_snapshots_once(
+    core: CatalogCore, database_url: str, log: EventLog
+) -> None:
+    await core.campaign()
+    before = await core.outbox("journal.client")
+    engine = open_engine(database_url)
+    replicas = [JournalSnapshots(engine, log, SystemClock()) for _ in range(3)]
+    await asyncio.gather(*(each.start() for each in replicas))
+    await begin_journal(database_url, log)
+    await engine.dispose()
+    assert len(await core.outbox("journal.system")) == 1
+    assert len(await core.outbox("journal.client")) == len(before) + 1
+    await publish_all(database_url, log)
+    await begin_journal(database_url, log)
+    assert len(await core.outbox("journal.system")) == 1
+
+
 async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) -> None:
     made = await core.generation()
     client = await core.clients.create(name="c")

@@ -353,7 +353,7 @@ async def test_starts_before_anything_is_published_write_snapshots_once(
     assert len(await core.outbox("journal.system")) == 1
 
 
-async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) -> None:
+async def test_who_saves_or_deletes_what_has_changed_since_is_refused(core: CatalogCore) -> None:
     made = await core.generation()
     client = await core.clients.create(name="c")
     await core.do(made.id, cancel_generation)
@@ -364,6 +364,10 @@ async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) ->
     with pytest.raises(Conflict, match="read it again"):
         async with core.database.write() as unit:
             await unit.clients.save(replace(client, name="e"))
+    with pytest.raises(Conflict, match=rf"client {client.id} has changed .* read it again"):
+        async with core.database.write() as unit:
+            await unit.clients.delete(client)
+    assert (await core.clients.get(client.id)).name == "d"
 
 
 # Databases of before ------------------------------------------------------------------------------

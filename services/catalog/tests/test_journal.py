@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_guard import ENTITY_OF, NOT_JOURNALED, journal_guard
 from running_catalog import RunningCatalog, running
-from sqlalchemy import Connection, column, insert, inspect, select, update
+from sqlalchemy import Connection, column, delete, func, insert, inspect, select, update
 from sqlalchemy import table as sql_table
 
 from catalog.adapters.db import tables as t
@@ -318,6 +318,45 @@ async def test_a_restored_backup_begins_its_journal_anew(
     assert report.gaps == []
     assert await rows(empty_database) == await rows(database_url)
     assert [row["name"] for row in (await rows(empty_database))["clients"]] == ["afterwards"]
+
+
+@pytest.mark.usefixtures("rows_by_hand")
+async def test_a_backup_is_noticed_when_the_last_entry_deletes_what_it_never_had(
+    core: CatalogCore, database_url: str, empty_database: str, log: EventLog
+) -> None:
+    await begin_journal(database_url, log)
+    client = await core.clients.create(name="before")
+    await publish_all(database_url, log)
+    engine = open_engine(database_url)
+    async with engine.connect() as connection:
+        backup = await connection.scalar(select(func.max(t.outbox.c.id)))
+    await core.clients.update(client.id, name="lost")
+    gone = await core.clients.create(name="gone")
+    await core.clients.delete(gone.id)
+    await publish_all(database_url, log)
+    async with engine.begin() as connection:  # what restoring the backup comes to
+        await connection.execute(delete(t.outbox).where(t.outbox.c.id > backup))
+        await connection.execute(update(t.clients).values(name="before", revision=client.revision))
+    await engine.dispose()
+    await begin_journal(database_url, log)
+    await core.clients.update(client.id, name="afterwards")
+    await publish_all(database_url, log)
+    report = await rebuild(empty_database, log)
+    assert report.gaps == []
+    assert await rows(empty_database) == await rows(database_url)
+
+
+async def test_a_record_deleted_here_is_no_sign_of_a_backup(
+    core: CatalogCore, database_url: str, log: EventLog
+) -> None:
+    await begin_journal(database_url, log)
+    client = await core.clients.create(name="gone")
+    await publish_all(database_url, log)
+    await core.clients.delete(client.id)
+    await begin_journal(database_url, log)  # the last entry is that it was made
+    await publish_all(database_url, log)
+    await begin_journal(database_url, log)  # the last entry is that it was deleted
+    assert len(await core.outbox("journal.system")) == 1
 
 
 async def test_a_log_that_lost_its_data_gets_snapshots(

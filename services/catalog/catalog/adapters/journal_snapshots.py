@@ -14,7 +14,7 @@ from catalog.adapters.db import tables as t
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.adapters.unit_of_work import EDITED, RECORD_TABLES, SqlUnitOfWork
-from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
 from servicekit.events import Event, EventLog
@@ -80,7 +80,11 @@ class JournalSnapshots:
 
 
 async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
-    """Whether the last entry of the journal is not in the database."""
+    """Whether the last entry of the journal is not of this database.
+
+    Of a record that is not there any more the outbox tells, for a day: when it has forgotten, a set of
+    snapshots is written that nobody needs, and that harms nobody.
+    """
     try:
         entry = entry_of(last.data)
     except Invalid:
@@ -90,7 +94,8 @@ async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
     table = RECORD_TABLES[entry.entity]
     known = await connection.scalar(select(table.c.revision).where(table.c.id == entry.record_id))
     if known is None:
-        return not isinstance(entry.events[-1], Deletion)
+        own = select(t.outbox.c.id).where(t.outbox.c.event_id == entry.id)
+        return await connection.scalar(own.limit(1)) is None
     return bool(known < entry.revision)
 
 

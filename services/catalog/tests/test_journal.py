@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_guard import ENTITY_OF, NOT_JOURNALED, journal_guard
 from running_catalog import RunningCatalog, running
-from sqlalchemy import Connection, column, insert, inspect, select, update
+from sqlalchemy import Connection, column, delete, func, insert, inspect, select, update
 from sqlalchemy import table as sql_table
 
 from catalog.adapters.db import tables as t
@@ -320,6 +320,45 @@ async def test_a_restored_backup_begins_its_journal_anew(
     assert [row["name"] for row in (await rows(empty_database))["clients"]] == ["afterwards"]
 
 
+@pytest.mark.usefixtures("rows_by_hand")
+async def test_a_backup_is_noticed_when_the_last_entry_deletes_what_it_never_had(
+    core: CatalogCore, database_url: str, empty_database: str, log: EventLog
+) -> None:
+    await begin_journal(database_url, log)
+    client = await core.clients.create(name="before")
+    await publish_all(database_url, log)
+    engine = open_engine(database_url)
+    async with engine.connect() as connection:
+        backup = await connection.scalar(select(func.max(t.outbox.c.id)))
+    await core.clients.update(client.id, name="lost")
+    gone = await core.clients.create(name="gone")
+    await core.clients.delete(gone.id)
+    await publish_all(database_url, log)
+    async with engine.begin() as connection:  # what restoring the backup comes to
+        await connection.execute(delete(t.outbox).where(t.outbox.c.id > backup))
+        await connection.execute(update(t.clients).values(name="before", revision=client.revision))
+    await engine.dispose()
+    await begin_journal(database_url, log)
+    await core.clients.update(client.id, name="afterwards")
+    await publish_all(database_url, log)
+    report = await rebuild(empty_database, log)
+    assert report.gaps == []
+    assert await rows(empty_database) == await rows(database_url)
+
+
+async def test_a_record_deleted_here_is_no_sign_of_a_backup(
+    core: CatalogCore, database_url: str, log: EventLog
+) -> None:
+    await begin_journal(database_url, log)
+    client = await core.clients.create(name="gone")
+    await publish_all(database_url, log)
+    await core.clients.delete(client.id)
+    await begin_journal(database_url, log)  # the last entry is that it was made
+    await publish_all(database_url, log)
+    await begin_journal(database_url, log)  # the last entry is that it was deleted
+    assert len(await core.outbox("journal.system")) == 1
+
+
 async def test_a_log_that_lost_its_data_gets_snapshots(
     core: CatalogCore, database_url: str, empty_database: str, log: EventLog, nats: NatsFixture
 ) -> None:
@@ -336,7 +375,24 @@ async def test_a_log_that_lost_its_data_gets_snapshots(
     assert await rows(empty_database) == await rows(database_url)
 
 
-async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) -> None:
+async def test_starts_before_anything_is_published_write_snapshots_once(
+    core: CatalogCore, database_url: str, log: EventLog
+) -> None:
+    await core.campaign()
+    before = await core.outbox("journal.client")
+    engine = open_engine(database_url)
+    replicas = [JournalSnapshots(engine, log, SystemClock()) for _ in range(3)]
+    await asyncio.gather(*(each.start() for each in replicas))
+    await begin_journal(database_url, log)
+    await engine.dispose()
+    assert len(await core.outbox("journal.system")) == 1
+    assert len(await core.outbox("journal.client")) == len(before) + 1
+    await publish_all(database_url, log)
+    await begin_journal(database_url, log)
+    assert len(await core.outbox("journal.system")) == 1
+
+
+async def test_who_saves_or_deletes_what_has_changed_since_is_refused(core: CatalogCore) -> None:
     made = await core.generation()
     client = await core.clients.create(name="c")
     await core.do(made.id, cancel_generation)
@@ -347,6 +403,10 @@ async def test_who_saves_what_has_changed_since_is_refused(core: CatalogCore) ->
     with pytest.raises(Conflict, match="read it again"):
         async with core.database.write() as unit:
             await unit.clients.save(replace(client, name="e"))
+    with pytest.raises(Conflict, match=rf"client {client.id} has changed .* read it again"):
+        async with core.database.write() as unit:
+            await unit.clients.delete(client)
+    assert (await core.clients.get(client.id)).name == "d"
 
 
 # Databases of before ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from catalog.adapters.db import tables as t
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.adapters.unit_of_work import EDITED, RECORD_TABLES, SqlUnitOfWork
-from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, System, TimelineCarriedOver
+from catalog.core.journal.domain.entry import Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
 from servicekit.events import Event, EventLog
@@ -38,20 +38,29 @@ class JournalSnapshots:
         self._clock = clock
 
     async def start(self) -> None:
-        async with self._engine.connect() as connection:
-            system_id = await connection.scalar(select(t.system.c.id))
-        begun = await self._log.last(JOURNAL.name, f"journal.{Entity.SYSTEM}.{system_id}")
-        last = await self._log.last(JOURNAL.name)
         async with self._engine.begin() as connection:
-            query = select(t.system.c.journal_form).with_for_update()
-            form = (await connection.execute(query)).scalar_one()
-            if form == FORM and begun and last and not await _is_ahead(connection, last):
-                return
+            # One replica at a time: the next one sees what this one has written.
+            query = select(t.system.c.id, t.system.c.journal_form).with_for_update()
+            system_id, form = (await connection.execute(query)).one()
+            if form == FORM and await self._is_begun(connection, system_id):
+                last = await self._log.last(JOURNAL.name)
+                if last is None or not await _is_ahead(connection, last):
+                    return
             count = await self._write(connection)
         structlog.get_logger("catalog.journal").info("journal begun", form=FORM, before=form, records=count)
 
     async def stop(self) -> None:
         """Nothing to stop."""
+
+    async def _is_begun(self, connection: AsyncConnection, system_id: str) -> bool:
+        """Whether the first entry of a set of snapshots is in the log, or in the outbox on its way there."""
+        waiting = select(t.outbox.c.id).where(
+            t.outbox.c.published_at.is_(None), t.outbox.c.type == f"journal.{Entity.SYSTEM}"
+        )
+        # The outbox first: what a relay publishes meanwhile is in the log by then.
+        if await connection.scalar(waiting.limit(1)):
+            return True
+        return bool(await self._log.last(JOURNAL.name, f"journal.{Entity.SYSTEM}.{system_id}"))
 
     async def _write(self, connection: AsyncConnection) -> int:
         now = self._clock.now()
@@ -71,7 +80,11 @@ class JournalSnapshots:
 
 
 async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
-    """Whether the last entry of the journal is not in the database."""
+    """Whether the last entry of the journal is not of this database.
+
+    Of a record that is not there any more the outbox tells, for a day: when it has forgotten, a set of
+    snapshots is written that nobody needs, and that harms nobody.
+    """
     try:
         entry = entry_of(last.data)
     except Invalid:
@@ -81,7 +94,8 @@ async def _is_ahead(connection: AsyncConnection, last: Event) -> bool:
     table = RECORD_TABLES[entry.entity]
     known = await connection.scalar(select(table.c.revision).where(table.c.id == entry.record_id))
     if known is None:
-        return not isinstance(entry.events[-1], Deletion)
+        own = select(t.outbox.c.id).where(t.outbox.c.event_id == entry.id)
+        return await connection.scalar(own.limit(1)) is None
     return bool(known < entry.revision)
 
 

@@ -15,7 +15,7 @@ from catalog.adapters.db.rows import from_row, to_row
 from catalog.adapters.journal.repository import SqlJournal
 from catalog.core.journal.domain.entry import RECORD_TYPES, Deletion, Entity, Entry, Snapshot
 from catalog.core.shared.paging import Page, PageRequest
-from servicekit.errors import NotFound
+from servicekit.errors import Conflict, NotFound
 
 
 class Record(Protocol):
@@ -56,8 +56,8 @@ class SqlRepository(Generic[T]):
         saved = _next(record)
         row = self.row(saved)
         # One that has changed since it was read is inserted, which its id does not allow.
-        known = (self.table.c.id == record.id, self.table.c.revision == record.revision)
-        created = (await self._connection.execute(update(self.table).where(*known).values(row))).rowcount == 0
+        changing = update(self.table).where(*self._as_read(record)).values(row)
+        created = (await self._connection.execute(changing)).rowcount == 0
         if created:
             await self._connection.execute(insert(self.table).values(row))
         messages = await self._saved(saved, created=created)
@@ -65,10 +65,16 @@ class SqlRepository(Generic[T]):
         return saved
 
     async def delete(self, record: T) -> None:
-        await self._connection.execute(delete(self.table).where(self.table.c.id == record.id))
+        deleting = delete(self.table).where(*self._as_read(record))
+        if (await self._connection.execute(deleting)).rowcount == 0:
+            raise Conflict(f"{self.noun} {record.id} has changed since it was read: read it again")
         messages = await self._deleted(record)
         deleted = _next(record)
         await self._add_entry(deleted, Deletion(self._journal.now()), messages)
+
+    def _as_read(self, record: T) -> tuple[ColumnElement[bool], ...]:
+        """The row, if the record has not changed since it was read: its next revision is free then."""
+        return (self.table.c.id == record.id, self.table.c.revision == record.revision)
 
     async def _add_entry(
         self, record: T, event: Snapshot | Deletion, messages: Sequence[DelayedMessage]

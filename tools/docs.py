@@ -1,4 +1,4 @@
-"""Writes what is read from the code: tables of events and settings, and the settings of a cluster's ConfigMaps."""
+"""Writes what is read from the code: tables of events and settings, and what ConfigMaps hold."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 
 import grimp
@@ -126,9 +127,11 @@ def test_every_dependency_has_its_line() -> None:
     members = (path for pattern in ("libs/*", "services/*", "cli") for path in ROOT.glob(pattern))
     for path in [ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members)]:
         project = tomllib.loads(path.read_text())
-        wanted = project["project"].get("dependencies", []) + project.get("dependency-groups", {}).get(
-            "dev", []
-        )
+        wanted = [
+            *project["project"].get("dependencies", []),
+            *chain.from_iterable(project["project"].get("optional-dependencies", {}).values()),
+            *project.get("dependency-groups", {}).get("dev", []),
+        ]
         for each in wanted:
             name = re.split(r"[\[<>=~!]", each)[0]
             if name not in own and not name.startswith("rushes-"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import threading
 import tracemalloc
 import urllib.request
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
+from minio.error import S3Error
 
 from servicekit.blobs import BlobInfo, BlobStore
-from servicekit.errors import Invalid, NotFound, Precondition, Unavailable
+from servicekit.blobs.errors import translate_errors
+from servicekit.errors import AppError, Internal, Invalid, NotFound, Precondition, Unavailable
 from servicekit.testing import S3Server, eventually, s3_store
 
 MIB = 1024 * 1024
@@ -349,6 +353,24 @@ async def test_wrong_keys_are_reported_as_such(s3: S3Server, access: str, secret
     with pytest.raises(Precondition, match="BLOB_"):
         await asyncio.wait_for(store.start(), 5)
     await store.stop()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "message"),
+    [
+        (400, "XAmzContentChecksumMismatch", Unavailable, "arrived damaged"),
+        (503, "XMinioServerNotInitialized", Unavailable, "XMinioServerNotInitialized: {words}"),
+        (507, "XMinioStorageFull", Unavailable, "XMinioStorageFull: {words}"),
+        (400, "XMinioInvalidObjectName", Internal, "XMinioInvalidObjectName: {words}"),
+    ],
+)
+def test_codes_of_one_store_alone_are_tried_again_when_the_fault_is_the_stores(
+    status: int, code: str, kind: type[AppError], message: str
+) -> None:
+    body = f"<Error><Code>{code}</Code><Message>{{words}}</Message></Error>"
+    answer = urllib3.HTTPResponse(body.encode(), status=status)
+    with pytest.raises(kind, match=re.escape(message)), translate_errors("http://store", "bucket", "key"):
+        raise S3Error.fromxml(answer)
 
 
 async def test_two_replicas_may_start_at_once(s3: S3Server) -> None:

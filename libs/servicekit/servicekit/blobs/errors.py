@@ -10,15 +10,15 @@ from minio.error import InvalidResponseError, MinioException, S3Error, ServerErr
 
 from servicekit.errors import AppError, Internal, Invalid, NotFound, Unavailable
 
+_DAMAGED = (Unavailable, "the bytes of {key} arrived damaged, and were refused: send them again")
+
 ERRORS: dict[str, tuple[type[AppError], str]] = {
     "NoSuchKey": (NotFound, "no blob {key}"),
     "NoSuchBucket": (Unavailable, "the bucket {bucket} is gone: restart, and it is made again"),
     "NoSuchUpload": (Unavailable, "the upload of {key} was aborted as stale: send it again"),
-    "BadDigest": (Unavailable, "the bytes of {key} arrived damaged, and were refused: send them again"),
-    "XAmzContentSHA256Mismatch": (
-        Unavailable,
-        "the bytes of {key} arrived damaged, and were refused: send them again",
-    ),
+    "BadDigest": _DAMAGED,
+    "XAmzContentSHA256Mismatch": _DAMAGED,
+    "XAmzContentChecksumMismatch": _DAMAGED,  # MinIO, of a CRC-32
     "InvalidRange": (Invalid, "blob {key} ends before the range begins"),
     "EntityTooLarge": (Invalid, "blob {key} is larger than the store takes"),
     "KeyTooLongError": (Invalid, "the key {key} is longer than the store takes"),
@@ -40,10 +40,15 @@ def translate_errors(endpoint: str, bucket: str, key: str = "") -> Iterator[None
     try:
         yield
     except S3Error as error:
-        kind, text = ERRORS.get(
-            error.code or "", (Internal, f"the store answered {error.code}: {error.message}")
-        )
-        raise kind(f"{text.format(key=f'{bucket}/{key}', bucket=bucket)} (store {endpoint})") from error
+        kind, text = ERRORS.get(error.code or "", (None, ""))
+        if kind is None:
+            # Of the codes that each store has of its own (MinIO: while it starts, when it is full), the status
+            # says whether the fault is the store's.
+            kind = Unavailable if error.response.status >= 500 else Internal
+            text = f"the store answered {error.code}: {error.message}"
+        else:
+            text = text.format(key=f"{bucket}/{key}", bucket=bucket)
+        raise kind(f"{text} (store {endpoint})") from error
     except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, OSError) as error:
         raise Unavailable(f"the blob store at {endpoint} does not answer: {_short(error)}") from error
     except MinioException as error:

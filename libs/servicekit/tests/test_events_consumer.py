@@ -6,11 +6,18 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from prometheus_client import REGISTRY
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from servicekit.errors import Conflict, Internal, Invalid, NotFound, Unavailable
 from servicekit.events import Consumer, ConsumerSpec, Event, EventLog, Handler, RetryLater
+from servicekit.events import consumer as consumer_module
 from servicekit.events.lease import DeliveryLease
 from servicekit.telemetry import traces
 from servicekit.testing import STREAMS, NatsFixture, SimulatedClock, eventually
@@ -355,6 +362,47 @@ async def test_the_trace_goes_on_in_the_handler(log: EventLog) -> None:
         await publish(log, 1)
     await subject.run_once()
     assert seen == [mine]
+    await subject.stop()
+
+
+async def test_logs_and_spans_say_which_records_an_event_is_about(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traces._Tracing, "provider", TracerProvider(shutdown_on_exit=False))
+    seen: list[object] = []
+
+    async def handle(event: Event) -> None:
+        span = trace.get_current_span()
+        assert isinstance(span, ReadableSpan)
+        seen.append((span.attributes or {})["job_id"])
+        raise RetryLater(60.0)
+
+    subject = consumer(log, handle)
+    await log.publish(Event("e1", "prediction.succeeded", "gen_1", refs={"job": "job_1"}))
+    with capture_logs(processors=[merge_contextvars]) as logged:
+        await subject.run_once()
+    await subject.stop()
+    assert seen == ["job_1"]
+    assert [line["job_id"] for line in logged if line["event"] == "event later"] == ["job_1"]
+
+
+async def test_the_lag_is_measured(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_module, "MEASURE_EVERY", 0.05)
+    go_on = asyncio.Event()
+
+    async def handle(event: Event) -> None:
+        await go_on.wait()
+
+    def lag() -> tuple[float | None, ...]:
+        labels = [{"consumer": SPEC.name, "state": state} for state in ("pending", "unacknowledged")]
+        return tuple(REGISTRY.get_sample_value("rushes_consumer_lag_events", each) for each in labels)
+
+    subject = Consumer(log, replace(SPEC, slots=1), {"prediction.succeeded": handle})
+    await publish(log, 1, 2, 3)
+    await subject.start()
+    await eventually(lambda: lag() == (2, 1))
+    go_on.set()
+    await eventually(lambda: lag() == (0, 0))
     await subject.stop()
 
 

@@ -12,6 +12,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import REGISTRY
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from servicekit.clock import SystemClock
@@ -28,7 +29,7 @@ from servicekit.errors import (
 from servicekit.grpc import interceptors, status
 from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
-from servicekit.telemetry import traces
+from servicekit.telemetry import metrics, traces
 
 NAME = "servicekit.tests.Echo"
 COUNTER = "servicekit.tests.Counter"
@@ -208,6 +209,9 @@ async def test_a_call_without_a_timeout_has_a_deadline(server: GrpcServer, echo:
 async def test_an_unknown_method_is_our_fault(caller: Caller) -> None:
     with pytest.raises(Internal, match="Method not found"):
         await caller.channel.unary_unary(f"/{NAME}/Nothing")(b"")
+    labels = {"method": "unmatched", "code": "UNIMPLEMENTED"}
+    assert REGISTRY.get_sample_value("rushes_rpc_requests_total", labels)
+    assert f"{NAME}/Nothing".encode() not in metrics.text()
 
 
 async def test_the_trace_goes_on_in_the_server(caller: Caller, echo: Echo) -> None:
@@ -236,6 +240,16 @@ async def test_every_call_is_counted_and_logged(caller: Caller, echo: Echo) -> N
         {"method": f"/{NAME}/Say", "status": "OK", "error": None, "code": None},
         {"method": f"/{NAME}/Say", "status": "NOT_FOUND", "error": "no job job_1", "code": "gone"},
     ]
+
+
+async def test_logs_of_a_call_have_the_ids_of_its_request(
+    caller: Caller, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interceptors, "ids_of", lambda request: {"job_id": request.value, "scene_id": ""})
+    with capture_logs(processors=[merge_contextvars]) as logged:
+        await caller.echo(StringValue(value="job_1"))
+        await caller.echo(StringValue())
+    assert [(line.get("job_id"), "scene_id" in line) for line in logged] == [("job_1", False), (None, False)]
 
 
 async def test_a_reader_that_leaves_ends_the_stream(caller: Caller, echo: Echo) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.errors import Invalid
-from servicekit.grpc.rules import check
+from servicekit.grpc.rules import check, ids_of
 from servicekit.ids import new_id
 
 contract: Any = importlib.import_module("rushes.common.v1.rules_pb2")
@@ -141,3 +141,8 @@ def test_no_value_breaks_the_check(seconds: float, caption: str) -> None:
         check(message)
     else:
         assert problems(message)
+
+
+def test_ids_are_found_by_their_rules() -> None:
+    assert ids_of(Plan(job_id="job_1", name="x")) == {"job_id": "job_1"}
+    assert ids_of(Scene()) == {}

@@ -175,6 +175,18 @@ async def test_every_request_is_counted_by_route_and_logged(client: httpx.AsyncC
     assert b'rushes_http_requests_total{method="GET",route="unmatched",status="404"}' in metrics.text()
 
 
+async def test_no_client_makes_metrics_grow(client: httpx.AsyncClient) -> None:
+    def series() -> int:
+        return metrics.text().count(b"rushes_http_requests_total{")
+
+    await client.request("PROPFIND", "/nowhere/0")
+    before = series()
+    for number, method in enumerate(("LOCK", "PURGE", "REPORT")):
+        await client.request(method, f"/nowhere/{number}?query={number}")
+    assert series() == before
+    assert b'rushes_http_requests_total{method="other",route="unmatched",status="404"}' in metrics.text()
+
+
 async def test_a_running_request_is_finished_before_the_end(
     client: httpx.AsyncClient, site: Site, server: HttpServer
 ) -> None:

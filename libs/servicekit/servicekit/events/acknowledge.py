@@ -15,7 +15,9 @@ from servicekit.events.log import EventLog
 from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.events.topology import DEAD_LETTER_PREFIX, ConsumerSpec
 
-DEAD_LETTERS = Counter("rushes_dead_letters", "Events given up, by kind of error", ["consumer", "kind"])
+DEAD_LETTERS = Counter(
+    "rushes_dead_letters", "Events that a consumer gave up, by kind of error", ["consumer", "kind"]
+)
 
 _ANSWER_BUDGET = 1.0
 """Seconds the server may take to confirm."""

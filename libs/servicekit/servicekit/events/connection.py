@@ -18,10 +18,13 @@ from nats.js.errors import (
     NoStreamResponseError,
     NotFoundError,
 )
+from prometheus_client import Gauge
 
 from servicekit.errors import Precondition, Unavailable
 from servicekit.events import topology
 from servicekit.events.nats_errors import NATS_ERRORS, text_of
+
+AWAY = Gauge("rushes_event_log_away", "1 while this process has no connection to the event log")
 
 T = TypeVar("T")
 
@@ -67,7 +70,7 @@ class Connection:
             return
         self._stopping = False
         self._client = await self._connect()
-        self._connected.set()
+        self._set_connected()
         await self.guard("prepare the streams", self._apply_streams)
 
     async def stop(self) -> None:
@@ -116,6 +119,7 @@ class Connection:
 
     async def _disconnected(self) -> None:
         self._connected.clear()
+        AWAY.set(0 if self._stopping else 1)
         now = asyncio.get_running_loop().time()
         for request in self._in_flight:
             request.reschedule(now)
@@ -125,9 +129,13 @@ class Connection:
 
     async def _reconnected(self) -> None:
         self._log.info("event log back")
-        self._connected.set()
+        self._set_connected()
         if self._restoring is None or self._restoring.done():
             self._restoring = asyncio.get_running_loop().create_task(self._restore())
+
+    def _set_connected(self) -> None:
+        self._connected.set()
+        AWAY.set(0)
 
     async def _connection_error(self, error: Exception) -> None:
         self._log.debug("event log connection", error=text_of(error))

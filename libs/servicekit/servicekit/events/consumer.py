@@ -10,19 +10,20 @@ from typing import Any
 
 import structlog
 from nats.aio.msg import Msg
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
-from servicekit.errors import AppError, Unavailable
+from servicekit.errors import AppError, ErrorKind, Unavailable
 from servicekit.events import topology
 from servicekit.events.ack_policy import AckAction, AckDecision, ErrorCounts, RetryLater, decide, policy_of
-from servicekit.events.acknowledge import Acknowledger
+from servicekit.events.acknowledge import DEAD_LETTERS, Acknowledger
 from servicekit.events.event import Event, from_message
 from servicekit.events.lease import DeliveryLease
 from servicekit.events.log import EventLog
 from servicekit.events.nats_errors import NATS_ERRORS
 from servicekit.events.pull import Pull
 from servicekit.events.topology import ConsumerSpec
-from servicekit.telemetry import traces
+from servicekit.process.lifecycle import Tasks
+from servicekit.telemetry import subject, traces
 
 Handler = Callable[[Event], Awaitable[None]]
 """Returns: acknowledged. Raises: see `servicekit.events.ack_policy`."""
@@ -30,8 +31,24 @@ Handler = Callable[[Event], Awaitable[None]]
 STOP_BUDGET = 4.0
 """Seconds the handlers may take to finish when the consumer stops; the others' events are given back."""
 
+MEASURE_EVERY = 5.0
+"""Seconds between two reads of the lag."""
+
 HANDLED = Counter("rushes_events_handled", "Deliveries handled, by outcome", ["consumer", "type", "outcome"])
-IN_FLIGHT = Gauge("rushes_events_in_flight", "Events being handled", ["consumer"])
+SECONDS = Histogram(
+    "rushes_event_seconds",
+    "How long handlers took, whatever came of it",
+    ["consumer"],
+    # An update of a record takes milliseconds, a run at the provider or a cut minutes.
+    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
+)
+IN_FLIGHT = Gauge("rushes_events_in_flight", "Events that this process is handling", ["consumer"])
+LAG = Gauge(
+    "rushes_consumer_lag_events",
+    "Events that a consumer has not done with, over all replicas: pending ones are not delivered yet, "
+    "unacknowledged ones are in hand or wait for another try",
+    ["consumer", "state"],
+)
 
 
 class Consumer:
@@ -64,6 +81,9 @@ class Consumer:
         self._declared = False
         self._taken = 0
         self._unsubscribe: Callable[[], None] = lambda: None
+        self._measuring = Tasks().every(MEASURE_EVERY, self._measure_lag, f"lag of {spec.name}")
+        for kind in ErrorKind:  # from zero on: of a series that begins with 1 nobody sees that it grew
+            DEAD_LETTERS.labels(spec.name, kind.value)
 
     # Lifecycle ----------------------------------------------------------------------------------
 
@@ -77,10 +97,12 @@ class Consumer:
         self._pulling = asyncio.get_running_loop().create_task(
             self._run(), name=f"consumer {self._spec.name}"
         )
+        await self._measuring.start()
 
     async def stop(self) -> None:
         """Take no more, let handlers finish within the budget, give the rest back for others at once."""
         self._stopping = True
+        await self._measuring.stop()
         self._unsubscribe()
         self._unsubscribe = lambda: None
         pulling, self._pulling = self._pulling, None
@@ -114,6 +136,18 @@ class Consumer:
             lambda: topology.apply_consumer(self._events.js, self._spec),
         )
         self._declared = True
+
+    async def _measure_lag(self) -> None:
+        """Set the gauge to what the server says. While the log is away it stays: so does the lag."""
+        if not self._events.is_connected:
+            return
+        try:
+            info = await self._events.js.consumer_info(topology.STREAM, self._spec.name)
+        except (*NATS_ERRORS, AppError) as error:
+            self._log.debug("lag not measured", error=str(error))
+        else:
+            LAG.labels(self._spec.name, "pending").set(info.num_pending or 0)
+            LAG.labels(self._spec.name, "unacknowledged").set(info.num_ack_pending or 0)
 
     # Taking -------------------------------------------------------------------------------------
 
@@ -208,7 +242,8 @@ class Consumer:
         heartbeat = asyncio.get_running_loop().create_task(self._heartbeat(delivery, lease))
         IN_FLIGHT.labels(self._spec.name).inc()
         try:
-            await self._run_handler(event, handler, delivery)
+            with SECONDS.labels(self._spec.name).time():
+                await self._run_handler(event, handler, delivery)
         except asyncio.CancelledError:  # the budget of `stop` is over: another replica may have it at once
             await self._count(event, "given_back", delivery.nak())
         finally:
@@ -222,6 +257,7 @@ class Consumer:
             with traces.span(
                 f"handle {event.type}", "consumer", parent=traces.extract(headers), attributes=attributes
             ):
+                subject.bind({f"{kind}_id": id_ for kind, id_ in event.refs.items()})
                 await handler(event)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises has an outcome in the table
             errors = 0 if isinstance(error, RetryLater) else self._errors.add(event.id, policy_of(error))
@@ -260,7 +296,8 @@ class Consumer:
     async def _count(self, event: Event, outcome: str, acknowledging: Awaitable[Any] | None = None) -> None:
         if acknowledging is not None:
             await acknowledging
-        HANDLED.labels(self._spec.name, event.type, outcome).inc()
+        known = event.type if event.type in self._handlers else "other"
+        HANDLED.labels(self._spec.name, known, outcome).inc()
 
     async def _heartbeat(self, delivery: Acknowledger, lease: DeliveryLease) -> None:
         """Keep the delivery ours while the handler works, and prolong the lease when the server confirms."""

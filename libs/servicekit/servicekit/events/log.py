@@ -33,7 +33,9 @@ _STILL_REFUSED = 10.0
 _CHECK_BUDGET = 2.0
 """Seconds the server may take to answer a check."""
 
-REFUSING = Gauge("rushes_event_log_refusing", "1 while the log acknowledges no event that is published here")
+REFUSING = Gauge(
+    "rushes_event_log_refusing", "1 while the event log acknowledges no event that this process publishes"
+)
 
 
 class EventLog(Connection):

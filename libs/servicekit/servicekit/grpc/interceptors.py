@@ -17,8 +17,8 @@ from ulid import ULID
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Internal
 from servicekit.grpc import status
-from servicekit.grpc.rules import check
-from servicekit.telemetry import metrics, traces
+from servicekit.grpc.rules import check, ids_of
+from servicekit.telemetry import metrics, subject, traces
 
 # Probes come every few seconds: their lines would hide the others.
 _UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
@@ -47,7 +47,8 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
-        if handler is None:  # an unknown method: gRPC answers UNIMPLEMENTED
+        if handler is None:  # gRPC answers UNIMPLEMENTED; the name is whatever the client has made up
+            metrics.RPC_REQUESTS.labels("unmatched", grpc.StatusCode.UNIMPLEMENTED.name).inc()
             return None
         method = handler_call_details.method
         headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
@@ -124,8 +125,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _check(request: object) -> None:
+    """Check a request against its rules; then logs and traces have the ids in it."""
     if isinstance(request, Message):
         check(request)
+        subject.bind(ids_of(request))
 
 
 def _mapped(error: Exception, method: str) -> AppError:

@@ -46,6 +46,25 @@ def check(message: Message) -> None:
         raise Invalid(shown + (f"; and {more} more" if more > 0 else ""), fields=problems)
 
 
+def ids_of(message: Message) -> dict[str, str]:
+    """The ids of records in a message's own fields by their kind: `{"job_id": "job_…"}`.
+
+    A field holds an id when its rules name a kind; of several of one kind the first counts.
+    """
+    return {key: getattr(message, name) for key, name in _id_fields(message.DESCRIPTOR)}
+
+
+@cache
+def _id_fields(descriptor: Descriptor) -> tuple[tuple[str, str], ...]:
+    """The keys of `ids_of`, and the fields that they stand for."""
+    found: dict[str, str] = {}
+    for field in descriptor.fields:
+        rules = _rules(field)
+        if rules is not None and rules.id_kind and not field.is_repeated:
+            found.setdefault(f"{rules.id_kind}_id", field.name)
+    return tuple(found.items())
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What to check about one field of a message."""

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from servicekit.clock import Clock
 from servicekit.outbox.tables import micros
 
-WAITING = Gauge("rushes_outbox_waiting", "Events that are due and not published yet")
-OLDEST = Gauge("rushes_outbox_oldest_seconds", "How long the oldest of them has been due")
+WAITING = Gauge("rushes_outbox_waiting_events", "Events that are due and not published yet")
+OLDEST = Gauge("rushes_outbox_oldest_seconds", "How long the oldest event in the outbox has been due")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down doctor test test-fast lint types protos docs check check-protos check-bench format bench clean delete-data
+.PHONY: help demo up down doctor test test-fast lint types protos docs check check-protos check-manifests check-bench format bench kind kind-down clean delete-data
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,10 +51,10 @@ doctor: $(VENV)/.ready ## What is missing or wrong here, and the way out
 	@$(BIN)/rushes doctor
 
 test: $(VENV)/.ready-dev ## Every test, on real parts
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not api_server"
 
 test-fast: $(VENV)/.ready-dev ## The tests that start no server: the inner loop
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not e2e and not servers"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not api_server and not e2e and not servers"
 
 lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
 	@$(BIN)/ruff check $(PACKAGES)
@@ -87,11 +87,20 @@ check-protos: $(VENV)/.ready-dev ## Generated code and documents are fresh, and 
 
 check: lint types check-protos test ## What CI checks, but for check-bench and the demo
 
+check-manifests: $(VENV)/.ready-dev ## A real Kubernetes API server takes every overlay (built by Go, once; minutes)
+	@$(BIN)/pytest -q -m api_server tests/deploy
+
 check-bench: $(VENV)/.ready-dev ## Every benchmark runs (what it measures is not judged)
 	@$(BIN)/pytest -q -m bench
 
 bench: $(VENV)/.ready-dev ## Measure against what a user would use instead
 	@$(BIN)/python -m bench
+
+kind: $(VENV)/.ready-dev ## Everything in a kind cluster on this machine, with the sandbox, and one job
+	@$(BIN)/python -m tools.kind up
+
+kind-down: $(VENV)/.ready-dev ## Remove that cluster with its data
+	@$(BIN)/python -m tools.kind down
 
 clean: ## Remove the environment and every cache; the data stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

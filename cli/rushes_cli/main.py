@@ -161,13 +161,23 @@ def demo(
     scenes: Annotated[int, typer.Option(min=1, max=20, help="How many scenes.")] = 4,
     seconds: Annotated[float, typer.Option(min=1, max=30, help="Length of a scene in seconds.")] = 4.0,
     within: Annotated[float, typer.Option(min=1, help="Seconds to wait for the video.")] = 900.0,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at",
+            metavar="URL",
+            help="A system that runs elsewhere, instead of one on this machine; its API key is read from "
+            "RUSHES_API_KEY.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Photos in, finished video out.
 
     Starts the system if it is not running, and does the main job once: upload, plan, approve, render, stitch.
     With REPLICATE_API_TOKEN set it approves real spending at the provider.
     """
-    request = demo_command.DemoRequest(photos_dir, out, scenes, seconds, within)
+    request = demo_command.DemoRequest(photos_dir, out, scenes, seconds, within, at)
     _run(demo_command.demo(_folder(data), request, dict(os.environ)))
 
 

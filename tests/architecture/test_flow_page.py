@@ -49,9 +49,7 @@ def _specs() -> dict[str, list[ConsumerSpec]]:
         provider="replicate",
         concurrency=4,
     )
-    in_flight = next(
-        each.default for each in describe(DownloaderSettings) if each.env == "FETCH_IN_FLIGHT"
-    )
+    in_flight = next(each.default for each in describe(DownloaderSettings) if each.env == "FETCH_IN_FLIGHT")
     return {
         "catalog": [catalog.PREDICTIONS, catalog.DOWNLOADS, catalog.STITCHES],
         "generator": [each._spec for each in consumers],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "kind, scaled by KEDA": ("keda",),
     "kind, scaled by HPA": ("hpa",),
     "kind, by Gateway API": ("gateway-api",),
+    "kind, while its database is made again": ("rebuild",),
     "production": (),
     "production, scaled by KEDA": ("keda",),
     "production, scaled by HPA": ("hpa",),
@@ -57,40 +59,26 @@ def rendered(
     return [document for document in yaml.safe_load_all(built.stdout) if document]
 
 
-class kustomization:  # noqa: N801  # used as a function
-    """A folder to build: the overlay's own, or one beside it with other components."""
-
-    def __init__(
-        self, overlay: str, components: tuple[str, ...] = (), instead: tuple[str, str] | None = None
-    ) -> None:
-        self._overlay = KUBERNETES / "overlays" / overlay
-        self._components = components
-        self._instead = instead
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Path:
-        if not self._components and not self._instead:
-            return self._overlay
-        self._folder = tempfile.TemporaryDirectory(dir=KUBERNETES / "overlays", prefix=".test-")
-        folder = Path(self._folder.name)
-        if self._instead:
-            for file in self._overlay.iterdir():
-                text = file.read_text().replace(*(f"components/{name}" for name in self._instead))
-                (folder / file.name).write_text(text)
-            return folder
-        own = {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "namespace": "rushes",
-            "resources": [os.path.relpath(self._overlay, folder)],
-            "components": [f"../../components/{name}" for name in self._components],
-        }
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
-        return folder
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+@contextmanager
+def kustomization(
+    overlay: str, components: tuple[str, ...] = (), instead: tuple[str, str] | None = None
+) -> Iterator[Path]:
+    """The folder of an overlay; with other components, of a copy of it in which they are switched on."""
+    original = KUBERNETES / "overlays" / overlay
+    if not components and not instead:
+        yield original
+        return
+    with tempfile.TemporaryDirectory(dir=original.parent, prefix=".test-") as name:
+        folder = Path(name)
+        shutil.copytree(original, folder, dirs_exist_ok=True)
+        file = folder / "kustomization.yaml"
+        own = yaml.safe_load(file.read_text())
+        own["components"] += [f"../../components/{name}" for name in components]
+        if instead:
+            was, now = (f"../../components/{name}" for name in instead)
+            own["components"][own["components"].index(was)] = now
+        file.write_text(yaml.safe_dump(own))
+        yield folder
 
 
 def of_kind(documents: list[Document], *kinds: str) -> list[Document]:

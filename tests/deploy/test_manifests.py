@@ -36,7 +36,7 @@ SECRETS = {
     "rushes-keys": {"signing-key", "admin-key"},
     "rushes-provider": {"token"},
 }
-"""The secrets that docs/operations.md asks an operator for."""
+"""The secrets that an operator makes."""
 
 TWO_CORES_M = 1800
 """Millicores of two cores that are left for us: the cluster's own parts take the rest."""
@@ -132,7 +132,7 @@ def test_kind_fits_two_cores_while_everything_is_rolled() -> None:
 
 
 @every_variant
-def test_probes_ask_what_the_services_answer(documents: list[Document]) -> None:
+def test_probes_are_those_of_the_health_service(documents: list[Document]) -> None:
     for service, deployment in our_services(documents):
         [container] = containers(deployment)
         ports = {each["name"]: each["containerPort"] for each in container["ports"]}
@@ -178,13 +178,13 @@ def test_every_setting_is_set_and_the_service_takes_them(documents: list[Documen
 
 
 @every_variant
-def test_every_secret_is_one_that_is_asked_for(documents: list[Document]) -> None:
+def test_every_secret_is_a_documented_one(documents: list[Document]) -> None:
     made = {
         re.sub(r"-[a-z0-9]{10}$", "", secret["metadata"]["name"]): set(secret["data"])
         for secret in of_kind(documents, "Secret")
     }
-    asked = made or SECRETS
-    assert asked == SECRETS
+    needed = made or SECRETS
+    assert needed == SECRETS
     for workload in workloads(documents):
         for container in containers(workload):
             for variable in container.get("env", []):
@@ -208,7 +208,7 @@ def test_services_find_pods_and_their_ports(documents: list[Document]) -> None:
 
 
 @every_variant
-def test_policies_let_each_service_reach_what_it_is_told_to_call(documents: list[Document]) -> None:
+def test_policies_let_each_service_reach_what_its_settings_name(documents: list[Document]) -> None:
     """By the addresses in its settings: what the callee lets in, and what the caller lets out."""
     for service, deployment in our_services(documents):
         own = pod(deployment)["metadata"]["labels"]
@@ -235,7 +235,7 @@ def test_policies_choose_pods_that_exist(documents: list[Document]) -> None:
 
 
 @every_variant
-def test_storage_is_asked_for_from_the_cluster_s_default_class(documents: list[Document]) -> None:
+def test_storage_is_of_the_default_class(documents: list[Document]) -> None:
     claims = of_kind(documents, "PersistentVolumeClaim") + [
         claim
         for workload in of_kind(documents, "StatefulSet")

@@ -1,4 +1,4 @@
-"""`rushes demo`: does the main job, from photos to a playing cut; starts a stack when none runs."""
+"""`rushes demo`: does the main job, from photos to a playing cut; here, where it starts a stack, or elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from rushes_cli import demo_flow, output
 from rushes_cli.commands.up import down, start_detached
@@ -35,6 +36,20 @@ class DemoRequest:
     scenes: int
     seconds: float
     within: float
+    at: str = ""
+    """The REST address of a system that runs elsewhere; empty: the one of the data folder."""
+
+
+@dataclass(frozen=True)
+class _System:
+    """Where the job is done."""
+
+    gateway: str
+    api_key: str
+    payee: str
+    """After a price: " at …", or "" where it is not known."""
+    notes: Mapping[str, str]
+    """What else is shown at the end."""
 
 
 async def demo(folder: DataFolder, request: DemoRequest, environ: Mapping[str, str]) -> int:
@@ -42,32 +57,50 @@ async def demo(folder: DataFolder, request: DemoRequest, environ: Mapping[str, s
     photos = find_photos(request.photos) if request.photos else None  # first: an error costs no start
     folder.prepare()
     out = _target(request.out, folder)
-    stop = _stop_command(folder, environ)
     try:
-        state = await _stack(folder, environ)
+        system = _elsewhere(request.at, environ) if request.at else await _here(folder, environ)
         if photos is None:
             photos = copy_demo_photos(folder.path / "photos")
-        async with RestClient(state.gateway, folder.api_key) as client:
-            job = await _main_job(client, photos, request, state)
+        async with RestClient(system.gateway, system.api_key) as client:
+            job = await _main_job(client, photos, request, system.payee)
             await client.download(job["result"]["url"], out)
             signed = await client.post(f"/api/v3/videos/{job['id']}/token", {"ttl_s": _PLAYS_FOR_S})
     except asyncio.CancelledError:  # Ctrl-C
-        text = f"The system goes on without this command, with what it was given. Stop it: {stop}"
-        output.line(text, to=output.error_console)
+        text = "The system goes on without this command, with what it was given."
+        stop = "" if request.at else f" Stop it: {_stop_command(folder, environ)}"
+        output.line(text + stop, to=output.error_console)
         raise
-    _show(job, signed["url"], out, state, folder, time.monotonic() - began, stop)
+    _show(job, signed["url"], out, system, time.monotonic() - began)
     return 0
 
 
+def _elsewhere(address: str, environ: Mapping[str, str]) -> _System:
+    if not environ.get("RUSHES_API_KEY"):
+        raise CommandError(
+            f"The system at {address} asks for an API key, and RUSHES_API_KEY is not set.",
+            "Set it to a key of that system that may create jobs.",
+        )
+    return _System(address.rstrip("/"), environ["RUSHES_API_KEY"], "", {})
+
+
+async def _here(folder: DataFolder, environ: Mapping[str, str]) -> _System:
+    state = await _stack(folder, environ)
+    notes = {
+        "key": f"in {folder.path}/api-key (send it as X-API-Key)",
+        "stop": _stop_command(folder, environ),
+    }
+    return _System(state.gateway, folder.api_key, f" at {state.provider}", notes)
+
+
 async def _main_job(
-    client: RestClient, photos: list[Path], request: DemoRequest, state: StackState
+    client: RestClient, photos: list[Path], request: DemoRequest, payee: str
 ) -> Mapping[str, Any]:
     """Upload, plan, approve, and follow with live bars; returns the completed job."""
     with output.LiveJob() as live:
         campaign = await _campaign_with(client, photos, request, live)
         live.step("plan", 0.0, "choosing scenes")
         job = await demo_flow.plan(client, campaign["id"], scenes=request.scenes, seconds=request.seconds)
-        price = f"about {output.money(job['estimated_cost_cents'])} at {state.provider}"
+        price = f"about {output.money(job['estimated_cost_cents'])}{payee}"
         live.step("plan", 100.0, f"{len(job['scenes'])} scenes, {price}")
         await demo_flow.approve(client, job)
         async for latest in demo_flow.follow(client, job["id"], within=request.within):
@@ -134,15 +167,7 @@ async def _campaign_with(
     return campaign
 
 
-def _show(
-    job: Mapping[str, Any],
-    signed: str,
-    out: Path,
-    state: StackState,
-    folder: DataFolder,
-    seconds: float,
-    stop: str,
-) -> None:
+def _show(job: Mapping[str, Any], signed: str, out: Path, system: _System, seconds: float) -> None:
     facts = job["result"]["facts"]
     lines = {
         "video": str(out),
@@ -155,12 +180,11 @@ def _show(
                 f"{facts['size_bytes'] / 1e6:.1f} MB",
             )
         ),
-        "cost": f"{output.money(job['cost_cents'])} at {state.provider}",
+        "cost": f"{output.money(job['cost_cents'])}{system.payee}",
         "took": f"{seconds:.1f} s",
-        "play": signed,
-        "API": f"{state.gateway}/docs",
-        "key": f"in {folder.path}/api-key (send it as X-API-Key)",
-        "stop": stop,
+        "play": urljoin(system.gateway, signed),
+        "API": f"{system.gateway}/docs",
+        **system.notes,
     }
     for name, value in lines.items():
         output.line(f"{name:<10} {value}")

@@ -365,7 +365,7 @@ async def test_the_trace_goes_on_in_the_handler(log: EventLog) -> None:
     await subject.stop()
 
 
-async def test_logs_and_spans_say_which_records_an_event_is_about(
+async def test_logs_and_spans_name_the_records_of_an_event(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(traces._Tracing, "provider", TracerProvider(shutdown_on_exit=False))

@@ -14,6 +14,7 @@ from servicekit.config import ConfigError, load
 from servicekit.database.engine import open_engine
 from servicekit.errors import AppError, Unavailable
 from servicekit.process.main import FAILED, MISCONFIGURED, OK
+from servicekit.shared_settings import ProcessSettings
 from servicekit.telemetry import logs
 
 TRY_EVERY = 1.0
@@ -25,10 +26,11 @@ LOG_EVERY = 10.0
 
 def migrate_command(environ: Mapping[str, str]) -> int:
     """Migrate; answers the exit code. 0: it is migrated, 1: it cannot be, 2: the settings are wrong."""
-    logs.configure("catalog", environ)
+    logs.configure("catalog", ProcessSettings())
     log = structlog.get_logger("catalog.migrate")
     try:
         settings = load(Settings, environ)
+        logs.configure("catalog", settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_migrate(settings.database_url, log))
     except ConfigError as error:

@@ -42,8 +42,8 @@ def translate_errors(endpoint: str, bucket: str, key: str = "") -> Iterator[None
     except S3Error as error:
         kind, text = ERRORS.get(error.code or "", (None, ""))
         if kind is None:
-            # Of the codes that each store has of its own (MinIO: while it starts, when it is full), the status
-            # says whether the fault is the store's.
+            # Each store has codes of its own (MinIO: while it starts, when it is full): the status says
+            # whether the fault is the store's.
             kind = Unavailable if error.response.status >= 500 else Internal
             text = f"the store answered {error.code}: {error.message}"
         else:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -44,6 +47,20 @@ async def test_photos_become_a_cut(system: System, photos: list[Path], tmp_path:
         assert len(clip) == scene["clip"]["facts"]["size_bytes"]
         half = await system.http.get(scene["clip_url"], headers={"Range": f"bytes={len(clip) // 2}-"})
         assert (half.status_code, half.content) == (206, clip[len(clip) // 2 :])
+
+
+async def test_the_demo_does_the_job_at_a_system_that_runs_elsewhere(system: System, tmp_path: Path) -> None:
+    """As an operator tries a cluster: with an address and a key, and a data folder of no stack."""
+    out = tmp_path / "cut.mp4"
+    command = ["demo", "--at", system.state["gateway"], "--scenes", "1", "--seconds", "1", "--out", str(out)]
+    environ = {**os.environ, "RUSHES_API_KEY": system.key, "RUSHES_DATA": str(tmp_path)}
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "rushes_cli", *command, env=environ, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await demo.communicate()
+    assert demo.returncode == 0, printed
+    assert abs(measure(out).seconds - 1.0) < 0.1
+    assert f"API        {system.state['gateway']}/docs" in printed.decode()
 
 
 async def test_no_address_of_the_provider_is_shown(system: System, photos: list[Path]) -> None:

@@ -127,7 +127,7 @@ class RateLimiter:
         return (await self._state()).tripped
 
     def _report(self, state: RateLimitState) -> RateLimitState:
-        """Report the limits, and what became of the breaker since this process last read it, whoever did it."""
+        """Report the limits, and what became of the breaker since this process last read it."""
         now = self._now()
         self._operators.show_limits(
             spacing=limits.spacing_at(state, now, delay=self._delay),

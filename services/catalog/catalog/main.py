@@ -16,6 +16,7 @@ from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
 from catalog.core.access.service import AdminKey, ApiKeyService
+from catalog.core.budget.day_budget import MEASURE_EVERY, DayBudget
 from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.service import GenerationService
@@ -125,6 +126,8 @@ def wire_tasks(settings: Settings, clock: Clock, database: SqlDatabase, reconcil
     tasks = Tasks(clock=clock)
     tasks.every(seconds, lambda: timers.reconcile(reconciler), "reconcile")
     tasks.every(seconds, lambda: timers.alert(expiry_alerts), "alert before outputs expire")
+    budget = DayBudget(database, clock, cap_cents=settings.daily_budget_cents)
+    tasks.every(MEASURE_EVERY, budget.measure, "measure the day's budget")
     tasks.every(3600.0, database.trim_inbox, "trim the inbox")
     return tasks
 

@@ -19,6 +19,7 @@ from catalog.adapters.db.outbox_messages import generation_messages
 from catalog.adapters.db.parts import write_parts
 from catalog.adapters.db.rows import changed, from_row, make_run, to_row
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.outcomes import Outcomes
 from catalog.core.budget.domain import Posting
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
@@ -63,11 +64,13 @@ class SqlGenerations:
         connection: AsyncConnection,
         journal: SqlJournal,
         accounts: SqlAccounts,
+        outcomes: Outcomes,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._journal = journal
         self._accounts = accounts
+        self._outcomes = outcomes
         self._stalled_after = stalled_after
 
     # Reading ------------------------------------------------------------------------------------
@@ -178,6 +181,7 @@ class SqlGenerations:
         await self._accounts.post(booked)
         entry = generation_entry(before, state, events)
         await self._journal.add(entry, generation_messages(state, events))
+        self._outcomes.of_generation(state, events)
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:

@@ -17,6 +17,7 @@ from catalog.adapters.db.outbox_messages import job_messages
 from catalog.adapters.db.parts import write_parts
 from catalog.adapters.db.rows import changed, from_row, make_run, to_row
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.outcomes import Outcomes
 from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
@@ -31,9 +32,16 @@ _MAY_STALL = frozenset({JobStatus.DRAFT, JobStatus.STITCHING})
 
 
 class SqlJobs:
-    def __init__(self, connection: AsyncConnection, journal: SqlJournal, stalled_after: timedelta) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        journal: SqlJournal,
+        outcomes: Outcomes,
+        stalled_after: timedelta,
+    ) -> None:
         self._connection = connection
         self._journal = journal
+        self._outcomes = outcomes
         self._stalled_after = stalled_after
 
     async def get(self, job_id: str, *, lock: bool = False) -> Job:
@@ -89,7 +97,15 @@ class SqlJobs:
         await write_parts(self._connection, t.scenes, scene_row, after.id, old.scenes, after.scenes, key="id")
         await write_parts(self._connection, t.cuts, cut_row, after.id, old.cuts, after.cuts, key="version")
         await self._journal.add(job_entry(before, after, events), job_messages(after, events))
+        completed = any(isinstance(event, ev.JobCompleted) for event in events)
+        self._outcomes.of_job(events, await self._approved_at(after.id) if completed else None)
         return after
+
+    async def _approved_at(self, job_id: str) -> datetime | None:
+        """When the first of its generations was requested: approving it did that."""
+        first = select(func.min(t.generations.c.created_at)).where(t.generations.c.job_id == job_id)
+        found: datetime | None = (await self._connection.execute(first)).scalar_one()
+        return found
 
     async def _write(self, before: Job | None, after: Job) -> None:
         row = job_row(after, self._stalled_after)

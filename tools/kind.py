@@ -1,4 +1,4 @@
-"""Runs Rushes in a kind cluster on this machine: cluster, images, manifests, and one job to see that it works."""
+"""Runs Rushes in a kind cluster on this machine: cluster, images, manifests, and a job to try it."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _kind() -> str:
     found = shutil.which("kind")
     if found is None:
         raise KindError(
-            "kind is not on PATH: install it (go install sigs.k8s.io/kind@latest, or its page kind.sigs.k8s.io), "
-            "or use any cluster: push the images of `make images` where it finds them, and "
+            "kind is not on PATH: install it (go install sigs.k8s.io/kind@latest; kind.sigs.k8s.io), or "
+            "use any cluster: push the images of `make images` where it finds them, and run "
             "kubectl apply -k deploy/k8s/overlays/kind"
         )
     engine = find_engine("")

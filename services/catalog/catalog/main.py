@@ -62,7 +62,13 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
 def compose(settings: Settings, clock: Clock) -> Catalog:
     engine = open_engine(settings.database_url)
-    log = EventLog(settings.nats_url, service="catalog", clock=clock, streams=(*streams(), JOURNAL))
+    log = EventLog(
+        settings.nats_url,
+        service="catalog",
+        clock=clock,
+        streams=(*streams(), JOURNAL),
+        replicas=settings.event_log_replicas,
+    )
     database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)

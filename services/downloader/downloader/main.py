@@ -45,7 +45,13 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     allowed = _allowed_hosts(settings)
     clock = SystemClock()
     blobs = BlobStore.of(settings)
-    log = EventLog(settings.nats_url, service="downloader", clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service="downloader",
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     storage, claims = BlobStorage(blobs), KvClaims(log)
 
     # Fetching

@@ -63,7 +63,13 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         },
         rpc_method,
     )
-    log = EventLog(settings.nats_url, service=SERVICE, clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service=SERVICE,
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     blobs = BlobStore.of(settings)
     uploads_folder = ScratchDir(_upload_dir(settings), setting="UPLOAD_DIR")
     feed = EventFeed(log)

@@ -48,7 +48,13 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
     settings = check(load(Settings, environ))
     clock, prices = SystemClock(), _load_prices(settings.prices_file)
-    log = EventLog(settings.nats_url, service="generator", clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service="generator",
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     blobs = BlobStore.of(settings)
     client = ReplicateClient(settings.base_url, settings.token)
     catalog = GrpcChannel(settings.catalog_address)

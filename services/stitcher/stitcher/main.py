@@ -31,7 +31,13 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     settings = load(Settings, environ)
     clock = SystemClock()
     blobs = BlobStore.of(settings)
-    log = EventLog(settings.nats_url, service="stitcher", clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service="stitcher",
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
     prober, thumbnails = AvProber(), PillowThumbnailRenderer()
     make_cut = MakeCut(

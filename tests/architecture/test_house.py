@@ -164,7 +164,7 @@ def test_documents_that_are_named_are_there() -> None:
 
 def texts() -> list[Path]:
     """Every text that is ours: code, contracts, documents, settings of tools."""
-    folders = (".ci", "bench", "cli", "docs", "libs", "protos", "services", "tests", "tools")
+    folders = (".ci", "bench", "cli", "deploy", "docs", "libs", "protos", "services", "tests", "tools")
     return sorted(
         path
         for path in [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]

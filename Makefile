@@ -71,14 +71,14 @@ types: $(VENV)/.ready-dev ## Strict types
 
 protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
 	@$(BIN)/python tools/protos.py
-	@$(BIN)/python tools/docs.py
+	@$(BIN)/python -m tools.docs
 
-docs: $(VENV)/.ready-dev ## Write the tables of events and settings into the documents
-	@$(BIN)/python tools/docs.py
+docs: $(VENV)/.ready-dev ## Write what is read from the code or from one list: tables, ConfigMaps, alerts, the dashboard
+	@$(BIN)/python -m tools.docs
 
 check-protos: $(VENV)/.ready-dev ## Generated code and documents are fresh, and no contract breaks those of BASE
 	@$(BIN)/python tools/protos.py --check
-	@$(BIN)/python tools/docs.py --check
+	@$(BIN)/python -m tools.docs --check
 	@if git cat-file -e $(BASE):libs/contracts/rushes/contracts.binpb 2>/dev/null; then \
 		git show $(BASE):libs/contracts/rushes/contracts.binpb > $(VENV)/base.binpb && \
 		$(BIN)/buf breaking libs/contracts/rushes/contracts.binpb --against $(VENV)/base.binpb && \

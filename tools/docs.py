@@ -1,4 +1,4 @@
-"""Writes what is read from the code: tables of events and settings, and what ConfigMaps hold."""
+"""Writes what is read from the code or from one list: tables, ConfigMaps, alert rules, the dashboard."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from events.contract import EVENT_TYPES
 from rushes.common.v1 import event_pb2
 from servicekit.config import describe
+from tools import metrics, monitoring
 
 ROOT = Path(__file__).resolve().parent.parent
 KUBERNETES = ROOT / "deploy/k8s"
@@ -23,6 +24,8 @@ _MESSAGES = 4
 def pages() -> Iterator[tuple[Path, str]]:
     """Each file that is written here, and what it should be."""
     yield _with_table(ROOT / "docs/events.md", event_table())
+    yield _with_table(ROOT / "docs/metrics.md", metric_tables())
+    yield from monitoring.written()
     in_cluster = cluster_settings()
     for folder in sorted((ROOT / "services").iterdir()):
         yield _with_table(folder / "README.md", settings_table(folder.name))
@@ -47,6 +50,31 @@ def event_table() -> str:
             )
         )
     return _table(("event", "means", "publisher", "subject", "id", "used by"), rows)
+
+
+def metric_tables() -> str:
+    """One row for each metric, by name; then one for each label."""
+    everywhere = len(metrics.SERVICES)
+    rows = [
+        (
+            f"`{each.name}`",
+            each.type,
+            " ".join(f"`{label}`" for label in each.labels),
+            each.help,
+            "all" if len(each.services) == everywhere else ", ".join(each.services),
+        )
+        for each in metrics.metric_families()
+    ]
+    labels = [(f"`{name}`", values) for name, values in sorted(metrics.LABELS.items())]
+    return "\n".join(
+        (
+            _table(("metric", "type", "labels", "means", "in"), rows),
+            "",
+            "## Labels",
+            "",
+            _table(("label", "its values"), labels),
+        )
+    )
 
 
 def settings_table(service: str) -> str:

@@ -34,7 +34,7 @@ GENERATION_SECONDS = Histogram(
     buckets=_BUCKETS,
 )
 OUTPUTS_STORED = Counter("rushes_outputs_stored", "Outputs that were stored", ["kind"])
-BYTES_STORED = Counter("rushes_outputs_stored_bytes", "Their sizes", ["kind"])
+BYTES_STORED = Counter("rushes_outputs_stored_bytes", "Bytes of the outputs that were stored", ["kind"])
 SPENT = Counter("rushes_spent_dollars", "What attempts have cost, by the model that was run", ["model"])
 
 _GENERATION_OUTCOMES: dict[type[ge.GenerationEvent], str] = {

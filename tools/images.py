@@ -178,7 +178,8 @@ def _show(engine: Engine, names: Sequence[str], tag: str) -> None:
     width = max(map(len, images))
     print(f"\n{'image':{width}}  {'also':{width}}  {'size':>8}")
     for image, dev in images.items():
-        size = _run(engine.program, "images", "--format", "{{.Size}}", image).stdout.strip()
+        # buildah prints it once for each of the image's tags.
+        size = _run(engine.program, "images", "--format", "{{.Size}}", image).stdout.partition("\n")[0]
         print(f"{image:{width}}  {dev:{width}}  {size:>8}")
 
 

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCKED := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
-SERVICES := $(notdir $(wildcard services/*))
+SERVICES := $(patsubst services/%/pyproject.toml,%,$(wildcard services/*/pyproject.toml))
 PACKAGES := libs services cli tools bench tests
 BASE ?= origin/main
 # Tests wait for other processes much of the time: four workers keep two cores busy.
@@ -100,7 +100,7 @@ bench: $(VENV)/.ready-dev ## Measure against what a user would use instead
 	@$(BIN)/python -m bench
 
 images: ## Build the services' images (ONLY="catalog minio", TAG=…, NETWORK=host, BUILD_ARGS="NAME=VALUE …", ENGINE=buildah)
-	@$(PYTHON) tools/images.py $(ONLY) --tag "$(TAG)" --engine "$(ENGINE)" --network "$(NETWORK)" $(BUILD_ARGS:%=--build-arg=%)
+	@$(PYTHON) -m tools.images $(ONLY) --tag "$(TAG)" --engine "$(ENGINE)" --network "$(NETWORK)" $(BUILD_ARGS:%=--build-arg=%)
 
 kind: $(VENV)/.ready-dev ## Everything in a kind cluster on this machine, with the sandbox, and one job
 	@$(BIN)/python -m tools.kind up

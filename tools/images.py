@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.services import ROOT, SERVICES
+
 DOCKER = Path("deploy/docker")
-SERVICES = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
 OTHERS = ("minio",)
 """Images of a Dockerfile of their own, built when they are named. MinIO takes minutes."""
 

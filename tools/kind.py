@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.images import SERVICES, BuildError, commit_tag, find_engine
+from tools.images import BuildError, commit_tag, find_engine
+from tools.services import ROOT, SERVICES
 
-ROOT = Path(__file__).resolve().parent.parent
 OVERLAY = ROOT / "deploy" / "k8s" / "overlays" / "kind"
 CLUSTER = "rushes"
 ADDRESS = "http://127.0.0.1:8000"

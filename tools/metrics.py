@@ -8,14 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import grimp
 from prometheus_client.metrics import MetricWrapperBase
 
-SERVICES = tuple(
-    sorted(path.name for path in (Path(__file__).parent.parent / "services").iterdir() if path.is_dir())
-)
+from tools.services import SERVICES
+
 LIBRARIES = ("servicekit", "events", "mediakit")
 
 LABELS = {

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.dockerfile import ROOT, Dockerfile, EmptyMachine, Stage
+from tools.services import SERVICES as NAMES
 
 FOLDER = ROOT / "deploy" / "docker"
 FILES = {path.name: Dockerfile.read(path) for path in sorted(FOLDER.glob("*Dockerfile"))}
 SERVICES = Dockerfile.read(FOLDER / "Dockerfile")
-NAMES = sorted(path.parent.name for path in (ROOT / "services").glob("*/pyproject.toml"))
 IMAGES = {**{name: SERVICES.stages[name] for name in NAMES}, "minio": FILES["minio.Dockerfile"].stages[""]}
 
 PROGRAMS = {"nats-server", "weed", "uv", "pip", "pip3", "pytest", "gcc"}
@@ -183,6 +183,6 @@ def test_make_images_says_what_is_missing(docker: str, sentence: str, tmp_path: 
 
 def make_images(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "tools" / "images.py", *arguments],
+        [sys.executable, "-m", "tools.images", *arguments], cwd=ROOT,
         capture_output=True, text=True, check=False, env={**os.environ, "PATH": path or os.environ["PATH"]},
     )  # fmt: skip

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicekit.errors import AppError, Unavailable
 from servicekit.grpc.limits import MESSAGE_LIMIT
+from servicekit.grpc.probes import is_probe
 from servicekit.grpc.status import restore
 from servicekit.telemetry import traces
 
@@ -108,7 +109,8 @@ class _UnaryInterceptor(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         method = _method(client_call_details)
         timeout = self._deadline if client_call_details.timeout is None else client_call_details.timeout
-        with traces.span(method, "client", attributes={"rpc.system": "grpc", "server.address": self._target}):
+        about = {"rpc.system": "grpc", "server.address": self._target}
+        with traces.nothing() if is_probe(method) else traces.span(method, "client", attributes=about):
             call = await continuation(_with_trace(client_call_details, timeout), request)
             try:
                 await call

@@ -33,4 +33,4 @@ async def reconcile(reconciler: Reconciler) -> None:
 async def alert(expiry_alerts: ExpiryAlerts) -> None:
     log = structlog.get_logger("catalog.expiry")
     for each in await expiry_alerts.run_once():
-        log.error("a lost output could not be marked", generation=each.id, exc_info=each.error)
+        log.error("a lost output could not be marked", generation_id=each.id, exc_info=each.error)

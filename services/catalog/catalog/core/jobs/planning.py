@@ -18,6 +18,7 @@ from servicekit.clock import Clock
 from servicekit.concurrency import end
 from servicekit.errors import AppError, Invalid, NotFound, Precondition, Retry
 from servicekit.ids import new_id
+from servicekit.telemetry import subject, traces
 
 MAX_PHOTOS = 2000
 """Photos that the planner takes; of more, the newest are sent."""
@@ -99,6 +100,11 @@ class Planning:
             done.exception()  # retrieved, else asyncio logs it; `begin` raises it
 
     async def _plan_with_retries(self, job_id: str) -> None:
+        with traces.span("plan job"):
+            subject.bind({"job_id": job_id})
+            await self._plan_again_and_again(job_id)
+
+    async def _plan_again_and_again(self, job_id: str) -> None:
         for attempt in range(TRIES):
             try:
                 await self.plan(job_id)

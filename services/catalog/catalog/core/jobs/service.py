@@ -19,6 +19,7 @@ from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, Precondition
 from servicekit.ids import new_id
+from servicekit.telemetry import subject
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class JobService:
                 music = await _uploaded(unit, music)
             created = decide.create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
             job = await unit.jobs.save(None, created)
+        subject.bind({"job_id": job.id})
         await self._planning.begin(job.id)
         return await self.get(job.id)
 

@@ -15,6 +15,7 @@ from catalog.core.jobs.planning import Planning
 from catalog.core.unit_of_work import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
+from servicekit.telemetry import traces
 
 BATCH_SIZE = 200
 """Records of one kind in one round: the rest comes with the next, a few seconds later."""
@@ -36,7 +37,10 @@ class ReconcileReport:
 
 
 class Reconciler:
-    """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
+    """Looks for work of which no event came for too long, by the times that recovery.py gives it.
+
+    Each request has a trace of its own: what follows from it is found under the record's id.
+    """
 
     def __init__(
         self, database: Database, generations: GenerationService, planning: Planning, clock: Clock
@@ -58,14 +62,17 @@ class Reconciler:
         downloads = generations = 0
         statuses: list[JobStatus] = []
         for generation_id in lost:
-            with self._failed_requeues.guard(generation_id):
+            about = {"generation_id": generation_id}
+            with self._failed_requeues.guard(generation_id), traces.span("fetch again", attributes=about):
                 await self._generations.requeue(generation_id, automatic=True)
                 downloads += 1
         for generation_id in (each for each in stalled if each not in lost):
-            with self._failed.guard(generation_id):
+            about = {"generation_id": generation_id}
+            with self._failed.guard(generation_id), traces.span("request again", attributes=about):
                 generations += await self._request_again(generation_id)
         for job_id in jobs:
-            with self._failed.guard(job_id):
+            about = {"job_id": job_id}
+            with self._failed.guard(job_id), traces.span("request again", attributes=about):
                 statuses.append(await self._resume(job_id))
         return ReconcileReport(
             generations,

@@ -106,9 +106,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         blobs,
         log,
         limiter,
-        Tasks(clock=clock).every(
-            READ_LIMITS_EVERY, limiter.tripped, "report the limits"
-        ),
+        Tasks(clock=clock).every(READ_LIMITS_EVERY, limiter.tripped, "report the limits"),
         GrpcServer(settings.grpc_listen, servicers, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from events.topology import streams
 from servicekit.blobs import BlobStore
@@ -38,7 +37,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         streams=streams(),
         replicas=settings.event_log_replicas,
     )
-    workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
+    workspace = WorkFolders(settings.work_dir)
     prober, thumbnails = AvProber(), PillowThumbnailRenderer()
     make_cut = MakeCut(
         blobs=blobs,

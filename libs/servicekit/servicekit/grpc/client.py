@@ -25,8 +25,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A replica in the place of another has another address: gRPC would ask for it every 30 s at most, and fail
-    # all calls meanwhile (seen in a rolling restart: 24 s).
+    # A replica in the place of another has another address: gRPC would ask for it every 30 s at most, and
+    # fail all calls meanwhile (seen in a rolling restart: 24 s).
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     # So that a stream which only listens notices a host that vanished without closing it.
     ("grpc.keepalive_time_ms", 20_000),

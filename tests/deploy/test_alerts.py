@@ -356,7 +356,32 @@ def test_every_alert_has_its_panel_and_its_entry_in_the_runbook() -> None:
     section = (ROOT / RUNBOOK).read_text().partition("\n## Alerts\n")[2].partition("\n## ")[0]
     assert re.findall(r"^### (\w+)$", section, re.MULTILINE) == list(ALERTS), "in the order of alerts.toml"
     for entry in section.split("\n### ")[1:]:
-        assert "\n- **" in entry or "`" in entry, f"an entry without a command: {entry.splitlines()[0]}"
+        assert re.findall(r"^- \*\*(\w+)\*\*: ", entry, re.MULTILINE) == ["Means", "Look", "Do"], entry
+
+
+def test_the_runbook_names_panels_and_log_lines_that_are_there() -> None:
+    section = (ROOT / RUNBOOK).read_text().partition("\n## Alerts\n")[2]
+    titles = [panel.title for _, row in dashboard_rows() for panel in row]
+    commands = re.findall(r"`([^`]+)`", section)
+    for line in section.splitlines():
+        if "panel" in line:
+            for title in re.findall(r'"([^"]+)"', re.sub(r"`[^`]*`", "", line)):
+                assert any(each.startswith(title) for each in titles), title
+    sources = "\n".join(
+        path.read_text()
+        for folder in ("libs/servicekit/servicekit", *(f"services/{name}/{name}" for name in SERVICES))
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    logged = {
+        text
+        for command in commands
+        if command.startswith("kubectl logs") and "nats" not in command
+        for texts in re.findall(r"(?:grep|-e) '([^'\"]+)'|grep (\w+_\w+)", command)
+        for text in texts
+        if text
+    }
+    assert len(logged) > 8
+    assert [text for text in logged if text not in sources] == []
 
 
 def test_the_operators_rules_are_those_of_the_file() -> None:

@@ -84,7 +84,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     generation_service = GenerationService(database, generator, attempt_service, clock)
     patience = settings.plan_patience.total_seconds()
     planning = Planning(database, generator, stitcher, clock, patience=patience)
-    reconciler = Reconciler(database, generation_service, planning, clock)
+    reconciler = Reconciler(database, planning, clock)
     api_keys = ApiKeyService(database, clock)
     storage_admin = StorageAdmin(database, clock)
     servicers = [

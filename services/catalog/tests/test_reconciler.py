@@ -13,7 +13,6 @@ from sqlalchemy import select, update
 
 from catalog.adapters.db import tables
 from catalog.core.generations.domain.model import Stage
-from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.planning import CONCURRENT_RETRIES, Planning
 from catalog.core.jobs.ports import Plan, PlanRequest
 from catalog.core.watchdog import reconciler as reconcile
@@ -41,8 +40,7 @@ class Watch:
         self.core = core
         self.generator: Any = StuckGenerator()
         self.planning = Planning(core.database, self.generator, self.generator, SystemClock(), patience=3600)
-        generating = GenerationService(core.database, self.generator, core.attempts, core.clock)
-        self.reconciler = Reconciler(core.database, generating, self.planning, core.clock)
+        self.reconciler = Reconciler(core.database, self.planning, core.clock)
 
     async def corrupt(self, table: Any, id_: str) -> None:
         column = table.c.stage if "stage" in table.c else table.c.status

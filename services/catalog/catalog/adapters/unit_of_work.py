@@ -95,7 +95,7 @@ class SqlDatabase:
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
-        with _app_errors():
+        with app_errors():
             async with self.transaction() as connection:
                 unit = SqlUnitOfWork(connection, self._clock, self._stalled_after)
                 yield unit
@@ -104,7 +104,7 @@ class SqlDatabase:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[SqlUnitOfWork]:
-        with _app_errors():
+        with app_errors():
             async with self._reading.connect() as connection:
                 yield SqlUnitOfWork(connection, self._clock, self._stalled_after)
 
@@ -112,7 +112,7 @@ class SqlDatabase:
         """Delete inbox rows that no delivery can match any more: the log has dropped their events before."""
         deleted = TRIM
         while deleted == TRIM:
-            with _app_errors():
+            with app_errors():
                 async with self.transaction() as connection:
                     deleted = await trim_inbox(connection, t.inbox, INBOX_RETENTION, clock=self._clock)
 
@@ -142,7 +142,8 @@ def _has_nul(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _app_errors() -> Iterator[None]:
+def app_errors() -> Iterator[None]:
+    """Raise what the database raises as the `AppError` that it means."""
     try:
         yield
     except IntegrityError as error:

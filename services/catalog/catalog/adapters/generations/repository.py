@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
+from catalog.adapters.db.due import due_ids
 from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import generation_messages
 from catalog.adapters.db.parts import write_parts
@@ -112,11 +113,15 @@ class SqlGenerations:
         row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
         return None if row is None else (row.generation_id, make_attempt(row))
 
-    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        return await self._due(t.generations.c.stalled_at, at, limit, without)
+    async def stalled(
+        self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
+    ) -> Sequence[str]:
+        return await due_ids(
+            self._connection, t.generations.c.stalled_at, at, limit, only=only, without=without
+        )
 
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        return await self._due(t.generations.c.requeue_at, at, limit, without)
+        return await due_ids(self._connection, t.generations.c.requeue_at, at, limit, without=without)
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         columns = t.outputs.c
@@ -140,10 +145,6 @@ class SqlGenerations:
         if found is None:
             raise NotFound(f"there is no {noun} {of}")
         return str(found)
-
-    async def _due(self, column: Any, at: datetime, limit: int, without: Collection[str]) -> Sequence[str]:
-        due = select(t.generations.c.id).where(column <= at, t.generations.c.id.not_in(without))
-        return list((await self._connection.execute(due.order_by(column).limit(limit))).scalars())
 
     async def _with_parts(self, found: Sequence[Row[Any]]) -> list[Generation]:
         """The generations of these rows, with their attempts and outputs: two queries for all."""

@@ -12,6 +12,7 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
+from catalog.adapters.db.due import due_ids
 from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import job_messages
 from catalog.adapters.db.parts import write_parts
@@ -77,10 +78,10 @@ class SqlJobs:
             entries[entry.job_id].append(entry)
         return {job_id: timeline(of_job) for job_id, of_job in entries.items()}
 
-    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at, t.jobs.c.id.not_in(without))
-        ordered = due.order_by(t.jobs.c.stalled_at).limit(limit)
-        return list((await self._connection.execute(ordered)).scalars())
+    async def stalled(
+        self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
+    ) -> Sequence[str]:
+        return await due_ids(self._connection, t.jobs.c.stalled_at, at, limit, only=only, without=without)
 
     async def save(self, before: Job | None, events: Sequence[ev.JobEvent]) -> Job:
         after = fold(before, events)

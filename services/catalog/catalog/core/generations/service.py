@@ -107,10 +107,11 @@ class GenerationService:
         async with self._database.read() as unit:
             return await unit.generations.lost(paging)
 
-    async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
+    async def requeue(self, generation_id: str) -> Generation:
+        """Request its lost outputs again. Precondition: nothing can be fetched."""
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id)
-            events = requeue_download(generation, self._clock.now(), automatic=automatic)
+            events = requeue_download(generation, self._clock.now())
             return await save_generation(unit, job, generation, events)
 
     async def _record(self, unit: UnitOfWork, run: RunSpec, campaign_id: str) -> Generation:

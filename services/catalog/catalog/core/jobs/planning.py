@@ -188,8 +188,9 @@ class Planning:
     async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            error = Error("planning", cause.message)
-            await save_job(unit, job, fail_job(job, self._clock.now(), error=error))
+            if job.status is JobStatus.DRAFT:  # else another replica has planned it meanwhile
+                error = Error("planning", cause.message)
+                await save_job(unit, job, fail_job(job, self._clock.now(), error=error))
 
 
 def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:

@@ -55,7 +55,7 @@ class JobService:
                 or the edit cannot be cut.
         """
         async with self._database.write() as unit:
-            await unit.campaigns.get(campaign_id)
+            await unit.campaigns.get(campaign_id, lock=True)  # nobody deletes it meanwhile
             if request.pairs:
                 await _check_pairs(unit, request)
             elif not photos_of(await unit.assets.of(campaign_id=campaign_id)):
@@ -153,7 +153,7 @@ async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
 
 
 async def _uploaded(unit: UnitOfWork, music: Music) -> Music:
-    """Uploaded music with its blob key filled in; Invalid when there is none."""
+    """Uploaded music with its blob key filled in, locked so that it stays; Invalid when there is none."""
     if message := await asset_problem(unit, music.asset_id, MediaKind.AUDIO, "music must be audio"):
         raise Invalid.field("music.asset_id", message)
-    return replace(music, blob_key=(await unit.assets.get(music.asset_id)).blob_key)
+    return replace(music, blob_key=(await unit.assets.get(music.asset_id, lock=True)).blob_key)

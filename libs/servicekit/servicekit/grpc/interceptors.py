@@ -23,6 +23,9 @@ from servicekit.telemetry import metrics, subject, traces
 # Probes come every few seconds: their lines would hide the others.
 _UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
 
+# Each channel has one as long as it is connected: the longest call of all, and always cancelled.
+_WATCH = "/grpc.health.v1.Health/Watch"
+
 _log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -36,9 +39,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     reference, under which the log holds the exception. Requests are checked against their field rules
     before the servicer sees them. Unary and server-streaming calls, and the two with streamed requests
     (without the check), are treated alike.
+
+    Attributes:
+        calls: how many have come, without those of probes.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.calls = 0
         self._clock = clock
 
     async def intercept_service(
@@ -51,6 +58,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             metrics.RPC_REQUESTS.labels("unmatched", grpc.StatusCode.UNIMPLEMENTED.name).inc()
             return None
         method = handler_call_details.method
+        if method == _WATCH:
+            return handler
+        if not method.startswith(_UNLOGGED):
+            self.calls += 1
         headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
         requests = "stream" if handler.request_streaming else "unary"
         responses = "stream" if handler.response_streaming else "unary"

@@ -30,6 +30,7 @@ from servicekit.grpc import interceptors, status
 from servicekit.grpc.client import GrpcChannel, open_channel
 from servicekit.grpc.server import GrpcServer
 from servicekit.telemetry import metrics, traces
+from servicekit.testing import eventually
 
 NAME = "servicekit.tests.Echo"
 COUNTER = "servicekit.tests.Counter"
@@ -293,6 +294,49 @@ async def test_stop_first_reports_not_serving_then_lets_calls_finish(
     assert (await running).value == "kept"
     await stopping
     await server.stop()
+
+
+async def test_a_call_that_comes_before_its_caller_has_learned_of_the_stop_is_answered(
+    server: GrpcServer, caller: Caller
+) -> None:
+    """gRPC's own stop would cancel it."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as unaware:
+        late = Caller(unaware)
+        await late.echo(StringValue(value="x"))
+        health: Any = health_pb2_grpc.HealthStub(unaware)
+        watch = aiter(health.Watch(health_pb2.HealthCheckRequest()))
+        await anext(watch)
+        stopping = asyncio.create_task(server.stop())
+        assert (await anext(watch)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert (await late.echo(StringValue(value="late"))).value == "late"
+        await stopping
+
+
+async def test_a_channel_turns_to_the_other_replica_when_one_is_about_to_stop(echo: Echo) -> None:
+    replicas = [GrpcServer("127.0.0.1:0", [echo], clock=SystemClock(), service="echo") for _ in range(2)]
+    for replica in replicas:
+        await replica.start()
+    addresses = ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
+    async with open_channel(f"ipv4:{addresses}") as channel:
+        caller = Caller(channel)
+
+        async def calls_of_twenty() -> list[int]:
+            before = [replica._edge.calls for replica in replicas]
+            for _ in range(20):
+                await caller.echo(StringValue(value="x"))
+            return [replica._edge.calls - calls for replica, calls in zip(replicas, before, strict=True)]
+
+        async def shared() -> bool:
+            return await calls_of_twenty() == [10, 10]
+
+        async def turned() -> bool:
+            return await calls_of_twenty() == [0, 20]
+
+        await eventually(shared)
+        await replicas[0]._health.enter_graceful_shutdown()
+        await eventually(turned)
+    for replica in replicas:
+        await replica.stop()
 
 
 async def test_a_call_that_outlives_the_grace_is_cut_off(

@@ -202,6 +202,27 @@ async def test_a_running_request_is_finished_before_the_end(
     await server.stop()
 
 
+async def test_an_open_connection_gets_a_last_request_and_then_the_end(site: Site) -> None:
+    server = HttpServer(site.app, "127.0.0.1:0", last_requests=30.0)
+    await server.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        assert "connection" not in (await client.get("/things/1")).headers
+        stopping = asyncio.create_task(server.stop())
+        await eventually(lambda: refused(server.port))
+        assert (await client.get("/things/1")).headers["connection"] == "close"
+        await asyncio.wait_for(stopping, 10.0)  # once nobody is connected any more
+
+
+async def test_a_connection_without_a_last_request_is_closed(site: Site) -> None:
+    server = HttpServer(site.app, "127.0.0.1:0", last_requests=0.1)
+    await server.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        await client.get("/things/1")
+        await asyncio.wait_for(server.stop(), 10.0)
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/things/1")
+
+
 async def test_stop_before_start_and_a_taken_port(server: HttpServer, site: Site) -> None:
     other = HttpServer(site.app, f"127.0.0.1:{server.port}")
     await other.stop()

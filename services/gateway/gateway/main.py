@@ -35,6 +35,9 @@ from servicekit.process.scratch_dir import ScratchDir
 
 SERVICE = "gateway"
 
+LAST_REQUESTS_S = 2.0
+"""At stop, for clients that have a connection open and are about to use it."""
+
 
 @dataclass(frozen=True)
 class Gateway:
@@ -91,6 +94,7 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         "rushes.gateway.v1.ProbeService": Probes(readiness),
         "rushes.gateway.v1.DocumentService": Docs(),
     }
-    http = HttpServer(make_app(rpc_operations(calls, servicers), auth), settings.http_listen)
+    app = make_app(rpc_operations(calls, servicers), auth)
+    http = HttpServer(app, settings.http_listen, last_requests=LAST_REQUESTS_S)
     grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)
     return Gateway([log, blobs, calls, uploads_folder, feed, grpc, http, readiness], http, feed)

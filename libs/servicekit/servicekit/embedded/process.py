@@ -147,6 +147,11 @@ class ServerProcess:
         """Whether the child runs right now."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the child has ended: 0 in order, negative by that signal; None while it lives."""
+        return self._child.poll() if self._child is not None else None
+
     def spawn(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | None = None
     ) -> None:

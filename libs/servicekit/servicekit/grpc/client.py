@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -38,6 +39,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     # All replicas behind a headless service get their share.
     ("grpc.lb_policy_name", "round_robin"),
+    # They get no more calls from the moment that their health service says so: at their stop.
+    ("grpc.service_config", json.dumps({"healthCheckConfig": {"serviceName": ""}})),
 ]
 
 

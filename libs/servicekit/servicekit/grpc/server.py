@@ -28,6 +28,10 @@ READY = "ready"
 that it needs. Under the other names, and "", it says whether the process answers: what is away changes
 nothing of that, and a restart would not mend it."""
 
+_LEFT_AFTER, _LEAVE_WITHIN = 0.2, 2.0
+"""Seconds without a new call after which all callers have turned to other replicas at stop; the most that they
+get for it."""
+
 _READY_WITHIN = 4.0
 """Seconds that finding out may take; Kubernetes' probe waits a second longer."""
 
@@ -56,13 +60,13 @@ class GrpcServer:
     ) -> None:
         self._listen = listen
         self._adding = [(add, servicer) for each in servicers for add, servicer in _registrations(each)]
-        self._clock = clock
         self._log = structlog.get_logger(__name__).bind(server=service)
         self._grace = grace
         self._server: grpc.aio.Server | None = None
         self.ready: Ready = _always
         """What the health service asks for `READY`; `servicekit.process.main` sets it."""
         self._health = _Health(self.ready)
+        self._edge = EdgeInterceptor(clock)
         self.port = 0
 
     async def start(self) -> None:
@@ -72,7 +76,7 @@ class GrpcServer:
             Precondition: the address cannot be listened on.
         """
         self._health = _Health(self.ready)
-        server = grpc.aio.server(interceptors=[EdgeInterceptor(self._clock)], options=_OPTIONS)
+        server = grpc.aio.server(interceptors=[self._edge], options=_OPTIONS)
         registry = _Registry(server)
         for add, servicer in self._adding:
             add(servicer, registry)
@@ -93,11 +97,25 @@ class GrpcServer:
         self._log.info("grpc listening", address=self._listen, port=self.port)
 
     async def stop(self) -> None:
-        """Report NOT_SERVING, take no new calls, give the running ones their grace."""
+        """Report NOT_SERVING, let callers turn to other replicas, take no new calls, give the running ones
+        their grace.
+
+        gRPC's own stop cancels every call that comes before its caller has learned of it, and the caller cannot
+        know that nothing was done.
+        """
         server, self._server = self._server, None
         if server is not None:
             await self._health.enter_graceful_shutdown()
+            if self._health.is_watched:
+                await self._left_by_callers()
             await server.stop(self._grace)
+
+    async def _left_by_callers(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _LEAVE_WITHIN
+        calls = -1
+        while calls != self._edge.calls and asyncio.get_running_loop().time() < deadline:
+            calls = self._edge.calls
+            await asyncio.sleep(_LEFT_AFTER)
 
 
 async def _always() -> None:
@@ -111,6 +129,11 @@ class _Health(health_aio.HealthServicer):  # type: ignore[misc]  # the package h
         super().__init__()
         self._ready = ready
         self._log = structlog.get_logger(__name__)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a channel is connected that follows the health of this server."""
+        return bool(self._watcher_count_by_service)
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # the contract's name
         answer = await super().Check(request, context)

@@ -9,19 +9,51 @@ from collections.abc import Iterator
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.errors import Precondition
 
 GRACE = 5.0
 """Seconds that running requests get to finish at stop, before they are cancelled."""
 
+KEEP_ALIVE_S = 75
+"""Seconds for which a connection without a request stays open. Longer than proxies and load balancers keep theirs
+(60 s, mostly): the one that closes it must be the one that sends on it, or a request meets a closed connection."""
+
+_POLL_S = 0.02
+"""Between two checks whether connections are closed."""
+
 _ACCEPTING_S = 5.0
 """For connections that are accepted and not connected yet: a TLS handshake is several rounds of the loop."""
 
 
+class _LastResponses:
+    """An ASGI middleware that, from the stop on, says in each response that its connection ends with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.stopping = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if self.stopping and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive, sent if scope["type"] == "http" else send)
+
+
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn without signal handlers: `servicekit.process.lifecycle` has them."""
+    """Uvicorn without signal handlers: `servicekit.process.lifecycle` has them.
+
+    Its own stop closes a connection that is between two requests, perhaps while the next one is on its way: who
+    has sent it cannot know that nothing was done. So each gets the chance of a last request.
+    """
+
+    def __init__(self, config: uvicorn.Config, last_responses: _LastResponses, last_requests: float) -> None:
+        super().__init__(config)
+        self._last_responses = last_responses
+        self._last_requests = last_requests
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -30,16 +62,31 @@ class _Uvicorn(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             await stop_accepting(server)
+            server.close()  # at once: new connections are refused, and go to another replica
+        self._last_responses.stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._last_requests):
+                while self.server_state.connections:
+                    await asyncio.sleep(_POLL_S)
         await super().shutdown(sockets)
 
 
 class HttpServer:
-    """Serves an ASGI app on `listen` ("host:port"; port 0 lets the system choose, see `port`)."""
+    """Serves an ASGI app.
 
-    def __init__(self, app: ASGIApp, listen: str, *, grace: float = GRACE) -> None:
+    Args:
+        listen: "host:port"; port 0 lets the system choose, see `port`.
+        grace: seconds that running requests get to finish at stop.
+        last_requests: seconds before that in which each open connection may send one more request.
+    """
+
+    def __init__(
+        self, app: ASGIApp, listen: str, *, grace: float = GRACE, last_requests: float = 0.0
+    ) -> None:
         self._app = app
         self._listen = listen
         self._grace = grace
+        self._last_requests = last_requests
         self._log = structlog.get_logger(__name__)
         self._server: _Uvicorn | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -53,14 +100,16 @@ class HttpServer:
         """
         listening = _bind(self._listen)
         self.port = listening.getsockname()[1]
+        app = _LastResponses(self._app)
         config = uvicorn.Config(
-            self._app,
+            app,
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(self._grace)),
         )
-        server = _Uvicorn(config)
+        server = _Uvicorn(config, app, self._last_requests)
         serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
         self._server, self._serving = server, serving
         while not server.started:
@@ -73,7 +122,8 @@ class HttpServer:
         self._log.info("http listening", address=self._listen, port=self.port)
 
     async def stop(self) -> None:
-        """Take no new connections, let running requests finish within the grace, then cut them off."""
+        """Take no new connections, answer last requests, let running ones finish within the grace, then cut
+        them off."""
         server, self._server = self._server, None
         serving, self._serving = self._serving, None
         if server is not None and serving is not None:

@@ -58,7 +58,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if method == _WATCH:
             return handler
-        if not method.startswith(_UNLOGGED):
+        if not is_probe(method):
             self.calls += 1
         headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
         requests = "stream" if handler.request_streaming else "unary"

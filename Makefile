@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCKED := uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml)
-SERVICES := $(notdir $(wildcard services/*))
+SERVICES := $(patsubst services/%/pyproject.toml,%,$(wildcard services/*/pyproject.toml))
 PACKAGES := libs services cli tools bench tests
 BASE ?= origin/main
 # Tests wait for other processes much of the time: four workers keep two cores busy.
@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE :=
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down doctor test test-fast lint types protos docs check check-protos check-manifests check-bench format bench kind kind-down clean delete-data
+.PHONY: help demo up down doctor test test-fast lint types protos docs check check-protos check-manifests check-bench check-images format bench images kind kind-down clean delete-data
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,10 +51,10 @@ doctor: $(VENV)/.ready ## What is missing or wrong here, and the way out
 	@$(BIN)/rushes doctor
 
 test: $(VENV)/.ready-dev ## Every test, on real parts
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not api_server"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not api_server and not images"
 
 test-fast: $(VENV)/.ready-dev ## The tests that start no server: the inner loop
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not api_server and not e2e and not servers"
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not bench and not api_server and not images and not e2e and not servers"
 
 lint: $(VENV)/.ready-dev ## Style, formatting, layering, protos
 	@$(BIN)/ruff check $(PACKAGES)
@@ -71,21 +71,21 @@ types: $(VENV)/.ready-dev ## Strict types
 
 protos: $(VENV)/.ready-dev ## Generate libs/contracts from protos/
 	@$(BIN)/python tools/protos.py
-	@$(BIN)/python tools/docs.py
+	@$(BIN)/python -m tools.docs
 
-docs: $(VENV)/.ready-dev ## Write the tables of events and settings into the documents
-	@$(BIN)/python tools/docs.py
+docs: $(VENV)/.ready-dev ## Write what is read from the code or from one list: tables, ConfigMaps, alerts, the dashboard
+	@$(BIN)/python -m tools.docs
 
 check-protos: $(VENV)/.ready-dev ## Generated code and documents are fresh, and no contract breaks those of BASE
 	@$(BIN)/python tools/protos.py --check
-	@$(BIN)/python tools/docs.py --check
+	@$(BIN)/python -m tools.docs --check
 	@if git cat-file -e $(BASE):libs/contracts/rushes/contracts.binpb 2>/dev/null; then \
 		git show $(BASE):libs/contracts/rushes/contracts.binpb > $(VENV)/base.binpb && \
 		$(BIN)/buf breaking libs/contracts/rushes/contracts.binpb --against $(VENV)/base.binpb && \
 		echo "No contract breaks those of $(BASE)."; \
 	else echo "No contracts at $(BASE) to compare with."; fi
 
-check: lint types check-protos test ## What CI checks, but for check-bench and the demo
+check: lint types check-protos test ## What CI checks, but for check-manifests, check-bench, check-images and the demo
 
 check-manifests: $(VENV)/.ready-dev ## A real Kubernetes API server takes every overlay (built by Go, once; minutes)
 	@$(BIN)/pytest -q -m api_server tests/deploy
@@ -93,8 +93,14 @@ check-manifests: $(VENV)/.ready-dev ## A real Kubernetes API server takes every 
 check-bench: $(VENV)/.ready-dev ## Every benchmark runs (what it measures is not judged)
 	@$(BIN)/pytest -q -m bench
 
+check-images: $(VENV)/.ready-dev ## Every image's environment is made, and starts (two of them are in make test)
+	@$(BIN)/pytest -q -m images
+
 bench: $(VENV)/.ready-dev ## Measure against what a user would use instead
 	@$(BIN)/python -m bench
+
+images: ## Build the services' images (ONLY="catalog minio", TAG=…, NETWORK=host, BUILD_ARGS="NAME=VALUE …", ENGINE=buildah)
+	@$(PYTHON) -m tools.images $(ONLY) --tag "$(TAG)" --engine "$(ENGINE)" --network "$(NETWORK)" $(BUILD_ARGS:%=--build-arg=%)
 
 kind: $(VENV)/.ready-dev ## Everything in a kind cluster on this machine, with the sandbox, and one job
 	@$(BIN)/python -m tools.kind up

@@ -1,4 +1,4 @@
-"""Writes what is read from the code: tables of events and settings, and what ConfigMaps hold."""
+"""Writes what is read from the code or from one list: tables, ConfigMaps, alert rules, the dashboard."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from events.contract import EVENT_TYPES
 from rushes.common.v1 import event_pb2
 from servicekit.config import describe
+from tools import metrics, monitoring
+from tools.services import ROOT, SERVICES
 
-ROOT = Path(__file__).resolve().parent.parent
 KUBERNETES = ROOT / "deploy/k8s"
 BEGIN, END = "<!-- written by make docs -->", "<!-- end -->"
 _MESSAGES = 4
@@ -22,12 +23,14 @@ _MESSAGES = 4
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Each file that is written here, and what it should be."""
-    yield _with_table(ROOT / "docs/events.md", event_table())
+    yield with_table(ROOT / "docs/events.md", event_table())
+    yield with_table(ROOT / "docs/metrics.md", metric_tables())
+    yield from monitoring.written()
     in_cluster = cluster_settings()
-    for folder in sorted((ROOT / "services").iterdir()):
-        yield _with_table(folder / "README.md", settings_table(folder.name))
-        kind = "base" if (KUBERNETES / "base" / folder.name).exists() else "components"
-        yield KUBERNETES / kind / folder.name / "settings.env", settings_env(folder.name, in_cluster)
+    for name in SERVICES:
+        yield with_table(ROOT / "services" / name / "README.md", settings_table(name))
+        kind = "base" if (KUBERNETES / "base" / name).exists() else "components"
+        yield KUBERNETES / kind / name / "settings.env", settings_env(name, in_cluster)
 
 
 def event_table() -> str:
@@ -47,6 +50,31 @@ def event_table() -> str:
             )
         )
     return _table(("event", "means", "publisher", "subject", "id", "used by"), rows)
+
+
+def metric_tables() -> str:
+    """One row for each metric, by name; then one for each label."""
+    everywhere = len(SERVICES)
+    rows = [
+        (
+            f"`{each.name}`",
+            each.type,
+            " ".join(f"`{label}`" for label in each.labels),
+            each.help,
+            "all" if len(each.services) == everywhere else ", ".join(each.services),
+        )
+        for each in metrics.metric_families()
+    ]
+    labels = [(f"`{name}`", values) for name, values in sorted(metrics.LABELS.items())]
+    return "\n".join(
+        (
+            _table(("metric", "type", "labels", "means", "in"), rows),
+            "",
+            "## Labels",
+            "",
+            _table(("label", "its values"), labels),
+        )
+    )
 
 
 def settings_table(service: str) -> str:
@@ -76,17 +104,13 @@ def settings_env(service: str, in_cluster: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _with_table(path: Path, table: str) -> tuple[Path, str]:
-    return path, fresh(path.read_text(), table)
-
-
-def fresh(page: str, table: str) -> str:
-    """The page with this table. ValueError: it has no place for one."""
-    head, begin, rest = page.partition(BEGIN)
+def with_table(path: Path, table: str) -> tuple[Path, str]:
+    """The page, and what it is with this table. ValueError: it has no place for one."""
+    head, begin, rest = path.read_text().partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"no {BEGIN} … {END}")
-    return f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}"
+        raise ValueError(f"{path} has no place for a table: write {BEGIN} and {END} where it belongs")
+    return path, f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

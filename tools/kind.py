@@ -1,4 +1,4 @@
-"""Runs Rushes in a kind cluster on this machine: cluster, images, manifests, and one job to see that it works."""
+"""Runs Rushes in a kind cluster on this machine: cluster, images, manifests, and a job to try it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.images import SERVICES, BuildError, commit_tag, find_engine
+from tools.images import BuildError, commit_tag, find_engine
+from tools.services import ROOT, SERVICES
 
-ROOT = Path(__file__).resolve().parent.parent
 OVERLAY = ROOT / "deploy" / "k8s" / "overlays" / "kind"
 CLUSTER = "rushes"
 ADDRESS = "http://127.0.0.1:8000"
@@ -66,8 +66,8 @@ def _kind() -> str:
     found = shutil.which("kind")
     if found is None:
         raise KindError(
-            "kind is not on PATH: install it (go install sigs.k8s.io/kind@latest, or its page kind.sigs.k8s.io), "
-            "or use any cluster: push the images of `make images` where it finds them, and "
+            "kind is not on PATH: install it (go install sigs.k8s.io/kind@latest; kind.sigs.k8s.io), or "
+            "use any cluster: push the images of `make images` where it finds them, and run "
             "kubectl apply -k deploy/k8s/overlays/kind"
         )
     engine = find_engine("")

@@ -97,7 +97,7 @@ def up(
     """
 
     async def work() -> int:
-        options = StackOptions(port, parse_replicas(replicas or []), dict(os.environ))
+        options = StackOptions(port, parse_replicas(replicas or [], os.environ), dict(os.environ))
         if detach:
             return await up_command.up_detached(_folder(data), options)
         return await up_command.up(_folder(data), options)

@@ -28,3 +28,9 @@ async def test_a_running_system_with_another_provider_is_not_taken(
         )
         with pytest.raises(CommandError, match=f"{runs}, and the settings here ask for {provider_of(here)}"):
             await demo(folder, DemoRequest(None, None, 4, 4.0, 900.0), here)
+
+
+async def test_a_system_that_runs_elsewhere_needs_its_key(tmp_path: Path) -> None:
+    request = DemoRequest(None, None, 4, 4.0, 900.0, at="https://rushes.example.com")
+    with pytest.raises(CommandError, match=r"https://rushes\.example\.com asks for an API key"):
+        await demo(DataFolder(tmp_path), request, {})

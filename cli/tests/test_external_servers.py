@@ -17,6 +17,7 @@ from servicekit.testing import tcp_server
         ("http://store", [("http", "store", 80)]),
         ("http://127.0.0.1:8333", [("http", "127.0.0.1", 8333)]),
         ("nats://host", [("nats", "host", 4222)]),
+        ("postgresql+asyncpg://user:secret@db/rushes", [("postgresql+asyncpg", "db", 5432)]),
         (
             "nats://a:1, nats://user:secret@b,tls://[::1]:3",
             [("nats", "a", 1), ("nats", "b", 4222), ("tls", "::1", 3)],

@@ -89,7 +89,16 @@ def test_outputs_of_the_sandbox_are_where_they_were_after_a_restart(tmp_path: Pa
     assert moved["sandbox"].address != first
 
 
-@pytest.mark.parametrize("text", ["catalog=2", "generator=0", "generator=x", "generator", "=2", "gateway=99"])
+@pytest.mark.parametrize("text", ["sandbox=2", "generator=0", "generator=x", "generator", "=2", "gateway=99"])
 def test_replicas_that_cannot_be(text: str) -> None:
     with pytest.raises(CommandError, match="--replicas"):
-        parse_replicas([text])
+        parse_replicas([text], {})
+
+
+def test_several_catalogs_need_postgresql() -> None:
+    for sqlite in ({}, {"DATABASE_URL": "sqlite:///catalog.db"}):
+        with pytest.raises(CommandError, match=r"--replicas catalog=2 .* SQLite serves one") as raised:
+            parse_replicas(["catalog=2"], sqlite)
+        assert "postgresql://" in raised.value.way_out
+        assert parse_replicas(["catalog=1"], sqlite) == {"catalog": 1}
+    assert parse_replicas(["catalog=2"], {"DATABASE_URL": "postgresql://db/rushes"}) == {"catalog": 2}

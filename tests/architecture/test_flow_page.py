@@ -10,7 +10,7 @@ from generator.edges import events as generator
 from servicekit.config import describe
 from servicekit.events import ConsumerSpec, EventLog
 from stitcher.edges import events as stitcher
-from tests.architecture.test_house import ROOT
+from tools.services import ROOT
 
 PAGE = (ROOT / "docs" / "flow.md").read_text()
 

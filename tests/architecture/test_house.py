@@ -15,9 +15,8 @@ import grimp
 import pytest
 
 from rushes_cli import fingerprint
+from tools.services import ROOT, SERVICES
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVICES = sorted(p.name for p in (ROOT / "services").iterdir() if (p / "pyproject.toml").exists())
 SOURCES = sorted(
     path
     for root in (
@@ -135,8 +134,8 @@ def test_every_module_says_what_it_is_responsible_for() -> None:
 def test_every_dependency_has_its_line() -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text()
     own = {"servicekit", "rushes-workspace"}
-    members = (path for pattern in ("libs/*", "services/*", "cli") for path in ROOT.glob(pattern))
-    for path in [ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members)]:
+    patterns = ("pyproject.toml", "cli/pyproject.toml", "*/*/pyproject.toml")
+    for path in chain.from_iterable(map(ROOT.glob, patterns)):
         project = tomllib.loads(path.read_text())
         wanted = [
             *project["project"].get("dependencies", []),
@@ -175,7 +174,7 @@ def test_documents_that_are_named_are_there() -> None:
 
 def texts() -> list[Path]:
     """Every text that is ours: code, contracts, documents, settings of tools."""
-    folders = (".ci", "bench", "cli", "docs", "libs", "protos", "services", "tests", "tools")
+    folders = (".ci", "bench", "cli", "deploy", "docs", "libs", "protos", "services", "tests", "tools")
     return sorted(
         path
         for path in [*ROOT.iterdir(), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ class CannotBuildError(Exception):
 
 
 def programs() -> Path:
-    """The folder that holds both programs: built by Go when they are not there, and kept in the user's cache."""
+    """The folder of both programs: built by Go when they are not there, and kept in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / f"rushes/api-server-{VERSION}"
     missing = [name for name in PROGRAMS if not (cache / name).exists()]
     if missing and shutil.which("go") is None:
@@ -105,10 +106,11 @@ async def api_server(binaries: Path, folder: Path) -> AsyncIterator[Kubectl]:
         return b"200" in await first_line(client, b"GET /health HTTP/1.0\r\n\r\n")
 
     async def server_answers() -> bool:
-        asked = subprocess.run(
-            [KUBECTL, *kubectl._flags, "get", "--raw", "/readyz"], capture_output=True, check=False
-        )
-        return asked.returncode == 0
+        try:
+            await asyncio.to_thread(kubectl, "get", "--raw", "/readyz")
+        except AssertionError:
+            return False
+        return True
 
     kubectl = Kubectl(port, folder)
     try:

@@ -20,6 +20,7 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 
 Document = dict[str, Any]
 
+EYES = ("telemetry", "prometheus", "grafana")
 OVERLAYS = ("kind", "production")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "kind": (),
@@ -27,9 +28,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "kind, scaled by HPA": ("hpa",),
     "kind, by Gateway API": ("gateway-api",),
     "kind, while its database is made again": ("rebuild",),
+    "kind, with eyes": EYES,
     "production": (),
     "production, scaled by KEDA": ("keda",),
     "production, scaled by HPA": ("hpa",),
+    "production, with eyes": EYES,
 }
 """An overlay, and the components that are switched on beside its own."""
 

@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.api_server, pytest.mark.asyncio(loop_scope="module"), 
 KINDS = {
     "github.com/kedacore/keda/v2@v2.21.0": "config/crd/bases/keda.sh_*.yaml",
     "sigs.k8s.io/gateway-api@v1.6.0": "config/crd/standard/*_httproutes.yaml",
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0": "example/prometheus-operator-crd/*_p*s.yaml",
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
+        "example/prometheus-operator-crd/*_p*s.yaml"
+    ),
 }
 """Kinds that a cluster may lack: the Go modules that have their schemas, and where."""
 

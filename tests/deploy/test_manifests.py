@@ -213,7 +213,7 @@ def test_policies_let_each_service_reach_what_its_settings_name(documents: list[
     for service, deployment in our_services(documents):
         own = pod(deployment)["metadata"]["labels"]
         for setting, value in settings_of(documents, service).items():
-            if not (address := re.fullmatch(r"(?:\w+://)?([a-z]+):(\d+)", value)):
+            if not (address := re.fullmatch(r"(?:\w+://)?([a-z-]+):(\d+)", value)):
                 continue
             called = named(documents, "Service", address[1])
             [port] = [

@@ -33,6 +33,13 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
         yield running
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def provider(system: System) -> AsyncIterator[System]:
+    """The system, with every fault taken back at the end."""
+    yield system
+    await system.mend()
+
+
 @dataclass(frozen=True)
 class Finished:
     exit_code: int

@@ -28,9 +28,9 @@ class System:
     def __init__(self, data: Path, process: asyncio.subprocess.Process) -> None:
         self.data = data
         self.process = process
-        self._key = (data / "api-key").read_text().strip()
+        self.key = (data / "api-key").read_text().strip()
         self.http = httpx.AsyncClient(
-            base_url=self.state["gateway"], headers={"X-API-Key": self._key}, timeout=30.0
+            base_url=self.state["gateway"], headers={"X-API-Key": self.key}, timeout=30.0
         )
         self.outside = httpx.AsyncClient(timeout=30.0)
 

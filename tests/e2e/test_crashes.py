@@ -66,14 +66,11 @@ async def _reported_after(system: System, job_id: str, kind: str, when: datetime
 @asynccontextmanager
 async def _slow_files(system: System) -> AsyncIterator[None]:
     """The transfer of an output takes seconds."""
-    faults = f"{system.address('sandbox')}/sandbox/faults"
-    drip = {"fault": "slow_drip", "params": {"chunk": 16_384, "seconds": 0.2}}
-    got = await system.outside.post(faults, json=drip)
-    assert got.is_success, got.text
+    await system.fault("slow_drip", params={"chunk": 16_384, "seconds": 0.2})
     try:
         yield
     finally:
-        await system.outside.delete(faults)
+        await system.mend()
 
 
 @pytest.mark.parametrize("victim", sorted(MOMENTS))

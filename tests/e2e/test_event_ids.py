@@ -85,7 +85,7 @@ class Run:
         try:
             yield
         finally:
-            await self.system.outside.delete(f"{self.system.address('sandbox')}/sandbox/faults")
+            await self.system.mend()
 
     async def events(self) -> list[Event]:
         """The log from its first event to the one that is last now; each is read once."""

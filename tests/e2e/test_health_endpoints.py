@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from servicekit.testing import eventually
 from tests.e2e.system import System
+from tools.metrics import metric_families
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -35,16 +39,33 @@ async def test_health_and_reflection_answer(name: str, system: System) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-async def test_metrics_can_be_scraped(name: str, system: System) -> None:
-    address = next(each["metrics"] for each in system.state["processes"] if each["name"] == name)
-    got = await system.outside.get(address)
-    assert got.status_code == 200
-    assert "python_info" in got.text
-    if name == "downloader":
-        assert "\nrushes_outputs_lost_total " in got.text
-    if name == "generator":
-        assert "\n# TYPE rushes_provider_breaker_open gauge" in got.text
+async def test_a_service_is_ready_and_exports_every_metric_that_is_documented_for_it(
+    name: str, system: System
+) -> None:
+    address = metrics_addresses(system)[name]
+    text = (await system.outside.get(address)).raise_for_status().text
+    assert "python_info" in text
+    documented = [family for family in metric_families() if name in family.services]
+    assert [f for f in documented if f"\n# TYPE {f.name} {f.type}\n" not in text] == []
     assert (await system.outside.get(address.replace("/metrics", "/readyz"))).status_code == 200
+
+
+async def test_every_documented_metric_has_a_series_after_one_generation(system: System) -> None:
+    made = await system.generation("rushes/instant")
+    await system.final_generation(made["id"])
+
+    async def scraped() -> bool:
+        texts = [(await system.outside.get(each)).text for each in metrics_addresses(system).values()]
+        series = set(re.findall(r"^(rushes_\w+)[{ ]", "\n".join(texts), re.MULTILINE))
+        counted = series | {name.removesuffix("_count") for name in series}
+        assert {family.name for family in metric_families()} - counted == set()
+        return True
+
+    await eventually(scraped, within=20.0)  # some are measured every few seconds
+
+
+def metrics_addresses(system: System) -> dict[str, str]:
+    return {each["name"]: each["metrics"] for each in system.state["processes"] if each["name"] in SERVICES}
 
 
 async def test_the_gateway_is_ready(system: System) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
-import pytest_asyncio
 
 from servicekit.testing import eventually
 from tests.e2e.system import System
@@ -14,13 +12,6 @@ from tests.e2e.system import System
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = "rushes/instant"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def provider(system: System) -> AsyncIterator[System]:
-    """The system, with no fault left over from another test."""
-    yield system
-    await system.mend()
 
 
 @pytest.mark.parametrize(

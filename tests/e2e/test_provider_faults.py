@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from servicekit.testing import eventually
 from tests.e2e.system import FINAL, System
@@ -16,13 +14,6 @@ from tests.e2e.system import FINAL, System
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = "rushes/instant"
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def provider(system: System) -> AsyncIterator[System]:
-    """The system, with no fault left over from another test."""
-    yield system
-    await system.mend()
 
 
 async def _charged(system: System, before: int) -> int:

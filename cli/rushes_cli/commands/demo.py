@@ -1,4 +1,4 @@
-"""`rushes demo`: does the main job, from photos to a playing cut; here, where it starts a stack, or elsewhere."""
+"""`rushes demo`: does the main job, from photos to a playing cut, on a stack of this machine or elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that an external NATS server or S3 store accepts connections, before a stack is started."""
+"""Checks that external servers (NATS, S3, PostgreSQL) accept connections, before a stack is started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from rushes_cli.errors import FAILED, CommandError
 
 _CONNECT_TIMEOUT_S = 5.0
 
-_PORTS = {"http": 80, "https": 443, "nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
+_PORTS = {
+    "http": 80,
+    "https": 443,
+    "nats": 4222,
+    "tls": 4222,
+    "ws": 80,
+    "wss": 443,
+    "postgresql": 5432,
+    "postgres": 5432,
+    "postgresql+asyncpg": 5432,
+}
 """Of an address without a port."""
 
 

@@ -12,8 +12,8 @@ from rushes_cli.errors import CommandError
 from servicekit.embedded.process import free_port, remembered_port, reserve_port
 
 SERVICES = ("catalog", "generator", "downloader", "stitcher", "gateway", "sandbox")
-REPLICABLE = ("generator", "downloader", "stitcher", "gateway")
-"""The catalog on SQLite must be one process, and so must the sandbox with its data folder."""
+REPLICABLE = ("catalog", "generator", "downloader", "stitcher", "gateway")
+"""The sandbox with its data folder must be one process, and so must the catalog on SQLite."""
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -54,11 +54,17 @@ def provider_of(environ: Mapping[str, str]) -> str:
     )
 
 
-def parse_replicas(texts: list[str]) -> dict[str, int]:
+def uses_postgres(environ: Mapping[str, str]) -> bool:
+    """Whether the environment names a PostgreSQL database for the catalog."""
+    return environ.get("DATABASE_URL", "").startswith("postgres")
+
+
+def parse_replicas(texts: list[str], environ: Mapping[str, str]) -> dict[str, int]:
     """`["generator=2", …]` as a table.
 
     Raises:
-        CommandError: not a service that can have replicas, or not a number from 1 to 16.
+        CommandError: not a service that can have replicas, not a number from 1 to 16, or several catalogs on
+            SQLite.
     """
     replicas: dict[str, int] = {}
     for text in texts:
@@ -69,6 +75,11 @@ def parse_replicas(texts: list[str]) -> dict[str, int]:
                 f"Write for example --replicas generator=2; it takes {', '.join(REPLICABLE)}.",
             )
         replicas[name] = int(number)
+    if replicas.get("catalog", 1) > 1 and not uses_postgres(environ):
+        raise CommandError(
+            f"--replicas catalog={replicas['catalog']} needs a PostgreSQL database: SQLite serves one.",
+            "Set DATABASE_URL to its address, postgresql://…",
+        )
     return replicas
 
 

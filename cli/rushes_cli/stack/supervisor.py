@@ -8,12 +8,19 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from rushes_cli.data_folder import DataFolder, ProcessState, StackState
 from rushes_cli.errors import FAILED, CommandError
 from rushes_cli.fingerprint import code_fingerprint
 from rushes_cli.stack.external_servers import check_reachable
-from rushes_cli.stack.services import ServiceProcessSpec, StackOptions, plan_services, provider_of
+from rushes_cli.stack.services import (
+    ServiceProcessSpec,
+    StackOptions,
+    plan_services,
+    provider_of,
+    uses_postgres,
+)
 from rushes_cli.stack.supervised import HealthCheck, ServiceProcess, Supervised
 from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.s3 import S3Server
@@ -100,6 +107,8 @@ class Stack:
             for name in ("NATS_URL", "BLOB_ENDPOINT", "BLOB_ACCESS_KEY", "BLOB_SECRET_KEY")
         }
         given = [settings[name] for name in ("NATS_URL", "BLOB_ENDPOINT") if settings[name]]
+        if uses_postgres(environ) and urlsplit(environ["DATABASE_URL"]).hostname:  # else it is a socket here
+            given.append(environ["DATABASE_URL"])
         await asyncio.gather(*map(check_reachable, given))
         nats, s3 = NatsServer(self._folder.path / "nats"), S3Server(self._folder.path / "s3")
         embedded = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -23,13 +23,16 @@ class _Setting:
     env: str
     doc: str
     secret: bool
+    choices: Sequence[Any]
 
 
 class ConfigError(Exception):
     """Some settings are missing or unreadable; the text lists every one of them, and the way out."""
 
 
-def setting(env: str, *, doc: str, default: Any = _REQUIRED, secret: bool = False) -> Any:
+def setting(
+    env: str, *, doc: str, default: Any = _REQUIRED, secret: bool = False, choices: Sequence[Any] = ()
+) -> Any:
     """Declare one field of a settings dataclass.
 
     Args:
@@ -37,8 +40,10 @@ def setting(env: str, *, doc: str, default: Any = _REQUIRED, secret: bool = Fals
         doc: one sentence for the operator, with the unit.
         default: its value when the variable is unset or empty; without one the setting is required.
         secret: never shown: not in errors, and left out of the settings' repr.
+        choices: the only values that it may have; empty: any.
     """
-    return dataclasses.field(default=default, repr=not secret, metadata={_KEY: _Setting(env, doc, secret)})
+    declared = _Setting(env, doc, secret, choices)
+    return dataclasses.field(default=default, repr=not secret, metadata={_KEY: declared})
 
 
 def load(cls: type[S], environ: Mapping[str, str]) -> S:
@@ -53,7 +58,7 @@ def load(cls: type[S], environ: Mapping[str, str]) -> S:
     problems: list[str] = []
     for name, declared, kind, default in _settings(cls):
         raw = environ.get(declared.env, "")
-        _, expected, read = _reader(kind)
+        _, expected, read = _reader(kind, declared.choices)
         if raw == "":
             if default is _REQUIRED:
                 problems.append(f"{declared.env} is missing: expected {expected}. {declared.doc}")
@@ -85,7 +90,11 @@ def describe(cls: type[Any]) -> list[DescribedSetting]:
     """Each setting of the class, for the README's table and a cluster's ConfigMap."""
     return [
         DescribedSetting(
-            declared.env, _reader(kind)[0], _written(default, declared), declared.doc, declared.secret
+            declared.env,
+            _reader(kind, declared.choices)[0],
+            _written(default, declared),
+            declared.doc,
+            declared.secret,
         )
         for _, declared, kind, default in _settings(cls)
     ]
@@ -132,14 +141,24 @@ _READERS: dict[Any, _Reader] = {
 }
 
 
-def _reader(kind: Any) -> _Reader:
+def _reader(kind: Any, choices: Sequence[Any] = ()) -> _Reader:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return " | ".join(kind), f"one of {', '.join(kind)}", lambda raw: kind(raw.strip().lower())
     if kind not in _READERS:
         raise TypeError(
             f"a setting cannot be of type {kind}; use one of {', '.join(map(str, _READERS))} or a StrEnum"
         )
-    return _READERS[kind]
+    if not choices:
+        return _READERS[kind]
+    read = _READERS[kind][2]
+    texts = [str(each) for each in choices]
+    return " | ".join(texts), f"one of {', '.join(texts)}", lambda raw: _one_of(choices, read(raw))
+
+
+def _one_of(choices: Sequence[Any], value: Any) -> Any:
+    if value not in choices:
+        raise ValueError(value)
+    return value
 
 
 def _written(default: Any, declared: _Setting) -> str:

@@ -58,7 +58,17 @@ class GrpcSettings(ProcessSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class EventLogSettings:
-    nats_url: str = setting("NATS_URL", doc="The event log.", default="nats://127.0.0.1:4222")
+    nats_url: str = setting(
+        "NATS_URL",
+        doc="The event log; of a cluster, the addresses of its servers with commas between them.",
+        default="nats://127.0.0.1:4222",
+    )
+    event_log_replicas: int = setting(
+        "EVENT_LOG_REPLICAS",
+        doc="Servers that store each event and each shared value: 3 in a cluster of NATS servers.",
+        default=1,
+        choices=(1, 3, 5),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import nats as nats_client
 import pytest
+from prometheus_client import REGISTRY
 
 from servicekit.errors import Conflict, Invalid, Unavailable
 from servicekit.events import Event, EventLog
@@ -72,11 +73,14 @@ async def test_what_nobody_could_find_again_is_refused(log: EventLog, event: Eve
 
 async def test_publish_waits_for_a_server_that_comes_back(log: EventLog, nats: NatsFixture) -> None:
     await log.publish(make_event(1))
+    assert REGISTRY.get_sample_value("rushes_event_log_away") == 0
     await nats.kill()
+    await eventually(lambda: REGISTRY.get_sample_value("rushes_event_log_away") == 1)
     publishing = asyncio.create_task(log.publish(make_event(2)))
     await eventually(lambda: not log.is_connected)
     await nats.restart()
     assert await publishing == 2
+    assert REGISTRY.get_sample_value("rushes_event_log_away") == 0
 
 
 async def test_publish_gives_up_in_time(nats: NatsFixture, clock: SimulatedClock) -> None:

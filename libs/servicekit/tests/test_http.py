@@ -1,11 +1,13 @@
 """A real HTTP server: errors as problems, the trace, the access line, the drain."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
+import uvloop
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,7 +30,7 @@ from servicekit.errors import (
 from servicekit.http.edge import EdgeMiddleware
 from servicekit.http.ops import ops_app
 from servicekit.http.problem import MEDIA_TYPE, install_problem_handlers
-from servicekit.http.server import HttpServer
+from servicekit.http.server import HttpServer, stop_accepting
 from servicekit.telemetry import metrics, traces
 from servicekit.testing.eventually import eventually
 
@@ -226,6 +228,32 @@ async def test_stop_before_start_and_a_taken_port(server: HttpServer, site: Site
     await other.stop()
     with pytest.raises(Precondition, match=f"cannot listen on 127.0.0.1:{server.port}"):
         await other.start()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_a_server_has_accepted_when_it_closes_is_connected(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def close(rounds: int) -> None:
+        """So many rounds of the loop after a client came."""
+        connected: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda _, writer: connected.append(writer), "127.0.0.1", 0)
+        with socket.socket() as client:
+            client.setblocking(False)
+            client.connect_ex(server.sockets[0].getsockname())
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await stop_accepting(server)
+            server.close()  # again: an open one would hold up the end of the loop
+            for writer in connected:
+                writer.transport.abort()
+            with contextlib.suppress(ConnectionResetError):  # it was never accepted
+                end = asyncio.get_running_loop().sock_recv(client, 1)
+                assert await asyncio.wait_for(end, 5.0) == b""
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        for rounds in range(5):
+            runner.run(close(rounds))
 
 
 async def refused(port: int) -> bool:

@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy import MetaData, func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import MetaData, delete, func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.database.engine import is_sqlite, open_engine
 from servicekit.errors import Invalid, Unavailable
 from servicekit.events import Event, EventLog
 from servicekit.outbox import Backlog, Relay, append, first_time, inbox_table, outbox_table
+from servicekit.outbox.inbox import trim_inbox
 from servicekit.telemetry import traces
 from servicekit.testing import STREAMS, NatsFixture, SimulatedClock, eventually
 
@@ -74,13 +75,19 @@ def make_event(id_: str, key: str = "job_1") -> Event:
     return Event(id=id_, type="job.created", key=key, data=id_.encode(), refs={"job": key})
 
 
-@pytest.fixture
-async def storage(database_url: str, clock: SimulatedClock) -> AsyncIterator[Storage]:
-    engine = open_engine(database_url)
+@contextlib.asynccontextmanager
+async def tables_in(database: str, clock: SimulatedClock) -> AsyncIterator[Storage]:
+    engine = open_engine(database)
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield Storage(engine, clock)
     await engine.dispose()
+
+
+@pytest.fixture
+async def storage(database_url: str, clock: SimulatedClock) -> AsyncIterator[Storage]:
+    async with tables_in(database_url, clock) as storage:
+        yield storage
 
 
 async def test_events_are_published_in_order_and_once(storage: Storage) -> None:
@@ -268,16 +275,91 @@ async def test_writers_do_not_wait_while_the_relay_publishes(storage: Storage) -
     assert await publishing == 1
 
 
-async def test_many_relays_publish_each_event_once(storage: Storage) -> None:
-    if is_sqlite(storage.engine):
-        pytest.skip("SQLite serves one process: one relay")
+@pytest.fixture
+async def shared(postgres_database: str, clock: SimulatedClock) -> AsyncIterator[Storage]:
+    """A storage that several replicas may have."""
+    async with tables_in(postgres_database, clock) as storage:
+        yield storage
+
+
+async def test_many_relays_publish_each_event_once_and_in_order(shared: Storage) -> None:
     log = Recorder()
-    await storage.commit(*(f"e{number}" for number in range(250)))
-    relays = [storage.relay(log) for _ in range(4)]
-    while await storage.waiting():
+    ids = [f"e{number}" for number in range(250)]
+    await shared.commit(*ids)
+    relays = [shared.relay(log) for _ in range(4)]
+    while await shared.waiting():
         await asyncio.gather(*(relay.run_once() for relay in relays))
-    assert len(log.ids) == 250
-    assert len(set(log.ids)) == 250
+    assert log.ids == ids
+
+
+async def test_a_relay_waits_for_the_round_of_another(shared: Storage) -> None:
+    slow, fast = Recorder(), Recorder()
+    fast.ids = slow.ids
+    slow.gate = asyncio.Event()
+    await shared.commit("a", "b")
+    first = asyncio.create_task(shared.relay(slow).run_once())
+    await asyncio.wait_for(slow.waiting.wait(), 10)
+    await shared.commit("c")
+    second = asyncio.create_task(shared.relay(fast).run_once())
+    await eventually(lambda: _waits_for_a_lock(shared))
+    slow.gate.set()
+    assert (await first, await second) == (2, 1)
+    assert slow.ids == ["a", "b", "c"]
+
+
+async def _waits_for_a_lock(storage: Storage) -> bool:
+    async with storage.engine.connect() as connection:
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool((await connection.execute(text(waiting))).scalar_one())
+
+
+async def test_the_round_of_a_killed_relay_goes_to_another_at_once(shared: Storage) -> None:
+    killed, log = Recorder(), Recorder()
+    killed.gate = asyncio.Event()
+    await shared.commit("a", "b")
+    dying = asyncio.create_task(shared.relay(killed).run_once())
+    await asyncio.wait_for(killed.waiting.wait(), 10)
+    taking_over = shared.relay(log)
+    await taking_over.start()
+    await eventually(lambda: _waits_for_a_lock(shared))
+    async with shared.engine.begin() as connection:  # what the database sees of a kill
+        await connection.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        )
+    await eventually(lambda: log.ids == ["a", "b"], within=2.0)
+    killed.gate.set()
+    with pytest.raises(DBAPIError):
+        await dying
+    await taking_over.stop()
+    assert await shared.waiting() == 0
+
+
+async def test_a_relay_that_hangs_loses_its_turn(shared: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = text("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+    monkeypatch.setattr("servicekit.outbox.relay._END_WHEN_IT_HANGS", soon)
+    hanging, log = Recorder(), Recorder()
+    hanging.gate = asyncio.Event()
+    await shared.commit("a")
+    hangs = asyncio.create_task(shared.relay(hanging).run_once())
+    await asyncio.wait_for(hanging.waiting.wait(), 10)
+    assert await shared.relay(log).run_once() == 1
+    hanging.gate.set()
+    with pytest.raises(DBAPIError):
+        await hangs
+
+
+async def test_two_that_trim_at_once_do_not_wait_for_each_other(shared: Storage) -> None:
+    await shared.commit("a")
+    await shared.relay(Recorder()).run_once()
+    async with shared.engine.begin() as connection:
+        await first_time(connection, INBOX, "catalog", "a", clock=shared.clock)
+    shared.clock.advance(timedelta(days=2).total_seconds())
+    async with shared.engine.begin() as connection:
+        for table in (OUTBOX, INBOX):
+            await connection.execute(delete(table))
+        async with asyncio.timeout(5), shared.engine.begin() as other:
+            assert await shared.relay(Recorder()).trim() == 0
+            assert await trim_inbox(other, INBOX, timedelta(days=1), clock=shared.clock) == 0
 
 
 async def test_published_rows_are_trimmed_after_a_day(storage: Storage) -> None:

@@ -148,6 +148,7 @@ def test_readiness_is_that_of_the_parts_and_no_part_changes_that_the_process_ans
         for line in child.stdout:
             if json.loads(line)["event"] == "started":
                 response = httpx.get(f"http://127.0.0.1:{port}/readyz")
+                assert "\nrushes_ready 0.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
                 assert (response.status_code, response.text) == (503, "12 events wait in the outbox")
                 with grpc.insecure_channel(grpc_listen) as channel:
                     health = health_pb2_grpc.HealthStub(channel)
@@ -170,7 +171,9 @@ def test_what_is_counted_is_served_while_everything_runs() -> None:
         assert child.stdout is not None
         for line in child.stdout:
             if json.loads(line)["event"] == "started":
-                assert "python_info" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+                counted = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+                assert "python_info" in counted
+                assert "\nrushes_ready 1.0" in counted
                 assert httpx.get(f"http://127.0.0.1:{port}/readyz").text == "ready"
                 child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,6 +115,25 @@ async def test_an_unusable_root_is_reported_with_the_way_out(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match=r"file/below cannot be used: Not a directory; .* in X_DIR"):
         await ScratchDir(tmp_path / "file" / "below", setting="X_DIR").start()
+
+
+async def test_without_a_root_it_is_the_user_s_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = ScratchDir(Path(), setting="X_DIR")
+    await own.start()
+    assert own.path.parent == tmp_path / f"rushes-x-dir-{os.getuid()}"
+    await own.stop()
+
+
+async def test_no_usable_temporary_folder_is_reported_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with pytest.raises(Unavailable, match=r"No usable temporary directory .* in X_DIR"):
+        await ScratchDir(Path(), setting="X_DIR").start()
 
 
 async def test_a_root_locked_for_ever_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.adapters.watchdog.alerts import LoggedAlerts
 from catalog.config import Settings
 from catalog.core.access.service import AdminKey, ApiKeyService
+from catalog.core.budget.day_budget import MEASURE_EVERY, DayBudget
 from catalog.core.campaigns.service import AssetService, CampaignService, ClientService
 from catalog.core.generations.attempts import AttemptLimits, AttemptService
 from catalog.core.generations.service import GenerationService
@@ -61,7 +62,13 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
 
 def compose(settings: Settings, clock: Clock) -> Catalog:
     engine = open_engine(settings.database_url)
-    log = EventLog(settings.nats_url, service="catalog", clock=clock, streams=(*streams(), JOURNAL))
+    log = EventLog(
+        settings.nats_url,
+        service="catalog",
+        clock=clock,
+        streams=(*streams(), JOURNAL),
+        replicas=settings.event_log_replicas,
+    )
     database = SqlDatabase(engine, clock, stalled_after=settings.stalled_after)
     relay = Relay(engine, tables.outbox, log, clock, writing=database.transaction)
     database.on_commit(relay.wake)
@@ -77,7 +84,7 @@ def compose(settings: Settings, clock: Clock) -> Catalog:
     generation_service = GenerationService(database, generator, attempt_service, clock)
     patience = settings.plan_patience.total_seconds()
     planning = Planning(database, generator, stitcher, clock, patience=patience)
-    reconciler = Reconciler(database, generation_service, planning, clock)
+    reconciler = Reconciler(database, planning, clock)
     api_keys = ApiKeyService(database, clock)
     storage_admin = StorageAdmin(database, clock)
     servicers = [
@@ -125,6 +132,8 @@ def wire_tasks(settings: Settings, clock: Clock, database: SqlDatabase, reconcil
     tasks = Tasks(clock=clock)
     tasks.every(seconds, lambda: timers.reconcile(reconciler), "reconcile")
     tasks.every(seconds, lambda: timers.alert(expiry_alerts), "alert before outputs expire")
+    budget = DayBudget(database, clock, cap_cents=settings.daily_budget_cents)
+    tasks.every(MEASURE_EVERY, budget.measure, "measure the day's budget")
     tasks.every(3600.0, database.trim_inbox, "trim the inbox")
     return tasks
 

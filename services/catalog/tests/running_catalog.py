@@ -117,8 +117,8 @@ class SmallGenerator(models_pb2_grpc.ModelServiceServicer, plan_pb2_grpc.PlanSer
     async def PlanScenes(self, request: plan_pb2.PlanScenesRequest, context: Any) -> Any:  # noqa: N802
         if self.errors:
             raise self.errors.pop(0)
-        await self.go.wait()
         self.planned.append(request)
+        await self.go.wait()
         scenes = [
             plan_pb2.PlannedScene(
                 first_asset_id=request.photos[number % len(request.photos)].asset_id,

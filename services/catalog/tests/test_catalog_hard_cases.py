@@ -125,6 +125,19 @@ async def test_a_picture_of_a_draft_cannot_be_deleted(pair: RunningCatalog) -> N
     await pair.status((await creating).id, "awaiting_approval")
 
 
+async def test_a_photo_that_is_deleted_while_it_is_chosen_is_in_no_plan(pair: RunningCatalog) -> None:
+    campaign = await pair.campaign(2)
+    gone, stays = (await pair.assets.ListAssets(assets_pb2.ListAssetsRequest(campaign_id=campaign.id))).assets
+    pair.generator.go.clear()
+    request = jobs_pb2.CreateJobRequest(campaign_id=campaign.id, scene_count=2)
+    creating = asyncio.ensure_future(pair.jobs.CreateJob(request))
+    await eventually(lambda: pair.generator.planned)
+    await pair.assets.DeleteAsset(assets_pb2.DeleteAssetRequest(id=gone.id))
+    pair.generator.go.set()
+    job = await pair.status((await creating).id, "awaiting_approval")
+    assert [each.first_asset_id for each in job.scenes] == [stays.id, stays.id]
+
+
 async def test_a_batch_over_two_campaigns_fits_under_the_day_as_a_whole_or_is_refused(
     pair: RunningCatalog,
 ) -> None:

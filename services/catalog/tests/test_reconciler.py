@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from catalog_core import CatalogCore
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from catalog.adapters.db import tables
 from catalog.core.generations.domain.model import Stage
-from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.planning import CONCURRENT_RETRIES, Planning
 from catalog.core.jobs.ports import Plan, PlanRequest
 from catalog.core.watchdog import reconciler as reconcile
@@ -41,8 +40,7 @@ class Watch:
         self.core = core
         self.generator: Any = StuckGenerator()
         self.planning = Planning(core.database, self.generator, self.generator, SystemClock(), patience=3600)
-        generating = GenerationService(core.database, self.generator, core.attempts, core.clock)
-        self.reconciler = Reconciler(core.database, generating, self.planning, core.clock)
+        self.reconciler = Reconciler(core.database, self.planning, core.clock)
 
     async def corrupt(self, table: Any, id_: str) -> None:
         column = table.c.stage if "stage" in table.c else table.c.status
@@ -111,3 +109,21 @@ async def test_a_failing_requeue_is_put_off_for_a_few_seconds_only(watch: Watch)
     assert (await watch.reconciler.run_once()).downloads == 0
     core.clock.advance(11)
     assert (await watch.reconciler.run_once()).downloads == 1, "while the provider still has it"
+
+
+async def test_each_request_begins_a_trace_which_its_event_carries_on(watch: Watch) -> None:
+    core = watch.core
+    generations = [await core.generation() for _ in range(2)]
+    core.clock.advance(61)
+    assert (await watch.reconciler.run_once()).generations == 2
+    query = (
+        select(tables.outbox.c.key, tables.outbox.c.traceparent)
+        .where(tables.outbox.c.type == "generation.requested")
+        .order_by(tables.outbox.c.id.desc())
+        .limit(2)
+    )
+    async with core.database.transaction() as connection:
+        requested = {row.key: row.traceparent for row in await connection.execute(query)}
+    assert set(requested) == {f"replicate.{each.id}" for each in generations}
+    assert all(requested.values())
+    assert len({traceparent.split("-")[1] for traceparent in requested.values()}) == 2

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from downloader.adapters.blob_store import BlobStorage
 from downloader.adapters.fetching.http_origin import HttpOrigin
@@ -45,11 +43,17 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     allowed = _allowed_hosts(settings)
     clock = SystemClock()
     blobs = BlobStore.of(settings)
-    log = EventLog(settings.nats_url, service="downloader", clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service="downloader",
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     storage, claims = BlobStorage(blobs), KvClaims(log)
 
     # Fetching
-    spool = FolderSpool(_spool_dir(settings))
+    spool = FolderSpool(settings.spool_dir)
     probes = ProbePool(settings.probe_workers, timeout_s=settings.probe_timeout.total_seconds())
     origin = HttpOrigin(allowed, idle_s=settings.idle.total_seconds())
     fetcher = Fetcher(
@@ -104,9 +108,3 @@ def _allowed_hosts(settings: Settings) -> AllowedHosts:
         return parse_allowed_hosts(settings.fetch_allow)
     except ValueError as error:
         raise ConfigError(f"FETCH_ALLOW: {error}") from error
-
-
-def _spool_dir(settings: Settings) -> Path:
-    if settings.spool_dir != Path():
-        return settings.spool_dir
-    return Path(tempfile.gettempdir()) / "rushes-spool"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from events.topology import streams
 from gateway.adapters.event_feed import EventFeed
@@ -66,9 +63,15 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
         },
         rpc_method,
     )
-    log = EventLog(settings.nats_url, service=SERVICE, clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service=SERVICE,
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     blobs = BlobStore.of(settings)
-    uploads_folder = ScratchDir(_upload_dir(settings), setting="UPLOAD_DIR")
+    uploads_folder = ScratchDir(settings.upload_dir, setting="UPLOAD_DIR")
     feed = EventFeed(log)
     auth = ApiKeyAuth(calls, clock, settings.signing_key)
     signed_urls = SignedUrls(calls, clock, settings.signing_key, settings.public_url)
@@ -95,10 +98,3 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     http = HttpServer(app, settings.http_listen, last_requests=LAST_REQUESTS_S)
     grpc = GrpcServer(settings.grpc_listen, [], clock=clock, service=SERVICE)
     return Gateway([log, blobs, calls, uploads_folder, feed, grpc, http, readiness], http, feed)
-
-
-def _upload_dir(settings: Settings) -> Path:
-    if settings.upload_dir != Path():
-        return settings.upload_dir
-    # By user: in the system's temporary folder the first one to come owns the name.
-    return Path(tempfile.gettempdir()) / f"rushes-gateway-{os.getuid()}"

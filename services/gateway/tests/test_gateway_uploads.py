@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from rushes.catalog.v1.assets_pb2 import CreateAssetRequest
+from rushes.catalog.v1.clients_pb2 import CreateClientRequest
 from rushes.common.v1.media_pb2 import MEDIA_KIND_AUDIO, MEDIA_KIND_IMAGE
 from rushes.downloader.v1.downloader_pb2 import FetchFileRequest
 from servicekit.errors import Invalid, Unavailable
@@ -340,6 +341,9 @@ async def test_the_older_address_answers_in_its_own_way(running: Any) -> None:
         )
         assert body["url"].startswith("/api/v3/assets/ast_")
     assert [client.name for client in running.services.clients] == ["Uploads"]
+    assert [each.reuse for each in running.services.requests if isinstance(each, CreateClientRequest)] == [
+        True
+    ]
 
 
 async def test_signed_addresses(running: Any) -> None:

@@ -40,12 +40,21 @@ from servicekit.process.lifecycle import Part, Tasks
 
 PROVIDER = "replicate"
 
+READ_LIMITS_EVERY = 5.0
+"""Seconds between two reads of the limits that all replicas share: so old may be what a metric shows."""
+
 
 def build(environ: Mapping[str, str]) -> Sequence[Part]:
     """The generator's parts; ConfigError when settings are wrong."""
     settings = check(load(Settings, environ))
     clock, prices = SystemClock(), _load_prices(settings.prices_file)
-    log = EventLog(settings.nats_url, service="generator", clock=clock, streams=streams())
+    log = EventLog(
+        settings.nats_url,
+        service="generator",
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
     blobs = BlobStore.of(settings)
     client = ReplicateClient(settings.base_url, settings.token)
     catalog = GrpcChannel(settings.catalog_address)
@@ -97,7 +106,7 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
         blobs,
         log,
         limiter,
-        Tasks(clock=clock).every(limiter.probe_every, limiter.tripped, "see whether the breaker is tripped"),
+        Tasks(clock=clock).every(READ_LIMITS_EVERY, limiter.tripped, "report the limits"),
         GrpcServer(settings.grpc_listen, servicers, clock=clock, service="generator"),
         *consumers(log, ports, provider=PROVIDER, concurrency=settings.max_concurrency),
     ]

@@ -71,12 +71,20 @@ class RecordingOperatorLog:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.alarms: list[str] = []
+        self.limits = 0.0, 0.0
+        self.waiting: list[int] = []
 
     def note(self, event: str, **details: object) -> None:
         self.notes.append(event)
 
     def alarm(self, event: str, **details: object) -> None:
         self.alarms.append(event)
+
+    def show_limits(self, *, spacing: float, blocked: float) -> None:
+        self.limits = spacing, blocked
+
+    def show_waiting(self, count: int) -> None:
+        self.waiting.append(count)
 
 
 class World:

@@ -148,12 +148,32 @@ async def test_each_process_reports_once_that_the_breaker_is_tripped_and_knows_w
     await elsewhere.trip("402 no credit")
     await elsewhere.reset()
     assert shows._value.get() == 1
-    assert await here.tripped() == ""  # what it reads every BREAKER_PROBE_S
+    assert await here.tripped() == ""  # what it reads every few seconds
     assert shows._value.get() == 0
     assert await again.tripped() == ""
     assert restarted.notes == ["breaker_closed"]
     await elsewhere.trip("401 no token")
     assert others.alarms == ["breaker_opened", "breaker_opened"], "tripped once more is reported again"
+
+
+async def test_operators_see_the_limits_and_who_waits() -> None:
+    world = World(delay=3.0)
+    limiter, other = world.limiter, world.new_limiter()
+    seen: list[tuple[float, float]] = []
+
+    async def read() -> None:
+        for seconds in (1.0, 9.0, 600.0):
+            await world.clock.sleep(seconds)
+            await limiter.tripped()
+            seen.append(world.operators.limits)
+
+    async def limited() -> None:
+        await world.clock.sleep(0.5)
+        await other.block(4.0, 10.0)
+
+    await world.clock.run(limiter.acquire(), limiter.acquire(), limited(), read())
+    assert seen == [(10.0, 3.5), (10.0, 0.0), (3.0, 0.0)], "limited for a while, slower for ten minutes"
+    assert world.operators.waiting == [1, 2, 1, 0]
 
 
 async def test_a_wake_up_reaches_the_poller_of_another_replica(logs: list[EventLog]) -> None:

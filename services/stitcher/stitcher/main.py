@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from events.topology import streams
 from servicekit.blobs import BlobStore
@@ -31,8 +30,14 @@ def build(environ: Mapping[str, str]) -> Sequence[Part]:
     settings = load(Settings, environ)
     clock = SystemClock()
     blobs = BlobStore.of(settings)
-    log = EventLog(settings.nats_url, service="stitcher", clock=clock, streams=streams())
-    workspace = WorkFolders(settings.work_dir if settings.work_dir != Path() else None)
+    log = EventLog(
+        settings.nats_url,
+        service="stitcher",
+        clock=clock,
+        streams=streams(),
+        replicas=settings.event_log_replicas,
+    )
+    workspace = WorkFolders(settings.work_dir)
     prober, thumbnails = AvProber(), PillowThumbnailRenderer()
     make_cut = MakeCut(
         blobs=blobs,

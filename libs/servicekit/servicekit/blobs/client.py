@@ -90,9 +90,12 @@ class S3Client:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="blobs")
 
+        # Taken out by the thread: one that is slow to go on to its next work would keep the part it has sent.
+        waiting = [work]
+
         def translate() -> T:
             with translate_errors(self.endpoint, self.bucket, key):
-                return work()
+                return waiting.pop()()
 
         return self._pool.submit(translate)
 

@@ -32,13 +32,25 @@ class NatsServer(ServerProcess):
         port: 0 takes a free one at the first start and keeps it at every restart.
         sync_always: fsync before each acknowledgement. A killed *process* loses nothing either way (the
             page cache stays); a machine that loses power does. Tests that only kill processes leave it off.
+        server_name: its own in its cluster.
+        cluster: the block of that name in its configuration; empty: it is alone.
     """
 
-    def __init__(self, folder: Path, *, port: int = 0, sync_always: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        sync_always: bool = True,
+        server_name: str = "rushes",
+        cluster: str = "",
+    ) -> None:
         super().__init__("nats-server", folder / "nats.log")
         self.folder = folder
         self.port = port
         self._sync_always = sync_always
+        self._server_name = server_name
+        self._cluster = cluster
 
     @property
     def url(self) -> str:
@@ -87,9 +99,9 @@ class NatsServer(ServerProcess):
     def _config(self) -> str:
         sync = "sync_interval: always" if self._sync_always else ""
         return (
-            f'server_name: "rushes"\nhost: "127.0.0.1"\nport: {self.port or -1}\n'
+            f'server_name: "{self._server_name}"\nhost: "127.0.0.1"\nport: {self.port or -1}\n'
             "max_payload: 8MB\n"  # an output that a model gives as a `data:` URL is one event
-            f"jetstream {{\n  store_dir: {json.dumps(str(self.folder))}\n  {sync}\n}}\n"
+            f"jetstream {{\n  store_dir: {json.dumps(str(self.folder))}\n  {sync}\n}}\n{self._cluster}"
         )
 
     async def _is_ready(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from nats.errors import NoRespondersError
@@ -20,11 +21,12 @@ from nats.js.errors import (
 from nats.js.kv import KeyValue
 
 from servicekit.errors import Conflict, Invalid
+from servicekit.events.topology import NAME_IN_USE, refuse_replicas
 
 T = TypeVar("T")
 
-_NAME_IN_USE, _WRONG_LAST_SEQUENCE = 10058, 10071
-"""JetStream's error codes: the stream exists with another configuration; somebody was faster."""
+_WRONG_LAST_SEQUENCE = 10071
+"""JetStream: somebody was faster."""
 
 Guard = Callable[[str, Callable[[], Awaitable[T]]], Awaitable[T]]
 
@@ -85,9 +87,16 @@ class Bucket:
         try:
             self._store = await self._js.create_key_value(self._config)
         except APIError as error:
-            if error.err_code != _NAME_IN_USE:  # what exists under the name is used as it is
+            refuse_replicas(error, self._config.replicas)
+            if error.err_code != NAME_IN_USE:  # what exists under the name is used as it is
                 raise
+            await self._raise_replicas()
             self._store = await self._js.key_value(self.name)
+
+    async def _raise_replicas(self) -> None:
+        existing = (await self._js.stream_info(f"KV_{self.name}")).config
+        if (existing.num_replicas or 1) < self._config.replicas:
+            await self._js.update_stream(replace(existing, num_replicas=self._config.replicas))
 
     async def _open(self) -> KeyValue:
         if self._store is None:

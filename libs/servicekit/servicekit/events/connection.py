@@ -42,16 +42,24 @@ class Connection:
         url: "nats://host:port", or several joined by commas.
         name: the connection's name at the server.
         streams: those that this process writes to or reads from.
+        replicas: the servers that have each stream, in a cluster.
         patience: seconds that `start` and `guard` wait for a server that is away.
     """
 
     def __init__(
-        self, url: str, *, name: str, streams: Sequence[topology.StreamSpec], patience: float
+        self,
+        url: str,
+        *,
+        name: str,
+        streams: Sequence[topology.StreamSpec],
+        replicas: int,
+        patience: float,
     ) -> None:
         self._url = url
         self._name = name
         self._patience = patience
         self._streams = tuple(streams)
+        self._replicas = replicas
         self._log = structlog.get_logger("servicekit.events")
         self._client: Client | None = None
         self._connected = asyncio.Event()
@@ -115,7 +123,7 @@ class Connection:
 
     async def _apply_streams(self) -> None:
         for spec in self._streams:
-            await topology.apply_stream(self.js, spec)
+            await topology.apply_stream(self.js, spec, self._replicas)
 
     async def _disconnected(self) -> None:
         self._connected.clear()
@@ -227,4 +235,6 @@ class Connection:
 
 def _is_final(error: BaseException) -> bool:
     """A refusal that stays the same in every attempt (bad request, lost race)."""
+    if getattr(error, "err_code", None) == topology.NO_PEERS:
+        return False  # the cluster may get more servers yet
     return isinstance(error, BadRequestError | KeyValueError | InvalidKeyError)

@@ -37,7 +37,7 @@ MEASURE_EVERY = 5.0
 HANDLED = Counter("rushes_events_handled", "Deliveries handled, by outcome", ["consumer", "type", "outcome"])
 SECONDS = Histogram(
     "rushes_event_seconds",
-    "How long handlers took, whatever came of it",
+    "How long handlers took, with any outcome",
     ["consumer"],
     # An update of a record takes milliseconds, a run at the provider or a cut minutes.
     buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),

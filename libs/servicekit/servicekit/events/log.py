@@ -46,6 +46,7 @@ class EventLog(Connection):
         service: `ce-source` of what is published, and the connection's name at the server.
         clock: the time written into events. (Waiting is done in real time.)
         streams: those that this process writes to or reads from.
+        replicas: the servers that store each stream and bucket, in a cluster; what has more keeps them.
         patience: seconds that `start`, `publish` and buckets wait for a server that is away.
     """
 
@@ -56,9 +57,10 @@ class EventLog(Connection):
         service: str,
         clock: Clock,
         streams: Sequence[topology.StreamSpec],
+        replicas: int = 1,
         patience: float = 30.0,
     ) -> None:
-        super().__init__(url, name=service, streams=streams, patience=patience)
+        super().__init__(url, name=service, streams=streams, replicas=replicas, patience=patience)
         self._service = service
         self._clock = clock
         self._stored = {subject.partition(".")[0] for spec in streams for subject in spec.subjects}
@@ -204,7 +206,7 @@ class EventLog(Connection):
     async def bucket(self, name: str, *, ttl: float | None = None) -> Bucket:
         """The bucket of that name, made when missing; values vanish `ttl` seconds after they were set."""
         if name not in self._buckets:
-            config = api.KeyValueConfig(bucket=name, ttl=ttl, history=1)
+            config = api.KeyValueConfig(bucket=name, ttl=ttl, history=1, replicas=self._replicas)
             bucket = Bucket(self.js, config, self.guard)
             await self.guard(f"prepare bucket {name}", bucket.ensure)
             self._buckets[name] = bucket

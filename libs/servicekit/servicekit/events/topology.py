@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from nats.aio.client import Client
@@ -17,8 +17,14 @@ STREAM = "RUSHES"
 DEAD_LETTERS = "RUSHES_DLQ"
 DEAD_LETTER_PREFIX = "dlq"
 
-_NAME_IN_USE = 10058
+NAME_IN_USE = 10058
 """JetStream: the stream exists with another configuration (JSStreamNameExistErr)."""
+
+NO_PEERS = 10005
+"""JetStream: the cluster has fewer servers than there shall be replicas, as yet (JSClusterNoPeersErrF)."""
+
+NOT_CLUSTERED = 10074
+"""JetStream: a server that is no part of a cluster has no replicas (JSStreamReplicasNotSupportedErr)."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,11 @@ class ConsumerSpec:
         return self.ack_wait / 3
 
 
-async def apply_stream(js: JetStreamContext, spec: StreamSpec) -> None:
-    """Create the stream, or update it; Precondition when what exists cannot become what is wanted."""
+async def apply_stream(js: JetStreamContext, spec: StreamSpec, replicas: int) -> None:
+    """Create the stream, or update it; Precondition when what exists cannot become what is wanted.
+
+    `replicas`: the servers that have it. One that has more keeps them.
+    """
     config = api.StreamConfig(
         name=spec.name,
         subjects=list(spec.subjects),
@@ -83,26 +92,40 @@ async def apply_stream(js: JetStreamContext, spec: StreamSpec) -> None:
         max_age=spec.max_age.total_seconds() if spec.max_age else 0,
         duplicate_window=spec.duplicate_window.total_seconds(),
         allow_direct=True,
+        num_replicas=replicas,
     )
     try:
         await js.add_stream(config)
     except APIError as error:
-        if error.err_code != _NAME_IN_USE:
+        refuse_replicas(error, replicas)
+        if error.err_code != NAME_IN_USE:
             raise
-        await _update(js, config)
+        await _update(js, spec.name, config)
 
 
-async def _update(js: JetStreamContext, config: api.StreamConfig) -> None:
+async def _update(js: JetStreamContext, name: str, config: api.StreamConfig) -> None:
     try:
-        await js.update_stream(config)
+        existing = (await js.stream_info(name)).config.num_replicas or 1
+        await js.update_stream(replace(config, num_replicas=max(config.num_replicas or 1, existing)))
     except NotFoundError:
         await js.add_stream(config)
     except APIError as error:
-        if error.code == 503:  # no leader yet, or out of resources: not a matter of the configuration
+        refuse_replicas(error, config.num_replicas or 1)
+        # No leader yet, or too few servers, or out of resources: not a matter of the configuration.
+        if error.code == 503 or error.err_code == NO_PEERS:
             raise
         raise Precondition(
-            f"stream {config.name} exists, and its configuration cannot become ours ({error.description}): "
-            f"change it by hand, or remove it with its data: nats stream rm {config.name}"
+            f"stream {name} exists, and its configuration cannot become ours ({error.description}): "
+            f"change it by hand, or remove it with its data: nats stream rm {name}"
+        ) from error
+
+
+def refuse_replicas(error: APIError, replicas: int) -> None:
+    """Precondition when the server can have no replicas, ever."""
+    if error.err_code == NOT_CLUSTERED:
+        raise Precondition(
+            f"EVENT_LOG_REPLICAS is {replicas}, and the server at NATS_URL is no part of a cluster: "
+            "set it to 1, or NATS_URL to a cluster"
         ) from error
 
 

@@ -17,11 +17,9 @@ from ulid import ULID
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Internal
 from servicekit.grpc import status
+from servicekit.grpc.probes import is_probe
 from servicekit.grpc.rules import check, ids_of
 from servicekit.telemetry import metrics, subject, traces
-
-# Probes come every few seconds: their lines would hide the others.
-_UNLOGGED = ("/grpc.health.", "/grpc.reflection.")
 
 # Each channel has one as long as it is connected: the longest call of all, and always cancelled.
 _WATCH = "/grpc.health.v1.Health/Watch"
@@ -60,7 +58,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if method == _WATCH:
             return handler
-        if not method.startswith(_UNLOGGED):
+        if not is_probe(method):
             self.calls += 1
         headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
         requests = "stream" if handler.request_streaming else "unary"
@@ -96,12 +94,13 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     async def _edge(self, method: str, headers: dict[str, str], context: Context) -> AsyncIterator[None]:
         began, code, app_error = self._clock.monotonic(), grpc.StatusCode.OK, None
         service, _, name = method.removeprefix("/").partition("/")
-        with traces.span(
+        recorded = traces.span(
             method.removeprefix("/"),
             "server",
             parent=traces.extract(headers),
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
-        ) as span:
+        )
+        with traces.nothing() if is_probe(method) else recorded as span:
             try:
                 yield
             except asyncio.CancelledError:
@@ -124,7 +123,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     def _record(self, method: str, code: grpc.StatusCode, seconds: float, app_error: AppError | None) -> None:
         metrics.RPC_REQUESTS.labels(method, code.name).inc()
         metrics.RPC_SECONDS.labels(method).observe(seconds)
-        if method.startswith(_UNLOGGED):
+        if is_probe(method):
             return
         line: dict[str, Any] = {"method": method, "status": code.name, "ms": round(seconds * 1000, 1)}
         if app_error is None:  # metrics and traces record these; a line each would hide the others
@@ -136,10 +135,10 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _check(request: object) -> None:
-    """Check a request against its rules; then logs and traces have the ids in it."""
+    """Check a request against its rules; logs and traces say which records it is about."""
     if isinstance(request, Message):
-        check(request)
         subject.bind(ids_of(request))
+        check(request)
 
 
 def _mapped(error: Exception, method: str) -> AppError:

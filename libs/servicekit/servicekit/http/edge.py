@@ -12,8 +12,8 @@ from servicekit.telemetry.logs import clean_text
 
 _log = structlog.get_logger(__name__)
 
-# Probes come every few seconds: their lines would hide the others.
-UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics"})
+# Probes come every few seconds: their lines and spans would hide the others.
+UNRECORDED = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
@@ -46,9 +46,10 @@ class EdgeMiddleware:
 
         method = _method(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with traces.span(
+        recorded = traces.span(
             method, "server", parent=traces.extract(headers), attributes={"http.request.method": method}
-        ) as span:
+        )
+        with traces.nothing() if scope["path"] in UNRECORDED else recorded as span:
             try:
                 await self._app(scope, receive, sent)
             except Exception as error:
@@ -68,7 +69,7 @@ class EdgeMiddleware:
         method = _method(scope)
         metrics.HTTP_REQUESTS.labels(method, route, str(status)).inc()
         metrics.HTTP_SECONDS.labels(method, route).observe(seconds)
-        if scope["path"] in UNLOGGED:
+        if scope["path"] in UNRECORDED:
             return
         path = clean_text(scope["path"])
         _log.info("http", method=method, path=path, status=status, ms=round(seconds * 1000, 1))

@@ -59,7 +59,6 @@ async def trim_inbox(
     old = select(columns.consumer, columns.event_id).where(
         columns.applied_at < micros(clock.now() - older_than)
     )
-    done = await connection.execute(
-        delete(table).where(tuple_(columns.consumer, columns.event_id).in_(old.limit(TRIM)))
-    )
+    old = old.limit(TRIM).with_for_update(skip_locked=True)  # of rows that another replica is removing
+    done = await connection.execute(delete(table).where(tuple_(columns.consumer, columns.event_id).in_(old)))
     return done.rowcount

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import Row, Table, bindparam, delete, select, update
+from sqlalchemy import Row, Table, bindparam, delete, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from servicekit.clock import Clock
+from servicekit.database.turn import take_turn
 from servicekit.errors import AppError, Invalid, Unavailable
 from servicekit.events.event import Event
 from servicekit.outbox.backlog import Backlog, BacklogMeter
@@ -40,6 +41,10 @@ MEASURE = 5
 REFUSED_FOR = timedelta(hours=1)
 """How long a refused event is postponed: long enough for somebody to see it in the logs."""
 
+HANGS_AFTER = 60
+"""Seconds without a word to the database after which it ends a round: the replica hangs, or its machine is
+gone. Twice as long as the log lets a publisher wait."""
+
 STUCK_AFTER = 30.0
 """Seconds that an event may be due before the relay is not ready: a restart of the log takes less."""
 
@@ -47,6 +52,9 @@ PUBLISHED = Counter("rushes_outbox_published", "Events published from the outbox
 REFUSED = Counter(
     "rushes_outbox_refused", "Times that the log refused an event, which is retried after an hour"
 )
+
+
+_END_WHEN_IT_HANGS = text(f"SET LOCAL idle_in_transaction_session_timeout = '{HANGS_AFTER}s'")
 
 
 class Publisher(Protocol):
@@ -62,9 +70,11 @@ class Relay:
 
     An event is published at least once: a crash between publishing and marking publishes it again, with the
     same id, which the log drops. Events of different entities are published concurrently; those of one entity
-    keep their order, and wait for the first that cannot be published now, as long as one relay runs. With
-    several, another relay skips the locked rows and may publish a later event first: consumers must (and do)
-    tolerate events out of order.
+    keep their order, and wait for the first that cannot be published now.
+
+    Replicas take turns: on PostgreSQL a round holds an advisory lock, for which the others wait. It ends with
+    the connection: a replica that is killed in a round leaves it to the next one at once, and one that hangs
+    is cut off by the database after `HANGS_AFTER`.
 
     Args:
         engine: the service's engine.
@@ -91,9 +101,10 @@ class Relay:
             .where(table.c.published_at.is_(None), table.c.not_before <= bindparam("now"))
             .order_by(table.c.id)
             .limit(BATCH)
-            .with_for_update(skip_locked=True)  # SQLite's dialect leaves it out
         )
+        self._turn = f"relay of {table.name}"
         old = select(table.c.id).where(table.c.published_at < bindparam("limit")).limit(TRIM)
+        old = old.with_for_update(skip_locked=True)  # two that trim at once wait for each other's rows never
         self._trim = delete(table).where(table.c.id.in_(old))
         self._of = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         self._events = log
@@ -202,13 +213,16 @@ class Relay:
         return done.rowcount
 
     async def _claim(self, connection: AsyncConnection) -> Sequence[Row[Any]]:
-        """The rows that are due, by id. PostgreSQL: locked until the transaction ends, others' skipped.
+        """The rows that are due, by id. PostgreSQL: no other relay has them until the transaction ends.
 
-        SQLite serves one process and has no row locks; its transaction ends here, or every writer would wait
-        for the network.
+        SQLite serves one process; its transaction ends here, or every writer would wait for the network.
         """
+        alone = connection.dialect.name == "sqlite"
+        if not alone:
+            await connection.execute(_END_WHEN_IT_HANGS)
+        await take_turn(connection, self._turn)
         rows = (await connection.execute(self._due, {"now": micros(self._clock.now())})).all()
-        if connection.dialect.name == "sqlite":
+        if alone:
             await connection.commit()
         return rows
 

@@ -16,8 +16,8 @@ from servicekit.errors import AppError
 from servicekit.grpc.server import GrpcServer
 from servicekit.http.ops import ops_app
 from servicekit.http.server import HttpServer
-from servicekit.process.lifecycle import Part, StartFailed, StopForced, run
-from servicekit.readiness import readiness
+from servicekit.process.lifecycle import Part, StartFailed, StopForced, Tasks, run
+from servicekit.readiness import MEASURE_EVERY, measure, readiness
 from servicekit.shared_settings import ProcessSettings
 from servicekit.telemetry import logs, traces
 
@@ -76,6 +76,7 @@ async def _live(service: str, build: Build, env: Mapping[str, str], listen: str)
     for part in parts:
         if isinstance(part, GrpcServer):
             part.ready = ready
+    parts.append(Tasks().every(MEASURE_EVERY, lambda: measure(ready), "measure readiness"))
     if listen:
         # The last to start and the first to stop: `/readyz` answers only while everything else runs.
         parts.append(HttpServer(ops_app(ready), listen))

@@ -9,6 +9,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,8 @@ class ScratchDir:
     made for one that a dead process left. Only folders with that prefix are removed: there may be others.
 
     Args:
-        root: the shared folder; made when it is not there, for this user alone.
+        root: the shared folder; made when it is not there, for this user alone. An empty path: one in the
+            system's temporary folder, named after the setting and the user: the first to come owns a name.
         setting: the setting that names another root; it stands in the error when this one cannot be used.
     """
 
@@ -58,6 +60,9 @@ class ScratchDir:
         if self._own is not None:
             return
         try:
+            if self._root == Path():
+                name = self._setting.lower().replace("_", "-")
+                self._root = Path(tempfile.gettempdir()) / f"rushes-{name}-{os.getuid()}"
             await asyncio.to_thread(self._take)
         except OSError as error:
             raise Unavailable(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from servicekit.embedded.nats import NatsServer
+from servicekit.embedded.process import free_port
 from servicekit.events.topology import event_streams
 
 STREAMS = event_streams(("job", "generation", "prediction"))
@@ -54,3 +56,44 @@ async def nats_server() -> AsyncIterator[NatsFixture]:
             yield fixture
         finally:
             server.kill()
+
+
+class NatsCluster:
+    """Three nats-servers that are one event log.
+
+    Attributes:
+        servers: each can be killed (`kill()`) and started again (`start()`) with its port and data.
+    """
+
+    def __init__(self, servers: Sequence[NatsServer]) -> None:
+        self.servers = servers
+
+    @property
+    def url(self) -> str:
+        """The addresses of all, for clients."""
+        return ",".join(server.url for server in self.servers)
+
+
+@asynccontextmanager
+async def nats_cluster() -> AsyncIterator[NatsCluster]:
+    """Run a cluster of three in a temporary folder. It takes seconds to elect its leader."""
+    routes = [free_port() for _ in range(3)]
+    listed = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    cluster = f'cluster {{\n  name: "test"\n  routes: [{listed}]\n  listen: "127.0.0.1:%d"\n}}\n'
+    with tempfile.TemporaryDirectory(prefix="rushes-nats-") as folder:
+        servers = [
+            NatsServer(
+                Path(folder, str(number)),
+                port=free_port(),
+                sync_always=False,
+                server_name=f"nats-{number}",
+                cluster=cluster % port,
+            )
+            for number, port in enumerate(routes)
+        ]
+        try:
+            await asyncio.gather(*(server.start() for server in servers))
+            yield NatsCluster(servers)
+        finally:
+            for server in servers:
+                server.kill()

@@ -39,7 +39,6 @@ async def tcp_server(serve: Serve, *, tls: ssl.SSLContext | None = None) -> Asyn
         yield server.sockets[0].getsockname()[1]
     finally:
         await stop_accepting(server)
-        server.close()
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)

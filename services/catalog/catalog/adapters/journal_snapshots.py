@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from catalog.adapters.db import tables as t
 from catalog.adapters.journal.documents import FORM, JOURNAL, entry_of
 from catalog.adapters.journal.repository import SqlJournal
-from catalog.adapters.unit_of_work import EDITED, RECORD_TABLES, SqlUnitOfWork
+from catalog.adapters.unit_of_work import EDITED, RECORD_TABLES, SqlUnitOfWork, app_errors
 from catalog.core.journal.domain.entry import Entity, Entry, Snapshot, System, TimelineCarriedOver
 from servicekit.clock import Clock
 from servicekit.errors import Invalid
@@ -38,6 +38,10 @@ class JournalSnapshots:
         self._clock = clock
 
     async def start(self) -> None:
+        with app_errors():
+            await self._begin_journal()
+
+    async def _begin_journal(self) -> None:
         async with self._engine.begin() as connection:
             # One replica at a time: the next one sees what this one has written.
             query = select(t.system.c.id, t.system.c.journal_form).with_for_update()

@@ -20,6 +20,7 @@ from catalog.adapters.db.group_commit import GroupCommit
 from catalog.adapters.generations.repository import SqlGenerations
 from catalog.adapters.jobs.repository import SqlJobs
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.outcomes import Outcomes
 from catalog.adapters.repository import SqlRepository
 from catalog.adapters.storage.blob_references import SqlBlobReferences
 from catalog.adapters.storage.queries import SqlStoredFiles
@@ -51,7 +52,7 @@ class SqlUnitOfWork:
     def __init__(self, connection: AsyncConnection, clock: Clock, stalled_after: timedelta) -> None:
         self._connection = connection
         self._clock = clock
-        journal = SqlJournal(connection, clock)
+        journal, self.outcomes = SqlJournal(connection, clock), Outcomes()
         self.clients = SqlClients(connection, journal)
         self.campaigns = SqlCampaigns(connection, journal)
         self.assets = SqlAssets(connection, journal)
@@ -60,8 +61,8 @@ class SqlUnitOfWork:
         self.stored_files = SqlStoredFiles(connection)
         self.expiring_outputs = SqlExpiringOutputs(connection)
         self.blob_references = SqlBlobReferences(connection)
-        self.generations = SqlGenerations(connection, journal, self.accounts, stalled_after)
-        self.jobs = SqlJobs(connection, journal, stalled_after)
+        self.generations = SqlGenerations(connection, journal, self.accounts, self.outcomes, stalled_after)
+        self.jobs = SqlJobs(connection, journal, self.outcomes, stalled_after)
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         return await first_time(self._connection, t.inbox, consumer, event_id, clock=self._clock)
@@ -94,14 +95,16 @@ class SqlDatabase:
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[SqlUnitOfWork]:
-        with _app_errors():
+        with app_errors():
             async with self.transaction() as connection:
-                yield SqlUnitOfWork(connection, self._clock, self._stalled_after)
+                unit = SqlUnitOfWork(connection, self._clock, self._stalled_after)
+                yield unit
+        unit.outcomes.count()
         self._on_commit()
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[SqlUnitOfWork]:
-        with _app_errors():
+        with app_errors():
             async with self._reading.connect() as connection:
                 yield SqlUnitOfWork(connection, self._clock, self._stalled_after)
 
@@ -109,7 +112,7 @@ class SqlDatabase:
         """Delete inbox rows that no delivery can match any more: the log has dropped their events before."""
         deleted = TRIM
         while deleted == TRIM:
-            with _app_errors():
+            with app_errors():
                 async with self.transaction() as connection:
                     deleted = await trim_inbox(connection, t.inbox, INBOX_RETENTION, clock=self._clock)
 
@@ -139,7 +142,8 @@ def _has_nul(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _app_errors() -> Iterator[None]:
+def app_errors() -> Iterator[None]:
+    """Raise what the database raises as the `AppError` that it means."""
     try:
         yield
     except IntegrityError as error:

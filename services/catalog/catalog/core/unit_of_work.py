@@ -16,6 +16,10 @@ from catalog.core.watchdog.ports import ExpiringOutputs
 
 
 class Accounts(Protocol):
+    async def get(self, account: str) -> Account:
+        """One as it is, without its cap; a new one where nothing was booked yet."""
+        ...
+
     async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
         """The accounts (without caps), locked until the unit of work ends, in the order of their names."""
         ...

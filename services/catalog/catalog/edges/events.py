@@ -105,8 +105,8 @@ class PredictionEvents:
             self._log.error(
                 "a run has cost more than its reserve: it is booked, cap or no cap; "
                 "put the model's price or its bounds right in PRICES_FILE",
-                generation=prediction.generation_id,
-                attempt=overrun.attempt_id,
+                generation_id=prediction.generation_id,
+                attempt_id=overrun.attempt_id,
                 reserved_micros=overrun.reserved,
                 cost_micros=overrun.cost,
             )
@@ -192,7 +192,7 @@ class StitchEvents:
     async def failed(self, event: Event) -> None:
         message = event.message(pb.StitchFailed)
         error = error_from_proto(message.error)
-        self._log.warning("cut failed", job=message.job_id, code=error.code, why=error.message)
+        self._log.warning("cut failed", job_id=message.job_id, code=error.code, why=error.message)
         await self._inbox.record_stitch_failed(
             STITCHES.name, event.id, message.job_id, message.version, error
         )

@@ -36,7 +36,7 @@ class CutEventPublisher:
         self._reports = 0
         self._step = ""
         self._published_at = 0.0
-        self._log = structlog.get_logger(__name__).bind(job=request.job_id, version=request.version)
+        self._log = structlog.get_logger(__name__).bind(job_id=request.job_id, version=request.version)
 
     async def progress(self, percent: float, message: str) -> None:
         now = self._clock.monotonic()

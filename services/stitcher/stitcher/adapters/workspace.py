@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,10 +18,8 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 class WorkFolders(ScratchDir):
     """Gives folders below the one of this process; several replicas may share the root."""
 
-    def __init__(self, root: Path | None) -> None:
-        # Named by user: in the system's temporary folder the user who makes it first owns it.
-        default = Path(tempfile.gettempdir()) / f"rushes-stitcher-{os.getuid()}"
-        super().__init__(root or default, setting="STITCHER_WORK_DIR")
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, setting="STITCHER_WORK_DIR")
 
     @contextlib.asynccontextmanager
     async def folder(self) -> AsyncIterator[Path]:

@@ -79,10 +79,13 @@ class CreateClientRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     BRAND_GUIDELINES_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    REUSE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The brand's name."""
     brand_guidelines: _builtins.str
     """How the brand wants to look and sound."""
+    reuse: _builtins.bool
+    """Answers the oldest client of that name as it is, if there is one, instead of creating a second one."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Anything the caller wants to keep beside it."""
@@ -93,10 +96,11 @@ class CreateClientRequest(_message.Message):
         name: _builtins.str = ...,
         brand_guidelines: _builtins.str | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        reuse: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_brand_guidelines", b"_brand_guidelines", "brand_guidelines", b"brand_guidelines", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_guidelines", b"_brand_guidelines", "brand_guidelines", b"brand_guidelines", "metadata", b"metadata", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_brand_guidelines", b"_brand_guidelines", "brand_guidelines", b"brand_guidelines", "metadata", b"metadata", "name", b"name", "reuse", b"reuse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__brand_guidelines: _TypeAlias = _typing.Literal["brand_guidelines"]  # noqa: Y015
     _WhichOneofArgType__brand_guidelines: _TypeAlias = _typing.Literal["_brand_guidelines", b"_brand_guidelines"]  # noqa: Y015

@@ -24,6 +24,7 @@ def _adding(insert: Callable[[Table], Any]) -> Any:
 
 
 _ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
+_ONE = select(t.accounts).where(t.accounts.c.account == bindparam("of"))
 _LOCK = (
     select(t.accounts)
     .where(t.accounts.c.account.in_(bindparam("names", expanding=True)))
@@ -35,6 +36,10 @@ _LOCK = (
 class SqlAccounts:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+
+    async def get(self, account: str) -> Account:
+        row = (await self._connection.execute(_ONE, {"of": account})).first()
+        return Account() if row is None else Account(row.spent_micros, row.reserved_micros)
 
     async def lock(self, accounts: Sequence[str]) -> Mapping[str, Account]:
         names = sorted(accounts)

@@ -31,10 +31,15 @@ from catalog.core.jobs.domain.model import FINAL, JobStatus
 from catalog.core.journal.domain.entry import Entity
 from catalog.core.shared.domain import MediaKind
 from catalog.core.shared.paging import Page, PageRequest
+from servicekit.database.turn import take_turn
 
 
 class SqlClients(SqlRepository[Client]):
     table, noun, entity = t.clients, "client", Entity.CLIENT
+
+    async def claim_name(self, name: str) -> Sequence[Client]:
+        await take_turn(self._connection, f"the clients called {name}")
+        return await self._all(t.clients.c.name == name)
 
     async def page(self, paging: PageRequest, *, q: str = "") -> Page[Client]:
         return await self._page(self._select().where(*_named_like(self.table, q)), paging)

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.budget.accounts import SqlAccounts
 from catalog.adapters.db import tables as t
+from catalog.adapters.db.due import due_ids
 from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import generation_messages
 from catalog.adapters.db.parts import write_parts
 from catalog.adapters.db.rows import changed, from_row, make_run, to_row
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.outcomes import Outcomes
 from catalog.core.budget.domain import Posting
 from catalog.core.generations.domain import events as ev
 from catalog.core.generations.domain.evolve import evolve
@@ -63,11 +65,13 @@ class SqlGenerations:
         connection: AsyncConnection,
         journal: SqlJournal,
         accounts: SqlAccounts,
+        outcomes: Outcomes,
         stalled_after: timedelta,
     ) -> None:
         self._connection = connection
         self._journal = journal
         self._accounts = accounts
+        self._outcomes = outcomes
         self._stalled_after = stalled_after
 
     # Reading ------------------------------------------------------------------------------------
@@ -109,11 +113,15 @@ class SqlGenerations:
         row = (await self._connection.execute(_OF_PREDICTION, {"of": prediction_id})).first()
         return None if row is None else (row.generation_id, make_attempt(row))
 
-    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        return await self._due(t.generations.c.stalled_at, at, limit, without)
+    async def stalled(
+        self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
+    ) -> Sequence[str]:
+        return await due_ids(
+            self._connection, t.generations.c.stalled_at, at, limit, only=only, without=without
+        )
 
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        return await self._due(t.generations.c.requeue_at, at, limit, without)
+        return await due_ids(self._connection, t.generations.c.requeue_at, at, limit, without=without)
 
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         columns = t.outputs.c
@@ -137,10 +145,6 @@ class SqlGenerations:
         if found is None:
             raise NotFound(f"there is no {noun} {of}")
         return str(found)
-
-    async def _due(self, column: Any, at: datetime, limit: int, without: Collection[str]) -> Sequence[str]:
-        due = select(t.generations.c.id).where(column <= at, t.generations.c.id.not_in(without))
-        return list((await self._connection.execute(due.order_by(column).limit(limit))).scalars())
 
     async def _with_parts(self, found: Sequence[Row[Any]]) -> list[Generation]:
         """The generations of these rows, with their attempts and outputs: two queries for all."""
@@ -178,6 +182,7 @@ class SqlGenerations:
         await self._accounts.post(booked)
         entry = generation_entry(before, state, events)
         await self._journal.add(entry, generation_messages(state, events))
+        self._outcomes.of_generation(state, events)
         return state
 
     async def _write(self, before: Generation | None, after: Generation) -> None:

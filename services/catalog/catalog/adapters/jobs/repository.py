@@ -12,11 +12,13 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.db import tables as t
+from catalog.adapters.db.due import due_ids
 from catalog.adapters.db.keyset_pagination import page_of
 from catalog.adapters.db.outbox_messages import job_messages
 from catalog.adapters.db.parts import write_parts
 from catalog.adapters.db.rows import changed, from_row, make_run, to_row
 from catalog.adapters.journal.repository import SqlJournal
+from catalog.adapters.outcomes import Outcomes
 from catalog.core.generations.domain.recovery import stalled_at
 from catalog.core.jobs.domain import events as ev
 from catalog.core.jobs.domain.evolve import fold
@@ -31,9 +33,16 @@ _MAY_STALL = frozenset({JobStatus.DRAFT, JobStatus.STITCHING})
 
 
 class SqlJobs:
-    def __init__(self, connection: AsyncConnection, journal: SqlJournal, stalled_after: timedelta) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        journal: SqlJournal,
+        outcomes: Outcomes,
+        stalled_after: timedelta,
+    ) -> None:
         self._connection = connection
         self._journal = journal
+        self._outcomes = outcomes
         self._stalled_after = stalled_after
 
     async def get(self, job_id: str, *, lock: bool = False) -> Job:
@@ -69,10 +78,10 @@ class SqlJobs:
             entries[entry.job_id].append(entry)
         return {job_id: timeline(of_job) for job_id, of_job in entries.items()}
 
-    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        due = select(t.jobs.c.id).where(t.jobs.c.stalled_at <= at, t.jobs.c.id.not_in(without))
-        ordered = due.order_by(t.jobs.c.stalled_at).limit(limit)
-        return list((await self._connection.execute(ordered)).scalars())
+    async def stalled(
+        self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
+    ) -> Sequence[str]:
+        return await due_ids(self._connection, t.jobs.c.stalled_at, at, limit, only=only, without=without)
 
     async def save(self, before: Job | None, events: Sequence[ev.JobEvent]) -> Job:
         after = fold(before, events)
@@ -89,7 +98,15 @@ class SqlJobs:
         await write_parts(self._connection, t.scenes, scene_row, after.id, old.scenes, after.scenes, key="id")
         await write_parts(self._connection, t.cuts, cut_row, after.id, old.cuts, after.cuts, key="version")
         await self._journal.add(job_entry(before, after, events), job_messages(after, events))
+        completed = any(isinstance(event, ev.JobCompleted) for event in events)
+        self._outcomes.of_job(events, await self._approved_at(after.id) if completed else None)
         return after
+
+    async def _approved_at(self, job_id: str) -> datetime | None:
+        """When the first of its generations was requested: approving it did that."""
+        first = select(func.min(t.generations.c.created_at)).where(t.generations.c.job_id == job_id)
+        found: datetime | None = (await self._connection.execute(first)).scalar_one()
+        return found
 
     async def _write(self, before: Job | None, after: Job) -> None:
         row = job_row(after, self._stalled_after)

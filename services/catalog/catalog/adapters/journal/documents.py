@@ -49,8 +49,7 @@ _DECODER = msgspec.json.Decoder(Entry)
 
 def event_of(entry: Entry) -> Event:
     """The entry as the event log takes it."""
-    events = [{"type": type(event).__name__, **vars(event)} for event in entry.events]
-    body = msgspec.json.encode({**vars(entry), "events": events})
+    body = msgspec.json.encode({**vars(entry), "events": _documents(entry.events)})
     return Event(id=entry.id, type=f"journal.{entry.entity}", key=entry.record_id, data=body, time=entry.at)
 
 
@@ -68,7 +67,13 @@ def entry_of(data: bytes) -> Entry:
 
 
 def dump_events(events: Iterable[Any]) -> list[dict[str, Any]]:
-    return [{"type": type(event).__name__, **msgspec.to_builtins(event)} for event in events]
+    documents: list[dict[str, Any]] = msgspec.to_builtins(_documents(events))
+    return documents
+
+
+def _documents(events: Iterable[Any]) -> list[dict[str, Any]]:
+    """What msgspec makes the documents of."""
+    return [{"type": type(event).__name__, **vars(event)} for event in events]
 
 
 def load_events(entity: Entity, documents: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:

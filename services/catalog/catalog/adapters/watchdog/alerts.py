@@ -23,8 +23,8 @@ class LoggedAlerts:
 
 def _about(output: LostOutput) -> dict[str, object]:
     return {
-        "generation": output.generation_id,
+        "generation_id": output.generation_id,
         "index": output.index,
-        "job": output.job_id,
+        "job_id": output.job_id,
         "reason": output.error.message,
     }

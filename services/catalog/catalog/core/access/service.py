@@ -11,7 +11,7 @@ from catalog.core.access.domain import ApiKey, Scope
 from catalog.core.shared.paging import Page, PageRequest
 from catalog.core.unit_of_work import Database
 from servicekit.clock import Clock
-from servicekit.errors import Invalid, Unauthenticated
+from servicekit.errors import Conflict, Invalid, Unauthenticated
 from servicekit.ids import new_id
 
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -97,7 +97,11 @@ class AdminKey:
         self._key = key
 
     async def start(self) -> None:
-        if self._key:
+        if not self._key:
+            return
+        try:
+            await self._api_keys.ensure_admin_key(self._key)
+        except Conflict:  # another replica, which starts at the same moment, was faster: now it is there
             await self._api_keys.ensure_admin_key(self._key)
 
     async def stop(self) -> None:

@@ -12,6 +12,10 @@ from catalog.core.shared.repository import Repository
 
 
 class Clients(Repository[Client], Protocol):
+    async def claim_name(self, name: str) -> Sequence[Client]:
+        """Those of this very name, oldest first. Who else claims it waits until this unit of work ends."""
+        ...
+
     async def page(self, paging: PageRequest, *, q: str = "") -> Page[Client]:
         """Those with `q` in their name, case ignored."""
         ...

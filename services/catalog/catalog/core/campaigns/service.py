@@ -27,11 +27,19 @@ class ClientService:
         self._clock = clock
 
     async def create(
-        self, *, name: str, brand_guidelines: str | None = None, metadata: Mapping[str, Any] | None = None
+        self,
+        *,
+        name: str,
+        brand_guidelines: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        reuse: bool = False,
     ) -> Client:
+        """A new one; with `reuse` the oldest of that name as it is, if there is one."""
         now = self._clock.now()
         client = Client(new_id("client"), name, now, now, brand_guidelines, metadata)
         async with self._database.write() as unit:
+            if reuse and (known := await unit.clients.claim_name(name)):
+                return known[0]
             return await unit.clients.save(client)
 
     async def get(self, client_id: str) -> Client:
@@ -78,7 +86,7 @@ class CampaignService:
         now = self._clock.now()
         campaign = Campaign(new_id("campaign"), client_id, name, now, now, brief, budget_cents, metadata)
         async with self._database.write() as unit:
-            await unit.clients.get(client_id)
+            await unit.clients.get(client_id, lock=True)  # nobody deletes it meanwhile
             return await unit.campaigns.save(campaign)
 
     async def get(self, campaign_id: str) -> Campaign:
@@ -132,12 +140,12 @@ class AssetService:
         """
         now = self._clock.now()
         async with self._database.write() as unit:
+            client_id = await _lock_owner(unit, asset)
             try:
                 return await unit.assets.get(asset.id)
             except NotFound:
-                client_id = await _owner(unit, asset)
-            created = replace(asset, client_id=client_id, created_at=now, updated_at=now)
-            return await unit.assets.save(created)
+                created = replace(asset, client_id=client_id, created_at=now, updated_at=now)
+                return await unit.assets.save(created)
 
     async def get(self, asset_id: str) -> Asset:
         async with self._database.read() as unit:
@@ -173,14 +181,15 @@ class AssetService:
             await unit.assets.delete(asset)
 
 
-async def _owner(unit: UnitOfWork, asset: Asset) -> str:
+async def _lock_owner(unit: UnitOfWork, asset: Asset) -> str:
+    """The client of a new asset. Its owner is locked: nobody deletes that, or adds the asset twice."""
     if asset.campaign_id:
-        campaign = await unit.campaigns.get(asset.campaign_id)
+        campaign = await unit.campaigns.get(asset.campaign_id, lock=True)
         if asset.client_id and asset.client_id != campaign.client_id:
             message = f"campaign {campaign.id} is client {campaign.client_id}'s, not {asset.client_id}'s"
             raise Invalid.field("client_id", message)
         return campaign.client_id
     if asset.client_id:
-        return (await unit.clients.get(asset.client_id)).id
+        return (await unit.clients.get(asset.client_id, lock=True)).id
     message = "an asset belongs to somebody: name a client_id or a campaign_id"
     raise Invalid.field("client_id", message, sentence=message)

@@ -59,8 +59,10 @@ class Generations(Protocol):
         """The generation and the attempt that own a prediction."""
         ...
 
-    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
-        """Those with no event for too long by then, the longest first; not the ones in `without`."""
+    async def stalled(
+        self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
+    ) -> Sequence[str]:
+        """Those with no event for too long by then, the longest first; `only` that one, none of `without`."""
         ...
 
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:

@@ -22,6 +22,7 @@ from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import AppError, FieldProblem, Invalid, NotFound, Precondition
 from servicekit.ids import new_id
+from servicekit.telemetry import subject
 
 CONCURRENT_CHECKS = 8
 """Inputs of a batch that the generator checks at the same time."""
@@ -53,7 +54,9 @@ class GenerationService:
         async with self._database.write() as unit:
             await _check_assets(unit, [run])
             await self._check_caps(unit, [(run, request.campaign_id)])
-            return await self._record(unit, run, request.campaign_id)
+            created = await self._record(unit, run, request.campaign_id)
+        subject.bind({"generation_id": created.id})
+        return created
 
     async def create_all(self, requests: Sequence[GenerationRequest]) -> Sequence[Generation]:
         """Record all of them, or none: each input must fit, and the sum must fit under each cap."""
@@ -104,10 +107,11 @@ class GenerationService:
         async with self._database.read() as unit:
             return await unit.generations.lost(paging)
 
-    async def requeue(self, generation_id: str, *, automatic: bool = False) -> Generation:
+    async def requeue(self, generation_id: str) -> Generation:
+        """Request its lost outputs again. Precondition: nothing can be fetched."""
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id)
-            events = requeue_download(generation, self._clock.now(), automatic=automatic)
+            events = requeue_download(generation, self._clock.now())
             return await save_generation(unit, job, generation, events)
 
     async def _record(self, unit: UnitOfWork, run: RunSpec, campaign_id: str) -> Generation:

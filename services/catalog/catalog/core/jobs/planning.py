@@ -13,11 +13,12 @@ from catalog.core.jobs.domain.decide import fail_job, record_plan
 from catalog.core.jobs.domain.model import Job, JobStatus, Music, Scene
 from catalog.core.jobs.ports import EditChecker, Plan, PlannedScene, PlanRequest, SceneParts, ScenePlanner
 from catalog.core.shared.domain import Error, MediaKind, RunSpec
-from catalog.core.unit_of_work import Database
+from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.concurrency import end
-from servicekit.errors import AppError, Invalid, NotFound, Retry
+from servicekit.errors import AppError, Invalid, NotFound, Precondition, Retry
 from servicekit.ids import new_id
+from servicekit.telemetry import subject, traces
 
 MAX_PHOTOS = 2000
 """Photos that the planner takes; of more, the newest are sent."""
@@ -99,6 +100,11 @@ class Planning:
             done.exception()  # retrieved, else asyncio logs it; `begin` raises it
 
     async def _plan_with_retries(self, job_id: str) -> None:
+        with traces.span("plan job"):
+            subject.bind({"job_id": job_id})
+            await self._plan_again_and_again(job_id)
+
+    async def _plan_again_and_again(self, job_id: str) -> None:
         for attempt in range(TRIES):
             try:
                 await self.plan(job_id)
@@ -116,6 +122,9 @@ class Planning:
         """Have scenes chosen, checked and priced, and the edit of their clips judged.
 
         A job that is no draft stays as it is.
+
+        Raises:
+            Precondition: a photo that was chosen is deleted by now: others have to be.
         """
         async with self._database.read() as unit:
             job = await unit.jobs.get(job_id)
@@ -140,6 +149,7 @@ class Planning:
         music = await self._music(job.music, checked.seconds, plan.music_model)
         async with self._database.write() as unit:
             locked = await unit.jobs.get(job_id, lock=True)
+            await _keep_photos(unit, scenes)
             now = self._clock.now()
             planned = record_plan(locked, now, scenes=scenes, planner=planner, edit=checked.edit, music=music)
             await save_job(unit, locked, planned)
@@ -178,13 +188,24 @@ class Planning:
     async def _give_up(self, job_id: str, cause: AppError) -> None:
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
-            error = Error("planning", cause.message)
-            await save_job(unit, job, fail_job(job, self._clock.now(), error=error))
+            if job.status is JobStatus.DRAFT:  # else another replica has planned it meanwhile
+                error = Error("planning", cause.message)
+                await save_job(unit, job, fail_job(job, self._clock.now(), error=error))
 
 
 def photos_of(assets: Sequence[Asset]) -> tuple[Asset, ...]:
     """The pictures among assets; of more than `MAX_PHOTOS`, the newest."""
     return tuple(asset for asset in assets if asset.facts.kind is MediaKind.IMAGE)[-MAX_PHOTOS:]
+
+
+async def _keep_photos(unit: UnitOfWork, scenes: Sequence[Scene]) -> None:
+    """Nobody deletes these photos until the scenes are recorded, and then their job needs them."""
+    chosen = {each for scene in scenes for each in (scene.first_asset_id, scene.last_asset_id) if each}
+    for asset_id in sorted(chosen):  # in one order: no two plans wait for each other
+        try:
+            await unit.assets.get(asset_id, lock=True)
+        except NotFound as error:
+            raise Precondition(f"asset {asset_id} was deleted while scenes were planned with it") from error
 
 
 def _scenes_of_pairs(job: Job, plan: Plan) -> tuple[PlannedScene, ...]:

@@ -89,7 +89,9 @@ class Jobs(Protocol):
         """What has happened to each of these jobs, oldest first."""
         ...
 
-    async def stalled(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
+    async def stalled(
+        self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
+    ) -> Sequence[str]:
         """Those with no event for too long by then, the longest first; not the ones in `without`."""
         ...
 

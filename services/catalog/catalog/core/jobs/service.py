@@ -19,6 +19,7 @@ from catalog.core.unit_of_work import Database, UnitOfWork
 from servicekit.clock import Clock
 from servicekit.errors import FieldProblem, Invalid, Precondition
 from servicekit.ids import new_id
+from servicekit.telemetry import subject
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class JobService:
                 or the edit cannot be cut.
         """
         async with self._database.write() as unit:
-            await unit.campaigns.get(campaign_id)
+            await unit.campaigns.get(campaign_id, lock=True)  # nobody deletes it meanwhile
             if request.pairs:
                 await _check_pairs(unit, request)
             elif not photos_of(await unit.assets.of(campaign_id=campaign_id)):
@@ -66,6 +67,7 @@ class JobService:
                 music = await _uploaded(unit, music)
             created = decide.create_job(self._clock.now(), new_id("job"), campaign_id, request, edit, music)
             job = await unit.jobs.save(None, created)
+        subject.bind({"job_id": job.id})
         await self._planning.begin(job.id)
         return await self.get(job.id)
 
@@ -151,7 +153,7 @@ async def _check_pairs(unit: UnitOfWork, request: JobRequest) -> None:
 
 
 async def _uploaded(unit: UnitOfWork, music: Music) -> Music:
-    """Uploaded music with its blob key filled in; Invalid when there is none."""
+    """Uploaded music with its blob key filled in, locked so that it stays; Invalid when there is none."""
     if message := await asset_problem(unit, music.asset_id, MediaKind.AUDIO, "music must be audio"):
         raise Invalid.field("music.asset_id", message)
-    return replace(music, blob_key=(await unit.assets.get(music.asset_id)).blob_key)
+    return replace(music, blob_key=(await unit.assets.get(music.asset_id, lock=True)).blob_key)

@@ -1,4 +1,8 @@
-"""Requests stalled work again, with the next round: events get lost, and processes die."""
+"""Requests stalled work again, with the next round: events get lost, and processes die.
+
+Every replica looks for stalled work by itself, and all find the same. So each record is looked at once more
+under its lock: the first replica requests it again, and for the others it has not stalled any more.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from catalog.core.generations.apply import lock_generation, save_generation, save_job
-from catalog.core.generations.domain.recovery import PUT_OFF
+from catalog.core.generations.domain.recovery import PUT_OFF, requeue_download
 from catalog.core.generations.domain.requesting import postpone_request, request_again
-from catalog.core.generations.service import GenerationService
 from catalog.core.jobs.domain.decide import repeat_planning, request_stitch_again
 from catalog.core.jobs.domain.model import JobStatus
 from catalog.core.jobs.planning import Planning
 from catalog.core.unit_of_work import Database
 from catalog.core.watchdog.failed_records import FailedRecord, FailedRecords
 from servicekit.clock import Clock
+from servicekit.telemetry import traces
 
 BATCH_SIZE = 200
 """Records of one kind in one round: the rest comes with the next, a few seconds later."""
@@ -36,13 +40,13 @@ class ReconcileReport:
 
 
 class Reconciler:
-    """Looks for work of which no event came for too long, by the times that recovery.py gives it."""
+    """Looks for work of which no event came for too long, by the times that recovery.py gives it.
 
-    def __init__(
-        self, database: Database, generations: GenerationService, planning: Planning, clock: Clock
-    ) -> None:
+    Each request has a trace of its own: what follows from it is found under the record's id.
+    """
+
+    def __init__(self, database: Database, planning: Planning, clock: Clock) -> None:
         self._database = database
-        self._generations = generations
         self._planning = planning
         self._clock = clock
         self._failed_requeues = FailedRecords(clock, put_off=PUT_OFF)
@@ -56,16 +60,18 @@ class Reconciler:
             stalled = await unit.generations.stalled(now, BATCH_SIZE, without=self._failed.ids)
             jobs = await unit.jobs.stalled(now, BATCH_SIZE, without=self._failed.ids)
         downloads = generations = 0
-        statuses: list[JobStatus] = []
+        statuses: list[JobStatus | None] = []
         for generation_id in lost:
-            with self._failed_requeues.guard(generation_id):
-                await self._generations.requeue(generation_id, automatic=True)
-                downloads += 1
+            about = {"generation_id": generation_id}
+            with self._failed_requeues.guard(generation_id), traces.span("fetch again", attributes=about):
+                downloads += await self._requeue(generation_id)
         for generation_id in (each for each in stalled if each not in lost):
-            with self._failed.guard(generation_id):
+            about = {"generation_id": generation_id}
+            with self._failed.guard(generation_id), traces.span("request again", attributes=about):
                 generations += await self._request_again(generation_id)
         for job_id in jobs:
-            with self._failed.guard(job_id):
+            about = {"job_id": job_id}
+            with self._failed.guard(job_id), traces.span("request again", attributes=about):
                 statuses.append(await self._resume(job_id))
         return ReconcileReport(
             generations,
@@ -75,10 +81,21 @@ class Reconciler:
             (*self._failed_requeues.take(), *self._failed.take()),
         )
 
+    async def _requeue(self, generation_id: str) -> bool:
+        """Request lost outputs again; whether that was still to be done."""
+        async with self._database.write() as unit:
+            job, generation = await lock_generation(unit, generation_id)
+            events = requeue_download(generation, self._clock.now(), automatic=True)
+            await save_generation(unit, job, generation, events)
+            return bool(events)
+
     async def _request_again(self, generation_id: str) -> bool:
+        """Request a run again; whether that was still to be done."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job, generation = await lock_generation(unit, generation_id, deleted=True)
+            if not await unit.generations.stalled(now, only=generation_id):
+                return False
             idle = not generation.open_attempts and not generation.winner
             if job is not None and job.block_reason and idle:
                 await save_generation(unit, job, generation, postpone_request(generation, now))
@@ -87,11 +104,13 @@ class Reconciler:
             await save_generation(unit, job, generation, events)
             return bool(events)
 
-    async def _resume(self, job_id: str) -> JobStatus:
-        """Have a job stitched or planned again; answers what it waited for."""
+    async def _resume(self, job_id: str) -> JobStatus | None:
+        """Have a job stitched or planned again; answers what it waited for, None when it waits no longer."""
         now = self._clock.now()
         async with self._database.write() as unit:
             job = await unit.jobs.get(job_id, lock=True)
+            if not await unit.jobs.stalled(now, only=job_id):
+                return None
             if job.status is JobStatus.STITCHING:
                 await save_job(unit, job, request_stitch_again(job, now))
             elif job.status is JobStatus.DRAFT:

@@ -40,7 +40,7 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
         answer = await self._attempts.begin(request.generation_id)
         generation = answer.generation
         if answer.reason not in ("", "final", "waiting", "paused", "canceled"):
-            self._log.warning("no attempt was allowed", generation=generation.id, reason=answer.reason)
+            self._log.warning("no attempt was allowed", generation_id=generation.id, reason=answer.reason)
         return pb.BeginAttemptResponse(
             next_step=STEPS[answer.step],
             attempt=attempt_message(generation, answer.attempt) if answer.attempt else None,
@@ -63,8 +63,8 @@ class AttemptServicer(attempts_pb2_grpc.AttemptServiceServicer):
         if adopted:
             self._log.error(
                 "the provider took an attempt that was released: its reserve is booked again, cap or no cap",
-                generation=generation.id,
-                attempt=attempt.id,
+                generation_id=generation.id,
+                attempt_id=attempt.id,
                 prediction=attempt.prediction_id,
             )
         return attempt_message(generation, attempt)

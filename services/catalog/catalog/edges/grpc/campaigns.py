@@ -30,7 +30,8 @@ class ClientServicer(ClientServiceServicer):
         self, request: client_pb.CreateClientRequest, context: Context
     ) -> client_pb.Client:
         optional = given_fields(request, "brand_guidelines", "metadata")
-        return client_message(await self._clients.create(name=request.name, **optional))
+        created = await self._clients.create(name=request.name, reuse=request.reuse, **optional)
+        return client_message(created)
 
     async def GetClient(self, request: client_pb.GetClientRequest, context: Context) -> client_pb.Client:
         return client_message(await self._clients.get(request.id))

@@ -27,4 +27,9 @@ class LoggedOutputAlerts:
 
 
 def _about(output: Output, reason: str) -> dict[str, object]:
-    return {"generation": output.generation, "index": output.index, "job": output.job, "reason": reason}
+    return {
+        "generation_id": output.generation,
+        "index": output.index,
+        "job_id": output.job,
+        "reason": reason,
+    }

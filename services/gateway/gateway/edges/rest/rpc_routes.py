@@ -21,7 +21,8 @@ from gateway.edges.rest.http_bindings import Binding, bindings
 from gateway.edges.rest.transcoding.binding import bind, query_fields
 from gateway.edges.rest.transcoding.descriptors import is_own
 from gateway.edges.rest.transcoding.to_json import to_json
-from servicekit.grpc.rules import check
+from servicekit.grpc.rules import check, ids_of
+from servicekit.telemetry import subject
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def _handler(binding: Binding, calls: Calls, own: OwnHandler | None) -> Handler:
             headers=request.headers,
             body=await read_json(request) if binding.reads_json(content_type(request)) else None,
         )
+        subject.bind(ids_of(message))
         if own is None:
             return _response(binding, await calls(message, binding.response))
         check(message)

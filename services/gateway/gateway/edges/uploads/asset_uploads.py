@@ -55,5 +55,6 @@ class Uploads:
         for client in found.clients:
             if client.name == _UPLOADS_CLIENT:
                 return client.id
-        created = await self.calls(CreateClientRequest(name=_UPLOADS_CLIENT), Client)
+        # `reuse`: the other one of two first uploads at once may have created it by now.
+        created = await self.calls(CreateClientRequest(name=_UPLOADS_CLIENT, reuse=True), Client)
         return created.id

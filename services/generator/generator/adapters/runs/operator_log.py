@@ -11,6 +11,21 @@ BREAKER_TRIPPED = Gauge(
     "1 while nothing may be submitted (401 or 402, or a list that may not be read)",
     ["provider"],
 )
+SPACING = Gauge(
+    "rushes_provider_start_spacing_seconds",
+    "Seconds between two starts over all replicas: REPLICATE_START_DELAY_MS, or what the provider demands",
+    ["provider"],
+)
+BLOCKED = Gauge(
+    "rushes_provider_blocked_seconds",
+    "Seconds until the provider lets anybody start again, after it has answered 429; 0 when it does",
+    ["provider"],
+)
+WAITING = Gauge(
+    "rushes_provider_waiting_generations",
+    "Generations of this process that wait for their start",
+    ["provider"],
+)
 
 
 class StructlogOperatorLog:
@@ -20,6 +35,9 @@ class StructlogOperatorLog:
         self._log = structlog.get_logger("generator").bind(provider=provider)
         self._breaker_tripped = BREAKER_TRIPPED.labels(provider)
         self._breaker_tripped.set(0)
+        self._spacing = SPACING.labels(provider)
+        self._blocked = BLOCKED.labels(provider)
+        self._waiting = WAITING.labels(provider)
 
     def note(self, event: str, **details: object) -> None:
         EVENTS.labels(event).inc()
@@ -36,3 +54,10 @@ class StructlogOperatorLog:
                 "it is tried again by itself, and at once after a restart"
             )
         self._log.error(event, **details)
+
+    def show_limits(self, *, spacing: float, blocked: float) -> None:
+        self._spacing.set(spacing)
+        self._blocked.set(blocked)
+
+    def show_waiting(self, count: int) -> None:
+        self._waiting.set(count)

@@ -37,6 +37,14 @@ class OperatorLog(Protocol):
         """Somebody has to act."""
         ...
 
+    def show_limits(self, *, spacing: float, blocked: float) -> None:
+        """Seconds between two starts, and seconds until the provider lets us start again, as they are now."""
+        ...
+
+    def show_waiting(self, count: int) -> None:
+        """How many callers in this process wait for their start now."""
+        ...
+
 
 class RateLimiter:
     """Says when runs may be submitted, over all replicas. A `Part`.
@@ -67,6 +75,7 @@ class RateLimiter:
         self._patience = patience
         self._changing = asyncio.Lock()
         self._reported_tripped = False
+        self._waiting = 0
         self.probe_every = probe_every
 
     async def start(self) -> None:
@@ -78,6 +87,15 @@ class RateLimiter:
 
     async def acquire(self) -> StartGranted:
         """Wait for the next start. Limited when the breaker is tripped, or the wait is long."""
+        self._waiting += 1
+        self._operators.show_waiting(self._waiting)
+        try:
+            return await self._acquire()
+        finally:
+            self._waiting -= 1
+            self._operators.show_waiting(self._waiting)
+
+    async def _acquire(self) -> StartGranted:
         while True:
             answer: StartGranted | StartDenied = await self._change(self._take_start)
             if isinstance(answer, StartDenied):
@@ -109,7 +127,12 @@ class RateLimiter:
         return (await self._state()).tripped
 
     def _report(self, state: RateLimitState) -> RateLimitState:
-        """Report what has become of the breaker since this process last read it, whoever changed it."""
+        """Report the limits, and what became of the breaker since this process last read it."""
+        now = self._now()
+        self._operators.show_limits(
+            spacing=limits.spacing_at(state, now, delay=self._delay),
+            blocked=limits.blocked_for_at(state, now),
+        )
         if bool(state.tripped) != self._reported_tripped:
             self._reported_tripped = bool(state.tripped)
             if state.tripped:

@@ -46,7 +46,7 @@ async def reconcile_attempt(ports: RunPorts, run: RunSpec, attempt: Attempt) -> 
         await ports.clock.sleep(left)
         found = await _find(ports, run, attempt)
     if found is not None:
-        ports.operators.note("adopted", attempt=attempt.id, prediction=found.id)
+        ports.operators.note("adopted", attempt_id=attempt.id, prediction_id=found.id)
         return found
     wait = unsent_wait(attempt)
     never = Error(
@@ -55,7 +55,7 @@ async def reconcile_attempt(ports: RunPorts, run: RunSpec, attempt: Attempt) -> 
     try:
         await ports.attempts.release(attempt.id, never, retry_after=wait)
     except Conflict:
-        ports.operators.note("recorded_meanwhile", attempt=attempt.id)
+        ports.operators.note("recorded_meanwhile", attempt_id=attempt.id)
     return None
 
 

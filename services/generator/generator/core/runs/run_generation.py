@@ -87,7 +87,7 @@ async def run_generation(ports: RunPorts, request: GenerationRequest) -> None:
 
 
 def _note_nothing_to_do(ports: RunPorts, request: GenerationRequest, reason: str) -> None:
-    ports.operators.note("nothing_to_do", generation=request.generation_id, reason=reason)
+    ports.operators.note("nothing_to_do", generation_id=request.generation_id, reason=reason)
 
 
 async def _acquire_start(ports: RunPorts, request: GenerationRequest) -> StartGranted:
@@ -146,7 +146,7 @@ async def _submit(
             await _release_refused(ports, attempt, outcome)
             return None
         case Unknown(reason):
-            ports.operators.note("outcome_unknown", attempt=attempt.id, reason=reason)
+            ports.operators.note("outcome_unknown", attempt_id=attempt.id, reason=reason)
             raise Unavailable(
                 f"whether attempt {attempt.id} was accepted is unknown ({reason}): reconciling it next"
             )
@@ -192,7 +192,7 @@ async def _reset_breaker(ports: RunPorts) -> None:
 
 async def _release_refused(ports: RunPorts, attempt: Attempt, refused: Refused) -> None:
     """Nothing was paid: free the money, and decide when, if ever, to try again."""
-    ports.operators.note("refused", attempt=attempt.id, status=refused.status, why=refused.reason.value)
+    ports.operators.note("refused", attempt_id=attempt.id, status=refused.status, why=refused.reason.value)
     wait, final = 0.0, False
     match refused.reason:
         case RefusalReason.LIMITED:
@@ -219,10 +219,10 @@ async def _record_submitted(ports: RunPorts, attempt: Attempt, prediction: Predi
         except (Conflict, NotFound, Invalid) as error:
             owner = await ports.attempts.find_by_prediction(prediction.id)
             if owner is not None and owner.id != attempt.id:  # an equal input: another attempt adopted it
-                ports.operators.note("adopted_by_another", attempt=attempt.id, owner=owner.id)
+                ports.operators.note("adopted_by_another", attempt_id=attempt.id, owner=owner.id)
                 raise Unavailable(f"prediction {prediction.id} is attempt {owner.id}'s by now") from error
             ports.operators.alarm(
-                "orphan", attempt=attempt.id, prediction=prediction.id, reason=error.message
+                "orphan", attempt_id=attempt.id, prediction_id=prediction.id, reason=error.message
             )
             await ports.provider.cancel(prediction.id)
             raise Unavailable(f"prediction {prediction.id} belongs to no attempt and was stopped") from error

@@ -33,8 +33,8 @@ class Gap:
 class Replay:
     """The records after the entries that were added.
 
-    Entries of one record may come twice, and out of order, for several replicas publish. Those that come too
-    early wait for the ones before them.
+    Entries of one record may come twice, and out of order: a replica that hangs while it publishes may go on
+    after another has taken its turn. Those that come too early wait for the ones before them.
     """
 
     def __init__(self) -> None:

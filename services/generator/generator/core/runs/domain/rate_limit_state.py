@@ -132,6 +132,16 @@ def _blocked_until(state: RateLimitState, now: float) -> float:
     return now + state.blocked_for if set_back else state.blocked_until
 
 
+def spacing_at(state: RateLimitState, now: float, *, delay: float) -> float:
+    """Seconds between two starts: ours, or more when the provider demands it."""
+    return max(delay, state.spacing) if now < state.spacing_until else delay
+
+
+def blocked_for_at(state: RateLimitState, now: float) -> float:
+    """Seconds until the provider lets us start again after a 429; 0 when it does."""
+    return max(_blocked_until(state, now) - now, 0.0)
+
+
 def may_start(state: RateLimitState, now: float) -> bool:
     """Whether a start that was granted earlier may still be used now."""
     return not state.tripped and now >= state.blocked_until

@@ -17,6 +17,7 @@ ROWS = {
     "B2": "bench.rows.b2_added_time",
     "B9": "bench.rows.b9_pipeline",
     "B12": "bench.rows.b12_rebuild",
+    "R8": "bench.rows.r8_rolling_restart",
 }
 RESULTS = Path(__file__).parent / "results"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from itertools import chain
@@ -109,6 +111,15 @@ def _names(tree: ast.AST) -> set[str]:
             case ast.Attribute(attr=name, ctx=ast.Store()):
                 names.add(name)
     return names
+
+
+@pytest.mark.parametrize("service", ["downloader", "stitcher"])
+def test_a_service_with_child_processes_imports_servicekit_before_grpc(service: str) -> None:
+    """servicekit sets what gRPC reads at its import: with gRPC's fork handlers the children crash."""
+    order = f"import sys, {service}.__main__; print(*map([*sys.modules].index, ('grpc', 'servicekit')))"
+    done = subprocess.run([sys.executable, "-c", order], capture_output=True, text=True, check=True)
+    grpc, servicekit = map(int, done.stdout.split())
+    assert servicekit < grpc
 
 
 def test_every_module_says_what_it_is_responsible_for() -> None:

@@ -29,8 +29,8 @@ that it needs. Under the other names, and "", it says whether the process answer
 nothing of that, and a restart would not mend it."""
 
 _LEFT_AFTER, _LEAVE_WITHIN = 0.2, 2.0
-"""Seconds without a new call after which all callers have turned to other replicas at stop; the most that they
-get for it."""
+"""At stop: seconds without a new call after which all callers have turned to other replicas; the most that
+they get for it."""
 
 _READY_WITHIN = 4.0
 """Seconds that finding out may take; Kubernetes' probe waits a second longer."""
@@ -100,8 +100,8 @@ class GrpcServer:
         """Report NOT_SERVING, let callers turn to other replicas, take no new calls, give the running ones
         their grace.
 
-        gRPC's own stop cancels every call that comes before its caller has learned of it, and the caller cannot
-        know that nothing was done.
+        gRPC's own stop cancels every call that comes before its caller has learned of it, and the caller
+        cannot know that nothing was done.
         """
         server, self._server = self._server, None
         if server is not None:

@@ -17,8 +17,8 @@ GRACE = 5.0
 """Seconds that running requests get to finish at stop, before they are cancelled."""
 
 KEEP_ALIVE_S = 75
-"""Seconds for which a connection without a request stays open. Longer than proxies and load balancers keep theirs
-(60 s, mostly): the one that closes it must be the one that sends on it, or a request meets a closed connection."""
+"""Seconds for which a connection without a request stays open. Longer than proxies and load balancers keep
+theirs (60 s, mostly): if we closed it first, a request could meet a closed connection."""
 
 _POLL_S = 0.02
 """Between two checks whether connections are closed."""
@@ -46,8 +46,8 @@ class _LastResponses:
 class _Uvicorn(uvicorn.Server):
     """Uvicorn without signal handlers: `servicekit.process.lifecycle` has them.
 
-    Its own stop closes a connection that is between two requests, perhaps while the next one is on its way: who
-    has sent it cannot know that nothing was done. So each gets the chance of a last request.
+    Its own stop closes a connection that is between two requests, perhaps while the next one is on its way:
+    who has sent it cannot know that nothing was done. So each gets the chance of a last request.
     """
 
     def __init__(self, config: uvicorn.Config, last_responses: _LastResponses, last_requests: float) -> None:
@@ -66,7 +66,7 @@ class _Uvicorn(uvicorn.Server):
         self._last_responses.stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._last_requests):
-                while self.server_state.connections:
+                while self.server_state.connections:  # noqa: ASYNC110  # uvicorn only keeps a set
                     await asyncio.sleep(_POLL_S)
         await super().shutdown(sockets)
 

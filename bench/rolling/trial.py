@@ -1,0 +1,87 @@
+"""One trial: a cluster under load is restarted piece by piece; answers all that was counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.rolling.audit import Findings, audit
+from bench.rolling.clients import Client, Load, Pace
+from bench.rolling.replicas import ROLLED, Cluster, Restart, running_cluster
+from rushes_cli.photo_files import copy_demo_photos
+
+PHOTOS = 4
+
+BREATH_S = 1.0
+"""Seconds of load between two restarts of what is there once."""
+
+Restarts = Callable[[Cluster], Awaitable[Sequence[Restart]]]
+"""Restarts what a trial is about, and answers how that went."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened, and what is not as it should be."""
+
+    load: Load
+    found: Findings
+    restarts: Sequence[Restart]
+    seconds: float
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Jobs and generations that did not complete."""
+        ended = [*self.load.jobs, *self.load.generations]
+        return self.load.late + [
+            f"{each['id']} is {each['status']}: {each['error']}"
+            for each in ended
+            if each["status"] != "completed"
+        ]
+
+
+async def upgrade(cluster: Cluster) -> list[Restart]:
+    """All services at once, as when a new version of all of them is applied; then the log, then the store."""
+    rolled = await asyncio.gather(*(cluster.roll(name) for name in ROLLED))
+    return [each for restarts in rolled for each in restarts] + await _infrastructure(cluster)
+
+
+async def everything(cluster: Cluster) -> list[Restart]:
+    """Each service by itself, then an `upgrade`."""
+    restarts: list[Restart] = []
+    for name in ROLLED:
+        restarts += await cluster.roll(name)
+    return restarts + await upgrade(cluster)
+
+
+async def _infrastructure(cluster: Cluster) -> list[Restart]:
+    restarts = []
+    for restart in (cluster.restart_log, cluster.restart_store):
+        restarts.append(await restart())
+        await asyncio.sleep(BREATH_S)
+    return restarts
+
+
+async def trial(
+    data: Path, pace: Pace, restarts: Restarts, *, env: Mapping[str, str] | None = None
+) -> Outcome:
+    """Start everything on a fresh folder, restart under load, wait until all is final, and compare.
+
+    Args:
+        env: settings of the services, beside those of a cluster.
+    """
+    loop = asyncio.get_running_loop()
+    async with running_cluster(data, env) as cluster:
+        client = Client(cluster)
+        try:
+            photos = copy_demo_photos(data / "photos")[:PHOTOS]
+            load = await Load.prepare(client, photos, pace)
+            begun = loop.time()
+            async with load.running():
+                done = await restarts(cluster)
+            seconds = loop.time() - begun
+            found = await audit(cluster, client, load, scenes=pace.scenes)
+        finally:
+            await client.close()
+    return Outcome(load, found, done, seconds)

@@ -25,6 +25,9 @@ FINAL = ("completed", "failed", "canceled")
 _TEMPORARY = (502, 503, 504)
 _PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 _READ_EVERY_S = 0.1
+_FOLLOW_EVERY_S = 0.5
+_FAILED_S = 1.0
+"""After a request that failed, so that a fault does not become a flood."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,14 @@ class Pace:
     """How much is requested while the services are restarted.
 
     Args:
-        job_every_s: seconds between two jobs.
-        generation_every_s: seconds between two generations of the instant model.
+        jobs, generations: under way at the same time; the next is requested when one is final. (Requested by
+            the clock, they would pile up on a busy machine.)
         scenes: of each job, of one second each.
     """
 
-    job_every_s: float
-    generation_every_s: float
-    scenes: int = 2
+    jobs: int
+    generations: int
+    scenes: int
 
 
 class RequestFailed(Exception):  # noqa: N818  # what happened
@@ -201,7 +204,7 @@ class Load:
         self.subscriber = Subscriber(client)
         self._campaign_id = campaign_id
         self._pace = pace
-        self._working: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     @classmethod
     async def prepare(cls, client: Client, photos: list[Path], pace: Pace) -> Load:
@@ -225,22 +228,22 @@ class Load:
         cut = self.jobs[0]["result"]["url"]
         whole = (await self.client.get(cut)).content
         self.gaps = {name: Gap() for name in self.gaps}
-        endless = [
-            asyncio.create_task(work)
-            for work in (
-                self._every(self._pace.job_every_s, self._job),
-                self._every(self._pace.generation_every_s, self._generation),
-                self._read("job list", self._read_list),
-                self._read("ranges of a cut", lambda: self._read_range(cut, whole)),
-            )
+        self._ending = False
+        requesting = [
+            *(asyncio.create_task(self._repeat(self._job)) for _ in range(self._pace.jobs)),
+            *(asyncio.create_task(self._repeat(self._generation)) for _ in range(self._pace.generations)),
         ]
-        following = asyncio.create_task(self.subscriber.run())
+        reading = [
+            asyncio.create_task(self._read("job list", self._read_list)),
+            asyncio.create_task(self._read("ranges of a cut", lambda: self._read_range(cut, whole))),
+            asyncio.create_task(self.subscriber.run()),
+        ]
         try:
             yield
-            await _end(endless)
-            await asyncio.gather(*self._working)
+            self._ending = True
+            await asyncio.gather(*requesting)
         finally:
-            await _end([*endless, following, *self._working])
+            await _end([*requesting, *reading])
 
     async def follow_until(self, sequence: int) -> None:
         """Let the subscriber follow on until it is there, for half a minute at most."""
@@ -250,12 +253,9 @@ class Load:
             await asyncio.sleep(0.1)
         await _end([following])
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            task = asyncio.ensure_future(work())
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
-            await asyncio.sleep(seconds)
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        while not self._ending:
+            await work()
 
     async def _read(self, name: str, read: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -294,7 +294,7 @@ class Load:
                 done = await self._reached(path, FINAL)
                 self.jobs += [done] if done is not None else []
         except RequestFailed:
-            pass  # counted where it failed
+            await asyncio.sleep(_FAILED_S)  # counted where it failed
 
     async def _generation(self) -> None:
         try:
@@ -303,7 +303,7 @@ class Load:
             done = await self._reached(f"/api/v3/generations/{made['id']}", FINAL)
             self.generations += [done] if done is not None else []
         except RequestFailed:
-            pass  # counted where it failed
+            await asyncio.sleep(_FAILED_S)  # counted where it failed
 
     async def _reached(self, path: str, statuses: tuple[str, ...]) -> dict[str, Any] | None:
         """The record when it is in one of the states; None, and it is late, when it takes too long."""
@@ -312,7 +312,7 @@ class Load:
             record: dict[str, Any] = (await self.client.get(path)).json()
             if record["status"] in statuses:
                 return record
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(_FOLLOW_EVERY_S)
         self.late.append(f"{path} is {record['status']} after {FINAL_S:g} s")
         return None
 

@@ -1,4 +1,4 @@
-"""Runs two replicas of every service as a cluster does, and restarts them one after the other."""
+"""Runs replicas of every service as a cluster does, and restarts them one after the other."""
 
 from __future__ import annotations
 
@@ -27,11 +27,6 @@ from servicekit.testing import postgres_url
 
 ROLLED = ("catalog", "generator", "downloader", "stitcher", "gateway")
 """The services that are restarted; the sandbox stands for somebody else's system."""
-
-REPLICAS = 2
-SLOTS = REPLICAS + 1
-"""Ports of each service. A new replica takes the free one and is ready before an old one goes, as with
-`maxSurge: 1, maxUnavailable: 0`. Callers know all three addresses, as those behind a headless name."""
 
 STOP_WITHIN_S = 45.0
 """`terminationGracePeriodSeconds` of the manifests."""
@@ -90,7 +85,14 @@ class Replica(ServiceProcess):
 
 
 class Cluster:
-    """Two replicas of each service, one sandbox, and the addresses that clients need.
+    """Replicas of each service, one sandbox, and the addresses that clients need.
+
+    Each service has one port more than replicas. A new replica takes the free one and is ready before an old
+    one goes, as with `maxSurge: 1, maxUnavailable: 0`. Callers know all of them, as those behind a headless
+    name.
+
+    Args:
+        specs: by service, one for each of its ports.
 
     Attributes:
         key: the admin key.
@@ -110,7 +112,7 @@ class Cluster:
         self.nats = nats
         self.store = store
         self._slots = {name: [Replica(spec, folder) for spec in each] for name, each in specs.items()}
-        self._running = {name: each[:REPLICAS] for name, each in self._slots.items()}
+        self._running = {name: each[:-1] if name in ROLLED else each for name, each in self._slots.items()}
 
     @property
     def sandbox(self) -> str:
@@ -166,12 +168,8 @@ async def _stop(server: ServerProcess) -> tuple[float, bool]:
 
 
 @asynccontextmanager
-async def running_cluster(data: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Cluster]:
-    """Everything on a fresh folder; stopped in order at the end.
-
-    Args:
-        env: settings of the services, beside those of a cluster.
-    """
+async def running_cluster(data: Path, *, replicas: int) -> AsyncIterator[Cluster]:
+    """Everything on a fresh folder, so many replicas of each service; stopped in order at the end."""
     folder = DataFolder(data)
     folder.prepare()
     async with AsyncExitStack() as stack:
@@ -186,10 +184,11 @@ async def running_cluster(data: Path, env: Mapping[str, str] | None = None) -> A
             "BLOB_ACCESS_KEY": store.access_key,
             "BLOB_SECRET_KEY": store.secret_key,
         }
-        options = StackOptions(replicas=dict.fromkeys(ROLLED, SLOTS), environ={"DATABASE_URL": database_url})
+        slots = dict.fromkeys(ROLLED, replicas + 1)
+        options = StackOptions(replicas=slots, environ={"DATABASE_URL": database_url})
         specs: dict[str, list[ServiceProcessSpec]] = {}
         for spec in plan_services(folder, options, infrastructure):
-            complete = replace(spec, env={**spec.env, **_ENV, **(env or {})})
+            complete = replace(spec, env={**spec.env, **_ENV})
             specs.setdefault(spec.name.partition("-")[0], []).append(complete)
         cluster = Cluster(folder, specs, nats, store, database_url)
         stack.push_async_callback(cluster.stop)

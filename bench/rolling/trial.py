@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,11 @@ class Outcome:
     found: Findings
     restarts: Sequence[Restart]
     seconds: float
+
+    @property
+    def killed(self) -> list[str]:
+        """Services of ours that did not end by themselves, or ended with an error."""
+        return [str(each) for each in self.restarts if each.what in ROLLED and not each.in_order]
 
     @property
     def unfinished(self) -> list[str]:
@@ -63,16 +68,10 @@ async def _infrastructure(cluster: Cluster) -> list[Restart]:
     return restarts
 
 
-async def trial(
-    data: Path, pace: Pace, restarts: Restarts, *, env: Mapping[str, str] | None = None
-) -> Outcome:
-    """Start everything on a fresh folder, restart under load, wait until all is final, and compare.
-
-    Args:
-        env: settings of the services, beside those of a cluster.
-    """
+async def trial(data: Path, pace: Pace, restarts: Restarts, *, replicas: int) -> Outcome:
+    """Start everything on a fresh folder, restart under load, wait until all is final, and compare."""
     loop = asyncio.get_running_loop()
-    async with running_cluster(data, env) as cluster:
+    async with running_cluster(data, replicas=replicas) as cluster:
         client = Client(cluster)
         try:
             photos = copy_demo_photos(data / "photos")[:PHOTOS]

@@ -11,16 +11,16 @@ from bench.rolling.clients import Pace
 from bench.rolling.replicas import STOP_WITHIN_S
 from bench.rolling.trial import Outcome, everything, trial, upgrade
 
-PACE, QUICK_PACE = Pace(job_every_s=5.0, generation_every_s=0.5), Pace(3.0, 0.5, scenes=1)
+PACE, QUICK_PACE = Pace(jobs=2, generations=2, scenes=2), Pace(jobs=1, generations=1, scenes=1)
 
 NOTE = (
     "R8: two replicas of each service on PostgreSQL, one NATS, one S3 store, one sandbox, as processes. A "
     "new replica starts on a port of its own and reports `ready`; then an old one gets SIGTERM; callers know "
     "three addresses of each service. First each service by itself, then all of them at once, then NATS, "
-    "then the store. Clients use all gateways in turn, over connections that stay open, and learn by a refused "
-    f"connection that one has gone. A job of {PACE.scenes} scenes and music every {PACE.job_every_s:g} s, a "
-    f"generation every {PACE.generation_every_s:g} s, at most ten reads of the job list and ten of a range of "
-    "a cut a second, and one follower of all events."
+    "then the store. Clients use all gateways in turn, over connections that stay open, and learn by a "
+    f"refused connection that one has gone. {PACE.jobs} jobs of {PACE.scenes} scenes with music and "
+    f"{PACE.generations} generations are under way all the time, the job list and ranges of a cut are read "
+    "ten times a second each, and one client follows all events."
 )
 REPEATED_NOTE = (
     "R8, repeated: a GET after any error that may pass, a POST only when nobody could be connected to. "
@@ -29,7 +29,8 @@ REPEATED_NOTE = (
 LOST_NOTE = (
     "R8, lost: what the outbox holds, or a record says, and the log has not; dead letters; what the follower "
     "has not seen. Doubled: an id twice in the log, more than one media of a generation, more than one end "
-    "of it or of its job, predictions beyond their intent, charges beyond their prediction, events seen twice."
+    "of it or of its job, predictions beyond their intent, charges beyond their prediction, an event seen "
+    "twice."
 )
 GAP_NOTE = "R8, gap: between two answers of one reader; of the follower from the end of a stream to the next."
 STOP_NOTE = f"R8, stop: from SIGTERM to the end of the process. After {STOP_WITHIN_S:g} s it would be killed."
@@ -39,14 +40,13 @@ async def measure(scale: Scale) -> list[Line]:
     """Lines that are judged first, then those that inform."""
     restarts = upgrade if scale.quick else everything
     with tempfile.TemporaryDirectory(prefix="rushes-bench-", ignore_cleanup_errors=True) as folder:
-        outcome = await trial(Path(folder), QUICK_PACE if scale.quick else PACE, restarts)
+        outcome = await trial(Path(folder), QUICK_PACE if scale.quick else PACE, restarts, replicas=2)
     return [*_judged(outcome, scale), *_informing(outcome)]
 
 
 def _judged(outcome: Outcome, scale: Scale) -> list[Line]:
     load, found = outcome.load, outcome.found
     requested = f"{len(load.jobs)} jobs and {len(load.generations)} generations"
-    killed = [f"{each.what} was killed" for each in outcome.restarts if not each.in_order]
     counted = (
         (f"of {load.client.tally.sent:,} requests, failed", load.client.tally.failed, REPEATED_NOTE),
         ("answers that are not what was requested", load.wrong, NOTE),
@@ -54,7 +54,7 @@ def _judged(outcome: Outcome, scale: Scale) -> list[Line]:
         (f"of {found.events:,} events, lost", found.lost, LOST_NOTE),
         ("done, paid or seen twice", found.doubled, LOST_NOTE),
         (f"of {found.cuts} cuts, do not play", found.unplayable, NOTE),
-        (f"of {len(outcome.restarts)} restarts, not ended in order", killed, STOP_NOTE),
+        (f"of {len(outcome.restarts)} restarts, not ended in order", outcome.killed, STOP_NOTE),
     )
     for _, problems, _ in counted:
         for problem in problems[:10]:

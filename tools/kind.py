@@ -38,10 +38,8 @@ def up() -> None:
     names = [f"{PREFIX}/{name}:{tag}" for name in IMAGES]
     _step("images into the cluster", [kind, "load", "docker-image", "--name", CLUSTER, *names])
     # A Job cannot be changed; a new version brings another.
-    _step(
-        "manifests",
-        [*kubectl, "delete", "job", "migrate", "--namespace=rushes", "--ignore-not-found"],
-    )
+    former = [*kubectl, "delete", "job", "migrate", "--namespace=rushes", "--ignore-not-found"]
+    _step("the migration before away", former)
     with tempfile.TemporaryDirectory(dir=OVERLAY.parent, prefix=".kind-") as folder:
         (Path(folder) / "kustomization.yaml").write_text(_with_tag(tag))
         _step("manifests", [*kubectl, "apply", "-k", folder])
@@ -104,7 +102,10 @@ def _step(what: str, command: Sequence[str], *, env: dict[str, str] | None = Non
 
 
 def _output(command: Sequence[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise KindError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def main() -> int:

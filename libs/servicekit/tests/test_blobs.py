@@ -21,7 +21,7 @@ from minio.error import S3Error
 from servicekit.blobs import BlobInfo, BlobStore
 from servicekit.blobs.errors import translate_errors
 from servicekit.errors import AppError, Internal, Invalid, NotFound, Precondition, Unavailable
-from servicekit.testing import S3Server, eventually, s3_store
+from servicekit.testing import S3Server, eventually, s3_store, tcp_server
 
 MIB = 1024 * 1024
 
@@ -71,6 +71,31 @@ async def test_ranges(blobs: BlobStore, start: int, length: int | None) -> None:
     await blobs.put("x", data, content_type="video/mp4")
     end = None if length is None else start + length
     assert await collect(blobs.read("x", start=start, length=length)) == data[start:end]
+
+
+async def test_however_often_it_is_asked_a_store_that_hangs_gets_one_check() -> None:
+    asked, answers = [], asyncio.Event()
+
+    async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            asked.append(1)
+            await answers.wait()
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    async with tcp_server(hanging) as port:
+        store = BlobStore(f"http://127.0.0.1:{port}", "key", "secret", "bucket")
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await asyncio.gather(store.check_ready(), store.check_ready())
+        checking = asyncio.create_task(store.check_ready())
+        await eventually(lambda: asked)
+        assert len(asked) == 1
+        answers.set()
+        await checking
+        await store.check_ready()
+        assert len(asked) == 2, "an answer holds for those that waited for it, not for later ones"
+        await store.stop()
 
 
 async def test_a_range_behind_the_end_is_refused(blobs: BlobStore) -> None:

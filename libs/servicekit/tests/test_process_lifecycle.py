@@ -112,6 +112,47 @@ async def test_what_is_away_at_the_start_is_waited_for(monkeypatch: pytest.Monke
     assert waited == [("Late", "no database at db:5432")], "the same reason is said once"
 
 
+async def test_a_part_that_does_not_stop_is_started_again_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifecycle, "START_AGAIN", 0.0)
+
+    class LateAndSlow(Late, SlowStop):
+        pass
+
+    class LateAndUntidy(Late, Untidy):
+        pass
+
+    diary: list[str] = []
+    slow, last = LateAndSlow("slow", diary, tries=2), LateAndUntidy("untidy", diary, tries=2)
+    async with asyncio.timeout(5):
+        await run("svc", [slow, last], budget=0.05, until_signal=False)
+    assert diary[:7] == ["slow starts", "slow stops", "slow starts"] + [
+        f"untidy {does}" for does in ("starts", "stops", "starts", "stops")
+    ]
+
+
+async def test_a_signal_ends_a_stop_between_two_tries() -> None:
+    diary: list[str] = []
+
+    class LateAndSlow(Late, SlowStop):
+        pass
+
+    slow = LateAndSlow("slow", diary, tries=1_000)
+    waiting = asyncio.create_task(run("svc", [slow], within=0.05))
+    await slow.stopping.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(5):
+        assert await waiting is False
+
+
+async def test_what_is_done_by_starting_it_ends_without_a_signal() -> None:
+    diary: list[str] = []
+    async with asyncio.timeout(5):
+        assert await run("svc", [Probe("a", diary), Probe("b", diary)], until_signal=False)
+    assert diary == ["a starts", "b starts", "b stops", "a stops"]
+
+
 async def test_a_signal_ends_waiting_for_what_is_away() -> None:
     diary: list[str] = []
     waiting = asyncio.create_task(run("svc", [Late("a", diary, tries=1_000)]))

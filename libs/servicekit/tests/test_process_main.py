@@ -149,7 +149,7 @@ def test_readiness_is_that_of_the_parts_and_no_part_changes_that_the_process_ans
             if json.loads(line)["event"] == "started":
                 response = httpx.get(f"http://127.0.0.1:{port}/readyz")
                 assert "\nrushes_ready 0.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
-                assert (response.status_code, response.text) == (503, "12 events wait in the outbox")
+                assert (response.status_code, response.text) == (503, "Stuck: 12 events wait in the outbox")
                 with grpc.insecure_channel(grpc_listen) as channel:
                     health = health_pb2_grpc.HealthStub(channel)
                     answers = [

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -33,18 +36,29 @@ class MigrateCommand:
         line = await asyncio.wait_for(self._process.stdout.readline(), 20.0)
         return dict(json.loads(line))
 
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     async def end(self) -> tuple[int, list[dict[str, Any]]]:
-        """Its exit code, and the rest of its log."""
+        """Its exit code (0 or more: it ended by itself), and the rest of its log."""
         output, _ = await asyncio.wait_for(self._process.communicate(), 20.0)
-        return self._process.returncode or 0, [json.loads(line) for line in output.splitlines()]
+        assert self._process.returncode is not None
+        return self._process.returncode, [json.loads(line) for line in output.splitlines()]
 
 
-async def run_migrate(url: str) -> MigrateCommand:
+@asynccontextmanager
+async def run_migrate(url: str) -> AsyncIterator[MigrateCommand]:
+    """Run the command; it is killed at the end when it has not ended by itself."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "catalog", "migrate", stdout=asyncio.subprocess.PIPE,
         env={"PATH": os.environ["PATH"], "DATABASE_URL": url, "RUSHES_LOG": "json"},
     )  # fmt: skip
-    return MigrateCommand(process)
+    try:
+        yield MigrateCommand(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def set_revision(url: str, revision: str) -> None:
@@ -57,12 +71,12 @@ async def set_revision(url: str, revision: str) -> None:
 async def test_it_waits_for_the_database_and_migrates_it() -> None:
     server = PostgresServer()
     try:
-        migrating = await run_migrate(server.url("postgres"))
-        waiting = await migrating.line()
-        assert waiting["event"] == "waiting for the database"
-        assert "ConnectionRefusedError" in waiting["reason"]
-        await server.start()
-        code, log = await migrating.end()
+        async with run_migrate(server.url("postgres")) as migrating:
+            waiting = await migrating.line()
+            assert (waiting["event"], waiting["part"]) == ("waiting to start", "Migrator")
+            assert "ConnectionRefusedError" in waiting["reason"]
+            await server.start()
+            code, log = await migrating.end()
         assert (code, [each["event"] for each in log if each["logger"] == "catalog.migrate"]) == (
             0,
             ["migrated"],
@@ -72,6 +86,16 @@ async def test_it_waits_for_the_database_and_migrates_it() -> None:
         await catalog.stop()
     finally:
         await server.stop()
+
+
+async def test_a_signal_ends_its_wait_for_the_database() -> None:
+    async with run_migrate(PostgresServer().url("postgres")) as migrating:
+        assert (await migrating.line())["event"] == "waiting to start"
+        migrating.signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            code, log = await migrating.end()
+    assert (code, log[-1]["event"]) == (1, "not migrated")
+    assert "a signal came" in log[-1]["reason"]
 
 
 async def test_many_at_once_migrate_it_once(postgres_database: str) -> None:
@@ -85,7 +109,8 @@ async def test_a_database_of_a_newer_catalog_is_left_alone(postgres_database: st
     await migrator.start()
     await migrator.stop()
     await set_revision(postgres_database, "9999")
-    code, log = await (await run_migrate(postgres_database)).end()
+    async with run_migrate(postgres_database) as migrating:
+        code, log = await migrating.end()
     assert code == 1
     assert log[-1]["event"] == "not migrated"
     assert "migrated by a newer catalog" in log[-1]["reason"]

@@ -77,12 +77,11 @@ def compose(settings: Settings, clock: Clock) -> Gateway:
     signed_urls = SignedUrls(calls, clock, settings.signing_key, settings.public_url)
     store = AssetStore(calls, blobs, MediaDecoder().inspect)
     readiness = Readiness(
-        {
-            "catalog": partial(calls.check, "rushes.catalog"),
-            "events": log.check_writable,
-            "blobs": blobs.check_ready,
+        needed={"catalog": partial(calls.check, "rushes.catalog")},
+        parts={"events": log.check_ready, "blobs": blobs.check_ready},
+        wanted={
+            name: partial(calls.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")
         },
-        {name: partial(calls.check, f"rushes.{name}") for name in ("generator", "downloader", "stitcher")},
         closing=feed.release,
     )
     servicers = {

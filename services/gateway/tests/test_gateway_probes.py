@@ -7,6 +7,10 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
+from servicekit.errors import Unavailable
+from servicekit.readiness import readiness
 from servicekit.testing import eventually
 
 
@@ -38,6 +42,22 @@ async def test_a_catalog_that_is_away_makes_503_and_not_ready(fresh: Any) -> Non
         assert (await fresh.http.get("/readyz")).json()["checks"]["events"] == "unavailable"
 
     await eventually(away)
+
+
+async def test_a_part_that_is_away_is_named_once_and_by_its_own_check(fresh: Any) -> None:
+    ready = readiness(fresh.gateway.parts)
+    await ready()
+    await fresh.nats.kill()
+
+    async def away() -> None:
+        with pytest.raises(Unavailable, match=r"^EventLog: [^;]*$"):
+            await ready()
+
+    await eventually(away)
+    assert (await fresh.http.get("/readyz")).json()["checks"]["events"] == "unavailable"
+    await fresh.server.stop()
+    with pytest.raises(Unavailable, match=r"^EventLog: [^;]*; Readiness: catalog: unavailable$"):
+        await ready()
 
 
 async def test_metrics_name_routes_by_template(fresh: Any) -> None:

@@ -20,6 +20,7 @@ import urllib3.exceptions
 
 from servicekit.blobs.client import BlobInfo, S3Client, from_headers, to_headers
 from servicekit.blobs.upload import Upload
+from servicekit.concurrency import end
 from servicekit.errors import Invalid, NotFound, Precondition, Unavailable
 from servicekit.shared_settings import BlobSettings
 
@@ -55,6 +56,7 @@ class BlobStore:
         self._client = S3Client(endpoint, access_key, secret_key, bucket, region=region, threads=threads)
         self._start_within = start_within
         self._log = structlog.get_logger("servicekit.blobs")
+        self._check: asyncio.Task[BlobInfo] | None = None
 
     @classmethod
     def of(cls, settings: BlobSettings) -> BlobStore:
@@ -94,12 +96,19 @@ class BlobStore:
                 return
 
     async def stop(self) -> None:
+        if self._check is not None:
+            await end(self._check)
         self._client.close()
 
     async def check_ready(self) -> None:
-        """Unavailable unless the store answers."""
+        """Unavailable unless the store answers. Whoever asks before it has answered waits for the same check.
+
+        The thread of a check cannot be stopped: while the store hangs, checks would soon have every thread.
+        """
+        if self._check is None or self._check.done():
+            self._check = asyncio.create_task(self.stat("readiness"))
         with contextlib.suppress(NotFound):  # no such blob: but the store has answered
-            await self.stat("readiness")
+            await asyncio.shield(self._check)
 
     def _make_bucket(self) -> None:
         minio, bucket = self._client.minio, self._client.bucket

@@ -32,9 +32,6 @@ _LEFT_AFTER, _LEAVE_WITHIN = 0.2, 2.0
 """At stop: seconds without a new call after which all callers have turned to other replicas; the most that
 they get for it."""
 
-_READY_WITHIN = 4.0
-"""Seconds that finding out may take; Kubernetes' probe waits a second longer."""
-
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.so_reuseport", 0),  # a second process on the same port must fail, not share the calls
     # Our channels send keepalives when idle (see client); the default would answer with GOAWAY.
@@ -140,10 +137,9 @@ class _Health(health_aio.HealthServicer):  # type: ignore[misc]  # the package h
         if request.service != READY or answer.status != health_pb2.HealthCheckResponse.SERVING:
             return answer
         try:
-            async with asyncio.timeout(_READY_WITHIN):
-                await self._ready()
-        except (AppError, TimeoutError) as error:
-            self._log.warning("not ready", reason=str(error) or f"no answer within {_READY_WITHIN:g} s")
+            await self._ready()
+        except AppError as error:
+            self._log.warning("not ready", reason=error.message)
             return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
         return answer
 

@@ -61,8 +61,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
-            await stop_accepting(server)
-            server.close()  # at once: new connections are refused, and go to another replica
+            await stop_accepting(server)  # first of all: new connections go to another replica
         self._last_responses.stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._last_requests):

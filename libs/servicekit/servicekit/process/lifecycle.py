@@ -20,7 +20,7 @@ STOP_BUDGET = 8.0
 
 STOP_WITHIN = 16.0
 """Seconds that all parts of a process may take together; whoever ends processes waits a little longer
-(`rushes up` 20 s, Kubernetes 30 s)."""
+(`rushes up` 20 s, Kubernetes 45 s)."""
 
 _STOP_LEAST = 0.2
 """Seconds that a part still gets when those before it have used up the time."""
@@ -68,13 +68,18 @@ async def run(
     *,
     budget: float = STOP_BUDGET,
     within: float = STOP_WITHIN,
-) -> None:
+    until_signal: bool = True,
+) -> bool:
     """Start the parts in order, wait for SIGTERM or SIGINT, stop them in reverse order.
+
+    Without `until_signal` it stops them as soon as all have started: for what is done by starting it.
 
     A part whose start raises `Unavailable` is stopped and started again until it works: the database, the log
     or a disk may come later than we do. A signal during the start ends it and stops what was started. A part
     that takes longer to stop than `budget` seconds, or than what is left of the `within` seconds for all of
     them, is logged and left behind.
+
+    Answers whether all parts had started: False when a signal came before.
 
     Raises:
         StartFailed: a part's `start` raised something else: waiting would not help.
@@ -86,11 +91,12 @@ async def run(
         try:
             for part in parts:
                 touched.append(part)
-                if not await _start(service, part, first, log):
-                    break
-            else:
-                log.info("started", parts=[_name(part) for part in parts])
+                if not await _start(service, part, budget, first, log):
+                    return False
+            log.info("started", parts=[_name(part) for part in parts])
+            if until_signal:
                 await first.wait()
+            return True
         finally:
             log.info("stopping")
             if await first_of(_stop(touched, budget, within, log), second.wait()) == 1:
@@ -120,7 +126,11 @@ def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
 
 
 async def _start(
-    service: str, part: Part, stopping: asyncio.Event, log: structlog.typing.FilteringBoundLogger
+    service: str,
+    part: Part,
+    budget: float,
+    stopping: asyncio.Event,
+    log: structlog.typing.FilteringBoundLogger,
 ) -> bool:
     """Start one part, however long it takes; False when `stopping` was set first."""
     loop = asyncio.get_running_loop()
@@ -132,7 +142,7 @@ async def _start(
             if error.message != logged or loop.time() - when > LOG_AGAIN:
                 log.warning("waiting to start", part=_name(part), reason=error.message)
                 logged, when = error.message, loop.time()
-            await part.stop()
+            await first_of(_stop_part(part, budget, log), stopping.wait())
             await first_of(asyncio.sleep(START_AGAIN), stopping.wait())
         except Exception as error:  # whatever it is, the message names the part
             raise StartFailed(
@@ -150,14 +160,17 @@ async def _stop(
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     for part in reversed(touched):
-        seconds = min(budget, max(_STOP_LEAST, end - loop.time()))
-        try:
-            async with asyncio.timeout(seconds):
-                await part.stop()
-        except TimeoutError:
-            log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=seconds)
-        except Exception:  # one part's error must not keep the others from stopping
-            log.exception("part did not stop cleanly", part=_name(part))
+        await _stop_part(part, min(budget, max(_STOP_LEAST, end - loop.time())), log)
+
+
+async def _stop_part(part: Part, seconds: float, log: structlog.typing.FilteringBoundLogger) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await part.stop()
+    except TimeoutError:
+        log.warning("part left behind: it did not stop in time", part=_name(part), budget_s=seconds)
+    except Exception:  # one part's error must not keep the others from stopping
+        log.exception("part did not stop cleanly", part=_name(part))
 
 
 def _name(part: object) -> str:

@@ -27,12 +27,15 @@ class Readiness:
     """Whether requests should come here. A `Part`: the last to start, the first to stop.
 
     Args:
-        needed: what nothing works without, by name.
+        needed: what nothing works without, by name, and no part of this process knows.
+        parts: the checks of those parts of this process that nothing works without, by name. Whoever asks
+            all parts whether they are ready has asked these: `check_ready` leaves them out.
         wanted: what only some operations need: shown, but not decisive.
         closing: called first at stop, to end what would never end by itself (live streams).
     """
 
     needed: Mapping[str, Check]
+    parts: Mapping[str, Check]
     wanted: Mapping[str, Check]
     closing: Callable[[], None] = field(kw_only=True)
     open: bool = field(init=False, default=False)
@@ -49,18 +52,24 @@ class Readiness:
 
     async def check(self) -> tuple[bool, dict[str, str]]:
         """Whether it is ready, and each dependency's state in words."""
-        checks = {**self.needed, **self.wanted}
-        states = dict(zip(checks, await asyncio.gather(*map(_state, checks.values())), strict=True))
+        decisive = {**self.needed, **self.parts}
+        states = await _states({**decisive, **self.wanted})
         if not self.open:
             states["gateway"] = "stopping"
-        return self.open and all(states[name] == "ok" for name in self.needed), states
+        return self.open and all(states[name] == "ok" for name in decisive), states
 
     async def check_ready(self) -> None:
-        """Unavailable, with all that is missing, unless it is ready."""
-        ready, states = await self.check()
-        if not ready:
-            missing = ", ".join(f"{name}: {state}" for name, state in states.items() if state != "ok")
-            raise Unavailable(f"not ready ({missing})")
+        """Unavailable, with all that is missing, when it is stopping or cannot use what is needed."""
+        if not self.open:
+            raise Unavailable("this gateway is stopping: requests go to another one")
+        states = await _states(self.needed)
+        if missing := [f"{name}: {state}" for name, state in states.items() if state != "ok"]:
+            raise Unavailable(", ".join(missing))
+
+
+async def _states(checks: Mapping[str, Check]) -> dict[str, str]:
+    """What each check finds, in words: asked at once."""
+    return dict(zip(checks, await asyncio.gather(*map(_state, checks.values())), strict=True))
 
 
 async def _state(check: Check) -> str:

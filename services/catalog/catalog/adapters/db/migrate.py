@@ -22,7 +22,10 @@ from servicekit.database.errors import is_transient
 from servicekit.errors import Precondition, Unavailable
 
 MIGRATION_LOCK = 7_234_701_001
-"""PostgreSQL's advisory lock under which one replica migrates and the others wait."""
+"""PostgreSQL's advisory lock under which one replica migrates and the others wait.
+
+A catalog of another release has to wait for it too, so the number stays: it is larger than any that
+`servicekit.database.turn` makes of a name."""
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

@@ -92,7 +92,7 @@ class Jobs(Protocol):
     async def stalled(
         self, at: datetime, limit: int = 1, *, only: str = "", without: Collection[str] = ()
     ) -> Sequence[str]:
-        """Those with no event for too long by then, the longest first; not the ones in `without`."""
+        """Those with no event for too long by then, the longest first; `only` that one, none of `without`."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Start in order, stop in reverse, whatever happens in between; background tasks that do not stay dead."""
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -251,6 +252,20 @@ async def test_a_task_comes_every_so_often_until_stopped() -> None:
     await tasks.stop()
     assert rounds == [0.0, 10.0, 20.0]
     assert clock.sleeping == 0
+
+
+async def test_a_task_stops_although_its_round_swallows_that() -> None:
+    in_a_round = asyncio.Event()
+
+    async def deaf() -> None:
+        in_a_round.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    tasks = Tasks().every(3600, deaf, "deaf")
+    await tasks.start()
+    await in_a_round.wait()
+    await asyncio.wait_for(tasks.stop(), 5)
 
 
 async def asleep(clock: SimulatedClock) -> None:

@@ -219,10 +219,19 @@ class Tasks:
             try:
                 while True:
                     await fn()
-                    await self._clock.sleep(seconds)
+                    await self._pause(seconds)
             except Exception:  # noqa: BLE001  # nobody awaits a background task: the log is the only place
                 self._log.exception("background task died", task=name, again_in_s=pause)
             if self._clock.monotonic() - began > RESTART_LONGEST:
                 pause = RESTART_FIRST  # it had worked for a while: this is another problem
-            await self._clock.sleep(pause)
+            await self._pause(pause)
             pause = min(pause * 2, RESTART_LONGEST)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless it was stopped meanwhile: a round may have swallowed that it was cancelled.
+
+        `asyncio.wait_for` does so before Python 3.12, and nats-py waits for every answer with it.
+        """
+        if not self._started:
+            raise asyncio.CancelledError
+        await self._clock.sleep(seconds)

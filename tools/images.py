@@ -16,6 +16,9 @@ from pathlib import Path
 from tools.services import ROOT, SERVICES
 
 DOCKER = Path("deploy/docker")
+PREFIX = "localhost/rushes"
+"""No registry serves that name: what is not loaded is missing, and never somebody else's."""
+
 OTHERS = ("minio",)
 """Images of a Dockerfile of their own, built when they are named. MinIO takes minutes."""
 
@@ -150,15 +153,15 @@ def _build(engine: Engine, name: str, tag: str, options: argparse.Namespace) -> 
     command = [*engine.build, "--file", str(DOCKER / (f"{name}.Dockerfile" if own else "Dockerfile"))]
     if not own:
         command += ["--target", name]
-    command += [f"--tag=rushes/{name}:{each}" for each in (tag, "dev")]
+    command += [f"--tag={PREFIX}/{name}:{each}" for each in (tag, "dev")]
     if options.network:
         command.append(f"--network={options.network}")
     pins = [] if own else [f"UV_VERSION={_uv_version()}", f"VERSION={_version(name)}"]
     command += [f"--build-arg={each}" for each in (*pins, f"REVISION={_revision()}", *options.build_args)]
-    print(f"Building rushes/{name}:{tag} …", flush=True)
+    print(f"Building {PREFIX}/{name}:{tag} …", flush=True)
     done = subprocess.run([*command, "."], check=False, cwd=ROOT, env={**os.environ, "DOCKER_BUILDKIT": "1"})
     if done.returncode != 0:
-        raise BuildError(f"rushes/{name} is not built: {engine.program} says above why.")
+        raise BuildError(f"{PREFIX}/{name} is not built: {engine.program} says above why.")
 
 
 def _uv_version() -> str:
@@ -174,7 +177,7 @@ def _version(service: str) -> str:
 
 
 def _show(engine: Engine, names: Sequence[str], tag: str) -> None:
-    images = {f"rushes/{name}:{tag}": f"rushes/{name}:dev" for name in names}
+    images = {f"{PREFIX}/{name}:{tag}": f"{PREFIX}/{name}:dev" for name in names}
     width = max(map(len, images))
     print(f"\n{'image':{width}}  {'also':{width}}  {'size':>8}")
     for image, dev in images.items():

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.images import BuildError, commit_tag, find_engine
+from tools.images import PREFIX, BuildError, commit_tag, find_engine
 from tools.services import ROOT, SERVICES
 
 OVERLAY = ROOT / "deploy" / "k8s" / "overlays" / "kind"
@@ -35,16 +35,16 @@ def up() -> None:
     if CLUSTER not in _output([kind, "get", "clusters"]).split():
         config = str(ROOT / "deploy" / "kind" / "cluster.yaml")
         _step("cluster", [kind, "create", "cluster", "--config", config, "--wait", "180s"])
-    names = [f"rushes/{name}:{tag}" for name in IMAGES]
+    names = [f"{PREFIX}/{name}:{tag}" for name in IMAGES]
     _step("images into the cluster", [kind, "load", "docker-image", "--name", CLUSTER, *names])
     # A Job cannot be changed; a new version brings another.
-    _step(
-        "manifests",
-        [*kubectl, "delete", "job", "migrate", "--namespace=rushes", "--ignore-not-found"],
-    )
+    former = [*kubectl, "delete", "job", "migrate", "--namespace=rushes", "--ignore-not-found"]
+    _step("the migration before away", former)
     with tempfile.TemporaryDirectory(dir=OVERLAY.parent, prefix=".kind-") as folder:
         (Path(folder) / "kustomization.yaml").write_text(_with_tag(tag))
         _step("manifests", [*kubectl, "apply", "-k", folder])
+    if tag.endswith("-dirty"):  # the same tag as before, perhaps for other code
+        _step("new pods", [*kubectl, "rollout", "restart", "deployment", "--namespace=rushes"])
     for workload in _output(
         [*kubectl, "get", "statefulset,deployment", "-n", "rushes", "-o", "name"]
     ).split():
@@ -84,7 +84,7 @@ def _beside_python(name: str) -> str:
 
 def _with_tag(tag: str) -> str:
     """A kustomization: the overlay, with images of this tag."""
-    images = "\n".join(f"  - {{ name: rushes/{name}, newTag: {tag} }}" for name in IMAGES)
+    images = "\n".join(f"  - {{ name: {PREFIX}/{name}, newTag: {tag} }}" for name in IMAGES)
     return (
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
         f"resources: [../{OVERLAY.name}]\nimages:\n{images}\n"
@@ -102,7 +102,10 @@ def _step(what: str, command: Sequence[str], *, env: dict[str, str] | None = Non
 
 
 def _output(command: Sequence[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        raise KindError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,15 @@ def test_a_page_without_a_place_for_its_table_is_named(tmp_path: Path) -> None:
     (page := tmp_path / "README.md").write_text("# catalog\n")
     with pytest.raises(ValueError, match=f"{page} has no place"):
         with_table(page, "| a |")
+
+
+def test_routes_that_documents_name_are_there() -> None:
+    routes = json.loads((ROOT / "services/gateway/tests/golden/routes.json").read_text())
+    known = {re.sub(r"\{[^}]*\}", "*", route) for route in routes}
+    named = {
+        (path.name, re.sub(r"\{[^}]*\}|<[^>]*>", "*", found))
+        for path in sorted((ROOT / "docs").glob("*.md"))
+        for found in re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /api/v3/[^\s`?]+)", path.read_text())
+    }
+    assert len(named) > 5
+    assert not {each for each in named if each[1] not in known}

@@ -33,11 +33,16 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "production, scaled by KEDA": ("keda",),
     "production, scaled by HPA": ("hpa",),
     "production, with eyes": EYES,
+    "production, with database and sandbox": ("postgres", "sandbox"),
 }
 """An overlay, and the components that are switched on beside its own."""
 
-INSTEAD = {"minio": "seaweedfs"}
-"""Components that an overlay may have instead of one of its own: tried in the overlay `kind`."""
+INSTEAD = (
+    ("kind", "minio", "seaweedfs"),
+    ("production", "minio", "s3-elsewhere"),
+    ("production", "ingress", "gateway-api"),
+)
+"""An overlay, one of its own components, and what it may have instead."""
 
 
 def variants() -> Iterator[tuple[str, list[Document]]]:
@@ -45,8 +50,8 @@ def variants() -> Iterator[tuple[str, list[Document]]]:
     for name, components in VARIANTS.items():
         overlay = name.partition(",")[0]
         yield name, rendered(overlay, components)
-    for own, other in INSTEAD.items():
-        yield f"kind, with {other}", rendered("kind", instead=(own, other))
+    for overlay, own, other in INSTEAD:
+        yield f"{overlay}, {other} instead of {own}", rendered(overlay, instead=(own, other))
 
 
 @functools.cache

@@ -22,7 +22,7 @@ KINDS = {
 """Kinds that a cluster may lack: the Go modules that have their schemas, and where."""
 
 CASES = [(name.partition(",")[0], components, None) for name, components in VARIANTS.items()]
-CASES += [("kind", (), pair) for pair in INSTEAD.items()]
+CASES += [(overlay, (), (own, other)) for overlay, own, other in INSTEAD]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

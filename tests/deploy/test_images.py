@@ -145,16 +145,18 @@ def test_make_images_names_what_it_builds_by_commit(tmp_path: Path) -> None:
     assert uv
     for wanted in (
         "--file deploy/docker/Dockerfile --target catalog ",
-        f"--tag=rushes/catalog:{commit}",
-        "--tag=rushes/catalog:dev ",
+        f"--tag=localhost/rushes/catalog:{commit}",
+        "--tag=localhost/rushes/catalog:dev ",
         "--network=host ",
         f"--build-arg=UV_VERSION={uv[1]} ",
         f"--build-arg=REVISION={commit}",
         "--build-arg=BASE=mine:1 ",
     ):
         assert wanted in catalog
-    assert "--file deploy/docker/minio.Dockerfile --tag=rushes/minio:" in minio
-    assert re.search(rf"rushes/catalog:{commit}\S* +rushes/catalog:dev +288MB", done.stdout)
+    assert "--file deploy/docker/minio.Dockerfile --tag=localhost/rushes/minio:" in minio
+    assert re.search(
+        rf"localhost/rushes/catalog:{commit}\S* +localhost/rushes/catalog:dev +288MB", done.stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ def test_make_images_names_what_it_builds_by_commit(tmp_path: Path) -> None:
             '[ "$1" = version ] && echo 28.2.2',
             "docker 28.2.2 needs its plug-in buildx for these images: install it",
         ),
-        ('[ "$1" = version ] && echo 20.10.24', "rushes/catalog is not built: "),
+        ('[ "$1" = version ] && echo 20.10.24', "localhost/rushes/catalog is not built: "),
     ],
 )
 def test_make_images_says_what_is_missing(docker: str, sentence: str, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 
 from servicekit.config import describe, load
+from servicekit.embedded.nats import NatsServer
 from servicekit.grpc.server import READY
 from servicekit.process.lifecycle import STOP_WITHIN
 from tests.deploy.manifests import (
@@ -210,10 +212,14 @@ def test_services_find_pods_and_their_ports(documents: list[Document]) -> None:
 @every_variant
 def test_policies_let_each_service_reach_what_its_settings_name(documents: list[Document]) -> None:
     """By the addresses in its settings: what the callee lets in, and what the caller lets out."""
+    services = {each["metadata"]["name"] for each in of_kind(documents, "Service")}
     for service, deployment in our_services(documents):
         own = pod(deployment)["metadata"]["labels"]
         for setting, value in settings_of(documents, service).items():
             if not (address := re.fullmatch(r"(?:\w+://)?([a-z-]+):(\d+)", value)):
+                continue
+            if address[1] not in services:  # it is elsewhere, and the overlay names it
+                assert setting == "BLOB_ENDPOINT"
                 continue
             called = named(documents, "Service", address[1])
             [port] = [
@@ -225,6 +231,15 @@ def test_policies_let_each_service_reach_what_its_settings_name(documents: list[
             about = f"{service}: {setting}={value}"
             assert allowed(documents, "ingress", "from", theirs, caller, port), f"{about}: not let in"
             assert allowed(documents, "egress", "to", caller, theirs, port), f"{about}: not let out"
+
+
+@every_variant
+def test_the_log_takes_events_as_large_as_on_one_machine(documents: list[Document]) -> None:
+    embedded = NatsServer(Path("unused"))._config()
+    configs = [
+        each["data"]["nats.conf"] for each in of_kind(documents, "ConfigMap") if "nats.conf" in each["data"]
+    ]
+    assert [largest_event(config) for config in configs] == [largest_event(embedded)]
 
 
 @every_variant
@@ -333,6 +348,13 @@ def allowed(
         )
         for policy in of_kind(documents, "NetworkPolicy")
     )
+
+
+def largest_event(config: str) -> str:
+    """What a configuration of nats-server takes at most in a message."""
+    found = re.search(r"^\s*max_payload: *(\w+)", config, re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def millicores(quantity: str) -> int:

@@ -77,3 +77,6 @@ class BlobSettings:
     blob_access_key: str = setting("BLOB_ACCESS_KEY", doc="Its access key.", secret=True)
     blob_secret_key: str = setting("BLOB_SECRET_KEY", doc="Its secret key.", secret=True)
     blob_bucket: str = setting("BLOB_BUCKET", doc="Its bucket.", default="rushes")
+    blob_region: str = setting(
+        "BLOB_REGION", doc="Its region; many stores have none and take any.", default="us-east-1"
+    )

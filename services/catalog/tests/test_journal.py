@@ -74,7 +74,7 @@ async def rows(url: str, *, without: Sequence[str] = ()) -> dict[str, list[dict[
     found = {}
     async with engine.connect() as connection:
         for table in (*ENTITY_OF, t.journal):
-            left_out = {*without, "last_used_at"}
+            left_out = {*without, "last_used_at", "traceparent"}
             made = [
                 {name: value for name, value in row._mapping.items() if name not in left_out}
                 for row in await connection.execute(select(table))

@@ -18,6 +18,7 @@ from catalog.core.jobs.ports import Plan, PlanRequest
 from catalog.core.watchdog import reconciler as reconcile
 from catalog.core.watchdog.reconciler import Reconciler
 from servicekit.clock import SystemClock
+from servicekit.telemetry import traces
 from servicekit.testing import eventually
 
 
@@ -111,19 +112,24 @@ async def test_a_failing_requeue_is_put_off_for_a_few_seconds_only(watch: Watch)
     assert (await watch.reconciler.run_once()).downloads == 1, "while the provider still has it"
 
 
-async def test_each_request_begins_a_trace_which_its_event_carries_on(watch: Watch) -> None:
+async def test_what_is_requested_again_goes_on_in_the_trace_of_the_first_request(watch: Watch) -> None:
     core = watch.core
-    generations = [await core.generation() for _ in range(2)]
+    job = await core.job(await core.campaign())
+    with traces.span("approve"):
+        first = traces.trace_id()
+        of_job = [await core.generation(job_id=job.id) for _ in range(2)]
+    other = await core.generation()
     core.clock.advance(61)
-    assert (await watch.reconciler.run_once()).generations == 2
-    query = (
-        select(tables.outbox.c.key, tables.outbox.c.traceparent)
-        .where(tables.outbox.c.type == "generation.requested")
-        .order_by(tables.outbox.c.id.desc())
-        .limit(2)
-    )
+    assert (await watch.reconciler.run_once()).generations == 3
+    last = dict(await requested(core, "generation.requested"))
+    again = {key.removeprefix("replicate."): traceparent.split("-")[1] for key, traceparent in last.items()}
+    assert [again[each.id] for each in of_job] == [first, first]
+    assert again[other.id] not in ("", first), "of which no trace is known, it begins one"
+
+
+async def requested(core: CatalogCore, type_: str) -> list[tuple[str, str]]:
+    """Key and trace of each event of a type, oldest first."""
+    outbox = tables.outbox.c
+    query = select(outbox.key, outbox.traceparent).where(outbox.type == type_).order_by(outbox.id)
     async with core.database.transaction() as connection:
-        requested = {row.key: row.traceparent for row in await connection.execute(query)}
-    assert set(requested) == {f"replicate.{each.id}" for each in generations}
-    assert all(requested.values())
-    assert len({traceparent.split("-")[1] for traceparent in requested.values()}) == 2
+        return [(row.key, row.traceparent) for row in await connection.execute(query)]

@@ -45,7 +45,9 @@ class S3Client:
         threads: requests in flight; more wait their turn.
     """
 
-    def __init__(self, endpoint: str, access_key: str, secret_key: str, bucket: str, *, threads: int) -> None:
+    def __init__(
+        self, endpoint: str, access_key: str, secret_key: str, bucket: str, *, region: str, threads: int
+    ) -> None:
         address = urlsplit(endpoint)
         if address.scheme not in {"http", "https"} or not address.netloc:
             raise Invalid(f"BLOB_ENDPOINT {endpoint!r} is no address: http://host:port or https://host")
@@ -73,7 +75,7 @@ class S3Client:
             access_key=access_key,
             secret_key=secret_key,
             secure=address.scheme == "https",
-            region="us-east-1",  # given, or the client would send a request for it; many stores have none
+            region=region,  # given, or the client would send a request for it
             http_client=self._http,
         )
         self.multipart = Multipart(self.minio, bucket, checksum=address.scheme == "http")

@@ -48,10 +48,11 @@ class BlobStore:
         secret_key: str,
         bucket: str,
         *,
+        region: str = "us-east-1",
         threads: int = 16,
         start_within: float = _START_BUDGET,
     ) -> None:
-        self._client = S3Client(endpoint, access_key, secret_key, bucket, threads=threads)
+        self._client = S3Client(endpoint, access_key, secret_key, bucket, region=region, threads=threads)
         self._start_within = start_within
         self._log = structlog.get_logger("servicekit.blobs")
 
@@ -59,7 +60,11 @@ class BlobStore:
     def of(cls, settings: BlobSettings) -> BlobStore:
         """The store that the settings of a service name."""
         return cls(
-            settings.blob_endpoint, settings.blob_access_key, settings.blob_secret_key, settings.blob_bucket
+            settings.blob_endpoint,
+            settings.blob_access_key,
+            settings.blob_secret_key,
+            settings.blob_bucket,
+            region=settings.blob_region,
         )
 
     # Lifecycle ----------------------------------------------------------------------------------

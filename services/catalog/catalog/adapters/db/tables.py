@@ -181,6 +181,8 @@ generations = _record(
     *_optional(Moment, "not_before", "expires_at", "requeue_at", "finished_at", "stalled_at"),
     # A deleted one stays for the accounts, and so that late events about it find that it is deleted.
     *_optional(Moment, "deleted_at"),
+    # The trace in which it was requested first; no part of what it is.
+    *_optional(String(60), "traceparent"),
     # Every list is "newest first" within a filter: an id sorts by time, so each index ends with it.
     Index("ix_generations_job", "job_id", "id"),
     Index("ix_generations_campaign", "campaign_id", "id"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, insert, select, update
+from sqlalchemy import Row, Select, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog.adapters.budget.accounts import SqlAccounts
@@ -32,6 +32,7 @@ from catalog.core.journal.domain.entry import generation_entry, is_progress
 from catalog.core.shared.domain import Error, Facts
 from catalog.core.shared.paging import Page, PageRequest
 from servicekit.errors import Conflict, NotFound
+from servicekit.telemetry import traces
 
 # The statements that each step of a run executes: to build them each time would cost more than to run them.
 _ONE = select(t.generations).where(t.generations.c.id == bindparam("of"))
@@ -123,6 +124,17 @@ class SqlGenerations:
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
         return await due_ids(self._connection, t.generations.c.requeue_at, at, limit, without=without)
 
+    async def traceparents(
+        self, generation_ids: Sequence[str], *, job_ids: Sequence[str] = ()
+    ) -> Mapping[str, str]:
+        columns = t.generations.c
+        wanted = or_(columns.id.in_(generation_ids), columns.job_id.in_(job_ids))
+        query = select(columns.id, columns.job_id, columns.traceparent).where(wanted)
+        known: dict[str, str] = {}
+        for row in await self._connection.execute(query.where(columns.traceparent.is_not(None))):
+            known[row.id] = known[row.job_id] = row.traceparent
+        return known
+
     async def lost(self, paging: PageRequest) -> Page[LostOutput]:
         columns = t.outputs.c
         query = LOST_OUTPUTS.where(columns.state == OutputState.LOST.value)
@@ -188,7 +200,8 @@ class SqlGenerations:
     async def _write(self, before: Generation | None, after: Generation) -> None:
         row = generation_row(after, self._stalled_after)
         if before is None:
-            await self._connection.execute(_ADD, row)
+            trace = traces.inject().get("traceparent")
+            await self._connection.execute(_ADD, {**row, "traceparent": trace})
         elif changes := changed(generation_row(before, self._stalled_after), row):
             key = {"of": after.id, "known_revision": before.revision}
             if (await self._connection.execute(_CHANGE, {**changes, **key})).rowcount == 0:

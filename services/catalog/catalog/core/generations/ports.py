@@ -65,6 +65,15 @@ class Generations(Protocol):
         """Those with no event for too long by then, the longest first; `only` that one, none of `without`."""
         ...
 
+    async def traceparents(
+        self, generation_ids: Sequence[str], *, job_ids: Sequence[str] = ()
+    ) -> Mapping[str, str]:
+        """The trace contexts in which these, and the generations of these jobs, were requested first.
+
+        By the ids of generations and jobs; those of which none is known are left out.
+        """
+        ...
+
     async def to_requeue(self, at: datetime, limit: int, *, without: Collection[str] = ()) -> Sequence[str]:
         """Those whose lost outputs are to be requested again by then; not the ones in `without`."""
         ...

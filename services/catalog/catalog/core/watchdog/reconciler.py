@@ -6,8 +6,11 @@ under its lock: the first replica requests it again, and for the others it has n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from catalog.core.generations.apply import lock_generation, save_generation, save_job
 from catalog.core.generations.domain.recovery import PUT_OFF, requeue_download
@@ -42,7 +45,7 @@ class ReconcileReport:
 class Reconciler:
     """Looks for work of which no event came for too long, by the times that recovery.py gives it.
 
-    Each request has a trace of its own: what follows from it is found under the record's id.
+    What is requested again goes on in the trace in which it was requested first.
     """
 
     def __init__(self, database: Database, planning: Planning, clock: Clock) -> None:
@@ -59,19 +62,18 @@ class Reconciler:
             lost = await unit.generations.to_requeue(now, BATCH_SIZE, without=self._failed_requeues.ids)
             stalled = await unit.generations.stalled(now, BATCH_SIZE, without=self._failed.ids)
             jobs = await unit.jobs.stalled(now, BATCH_SIZE, without=self._failed.ids)
+            first_traces = await unit.generations.traceparents([*lost, *stalled], job_ids=jobs)
+        again = partial(_again, first_traces)
         downloads = generations = 0
         statuses: list[JobStatus | None] = []
         for generation_id in lost:
-            about = {"generation_id": generation_id}
-            with self._failed_requeues.guard(generation_id), traces.span("fetch again", attributes=about):
+            with self._failed_requeues.guard(generation_id), again("outputs", generation_id=generation_id):
                 downloads += await self._requeue(generation_id)
         for generation_id in (each for each in stalled if each not in lost):
-            about = {"generation_id": generation_id}
-            with self._failed.guard(generation_id), traces.span("request again", attributes=about):
+            with self._failed.guard(generation_id), again("generation", generation_id=generation_id):
                 generations += await self._request_again(generation_id)
         for job_id in jobs:
-            about = {"job_id": job_id}
-            with self._failed.guard(job_id), traces.span("request again", attributes=about):
+            with self._failed.guard(job_id), again("job", job_id=job_id):
                 statuses.append(await self._resume(job_id))
         return ReconcileReport(
             generations,
@@ -118,3 +120,10 @@ class Reconciler:
         if job.status is JobStatus.DRAFT:
             self._planning.begin_again(job_id)
         return job.status
+
+
+def _again(first_traces: Mapping[str, str], what: str, **record: str) -> AbstractContextManager[object]:
+    """A span around one request, in the trace of the first one."""
+    (record_id,) = record.values()
+    parent = traces.extract({"traceparent": first_traces.get(record_id, "")})
+    return traces.span(f"request {what} again", parent=parent, attributes=record)

@@ -144,17 +144,18 @@ class Cluster:
             restarts.append(Restart(name, started, stop_s, in_order))
         return restarts
 
-    async def restart_log(self) -> Restart:
-        """Stop the only server of the event log, then start it."""
-        return await _restart("nats", self.nats)
+    async def restart_log(self, *, away_s: float) -> Restart:
+        """Stop the only server of the event log, and start it again after so many seconds."""
+        return await _restart("nats", self.nats, away_s)
 
-    async def restart_store(self) -> Restart:
-        """Stop the only server of the store, then start it."""
-        return await _restart("s3", self.store)
+    async def restart_store(self, *, away_s: float) -> Restart:
+        """Stop the only server of the store, and start it again after so many seconds."""
+        return await _restart("s3", self.store, away_s)
 
 
-async def _restart(what: str, server: NatsServer | S3Server) -> Restart:
+async def _restart(what: str, server: NatsServer | S3Server, away_s: float) -> Restart:
     stop_s, in_order = await _stop(server)
+    await asyncio.sleep(away_s)
     begun = time.monotonic()
     await server.start()
     return Restart(what, time.monotonic() - begun, stop_s, in_order)

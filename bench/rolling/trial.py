@@ -14,6 +14,8 @@ from rushes_cli.photo_files import copy_demo_photos
 
 PHOTOS = 4
 
+POD_AWAY_S = 5.0
+"""Seconds that a pod takes which is there once, from its end until the next one has started."""
 BREATH_S = 1.0
 """Seconds of load between two restarts of what is there once."""
 
@@ -46,10 +48,18 @@ class Outcome:
         ]
 
 
-async def upgrade(cluster: Cluster) -> list[Restart]:
-    """All services at once, as when a new version of all of them is applied; then the log, then the store."""
+async def upgrade(cluster: Cluster, *, away_s: float = 0.0) -> list[Restart]:
+    """All services at once, as when a new version of all of them is applied; then the log, then the store.
+
+    Args:
+        away_s: seconds that log and store stay away.
+    """
     rolled = await asyncio.gather(*(cluster.roll(name) for name in ROLLED))
-    return [each for restarts in rolled for each in restarts] + await _infrastructure(cluster)
+    restarts = [each for restarts in rolled for each in restarts]
+    for restart in (cluster.restart_log, cluster.restart_store):
+        restarts.append(await restart(away_s=away_s))
+        await asyncio.sleep(BREATH_S)
+    return restarts
 
 
 async def everything(cluster: Cluster) -> list[Restart]:
@@ -57,15 +67,7 @@ async def everything(cluster: Cluster) -> list[Restart]:
     restarts: list[Restart] = []
     for name in ROLLED:
         restarts += await cluster.roll(name)
-    return restarts + await upgrade(cluster)
-
-
-async def _infrastructure(cluster: Cluster) -> list[Restart]:
-    restarts = []
-    for restart in (cluster.restart_log, cluster.restart_store):
-        restarts.append(await restart())
-        await asyncio.sleep(BREATH_S)
-    return restarts
+    return restarts + await upgrade(cluster, away_s=POD_AWAY_S)
 
 
 async def trial(data: Path, pace: Pace, restarts: Restarts, *, replicas: int) -> Outcome:

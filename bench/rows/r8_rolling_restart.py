@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.measure import Line, Scale
 from bench.rolling.clients import Pace
 from bench.rolling.replicas import STOP_WITHIN_S
-from bench.rolling.trial import Outcome, everything, trial, upgrade
+from bench.rolling.trial import POD_AWAY_S, Outcome, everything, trial, upgrade
 
 PACE, QUICK_PACE = Pace(jobs=2, generations=2, scenes=2), Pace(jobs=1, generations=1, scenes=1)
 
@@ -17,10 +17,11 @@ NOTE = (
     "R8: two replicas of each service on PostgreSQL, one NATS, one S3 store, one sandbox, as processes. A "
     "new replica starts on a port of its own and reports `ready`; then an old one gets SIGTERM; callers know "
     "three addresses of each service. First each service by itself, then all of them at once, then NATS, "
-    "then the store. Clients use all gateways in turn, over connections that stay open, and learn by a "
-    f"refused connection that one has gone. {PACE.jobs} jobs of {PACE.scenes} scenes with music and "
-    f"{PACE.generations} generations are under way all the time, the job list and ranges of a cut are read "
-    "ten times a second each, and one client follows all events."
+    f"then the store, each of which is away for {POD_AWAY_S:g} s. Clients use all gateways in turn, over "
+    "connections that stay open, and learn by a refused connection that one has gone. "
+    f"{PACE.jobs} jobs of {PACE.scenes} scenes with music and {PACE.generations} generations are under way "
+    "all the time, the job list and ranges of a cut are read ten times a second each, and one client follows "
+    "all events."
 )
 REPEATED_NOTE = (
     "R8, repeated: a GET after any error that may pass, a POST only when nobody could be connected to. "

@@ -43,7 +43,7 @@ class Faulty:
         raise ZeroDivisionError
 
 
-async def test_each_part_that_cannot_work_is_named_and_all_are_asked_at_once(
+async def test_each_part_that_cannot_work_is_named_and_all_are_checked_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readiness_module, "WITHIN", 0.2)

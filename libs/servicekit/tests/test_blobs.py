@@ -74,11 +74,11 @@ async def test_ranges(blobs: BlobStore, start: int, length: int | None) -> None:
 
 
 async def test_however_many_callers_there_are_a_store_that_hangs_gets_one_check() -> None:
-    callers, answers = [], asyncio.Event()
+    checks, answers = [], asyncio.Event()
 
     async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.readuntil(b"\r\n\r\n"):
-            callers.append(1)
+            checks.append(1)
             await answers.wait()
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
@@ -89,12 +89,12 @@ async def test_however_many_callers_there_are_a_store_that_hangs_gets_one_check(
                 async with asyncio.timeout(0.1):
                     await asyncio.gather(store.check_ready(), store.check_ready())
         checking = asyncio.create_task(store.check_ready())
-        await eventually(lambda: callers)
-        assert len(callers) == 1
+        await eventually(lambda: checks)
+        assert len(checks) == 1
         answers.set()
         await checking
         await store.check_ready()
-        assert len(callers) == 2, "an answer holds for those that waited for it, not for later ones"
+        assert len(checks) == 2, "an answer holds for those that waited for it, not for later ones"
         await store.stop()
 
 

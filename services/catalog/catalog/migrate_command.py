@@ -12,6 +12,7 @@ from catalog.adapters.db.migrate import Migrator
 from catalog.config import Settings
 from servicekit.config import ConfigError, load
 from servicekit.database.engine import open_engine
+from servicekit.errors import AppError
 from servicekit.process.lifecycle import StartFailed, StopForced, run
 from servicekit.process.main import FAILED, MISCONFIGURED, OK
 from servicekit.shared_settings import ProcessSettings
@@ -34,7 +35,7 @@ def migrate_command(environ: Mapping[str, str]) -> int:
     except ConfigError as error:
         log.error("wrong settings", problem=str(error))  # noqa: TRY400  # a stack would hide the list
         return MISCONFIGURED
-    except (StartFailed, StopForced) as error:
+    except (AppError, StartFailed, StopForced) as error:
         log.error("not migrated", reason=str(error))  # noqa: TRY400  # the message is for the operator
         return FAILED
     if not migrated:

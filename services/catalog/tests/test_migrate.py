@@ -98,6 +98,13 @@ async def test_a_signal_ends_its_wait_for_the_database() -> None:
     assert "a signal came" in log[-1]["reason"]
 
 
+async def test_an_address_that_is_none_is_told_without_a_stack() -> None:
+    async with run_migrate("mysql://db/rushes") as migrating:
+        code, [line] = await migrating.end()
+    assert (code, line["event"]) == (1, "not migrated")
+    assert line["reason"] == "DATABASE_URL: mysql is not supported, sqlite and postgresql are"
+
+
 async def test_many_at_once_migrate_it_once(postgres_database: str) -> None:
     replicas = [Migrator(open_engine(postgres_database)) for _ in range(4)]
     await asyncio.gather(*(each.start() for each in replicas))

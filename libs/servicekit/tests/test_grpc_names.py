@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from servicekit.clock import SystemClock
 from servicekit.embedded.process import free_port
@@ -45,6 +48,7 @@ async def names() -> AsyncIterator[tuple[Names, int]]:
         transport.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="others have one loopback address only")
 async def test_a_channel_finds_the_replicas_again_that_have_replaced_all_it_knew() -> None:
     port = free_port()
     async with names() as (dns, dns_port):

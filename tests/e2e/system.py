@@ -200,6 +200,8 @@ async def running_system(
         await eventually(up, within=90.0)
         system = System(data, process)
         try:
+            # The gateway may have looked for the catalog before it was there, and looks again in a moment.
+            await system.get("/api/v3/jobs", page_size=1)
             yield system
         finally:
             await system.close()

@@ -98,7 +98,7 @@ async def test_a_signal_ends_its_wait_for_the_database() -> None:
     assert "a signal came" in log[-1]["reason"]
 
 
-async def test_an_address_that_is_none_is_told_without_a_stack() -> None:
+async def test_an_address_that_is_none_is_reported_without_a_stack() -> None:
     async with run_migrate("mysql://db/rushes") as migrating:
         code, [line] = await migrating.end()
     assert (code, line["event"]) == (1, "not migrated")

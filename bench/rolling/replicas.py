@@ -10,18 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rushes_cli.data_folder import DataFolder
 from rushes_cli.stack.services import ServiceProcessSpec, StackOptions, plan_services
-from rushes_cli.stack.supervised import ServiceProcess
+from rushes_cli.stack.supervised import ServiceProcess, is_serving
 from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.process import ServerProcess
 from servicekit.embedded.s3 import S3Server
-from servicekit.errors import AppError
-from servicekit.grpc.client import GrpcChannel
 from servicekit.grpc.server import READY
 from servicekit.testing import postgres_url
 
@@ -70,18 +65,7 @@ class Replica(ServiceProcess):
     async def start(self) -> None:
         """Start it, and wait until it says that it can work."""
         await super().start()
-        await self.ready(self._is_ready, within=READY_WITHIN_S)
-
-    async def _is_ready(self) -> bool:
-        channel = GrpcChannel(self.spec.health)
-        try:
-            health: Any = channel.stub(health_pb2_grpc.HealthStub)
-            answer = await health.Check(health_pb2.HealthCheckRequest(service=READY), timeout=5.0)
-        except AppError:
-            return False
-        finally:
-            await channel.stop()
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        await self.ready(lambda: is_serving(self.spec.health, READY, within=5.0), within=READY_WITHIN_S)
 
 
 class Cluster:

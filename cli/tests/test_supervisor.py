@@ -11,7 +11,9 @@ from rushes_cli.data_folder import DataFolder
 from rushes_cli.stack.services import StackOptions
 from rushes_cli.stack.supervised import HealthCheck, Supervised
 from rushes_cli.stack.supervisor import Stack
+from servicekit.clock import SystemClock
 from servicekit.errors import Unavailable
+from servicekit.grpc.server import GrpcServer
 from servicekit.testing import eventually
 
 
@@ -63,6 +65,22 @@ class FlakyServer(DeadServer):
         if self.starts <= self.deaths:
             raise Unavailable("ended at its start")
         await super().start()
+
+
+async def test_a_stack_is_up_once_its_services_have_found_each_other(tmp_path: Path) -> None:
+    checks: list[int] = []
+
+    async def ready() -> None:
+        checks.append(len(checks))
+        if len(checks) < 3:
+            raise Unavailable("the other one is away")
+
+    server = GrpcServer("127.0.0.1:0", [], clock=SystemClock(), service="one")
+    server.ready = ready
+    await server.start()
+    await Stack(DataFolder(tmp_path), StackOptions(), print)._await_ready([f"127.0.0.1:{server.port}"])
+    assert len(checks) == 3
+    await server.stop()
 
 
 async def test_a_process_that_dies_at_its_start_is_started_again(tmp_path: Path) -> None:

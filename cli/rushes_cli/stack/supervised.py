@@ -44,11 +44,11 @@ class ServiceProcess(ServerProcess):
         await self.ready(lambda: is_serving(self._service.health), within=_READY_TIMEOUT_S)
 
 
-async def is_serving(address: str) -> bool:
-    """Whether the gRPC health service at `address` (host:port) answers SERVING."""
+async def is_serving(address: str, name: str = "", *, within: float = 1.0) -> bool:
+    """Whether the gRPC health service at `address` (host:port) answers SERVING for that name."""
     channel = GrpcChannel(address)
     try:
-        await channel.check_serving(within=1.0)
+        await channel.check_serving(name, within=within)
     except AppError:
         return False
     finally:

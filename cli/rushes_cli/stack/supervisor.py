@@ -21,12 +21,14 @@ from rushes_cli.stack.services import (
     provider_of,
     uses_postgres,
 )
-from rushes_cli.stack.supervised import HealthCheck, ServiceProcess, Supervised
+from rushes_cli.stack.supervised import HealthCheck, ServiceProcess, Supervised, is_serving
 from servicekit.embedded.nats import NatsServer
 from servicekit.embedded.s3 import S3Server
 from servicekit.errors import Unavailable
+from servicekit.grpc.server import READY
 
 _POLL_S = 0.1
+_READY_S = 10.0
 _RESTART_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Before a process is started again, by its deaths in a row. A minute of life ends the row."""
 _START_DELAYS_S = _RESTART_DELAYS_S[:3]
@@ -135,6 +137,18 @@ class Stack:
         self._gateway = next(each.address for each in planned if each.name.startswith("gateway"))
         self._print(f"starting {', '.join(each.name for each in planned)}")
         await self._start_all([self._supervised_service(each) for each in planned])
+        await self._await_ready([each.health for each in planned])
+
+    async def _await_ready(self, addresses: Sequence[str]) -> None:
+        """Wait for a while until all services can work: who started first may not have found the others yet.
+
+        What is not ready by then is up all the same: `/readyz` and `rushes doctor` say what it lacks.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READY_S):
+                for address in addresses:
+                    while not await is_serving(address, READY):  # noqa: ASYNC110  # another process
+                        await asyncio.sleep(_POLL_S)
 
     def _supervised_service(self, service: ServiceProcessSpec) -> Supervised:
         process = ServiceProcess(service, self._folder)

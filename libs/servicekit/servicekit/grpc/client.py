@@ -22,10 +22,10 @@ DEADLINE = 10.0
 """Seconds for a unary call that names no timeout of its own."""
 
 _OPTIONS: list[tuple[str, Any]] = [
-    # A restarted service is found again within a second or two, not gRPC's two minutes.
+    # A restarted service is found again within half a second, not gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 500),
     # A replica in the place of another has another address: gRPC would ask for it every 30 s at most, and
     # fail all calls meanwhile (seen in a rolling restart: 24 s).
     ("grpc.dns_min_time_between_resolutions_ms", 500),
@@ -93,10 +93,10 @@ class GrpcChannel:
         """A generated stub on the channel, before `start` too; void after `stop`."""
         return cls(self.open())
 
-    async def check_serving(self, *, within: float = 2.0) -> None:
-        """Unavailable, or TimedOut, unless the service reports that it serves."""
+    async def check_serving(self, name: str = "", *, within: float = 2.0) -> None:
+        """Unavailable, or TimedOut, unless the health service reports that it serves under that name."""
         health: Any = self.stub(health_pb2_grpc.HealthStub)
-        response = await health.Check(health_pb2.HealthCheckRequest(), timeout=within)
+        response = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=within)
         if response.status != health_pb2.HealthCheckResponse.SERVING:
             raise Unavailable(f"the service at {self._target} is not serving")
 

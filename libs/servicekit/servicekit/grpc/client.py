@@ -39,8 +39,6 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MESSAGE_LIMIT),
     # All replicas behind a headless service get their share.
     ("grpc.lb_policy_name", "round_robin"),
-    # They may all be replaced within a moment; gRPC alone asks for their addresses every 30 s at most.
-    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # They get no more calls from the moment that their health service says so: at their stop.
     ("grpc.service_config", json.dumps({"healthCheckConfig": {"serviceName": ""}})),
 ]

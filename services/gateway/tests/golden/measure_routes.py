@@ -134,7 +134,7 @@ def _patched(services: Services) -> Iterator[None]:
     with (
         mock.patch.object(grpc.aio, "insecure_channel", return_value=services),
         mock.patch.object(EventLog, "is_connected", True),
-        mock.patch.object(EventLog, "check_writable"),
+        mock.patch.object(EventLog, "check_ready"),
         mock.patch.object(BlobStore, "stat", blobs.stat),
         mock.patch.object(BlobStore, "put_file", blobs.put_file),
         mock.patch.object(BlobStore, "read", blobs.read),

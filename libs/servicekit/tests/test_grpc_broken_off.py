@@ -14,13 +14,7 @@ from servicekit.grpc.client import open_channel
 from servicekit.testing import tcp_server
 
 _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY = 1, 3, 4, 6, 7
-_ACK, _END_HEADERS_AND_STREAM = 1, 5
-_WATCH = b"/grpc.health.v1.Health/Watch"
-"""The first call on each connection: an answer that there is no such method means that the server is well."""
-_UNIMPLEMENTED = b"\x88" + b"".join(  # HPACK: `:status: 200` from its table, and two literals
-    b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-    for name, value in ((b"content-type", b"application/grpc"), (b"grpc-status", b"12"))
-)
+_ACK = 1
 End = Callable[[int], bytes]
 """What is said of a stream before the connection is left alone, or closed when it is nothing."""
 
@@ -44,9 +38,7 @@ async def breaking_off(end: End) -> AsyncIterator[str]:
             payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
             if kind in (_SETTINGS, _PING) and not flags & _ACK:
                 writer.write(frame(kind, _ACK, 0, payload if kind == _PING else b""))
-            if kind == _HEADERS and _WATCH in payload:
-                writer.write(frame(_HEADERS, _END_HEADERS_AND_STREAM, stream, _UNIMPLEMENTED))
-            elif kind == _HEADERS:
+            if kind == _HEADERS:
                 status = end(stream)
                 writer.write(status)
                 if not status:

@@ -49,6 +49,7 @@ class Echo(EchoServicer):
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
+        self.heard: list[str] = []
         self.working = asyncio.Event()
         self.go_on = asyncio.Event()
         self.ended = asyncio.Event()
@@ -56,6 +57,7 @@ class Echo(EchoServicer):
 
     async def echo(self, request: StringValue, context: Any) -> StringValue:
         self.trace = traces.trace_id()
+        self.heard.append(request.value)
         if self.error is not None:
             raise self.error
         return request
@@ -296,47 +298,29 @@ async def test_stop_first_reports_not_serving_then_lets_calls_finish(
     await server.stop()
 
 
-async def test_a_call_that_comes_before_its_caller_has_learned_of_the_stop_is_answered(
-    server: GrpcServer, caller: Caller
-) -> None:
-    """gRPC's own stop would cancel it."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as unaware:
-        late = Caller(unaware)
-        await late.echo(StringValue(value="x"))
-        health: Any = health_pb2_grpc.HealthStub(unaware)
-        watch = aiter(health.Watch(health_pb2.HealthCheckRequest()))
-        await anext(watch)
-        stopping = asyncio.create_task(server.stop())
-        assert (await anext(watch)).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert (await late.echo(StringValue(value="late"))).value == "late"
-        await stopping
-
-
-async def test_a_channel_turns_to_the_other_replica_when_one_is_about_to_stop(echo: Echo) -> None:
+async def test_no_call_fails_or_is_done_twice_when_one_of_two_replicas_stops(echo: Echo) -> None:
+    """A stopping server refuses the calls of those who have not learned of it: they are sent again."""
     replicas = [GrpcServer("127.0.0.1:0", [echo], clock=SystemClock(), service="echo") for _ in range(2)]
     for replica in replicas:
         await replica.start()
     addresses = ",".join(f"127.0.0.1:{replica.port}" for replica in replicas)
+    sent: list[str] = []
+    stopped = asyncio.Event()
+
+    async def call_on(caller: Caller, name: str) -> None:
+        while not stopped.is_set():
+            sent.append(f"{name}.{len(sent)}")
+            await caller.echo(StringValue(value=sent[-1]))
+
     async with open_channel(f"ipv4:{addresses}") as channel:
         caller = Caller(channel)
-
-        async def calls_of_twenty() -> list[int]:
-            before = [replica._edge.calls for replica in replicas]
-            for _ in range(20):
-                await caller.echo(StringValue(value="x"))
-            return [replica._edge.calls - calls for replica, calls in zip(replicas, before, strict=True)]
-
-        async def shared() -> bool:
-            return await calls_of_twenty() == [10, 10]
-
-        async def turned() -> bool:
-            return await calls_of_twenty() == [0, 20]
-
-        await eventually(shared)
-        await replicas[0]._health.enter_graceful_shutdown()
-        await eventually(turned)
-    for replica in replicas:
-        await replica.stop()
+        callers = [asyncio.create_task(call_on(caller, str(number))) for number in range(30)]
+        await eventually(lambda: len(sent) > 100)
+        await replicas[0].stop()
+        stopped.set()
+        await asyncio.gather(*callers)
+    assert sorted(echo.heard) == sorted(sent)
+    await replicas[1].stop()
 
 
 async def test_a_call_that_outlives_the_grace_is_cut_off(

@@ -21,9 +21,6 @@ from servicekit.grpc.probes import is_probe
 from servicekit.grpc.rules import check, ids_of
 from servicekit.telemetry import metrics, subject, traces
 
-# Each channel has one as long as it is connected: the longest call of all, and always cancelled.
-_WATCH = "/grpc.health.v1.Health/Watch"
-
 _log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -37,13 +34,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
     reference, under which the log holds the exception. Requests are checked against their field rules
     before the servicer sees them. Unary and server-streaming calls, and the two with streamed requests
     (without the check), are treated alike.
-
-    Attributes:
-        calls: how many have come, without those of probes.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.calls = 0
         self._clock = clock
 
     async def intercept_service(
@@ -56,10 +49,6 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):
             metrics.RPC_REQUESTS.labels("unmatched", grpc.StatusCode.UNIMPLEMENTED.name).inc()
             return None
         method = handler_call_details.method
-        if method == _WATCH:
-            return handler
-        if not is_probe(method):
-            self.calls += 1
         headers = {key: _text(value) for key, value in handler_call_details.invocation_metadata or ()}
         requests = "stream" if handler.request_streaming else "unary"
         responses = "stream" if handler.response_streaming else "unary"

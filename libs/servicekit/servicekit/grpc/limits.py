@@ -1,4 +1,4 @@
-"""Limits the size of messages, the same at both ends of every channel."""
+"""Limits the size of messages and the time of a stop, the same at both ends of every channel."""
 
 from __future__ import annotations
 
@@ -11,3 +11,6 @@ Answers that hold many records are cut into pages below `PAGE_LIMIT`.
 
 PAGE_LIMIT = 7 * 1024 * 1024
 """Bytes of a page of records: a larger one is read again with fewer records."""
+
+GRACE = 5.0
+"""Seconds that running calls get to finish when their server stops, before they are cancelled."""

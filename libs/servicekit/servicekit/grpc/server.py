@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,20 +16,13 @@ from grpc_reflection.v1alpha import reflection
 from servicekit.clock import Clock
 from servicekit.errors import AppError, Precondition
 from servicekit.grpc.interceptors import EdgeInterceptor
-from servicekit.grpc.limits import MESSAGE_LIMIT
+from servicekit.grpc.limits import GRACE, MESSAGE_LIMIT
 from servicekit.readiness import Ready
-
-GRACE = 5.0
-"""Seconds that running calls get to finish at stop, before they are cancelled."""
 
 READY = "ready"
 """The name under which the health service says whether this process can do its work right now, with all
 that it needs. Under the other names, and "", it says whether the process answers: what is away changes
 nothing of that, and a restart would not mend it."""
-
-_LEFT_AFTER, _LEAVE_WITHIN = 0.2, 2.0
-"""At stop: seconds without a new call after which all callers have turned to other replicas; the most that
-they get for it."""
 
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.so_reuseport", 0),  # a second process on the same port must fail, not share the calls
@@ -63,7 +55,7 @@ class GrpcServer:
         self.ready: Ready = _always
         """What the health service asks for `READY`; `servicekit.process.main` sets it."""
         self._health = _Health(self.ready)
-        self._edge = EdgeInterceptor(clock)
+        self._clock = clock
         self.port = 0
 
     async def start(self) -> None:
@@ -73,7 +65,7 @@ class GrpcServer:
             Precondition: the address cannot be listened on.
         """
         self._health = _Health(self.ready)
-        server = grpc.aio.server(interceptors=[self._edge], options=_OPTIONS)
+        server = grpc.aio.server(interceptors=[EdgeInterceptor(self._clock)], options=_OPTIONS)
         registry = _Registry(server)
         for add, servicer in self._adding:
             add(servicer, registry)
@@ -94,25 +86,15 @@ class GrpcServer:
         self._log.info("grpc listening", address=self._listen, port=self.port)
 
     async def stop(self) -> None:
-        """Report NOT_SERVING, let callers turn to other replicas, take no new calls, give the running ones
-        their grace.
+        """Report NOT_SERVING, take no new calls, give the running ones their grace.
 
-        gRPC's own stop cancels every call that comes before its caller has learned of it, and the caller
-        cannot know that nothing was done.
+        A call that comes before its caller has learned of the stop is refused as CANCELLED; our channels send
+        it again.
         """
         server, self._server = self._server, None
         if server is not None:
             await self._health.enter_graceful_shutdown()
-            if self._health.is_watched:
-                await self._left_by_callers()
             await server.stop(self._grace)
-
-    async def _left_by_callers(self) -> None:
-        deadline = asyncio.get_running_loop().time() + _LEAVE_WITHIN
-        calls = -1
-        while calls != self._edge.calls and asyncio.get_running_loop().time() < deadline:
-            calls = self._edge.calls
-            await asyncio.sleep(_LEFT_AFTER)
 
 
 async def _always() -> None:
@@ -126,11 +108,6 @@ class _Health(health_aio.HealthServicer):  # type: ignore[misc]  # the package h
         super().__init__()
         self._ready = ready
         self._log = structlog.get_logger(__name__)
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether a channel is connected that follows the health of this server."""
-        return bool(self._watcher_count_by_service)
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # the contract's name
         answer = await super().Check(request, context)

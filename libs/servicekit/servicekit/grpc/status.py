@@ -45,6 +45,12 @@ _BROKEN_OFF = ("Stream removed", "Received RST_STREAM")
 """How the details begin when a connection broke off, which gRPC reports under half a dozen statuses: INTERNAL
 for a reset, UNKNOWN where something else answers on the port. No server has judged the request."""
 
+
+def is_broken_off(details: str) -> bool:
+    """Whether the connection ended the call, and no server."""
+    return details.startswith(_BROKEN_OFF)
+
+
 # gRPC refuses metadata beyond 8 KiB in all, and percent-encodes the details: one character may take 12 bytes.
 _DETAILS_CHARACTERS = 400
 _METADATA_BYTES = 3000
@@ -93,7 +99,7 @@ def restore(
     for key, value in trailing or ():
         if key == ERROR_KEY:
             return _restored(text, json.loads(value))
-    kind = ErrorKind.UNAVAILABLE if text.startswith(_BROKEN_OFF) else KIND[code]
+    kind = ErrorKind.UNAVAILABLE if is_broken_off(text) else KIND[code]
     return ERRORS[kind](f"{target}: {text or code.name.lower()}")
 
 

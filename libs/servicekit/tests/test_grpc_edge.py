@@ -49,7 +49,7 @@ class Echo(EchoServicer):
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
-        self.heard: list[str] = []
+        self.texts: list[str] = []
         self.working = asyncio.Event()
         self.go_on = asyncio.Event()
         self.ended = asyncio.Event()
@@ -57,7 +57,7 @@ class Echo(EchoServicer):
 
     async def echo(self, request: StringValue, context: Any) -> StringValue:
         self.trace = traces.trace_id()
-        self.heard.append(request.value)
+        self.texts.append(request.value)
         if self.error is not None:
             raise self.error
         return request
@@ -319,7 +319,7 @@ async def test_no_call_fails_or_is_done_twice_when_one_of_two_replicas_stops(ech
         await replicas[0].stop()
         stopped.set()
         await asyncio.gather(*callers)
-    assert sorted(echo.heard) == sorted(sent)
+    assert sorted(echo.texts) == sorted(sent)
     await replicas[1].stop()
 
 

@@ -16,9 +16,6 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from catalog_core import IMAGE, VIDEO, CatalogCore
 from catalog_jobs import planned, stitched
-from generation_life import NOW, Life, any_step, apply
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from journal_guard import ENTITY_OF, NOT_JOURNALED, journal_guard
 from running_catalog import RunningCatalog, running
 from sqlalchemy import Connection, column, delete, func, insert, inspect, select, update
@@ -26,19 +23,16 @@ from sqlalchemy import table as sql_table
 
 from catalog.adapters.db import tables as t
 from catalog.adapters.db.migrate import Migrator, alembic_config
-from catalog.adapters.journal.documents import EVENT_TYPES, JOURNAL, entry_of, event_of
+from catalog.adapters.journal.documents import JOURNAL, entry_of
 from catalog.adapters.journal_snapshots import JournalSnapshots
 from catalog.adapters.rebuild import Rebuild, RebuildReport
 from catalog.adapters.unit_of_work import SqlDatabase
 from catalog.core.access.domain import Scope
 from catalog.core.access.service import ApiKeyService, digest
-from catalog.core.budget.domain import Account
-from catalog.core.generations.domain import events as ge
 from catalog.core.generations.domain.attempts import record_run_progress
 from catalog.core.generations.domain.deletion import delete_generation
-from catalog.core.generations.domain.postings import balance
 from catalog.core.generations.domain.requesting import cancel_generation
-from catalog.core.journal.domain.entry import Deletion, Entity, Entry, Snapshot, generation_entry, is_progress
+from catalog.core.journal.domain.entry import Entity
 from catalog.core.journal.domain.replay import Gap, Replay
 from events.topology import streams
 from rushes.catalog.v1 import assets_pb2, clients_pb2, generations_pb2, jobs_pb2
@@ -293,6 +287,18 @@ async def test_a_missing_entry_is_reported_and_the_record_is_as_it_was_before(
     assert {each.id: each.stage for each in replay.records(Entity.GENERATION)} == stages
 
 
+async def _go_on_and_rebuild(
+    core: CatalogCore, client_id: str, database_url: str, empty_database: str, log: EventLog
+) -> None:
+    """A catalog starts on a restored backup, a record changes, and the journal makes the same rows."""
+    await begin_journal(database_url, log)
+    await core.clients.update(client_id, name="afterwards")
+    await publish_all(database_url, log)
+    report = await rebuild(empty_database, log)
+    assert report.gaps == []
+    assert await rows(empty_database) == await rows(database_url)
+
+
 async def test_a_restored_backup_begins_its_journal_anew(
     core: CatalogCore, database_url: str, empty_database: str, log: EventLog
 ) -> None:
@@ -311,12 +317,7 @@ async def test_a_restored_backup_begins_its_journal_anew(
             await connection.execute(update(table).values(row))
             await connection.execute(update(t.system).values(rebuilt_at=None))
     await engine.dispose()
-    await begin_journal(database_url, log)
-    await core.clients.update(client.id, name="afterwards")
-    await publish_all(database_url, log)
-    report = await rebuild(empty_database, log)
-    assert report.gaps == []
-    assert await rows(empty_database) == await rows(database_url)
+    await _go_on_and_rebuild(core, client.id, database_url, empty_database, log)
     assert [row["name"] for row in (await rows(empty_database))["clients"]] == ["afterwards"]
 
 
@@ -338,12 +339,7 @@ async def test_a_backup_is_noticed_when_the_last_entry_deletes_what_it_never_had
         await connection.execute(delete(t.outbox).where(t.outbox.c.id > backup))
         await connection.execute(update(t.clients).values(name="before", revision=client.revision))
     await engine.dispose()
-    await begin_journal(database_url, log)
-    await core.clients.update(client.id, name="afterwards")
-    await publish_all(database_url, log)
-    report = await rebuild(empty_database, log)
-    assert report.gaps == []
-    assert await rows(empty_database) == await rows(database_url)
+    await _go_on_and_rebuild(core, client.id, database_url, empty_database, log)
 
 
 async def test_a_record_deleted_here_is_no_sign_of_a_backup(
@@ -497,134 +493,3 @@ async def test_the_guard_sees_a_row_that_changes_without_an_entry(core: CatalogC
             await unit.clients.save(replace(client, name="e"))
     assert len(guard.problems) == 1
     assert "UPDATE clients" in guard.problems[0]
-
-
-def test_the_names_of_stored_events_stay() -> None:
-    """Entries of years ago are read: a name may be added here, and none may go."""
-    assert set(EVENT_TYPES) >= {
-        "AttemptAdopted",
-        "AttemptEnded",
-        "AttemptIntended",
-        "AttemptReconciliationStarted",
-        "AttemptReleased",
-        "AttemptSubmitted",
-        "CancelRequested",
-        "ClipDeleted",
-        "ClipStored",
-        "CutDeleted",
-        "CutStored",
-        "Deletion",
-        "DownloadRequeued",
-        "GenerationCanceled",
-        "GenerationCompleted",
-        "GenerationCreated",
-        "GenerationDeleted",
-        "GenerationFailed",
-        "GenerationRequested",
-        "JobApproved",
-        "JobCanceled",
-        "JobCompleted",
-        "JobCreated",
-        "JobFailed",
-        "JobPaused",
-        "JobPlanned",
-        "JobResumed",
-        "MusicDeleted",
-        "MusicStored",
-        "OutputDeleted",
-        "OutputExpiryWarned",
-        "OutputLossCounted",
-        "OutputLost",
-        "OutputRefused",
-        "OutputStored",
-        "OutputsAnnounced",
-        "PlanningRepeated",
-        "ProgressReported",
-        "RequestPostponed",
-        "ReturnedToQueue",
-        "SceneFailed",
-        "StitchFailed",
-        "StitchProgressed",
-        "StitchRequested",
-        "TimelineCarriedOver",
-    }
-
-
-class JournaledLife(Life):
-    """A life with the entries that it leaves in the journal."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        super().__init__()
-
-    def happen(self, events: ge.Events) -> ge.Events:
-        before = self.state
-        super().happen(events)
-        if events and not is_progress(events):
-            self.state = replace(self.now, revision=self.now.revision + 1)
-            self.entries.append(generation_entry(before, self.now, events))
-        return events
-
-
-def _life(steps: Sequence[Any]) -> JournaledLife:
-    life = JournaledLife()
-    for step in steps:
-        apply(life, step)
-    return life
-
-
-lives = st.lists(any_step, max_size=30).map(_life)
-
-
-@settings(max_examples=200, deadline=None)
-@given(lives, st.randoms())
-def test_entries_in_any_order_and_twice_make_the_same_record(life: JournaledLife, chance: Any) -> None:
-    entries = [entry_of(event_of(entry).data) for entry in life.entries]
-    assert entries == life.entries
-    chance.shuffle(entries)
-    replay = Replay()
-    for entry in [*entries, *entries]:
-        replay.add(entry)
-    (generation,) = replay.records(Entity.GENERATION)
-    assert replay.gaps == []
-    assert generation.revision == life.now.revision
-    reported_fields = {"percent", "message", "updated_at", "last_event_at", "stalled_rounds"}
-    reported = is_progress(life.history[-1:])
-    now = (
-        replace(life.now, **{name: getattr(generation, name) for name in reported_fields})
-        if reported
-        else life.now
-    )
-    assert generation == now
-
-
-@settings(max_examples=200, deadline=None)
-@given(lives)
-def test_the_balance_is_the_sum_of_the_postings(life: JournaledLife) -> None:
-    accounts: dict[str, Account] = {}
-    for posting in balance(life.now):
-        accounts[posting.account] = accounts.get(posting.account, Account()).post(posting)
-    assert {name: account for name, account in life.accounts.items() if account != Account()} == {
-        name: account for name, account in accounts.items() if account != Account()
-    }
-
-
-@settings(max_examples=100, deadline=None)
-@given(lives, st.data())
-def test_a_gap_ends_with_the_next_snapshot(life: JournaledLife, data: st.DataObject) -> None:
-    missing = data.draw(st.integers(0, len(life.entries) - 1))
-    rest = [entry for number, entry in enumerate(life.entries) if number != missing]
-    replay = Replay()
-    for entry in rest:
-        replay.add(entry)
-    last = missing == len(life.entries) - 1
-    assert replay.gaps == ([] if last else [Gap("gen_1", missing, missing + 2)])
-    snapshot = Entry(Entity.GENERATION, "gen_1", 10_000, NOW, (Snapshot(NOW, life.now),), "job_1")
-    replay.add(entry_of(event_of(snapshot).data))
-    assert replay.gaps == []
-    assert replay.records(Entity.GENERATION) == [life.now]
-    assert [entry.revision for entry in replay.timelines] == [10_000]
-    replay.add(Entry(Entity.GENERATION, "gen_1", 10_001, NOW, (Deletion(NOW),)))
-    for entry in life.entries:
-        replay.add(entry)
-    assert replay.records(Entity.GENERATION) == []

@@ -68,10 +68,14 @@ class Gap:
     _last: float = field(default_factory=time.monotonic)
 
     def answered(self) -> None:
+        self.end()
+        self.reads += 1
+
+    def end(self) -> None:
+        """Count the time since the last answer, also where none comes any more."""
         now = time.monotonic()
         self.longest = max(self.longest, now - self._last)
         self._last = now
-        self.reads += 1
 
 
 class Client:
@@ -242,6 +246,10 @@ class Load:
             yield
             self._ending = True
             await asyncio.gather(*requesting)
+            for gap in self.gaps.values():
+                gap.end()
+            # They read until they are ended here: one that has ended before has met an error of its own.
+            self.wrong += [f"a reader ended: {reader.exception()!r}" for reader in reading if reader.done()]
         finally:
             await _end([*requesting, *reading])
 
@@ -262,7 +270,8 @@ class Load:
             try:
                 await read()
             except RequestFailed:
-                continue  # counted where it failed
+                await asyncio.sleep(_FAILED_S)  # counted where it failed
+                continue
             self.gaps[name].answered()
             await asyncio.sleep(_READ_EVERY_S)
 

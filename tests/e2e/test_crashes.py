@@ -125,7 +125,9 @@ async def test_a_part_that_is_killed_while_the_stack_starts_is_started_again(
         # nats has started by then; of the services none has.
         await eventually(lambda: _pid_in(data / "logs", "catalog"), within=30.0)
         folder = data / ("nats" if victim == "nats" else "logs")
-        os.kill(_pid_in(folder, victim), signal.SIGKILL)
+        os.kill(
+            await eventually(lambda: _pid_in(folder, victim)), signal.SIGKILL
+        )  # never 0: that is ourselves
 
     killing = asyncio.create_task(kill())
     async with running_system(data) as system:
